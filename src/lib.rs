@@ -1,0 +1,15 @@
+//! Rimward: a self-hosted edge. See ARCHITECTURE.md for the rooms and the way a request takes through them.
+#![deny(unsafe_code)]
+
+pub mod admin;
+pub mod behavior;
+pub mod cache;
+pub mod cli;
+pub mod config;
+pub mod fleet;
+pub mod listen;
+pub mod message;
+pub mod observe;
+pub mod origin;
+pub mod proxy;
+pub mod route;
