@@ -1,0 +1,167 @@
+//! Compile: what was written becomes what runs.
+//!
+//! In: the schema's structs, the places of their values. Out: `compiled::Config`, or every rule they break. Never: defaults of
+//! its own for keys the schema has, unresolved names.
+
+mod behavior;
+mod cache;
+mod fields;
+mod files;
+mod listen;
+mod observe;
+mod origin;
+mod pattern;
+mod response;
+mod target;
+
+use std::path::PathBuf;
+
+use super::compiled::{Action, Config, Upstream, ViewerProtocol};
+use super::diagnose::suggest;
+use super::error::{Diagnostic, Errors};
+use super::schema::File;
+use super::source::{At, Sources};
+use files::Files;
+
+/// Says that a finding was recorded: there is no value, and `compile` will not answer with a configuration.
+#[derive(Debug)]
+struct Refused(());
+
+type Checked<T> = Result<T, Refused>;
+
+/// Where findings go while everything is looked at.
+struct Report<'s> {
+    sources: &'s Sources,
+    files: Files,
+    found: Vec<Diagnostic>,
+    warnings: Vec<String>,
+}
+
+/// Resolves and checks `file`. Relative paths start at `base`.
+pub fn compile(file: File, sources: &Sources, base: PathBuf) -> Result<Config, Errors> {
+    let mut report = Report { sources, files: Files::new(base), found: Vec::new(), warnings: Vec::new() };
+    let config = whole(file, &mut report);
+    if report.found.is_empty()
+        && let Ok(config) = config
+    {
+        return Ok(config);
+    }
+    Err(Errors::of(report.found))
+}
+
+fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
+    let written = file.pop.unwrap_or_default();
+    let listeners = listen::listeners(&written, file.listener, report);
+    let pop = listen::pop(written, report);
+    let limits = listen::limits(file.limits.unwrap_or_default(), report);
+    let store = cache::store(file.cache.unwrap_or_default(), report);
+    let names = origin::Names::collect(&file.origin, &file.origin_group, report);
+    let groups = origin::groups(file.origin_group, &names, report);
+    let origins = origin::origins(file.origin, report);
+    let behaviors =
+        behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
+    let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), report);
+    let observe = observe::observe(file.observe.unwrap_or_default(), report);
+
+    let config = Config {
+        pop: pop?,
+        listeners: listeners?,
+        limits: limits?,
+        store: store?,
+        origins: origins?,
+        groups: groups?,
+        behaviors: behaviors?,
+        admin: admin?,
+        observe: observe?,
+        digest: report.files.digest(report.sources),
+        sources: report.files.seen(),
+        warnings: Vec::new(),
+    };
+    warn_unused(&config, report);
+    warn_without_tls(&config, report);
+    Ok(Config { warnings: std::mem::take(&mut report.warnings), ..config })
+}
+
+/// An origin that no behavior reaches is most likely a forgotten rule.
+fn warn_unused(config: &Config, report: &mut Report<'_>) {
+    let mut used = vec![false; config.origins.len()];
+    let mut mark = |origin: usize| {
+        if let Some(slot) = used.get_mut(origin) {
+            *slot = true;
+        }
+    };
+    for behavior in &config.behaviors {
+        match behavior.action {
+            Action::Forward(Upstream::Origin(origin)) => mark(origin),
+            Action::Forward(Upstream::Group(group)) => {
+                config.groups.get(group).into_iter().flat_map(|group| &group.members).for_each(|member| mark(*member));
+            }
+            Action::Redirect(_) => {}
+        }
+    }
+    for (position, origin) in config.origins.iter().enumerate() {
+        if !used.get(position).copied().unwrap_or(true) {
+            let at = At::default().key("origin").index(position).key("name");
+            report.warn(&at, format!("no behavior uses origin '{}'", origin.name));
+        }
+    }
+}
+
+/// Without TLS on any listener, https-only can only be met behind a proxy that ends TLS.
+fn warn_without_tls(config: &Config, report: &mut Report<'_>) {
+    if config.listeners.iter().any(|listener| listener.tls.is_some() || !listener.trusted_proxies.is_empty()) {
+        return;
+    }
+    for (position, behavior) in config.behaviors.iter().enumerate() {
+        if behavior.viewer_protocol != ViewerProtocol::AllowAll {
+            let at = At::default().key("behavior").index(position).key("viewer_protocol");
+            report.warn(&at, format!("'{}' wants https, and no listener speaks TLS", behavior.name));
+        }
+    }
+}
+
+// === impl Report ===
+impl Report<'_> {
+    fn refuse(&mut self, at: &At, message: impl Into<String>) -> Refused {
+        self.found.push(self.sources.find(at, message.into(), None));
+        Refused(())
+    }
+
+    fn refuse_with(&mut self, at: &At, message: impl Into<String>, help: impl Into<String>) -> Refused {
+        self.found.push(self.sources.find(at, message.into(), Some(help.into())));
+        Refused(())
+    }
+
+    /// Like `refuse_with`, for a value that must not be shown.
+    fn refuse_hidden(&mut self, at: &At, message: impl Into<String>, help: impl Into<String>) -> Refused {
+        self.found.push(self.sources.find_hidden(at, message.into(), Some(help.into())));
+        Refused(())
+    }
+
+    /// A name that nothing has, with the nearest one that something has.
+    fn unknown<'a>(&mut self, at: &At, what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Refused {
+        self.found.push(self.sources.find(at, format!("unknown {what} '{name}'"), suggest(name, known)));
+        Refused(())
+    }
+
+    fn warn(&mut self, at: &At, message: String) {
+        let place = self.sources.find(at, message, None);
+        self.warnings.push(format!("{}:{}:{}: {}", place.file, place.line, place.column, place.message));
+    }
+
+    /// Whether the operator wrote anything at `at`.
+    fn written(&self, at: &At) -> bool {
+        self.sources.has(at)
+    }
+
+    /// Refuses a count or time of nothing.
+    fn positive<N: Default + PartialEq>(&mut self, at: &At, value: N) -> Checked<N> {
+        if value == N::default() { Err(self.refuse(at, "must be more than 0")) } else { Ok(value) }
+    }
+}
+
+/// All of `results`, or the fact that one of them was refused; every one was looked at.
+fn all<T>(results: impl IntoIterator<Item = Checked<T>>) -> Checked<Vec<T>> {
+    let results: Vec<Checked<T>> = results.into_iter().collect();
+    results.into_iter().collect()
+}

@@ -1,0 +1,175 @@
+//! Files: what a configuration refers to outside itself.
+//!
+//! In: paths and references ("env:NAME", "file:path"). Out: their bytes, checked certificates, what to watch. Never: a secret in
+//! a message.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Checked, Refused, Report};
+use crate::config::secret::Secret;
+use crate::config::source::{At, Sources};
+
+/// Bytes of one file that the configuration refers to.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Every file looked at, and what of them names the revision.
+pub(super) struct Files {
+    base: PathBuf,
+    seen: Vec<PathBuf>,
+    contents: Xxh3,
+}
+
+// === impl Files ===
+impl Files {
+    pub(super) fn new(base: PathBuf) -> Self {
+        Files { base, seen: Vec::new(), contents: Xxh3::new() }
+    }
+
+    /// `path`, from the configuration's own directory.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// Every file read, in the order of reading, each once.
+    pub(super) fn seen(&self) -> Vec<PathBuf> {
+        let mut once = std::collections::HashSet::new();
+        self.seen.iter().filter(|path| once.insert(path.as_path())).cloned().collect()
+    }
+
+    /// Names the revision: the texts and the contents served from files, secrets and keys left out.
+    pub(super) fn digest(&self, sources: &Sources) -> String {
+        let mut hash = self.contents.clone();
+        for file in sources.files() {
+            hash.update(&(file.text.len() as u64).to_be_bytes());
+            hash.update(file.text.as_bytes());
+        }
+        let mut digest = format!("{:032x}", hash.digest128());
+        digest.truncate(12);
+        digest
+    }
+
+    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        self.seen.push(path.to_owned());
+        let says = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+        // Asked before opening: opening a pipe would wait for its writer.
+        if !std::fs::metadata(path).map_err(says)?.is_file() {
+            return Err(format!("cannot read {}: not a file", path.display()));
+        }
+        let mut bytes = Vec::new();
+        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(says)?;
+        match bytes.len() as u64 > MAX_FILE {
+            true => Err(format!("{} has more than {} MiB", path.display(), MAX_FILE >> 20)),
+            false => Ok(bytes),
+        }
+    }
+}
+
+// === impl Report: files ===
+impl Report<'_> {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.files.resolve(path)
+    }
+
+    /// A file whose contents are served: its bytes and its type by extension.
+    pub(super) fn content(&mut self, at: &At, path: &str) -> Checked<(Bytes, HeaderValue)> {
+        let path = self.path(path);
+        let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
+        self.files.contents.update(&(bytes.len() as u64).to_be_bytes());
+        self.files.contents.update(&bytes);
+        Ok((bytes.into(), HeaderValue::from_static(content_type(&path))))
+    }
+
+    /// A PEM file with at least one certificate.
+    pub(super) fn certificates(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
+        let path = self.path(path);
+        let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
+        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        match parsed {
+            Ok(certificates) if certificates.is_empty() => {
+                Err(self.refuse(at, format!("no certificate in {}", path.display())))
+            }
+            Ok(_) => Ok(path),
+            Err(error) => Err(self.refuse(at, format!("no PEM certificates in {}: {error}", path.display()))),
+        }
+    }
+
+    /// A PEM file with a private key. Its text is in no message.
+    pub(super) fn private_key(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
+        let path = self.path(path);
+        let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
+        match PrivateKeyDer::from_pem_slice(&bytes) {
+            Ok(_) => Ok(path),
+            Err(_) => Err(self.refuse(at, format!("no PEM private key in {}", path.display()))),
+        }
+    }
+
+    /// A value that must be a reference: a secret written in the file itself is refused.
+    pub(super) fn secret(&mut self, at: &At, text: &str) -> Checked<Secret<String>> {
+        match self.reference(at, text)? {
+            Some(value) if value.is_empty() => Err(self.refuse(at, "the secret is empty")),
+            Some(value) => Ok(Secret::new(value)),
+            None => Err(self.refuse_hidden(
+                at,
+                "a secret is never written in the configuration itself",
+                "write \"env:NAME\" or \"file:path\", and put the secret there",
+            )),
+        }
+    }
+
+    /// A value that may be a reference.
+    pub(super) fn maybe_secret(&mut self, at: &At, text: &str) -> Checked<Secret<String>> {
+        Ok(Secret::new(self.reference(at, text)?.unwrap_or_else(|| text.to_owned())))
+    }
+
+    /// What "env:NAME" or "file:path" stands for; `None` = it is no reference.
+    fn reference(&mut self, at: &At, text: &str) -> Checked<Option<String>> {
+        if let Some(name) = text.strip_prefix("env:") {
+            return match lookup(name) {
+                Some(value) => Ok(Some(value)),
+                None => Err(self.refuse(at, format!("the environment has no text variable '{name}'"))),
+            };
+        }
+        let Some(path) = text.strip_prefix("file:") else { return Ok(None) };
+        let path = self.path(path);
+        let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| -> Refused { self.refuse(at, format!("{} is not UTF-8 text", path.display())) })?;
+        Ok(Some(text.trim().to_owned()))
+    }
+}
+
+/// An environment variable; names the system could not have ("", "a=b", NUL) are simply not there.
+fn lookup(name: &str) -> Option<String> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return None;
+    }
+    std::env::var(name).ok()
+}
+
+/// Media type of a file that is served, by its extension.
+fn content_type(path: &Path) -> &'static str {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_ascii_lowercase();
+    match extension.as_str() {
+        "html" | "htm" => "text/html; charset=utf-8",
+        "txt" | "md" => "text/plain; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "json" => "application/json",
+        "xml" => "application/xml",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "gif" => "image/gif",
+        "ico" => "image/x-icon",
+        "wasm" => "application/wasm",
+        _ => "application/octet-stream",
+    }
+}

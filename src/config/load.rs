@@ -1,0 +1,141 @@
+//! Load: which texts make up one configuration.
+//!
+//! In: a file, a directory, or a text. Out: the compiled configuration, or everything wrong with it. Never: half of one.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize as _;
+use toml::de::DeTable;
+
+use super::compile::compile;
+use super::compiled::Config;
+use super::diagnose::unknown_names;
+use super::error::{ConfigError, Diagnostic, Errors};
+use super::reference::schema_json;
+use super::schema::File;
+use super::source::{Sources, places, prune};
+
+/// Bytes of one configuration text.
+const MAX_TEXT: u64 = 16 << 20;
+
+/// Reads `path`: a TOML file, or a directory whose *.toml files (not those in directories below it) are read in name order
+/// as one: tables appear once, arrays of tables append.
+pub fn load(path: &Path) -> Result<Config, Errors> {
+    let directory = std::fs::metadata(path).map_err(|source| unreadable(path, source))?.is_dir();
+    let (files, base) = if directory {
+        (tables_in(path)?, path)
+    } else {
+        (vec![path.to_owned()], path.parent().unwrap_or_else(|| Path::new("")))
+    };
+    let mut texts = Vec::new();
+    for file in &files {
+        texts.push((file.display().to_string(), read(file)?));
+    }
+    let mut config = build(texts, base.to_owned())?;
+    let own = directory.then(|| path.to_owned()).into_iter().chain(files);
+    config.sources = own.chain(std::mem::take(&mut config.sources)).collect();
+    Ok(config)
+}
+
+/// Reads `text` as the whole configuration, called `name` in messages; relative paths in it start at `base`.
+pub fn parse(text: &str, name: &str, base: &Path) -> Result<Config, Errors> {
+    build(vec![(name.to_owned(), text.to_owned())], base.to_owned())
+}
+
+fn build(texts: Vec<(String, String)>, base: PathBuf) -> Result<Config, Errors> {
+    let schema = schema_json();
+    let mut sources = Sources::default();
+    let mut found: Vec<Diagnostic> = Vec::new();
+    let mut whole = File::default();
+    for (name, text) in texts {
+        let number = sources.add(name, text.clone());
+        let (mut table, broken) = DeTable::parse_recoverable(&text);
+        if !broken.is_empty() {
+            found.extend(broken.iter().map(|error| told(&sources, number, error)));
+            continue;
+        }
+        let nodes = places(number, table.get_ref());
+        let unknown = unknown_names(&schema, &nodes);
+        prune(table.get_mut(), &unknown.iter().map(|u| u.span.clone()).collect());
+        for (name, file, span) in sources.merge(nodes) {
+            found.push(sources.point(file, span, format!("'{name}' is in another file already"), None));
+        }
+        match File::deserialize(toml::de::Deserializer::from(table)) {
+            Ok(file) => join(&mut whole, file),
+            // What is missing may be what was misspelt; a list keeps the words that it should not have.
+            Err(error) if !unknown.is_empty() && is_echo(&error) => {}
+            Err(error) => found.push(told(&sources, number, &error)),
+        }
+        found.extend(unknown.into_iter().map(|u| sources.point(number, u.span, u.message, u.help)));
+    }
+    if !found.is_empty() {
+        return Err(Errors::of(found));
+    }
+    compile(whole, &sources, base)
+}
+
+/// Whether serde says again, or because of it, what is known already.
+fn is_echo(error: &toml::de::Error) -> bool {
+    ["missing field", "unknown variant"].iter().any(|start| error.message().starts_with(start))
+}
+
+/// What the TOML reader says, at its place, in the operator's words rather than Rust's.
+fn told(sources: &Sources, file: usize, error: &toml::de::Error) -> Diagnostic {
+    let message = error.message().replace('\n', ": ").replace('`', "'").replace("missing field", "missing key");
+    let message = match message.split_once("expected ") {
+        Some((start, "usize" | "u32" | "u16")) => format!("{start}expected a whole number that fits"),
+        Some((start, rest)) if rest.starts_with("struct ") => format!("{start}expected a table"),
+        Some((start, "a sequence")) => format!("{start}expected a list"),
+        _ => message,
+    };
+    sources.point(file, error.span().unwrap_or(0..0), message, None)
+}
+
+/// Tables that appear twice were reported when their places were merged.
+fn join(whole: &mut File, file: File) {
+    whole.pop = whole.pop.take().or(file.pop);
+    whole.limits = whole.limits.take().or(file.limits);
+    whole.cache = whole.cache.take().or(file.cache);
+    whole.admin = whole.admin.take().or(file.admin);
+    whole.observe = whole.observe.take().or(file.observe);
+    whole.listener.extend(file.listener);
+    whole.origin.extend(file.origin);
+    whole.origin_group.extend(file.origin_group);
+    whole.behavior.extend(file.behavior);
+}
+
+/// The *.toml files of a directory in name order; hidden ones (editors' drafts) left out.
+fn tables_in(directory: &Path) -> Result<Vec<PathBuf>, Errors> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(|source| unreadable(directory, source))? {
+        let path = entry.map_err(|source| unreadable(directory, source))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.extension().is_some_and(|extension| extension == "toml") && !hidden {
+            files.push(path);
+        }
+    }
+    files.sort();
+    match files.is_empty() {
+        true => Err(ConfigError::Empty { path: directory.to_owned() }.into()),
+        false => Ok(files),
+    }
+}
+
+fn read(path: &Path) -> Result<String, Errors> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|source| unreadable(path, source))?;
+    file.take(MAX_TEXT + 1).read_to_end(&mut bytes).map_err(|source| unreadable(path, source))?;
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(ConfigError::TooLarge { path: path.to_owned(), limit: MAX_TEXT }.into());
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| unreadable(path, std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> Errors {
+    ConfigError::Read { path: path.to_owned(), source }.into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+//! Config: what the operator wrote becomes what runs.
+//!
+//! In: one TOML file or a directory of them. Out: a [`compiled::Config`] that cannot be wrong, or everything that is wrong
+//! with the text. Never: a half-taken configuration, a printed secret.
+//!
+//! `load` reads, `diagnose` finds unknown names, `schema` says what was written, `compile` resolves and checks it.
+
+mod compile;
+pub mod compiled;
+mod diagnose;
+mod error;
+mod load;
+mod reference;
+mod schema;
+pub mod secret;
+mod source;
+mod units;
+pub mod watch;
+
+pub use error::{ConfigError, Diagnostic, Errors};
+pub use load::{load, parse};
+pub use reference::{reference_markdown, schema_json};

@@ -1,0 +1,53 @@
+//! Schema: what the operator may write.
+//!
+//! In: TOML. Out: plain structs, one per table, that say exactly what was written. Never: names resolved, files read, rules checked.
+//!
+//! Every doc comment here is also the key's description in the JSON Schema and in config/reference.md; every default comes
+//! from the `Default` impl beside it. Keys are optional unless they say "Required".
+
+mod behavior;
+mod cache;
+mod choice;
+mod listener;
+mod observe;
+mod origin;
+mod response;
+mod status;
+
+pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, ViewerProtocol};
+pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
+pub use choice::{HeaderSelection, Methods, Selection, Toggle};
+pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
+pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};
+pub use origin::{Balance, Dns, Eject, Generated, Health, Origin, OriginGroup, OriginTls, Protocol};
+pub use response::{Cors, Response, Security};
+pub use status::StatusRange;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Rimward's configuration: one TOML file, or a directory whose *.toml files are read in name order as one.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "Rimward configuration")]
+pub struct File {
+    /// Who and where this process is.
+    pub pop: Option<Pop>,
+    /// Addresses to accept viewers on, with TLS where wanted. Plain ones can be written shorter, as `pop.listen`.
+    pub listener: Vec<Listener>,
+    /// Bounds on what one viewer, and all of them, may cost before any rule is asked.
+    pub limits: Option<Limits>,
+    /// The cache tiers, shared by every behavior.
+    pub cache: Option<Store>,
+    /// Where misses go.
+    pub origin: Vec<Origin>,
+    /// Origins that stand in for one another.
+    pub origin_group: Vec<OriginGroup>,
+    /// What is done with which requests, in order: the first whose `match` fits serves the request. Left out altogether,
+    /// the only origin serves everything.
+    pub behavior: Vec<Behavior>,
+    /// The operator's HTTP API: metrics, status, purge. `admin = false` turns it off.
+    pub admin: Option<Toggle<Admin>>,
+    /// Logs, metrics and traces.
+    pub observe: Option<Observe>,
+}
