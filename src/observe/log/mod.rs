@@ -1,0 +1,59 @@
+//! Log: one line a request.
+//!
+//! In: finished requests. Out: lines in the configured format, in the configured sink. Never: waits for the sink.
+
+pub mod cloudfront;
+mod digits;
+pub mod json;
+mod sink;
+pub mod writer;
+
+use super::{ObserveError, Record};
+use crate::config::compiled::{self, LogFormat};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use writer::Writer;
+
+/// The open access log.
+#[derive(Debug)]
+pub struct AccessLog {
+    format: LogFormat,
+    sample_percent: u8,
+    pop: String,
+    writer: Writer,
+}
+
+// === impl AccessLog ===
+impl AccessLog {
+    /// Opens the sink and starts the writer thread. Lines lost are added to `dropped`.
+    pub fn open(config: &compiled::AccessLog, pop: &str, dropped: Arc<AtomicU64>) -> Result<Self, ObserveError> {
+        let header = match config.format {
+            LogFormat::Json => "",
+            LogFormat::CloudfrontStandard => cloudfront::STANDARD_HEADER,
+            LogFormat::CloudfrontRealtime => cloudfront::REALTIME_HEADER,
+        };
+        let writer = Writer::start(&config.to, header, config.queue, dropped)?;
+        Ok(AccessLog { format: config.format, sample_percent: config.sample_percent, pop: pop.to_owned(), writer })
+    }
+
+    /// Writes the request's line, if it is sampled or went wrong.
+    pub fn write(&self, record: &Record<'_>) {
+        let share = if record.is_error() { 100 } else { self.sample_percent };
+        self.writer.line(share, |out| match self.format {
+            LogFormat::Json => json::write(out, record, &self.pop),
+            LogFormat::CloudfrontStandard => cloudfront::write_standard(out, record, &self.pop),
+            LogFormat::CloudfrontRealtime => cloudfront::write_realtime(out, record, &self.pop),
+        });
+    }
+
+    /// Opens the file again, after a rotation.
+    pub fn reopen(&self) {
+        self.writer.reopen();
+    }
+
+    /// Writes out what is waiting, for at most `limit`.
+    pub fn close(&self, limit: Duration) {
+        self.writer.close(limit);
+    }
+}

@@ -1,0 +1,54 @@
+//! Labels: the closed lists that rare events are counted by.
+//!
+//! In: nothing. Out: names in metrics, positions in their counters. Never: a value that comes from a viewer.
+
+/// Why a connection was cut. (Those that the gate turns away are counted there.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    TlsHandshake,
+    /// No complete header section in time.
+    HeaderTimeout,
+    Malformed,
+    /// A body slower than its minimum, or a viewer that does not read.
+    Slow,
+}
+
+/// What one purge names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurgeScope {
+    Url,
+    Prefix,
+    Host,
+    Tag,
+    All,
+}
+
+// === impl Refusal ===
+impl Refusal {
+    pub const ALL: [Refusal; 4] = [Refusal::TlsHandshake, Refusal::HeaderTimeout, Refusal::Malformed, Refusal::Slow];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::TlsHandshake => "tls_handshake",
+            Refusal::HeaderTimeout => "header_timeout",
+            Refusal::Malformed => "malformed",
+            Refusal::Slow => "slow",
+        }
+    }
+}
+
+// === impl PurgeScope ===
+impl PurgeScope {
+    pub const ALL: [PurgeScope; 5] =
+        [PurgeScope::Url, PurgeScope::Prefix, PurgeScope::Host, PurgeScope::Tag, PurgeScope::All];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PurgeScope::Url => "url",
+            PurgeScope::Prefix => "prefix",
+            PurgeScope::Host => "host",
+            PurgeScope::Tag => "tag",
+            PurgeScope::All => "all",
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Scrape: how the sums are named in Prometheus.
+//!
+//! In: sums of every cell, numbers of other rooms. Out: text exposition format. Never: on the request path.
+
+use super::cells::{BOUNDS_NS, BehaviorSum, LatencySum, STATUS_CLASSES};
+use super::{Metrics, PurgeScope, Refusal};
+use crate::observe::record::{Failure, Outcome};
+use prometheus::TextEncoder;
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use std::sync::atomic::Ordering;
+
+/// Name and value of each label of one series, in order of name.
+type Labels<'l, const N: usize> = [(&'static str, &'l str); N];
+
+pub fn render(metrics: &Metrics) -> String {
+    let mut families = Vec::with_capacity(24);
+    behaviors(metrics, &mut families);
+    origins(metrics, &mut families);
+    numbers(metrics, &mut families);
+    events(metrics, &mut families);
+    families.retain(|family| !family.get_metric().is_empty());
+    TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| format!("# cannot encode: {error}\n"))
+}
+
+fn behaviors(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let all = metrics.every_behavior();
+    let sums: Vec<(&str, BehaviorSum)> = all.iter().map(|behavior| (behavior.name(), behavior.sum())).collect();
+    let mut requests = Vec::new();
+    let mut latency = Vec::new();
+    for (name, sum) in &sums {
+        for outcome in Outcome::ALL {
+            for (class, &count) in STATUS_CLASSES.iter().zip(&sum.requests[outcome as usize]) {
+                if count > 0 {
+                    let labels = [("behavior", *name), ("cache", outcome.as_str()), ("status_class", *class)];
+                    requests.push(counter(labels, count));
+                }
+            }
+            if sum.latency[outcome as usize].count() > 0 {
+                let labels = [("behavior", *name), ("cache", outcome.as_str())];
+                latency.push(histogram(labels, &sum.latency[outcome as usize]));
+            }
+        }
+    }
+    let received = sums.iter().map(|(name, sum)| counter([("behavior", name)], sum.bytes_in)).collect();
+    let sent = sums.iter().map(|(name, sum)| counter([("behavior", name)], sum.bytes_out)).collect();
+    let hosts = metrics.hosts.counts();
+    let hosts = hosts.iter().map(|(host, count)| counter([("host", host)], *count)).collect();
+    families.extend([
+        counters("requests_total", "Finished requests.", requests),
+        family("request_seconds", "First byte in to last byte out.", MetricType::HISTOGRAM, latency),
+        counters("received_bytes_total", "Bytes read from viewers: head and body.", received),
+        counters("sent_bytes_total", "Bytes written to viewers: head and body.", sent),
+        counters("host_requests_total", "Finished requests by host; bounded by observe.metric_hosts.", hosts),
+    ]);
+}
+
+fn origins(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let origins = metrics.origins.read().clone();
+    let (mut latency, mut attempts, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    for origin in &origins {
+        let sum = origin.sum();
+        latency.push(histogram([("origin", origin.name())], &sum.latency));
+        attempts.push(counter([("origin", origin.name())], sum.attempts));
+        for (failure, &count) in Failure::OF_ORIGINS.iter().zip(&sum.errors) {
+            if count > 0 {
+                errors.push(counter([("kind", failure.as_str()), ("origin", origin.name())], count));
+            }
+        }
+    }
+    families.extend([
+        family("origin_seconds", "Until an origin's first byte.", MetricType::HISTOGRAM, latency),
+        counters("origin_attempts_total", "Tries, the repeated ones included.", attempts),
+        counters("origin_errors_total", "Visits that failed.", errors),
+    ]);
+}
+
+fn numbers(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let now = metrics.numbers();
+    let tiers = |memory, disk| [[("tier", "memory")], [("tier", "disk")]].into_iter().zip([memory, disk]);
+    let gauges = |pairs: &mut dyn Iterator<Item = (Labels<'_, 1>, u64)>| pairs.map(|(l, n)| gauge(l, n)).collect();
+    let up = now
+        .targets
+        .iter()
+        .map(|target| gauge([("origin", &target.origin), ("target", &target.target)], u64::from(target.up)))
+        .collect();
+    let evictions = tiers(now.memory_evictions, now.disk_evictions).map(|(l, n)| counter(l, n)).collect();
+    families.extend([
+        family("origin_target_up", "1 while a target is asked.", MetricType::GAUGE, up),
+        family("connections", "Open viewer connections.", MetricType::GAUGE, vec![gauge([], now.connections)]),
+        family(
+            "cache_bytes",
+            "Bytes a cache tier holds.",
+            MetricType::GAUGE,
+            gauges(&mut tiers(now.memory_bytes, now.disk_bytes)),
+        ),
+        family(
+            "cache_objects",
+            "Objects a cache tier holds.",
+            MetricType::GAUGE,
+            gauges(&mut tiers(now.memory_objects, now.disk_objects)),
+        ),
+        counters("evictions_total", "Objects put out for room.", evictions),
+        family(
+            "fills_in_flight",
+            "Objects being fetched now.",
+            MetricType::GAUGE,
+            vec![gauge([], now.fills_in_flight)],
+        ),
+    ]);
+}
+
+fn events(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let now = metrics.numbers();
+    let at_the_gate = [("total", now.refused_total), ("per_address", now.refused_per_address)];
+    let refused = Refusal::ALL.iter().zip(metrics.refused.get()).map(|(why, count)| (why.as_str(), count));
+    let refused = at_the_gate.into_iter().chain(refused).map(|(why, count)| counter([("why", why)], count));
+    let purges = ["hard", "soft"].into_iter().zip(&metrics.purges).flat_map(|(mode, counts)| {
+        let scopes = PurgeScope::ALL.iter().zip(counts.get());
+        scopes.map(move |(scope, count)| counter([("mode", mode), ("scope", scope.as_str())], count))
+    });
+    let reloads = ["refused", "accepted"]
+        .into_iter()
+        .zip(&metrics.reloads)
+        .map(|(result, count)| counter([("result", result)], count.load(Ordering::Relaxed)));
+    let build = [("pop", metrics.pop.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
+    families.extend([
+        counters("connections_refused_total", "Connections turned away or cut.", refused.collect()),
+        counters("purges_total", "Purges applied.", purges.collect()),
+        counters("config_reloads_total", "Configurations read again.", reloads.collect()),
+        counters(
+            "log_dropped_total",
+            "Access-log lines lost to a full queue or a broken sink.",
+            vec![counter([], metrics.log_dropped.load(Ordering::Relaxed))],
+        ),
+        counters(
+            "spans_dropped_total",
+            "Trace spans lost to a full queue or a collector that is gone.",
+            vec![counter([], metrics.spans_dropped.load(Ordering::Relaxed))],
+        ),
+        family("build_info", "Always 1.", MetricType::GAUGE, vec![gauge(build, 1)]),
+    ]);
+}
+
+fn counters(name: &str, help: &str, rows: Vec<Metric>) -> MetricFamily {
+    family(name, help, MetricType::COUNTER, rows)
+}
+
+fn family(name: &str, help: &str, kind: MetricType, rows: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(format!("rimward_{name}"));
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(rows);
+    family
+}
+
+fn counter<const N: usize>(labels: Labels<'_, N>, value: u64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut row = labelled(labels);
+    row.set_counter(counter);
+    row
+}
+
+fn gauge<const N: usize>(labels: Labels<'_, N>, value: u64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value as f64);
+    let mut row = labelled(labels);
+    row.set_gauge(gauge);
+    row
+}
+
+fn histogram<const N: usize>(labels: Labels<'_, N>, sum: &LatencySum) -> Metric {
+    let mut cumulative = 0;
+    let buckets = BOUNDS_NS.iter().zip(sum.buckets).map(|(&bound, count)| {
+        cumulative += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound as f64 / 1e9);
+        bucket.set_cumulative_count(cumulative);
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(sum.count());
+    histogram.set_sample_sum(sum.nanos as f64 / 1e9);
+    let mut row = labelled(labels);
+    row.set_histogram(histogram);
+    row
+}
+
+fn labelled<const N: usize>(labels: Labels<'_, N>) -> Metric {
+    let pairs = labels.into_iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    });
+    Metric::from_label(pairs.collect())
+}

@@ -1,0 +1,29 @@
+//! Observe: what operators see of the traffic: metrics, access log, traces.
+//!
+//! In: one [`Record`] a finished request, numbers read at scrape. Out: Prometheus text, log lines, OTLP spans.
+//! Never: decides anything about a request, waits on a sink, grows with the traffic.
+
+pub mod log;
+pub mod metrics;
+pub mod observer;
+pub mod record;
+pub mod trace;
+
+pub use metrics::{BehaviorMetrics, Metrics, Numbers, OriginMetrics, PurgeScope, Refusal};
+pub use observer::Observer;
+pub use record::{Failure, Outcome, Record, Tls, Visit};
+pub use trace::TraceContext;
+
+use std::path::PathBuf;
+
+/// Why observing could not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObserveError {
+    #[error("access log {}: {source}: does the directory exist, and may this user write there?", path.display())]
+    OpenLog { path: PathBuf, source: std::io::Error },
+    #[error("cannot start the {name} thread: {source}")]
+    Thread { name: &'static str, source: std::io::Error },
+    #[error("trace endpoint {endpoint:?}: {reason}")]
+    Traces { endpoint: String, reason: String },
+}
