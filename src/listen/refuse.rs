@@ -1,0 +1,93 @@
+//! Refuse: how a request that has no single valid reading is answered.
+//!
+//! In: a status and the rule that was broken. Out: the bytes of a plain answer that closes the connection. Never: I/O,
+//! anything the viewer sent.
+
+use bytes::{BufMut, BytesMut};
+use http::StatusCode;
+use std::error::Error;
+use std::io;
+
+/// Why a request is not served. The reason is fixed text, so it can be shown, logged and counted as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{status}: {reason}")]
+pub struct Refusal {
+    /// The answer's status: 400, 408, 413, 414, 417, 431, 501 or 505.
+    pub status: u16,
+    pub reason: &'static str,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// `limits.body_timeout` passed, or `limits.body_min_rate` was not met (RFC 9110 §15.5.9).
+    pub const SLOW_BODY: Self = Self { status: 408, reason: "request body came too slowly" };
+
+    /// A broken rule of the message syntax (RFC 9112 §2.2).
+    pub(super) const fn bad(reason: &'static str) -> Self {
+        Self { status: 400, reason }
+    }
+
+    /// The refusal behind `error`, when a [`Wire`](super::Wire) ended a read with one: an `io::Error`, or Pingora's
+    /// error around it.
+    pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        // Pingora's error has no `source`; its root cause is its own.
+        let root: &(dyn Error + 'static) = match error.downcast_ref::<pingora::Error>() {
+            Some(error) => error.root_cause(),
+            None => error,
+        };
+        root.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref().copied()
+    }
+
+    /// The whole answer: status line, fields, the reason as text.
+    pub fn render(&self) -> BytesMut {
+        let phrase =
+            StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
+        let mut out = BytesMut::with_capacity(256);
+        out.put_slice(b"HTTP/1.1 ");
+        out.put_slice(self.status.to_string().as_bytes());
+        out.put_slice(b" ");
+        out.put_slice(phrase.as_bytes());
+        out.put_slice(
+            b"\r\ncontent-type: text/plain\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: ",
+        );
+        out.put_slice((self.reason.len() + 1).to_string().as_bytes());
+        out.put_slice(b"\r\n\r\n");
+        out.put_slice(self.reason.as_bytes());
+        out.put_slice(b"\n");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_closes_and_says_why() {
+        let bytes = Refusal { status: 431, reason: "too many header fields" }.render();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert_eq!(
+            text,
+            "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\ncache-control: no-store\r\n\
+             connection: close\r\ncontent-length: 23\r\n\r\ntoo many header fields\n"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_found_behind_other_errors() {
+        use pingora::{Error, ErrorType};
+
+        let refusal = Refusal::bad("x");
+        let bare = || io::Error::new(io::ErrorKind::InvalidData, refusal);
+        assert_eq!(Refusal::of(&bare()), Some(refusal));
+        let wrapped = Error::because(ErrorType::ReadError, "when reading body", bare());
+        assert_eq!(Refusal::of(&*wrapped), Some(refusal));
+        let twice = Error::because(ErrorType::InternalError, "again", wrapped);
+        assert_eq!(Refusal::of(&*twice), Some(refusal));
+        for other in [io::Error::other("no"), io::ErrorKind::TimedOut.into()] {
+            assert_eq!(Refusal::of(&other), None);
+        }
+        assert_eq!(Refusal::of(&*Error::new(ErrorType::ReadError)), None);
+    }
+}
