@@ -1,0 +1,98 @@
+//! Cell: the marks that many requests read while purges arrive.
+//!
+//! In: batches of purges, an object's meta and its note of the last check. Out: [`Verdict`]. Never: a lock on a hit that was
+//! checked since the last purge.
+
+use super::marks::{Marks, Verdict};
+use super::scope::Purge;
+use crate::cache::object::Meta;
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Marks that many requests read while purges arrive.
+#[derive(Debug)]
+pub struct MarksCell {
+    marks: RwLock<Marks>,
+    /// Grows with every batch of purges, starts at 1: an object that was never checked (0) always is.
+    generation: AtomicU64,
+}
+
+// === impl MarksCell ===
+impl MarksCell {
+    pub fn new(marks: Marks) -> Self {
+        MarksCell { marks: RwLock::new(marks), generation: AtomicU64::new(1) }
+    }
+
+    /// Folds purges in; when it returns, no check that begins later lets an object through that they cover.
+    pub fn apply(&self, purges: &[Purge]) {
+        let mut marks = self.marks.write();
+        purges.iter().for_each(|purge| marks.apply(purge));
+        // Under the lock: a check that read the old number also sees the new marks, or is repeated.
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The verdict on one object. `checked` is the object's note of the generation it last passed: one load and compare when
+    /// nothing was purged since.
+    pub fn check(&self, meta: &Meta, checked: &AtomicU64) -> Verdict {
+        let generation = self.generation.load(Ordering::Acquire);
+        if checked.load(Ordering::Relaxed) == generation {
+            return Verdict::Keep;
+        }
+        let verdict = self.marks.read().verdict(meta);
+        if verdict == Verdict::Keep {
+            checked.store(generation, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    /// The verdict on something that is not (yet) in memory: a fill that ends, an object read from disk.
+    pub fn verdict(&self, meta: &Meta) -> Verdict {
+        self.marks.read().verdict(meta)
+    }
+
+    /// Lends the marks; purges, and behind them hits, wait meanwhile: look briefly.
+    pub fn read<T>(&self, look: impl FnOnce(&Marks) -> T) -> T {
+        look(&self.marks.read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scope::Scope;
+    use super::super::tests::meta;
+    use super::*;
+    use crate::cache::object::Stamp;
+
+    fn purge(scope: Scope, soft: bool, at: u64) -> Purge {
+        Purge { scope, soft, at: Stamp(at) }
+    }
+
+    #[test]
+    fn a_fill_that_began_before_a_purge_does_not_survive_it() {
+        let cell = MarksCell::new(Marks::new(10));
+        let tag = Scope::Tag("news".into());
+        let (filling, later) = (meta("h", "/", &["news"], 10), meta("h", "/", &["news"], 12));
+        cell.apply(&[purge(tag.clone(), false, 11)]);
+        assert_eq!(cell.verdict(&filling), Verdict::Gone);
+        assert_eq!(cell.verdict(&later), Verdict::Keep);
+        // Soft: stale until it is validated, which is a newer fetch.
+        cell.apply(&[purge(tag, true, 13)]);
+        assert_eq!(cell.verdict(&later), Verdict::Soft { at: Stamp(13) });
+        assert_eq!(cell.verdict(&meta("h", "/", &["news"], 14)), Verdict::Keep);
+    }
+
+    #[test]
+    fn an_object_is_checked_again_after_every_purge() {
+        let cell = MarksCell::new(Marks::new(10));
+        let (object, checked) = (meta("h", "/a", &[], 5), AtomicU64::new(0));
+        assert_eq!(cell.check(&object, &checked), Verdict::Keep);
+        let passed = checked.load(Ordering::Relaxed);
+        assert_ne!(passed, 0);
+        cell.apply(&[purge(Scope::Host("other".into()), false, 6)]);
+        assert_eq!(cell.check(&object, &checked), Verdict::Keep);
+        assert!(checked.load(Ordering::Relaxed) > passed);
+        cell.apply(&[purge(Scope::Host("h".into()), false, 7)]);
+        assert_eq!(cell.check(&object, &checked), Verdict::Gone);
+        assert_eq!(cell.check(&object, &checked), Verdict::Gone);
+    }
+}
