@@ -1,0 +1,102 @@
+//! Adapter: decides how an origin inside this process is reached as if it were a server.
+//!
+//! In: an endpoint's configuration. Out: a peer whose connections end in this process.
+//! Never: a socket, a pooled connection, a second copy of the caching rules.
+
+mod endpoint;
+mod socket;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use pingora::connectors::L4Connect;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::l4::virt::VirtualSocketStream;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
+
+use self::endpoint::Endpoint;
+use self::socket::DuplexSocket;
+use super::set::Picked;
+use super::target::{TargetRef, TargetStatus};
+use crate::config::compiled::{Generated, OriginId};
+
+/// Bytes buffered in each direction of one connection: a writer waits when its reader is that far behind.
+const DUPLEX_BYTES: usize = 64 << 10;
+/// How long either side may make no progress.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The Host of a request that came without one (HTTP/1.0).
+const HOSTLESS: HeaderValue = HeaderValue::from_static("localhost");
+
+/// One origin of the adapter lane.
+#[derive(Debug)]
+pub struct Adapter {
+    name: Arc<str>,
+    base: HttpPeer,
+}
+
+/// Makes connections to one endpoint.
+#[derive(Debug)]
+struct Virtual {
+    endpoint: Arc<Endpoint>,
+}
+
+// === impl Adapter ===
+
+impl Adapter {
+    /// An origin that always gives the same answer. `name` keeps its connections apart from other origins'.
+    pub fn generated(name: &str, generated: &Arc<Generated>) -> Self {
+        Self::new(name, Endpoint::Generated(Arc::clone(generated)))
+    }
+
+    fn new(name: &str, endpoint: Endpoint) -> Self {
+        // Nobody connects to this address: it only fills pingora's field.
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let mut base = HttpPeer::new(nowhere, false, String::new());
+        base.group_key = xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), 0xada9);
+        base.options.alpn = ALPN::H1;
+        base.options.connection_timeout = Some(STALL_TIMEOUT);
+        base.options.total_connection_timeout = Some(STALL_TIMEOUT);
+        base.options.read_timeout = Some(STALL_TIMEOUT);
+        base.options.write_timeout = Some(STALL_TIMEOUT);
+        base.options.idle_timeout = Some(Duration::ZERO);
+        base.options.custom_l4 = Some(Arc::new(Virtual { endpoint: Arc::new(endpoint) }));
+        Adapter { name: Arc::from(name), base }
+    }
+
+    /// The peer of one request. The endpoint sees the viewer's Host.
+    pub fn pick(&self, viewer_host: Option<&HeaderValue>) -> Picked {
+        Picked {
+            peer: Box::new(self.base.clone()),
+            target: TargetRef { index: 0, name: Arc::clone(&self.name), address: None },
+            host: viewer_host.unwrap_or(&HOSTLESS).clone(),
+        }
+    }
+
+    pub fn describe(&self, origin: OriginId) -> TargetStatus {
+        TargetStatus {
+            origin,
+            origin_name: self.name.to_string(),
+            target: Arc::clone(&self.name),
+            up: true,
+            resting: false,
+            last_error: None,
+            addresses: Vec::new(),
+        }
+    }
+}
+
+// === impl Virtual ===
+
+#[async_trait::async_trait]
+impl L4Connect for Virtual {
+    async fn connect(&self, _: &pingora::protocols::l4::socket::SocketAddr) -> pingora::Result<Stream> {
+        let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
+        let endpoint = Arc::clone(&self.endpoint);
+        // Ends with the exchange, or when the proxy drops its half.
+        tokio::spawn(async move { endpoint.serve(theirs).await });
+        Ok(Stream::from(VirtualSocketStream::new(Box::new(DuplexSocket::new(ours)))))
+    }
+}

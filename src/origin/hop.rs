@@ -1,0 +1,186 @@
+//! Hop: decides which fields end at this proxy, and how the proxy names itself.
+//!
+//! In: a message's fields, the PoP's code. Out: the fields without one connection's own (RFC 9110 §7.6.1), `Via` with us.
+//! Never: touches `Transfer-Encoding` of an answer: pingora frames by it.
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Version};
+
+use crate::config::compiled::{KeyPolicy, Select};
+use crate::message::Fields;
+
+/// Times our own name may stand in `Via` before a request is refused (508). Not 1: a request may well pass one PoP twice,
+/// as edge and as shield.
+pub const LOOPS_MAX: usize = 3;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Of one connection, whether `Connection` names them or not.
+const OURS: [HeaderName; 6] =
+    [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::UPGRADE, HTTP2_SETTINGS];
+
+/// Removes the hop-by-hop fields and those that `Connection` names. An end-to-end field's life does not depend on a
+/// `Connection` that names it where pingora needs the field: those requests it refuses itself.
+pub fn strip(fields: &mut HeaderMap) {
+    let named: Vec<HeaderName> = tokens(fields, header::CONNECTION).collect();
+    for name in named.iter().filter(|name| **name != header::TRANSFER_ENCODING && **name != header::CONTENT_LENGTH) {
+        fields.remove(name);
+    }
+    for name in &OURS {
+        fields.remove(name);
+    }
+}
+
+/// Whether `Connection` names a field that the cache key holds: refuse such a request (400) before the key is built.
+/// RFC 9110 §7.6.1 takes the field off on the way to the origin, so the answer stored under the field's value would be the
+/// answer to a request without it: anyone could put the wrong object into the cache.
+pub fn hides_key(fields: &HeaderMap, key: &KeyPolicy) -> bool {
+    tokens(fields, header::CONNECTION).any(|name| {
+        key.headers.contains(&name) || name == header::HOST || (name == header::COOKIE && key.cookies != Select::None)
+    })
+}
+
+/// Whether `Connection` names one of `names`: such a field does not reach the origin.
+pub fn hides(fields: &HeaderMap, names: &[HeaderName]) -> bool {
+    tokens(fields, header::CONNECTION).any(|name| names.contains(&name))
+}
+
+/// Puts back what [`strip`] took from a handshake that goes on.
+pub fn upgrade(fields: &mut HeaderMap, protocol: HeaderValue) {
+    fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(header::UPGRADE, protocol);
+}
+
+/// Adds this hop to `Via`: `1.1 FRA.rimward (Rimward)`, with the version of the message received (RFC 9110 §7.6.3).
+pub fn via(fields: &mut HeaderMap, received: Version, pop: &str) {
+    let version = match received {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        Version::HTTP_3 => "3.0",
+        _ => "1.1",
+    };
+    push(fields, header::VIA, &format!("{version} {pop}.rimward (Rimward)"));
+}
+
+/// Whether this request came through this PoP [`LOOPS_MAX`] times already: answer 508 (RFC 5842 §7.2).
+pub fn loops(fields: &impl Fields, pop: &str) -> bool {
+    let hops = fields.lines(&header::VIA).flat_map(|line| line.split(|byte| *byte == b','));
+    let ours = hops.filter(|hop| {
+        let by = hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1).unwrap_or_default();
+        let name = by.get(..pop.len()).zip(by.get(pop.len()..));
+        name.is_some_and(|(code, rest)| {
+            code.eq_ignore_ascii_case(pop.as_bytes()) && rest.eq_ignore_ascii_case(b".rimward")
+        })
+    });
+    ours.count() >= LOOPS_MAX
+}
+
+/// Adds an element to a list field, keeping one line. An element that cannot be a field value is left out.
+pub fn push(fields: &mut HeaderMap, name: HeaderName, element: &str) {
+    let mut list: Vec<u8> = Vec::new();
+    for line in fields.get_all(&name) {
+        let line = line.as_bytes().trim_ascii();
+        if !line.is_empty() {
+            list.extend_from_slice(line);
+            list.extend_from_slice(b", ");
+        }
+    }
+    list.extend_from_slice(element.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&list) {
+        fields.insert(name, value);
+    }
+}
+
+fn tokens(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = HeaderName> {
+    let lines = fields.get_all(name).into_iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &str) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for line in lines.lines() {
+            let (name, value) = line.split_once(':').unwrap();
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.trim().parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn one_connections_fields_end_here() {
+        let mut fields = map(
+            "connection: close, X-Hop\nconnection: x-other\nx-hop: 1\nx-other: 2\nkeep-alive: timeout=5\nte: gzip\n\
+             proxy-connection: x\nupgrade: h2c\nhttp2-settings: AA\nx-end: 3\ntransfer-encoding: chunked",
+        );
+        strip(&mut fields);
+        let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["transfer-encoding", "x-end"]);
+    }
+
+    #[test]
+    fn framing_cannot_be_named_away() {
+        let mut fields = map("connection: content-length, transfer-encoding\ncontent-length: 3");
+        strip(&mut fields);
+        assert_eq!(fields["content-length"], "3");
+    }
+
+    #[test]
+    fn a_keyed_field_cannot_be_named_away() {
+        let keyed = |cookies| KeyPolicy {
+            headers: vec![HeaderName::from_static("x-lang")],
+            cookies,
+            query: Select::None,
+            sort_query: false,
+            ignore_host: false,
+        };
+        for (name, lines, cookies, want) in [
+            ("nothing named", "x-lang: de", Select::None, false),
+            ("another field", "connection: close, x-other", Select::None, false),
+            ("a keyed field", "connection: close, X-Lang", Select::None, true),
+            ("on a second line", "connection: close\nconnection: x-lang", Select::None, true),
+            ("the host", "connection: host", Select::None, true),
+            ("cookies that are not keyed", "connection: cookie", Select::None, false),
+            ("cookies that are", "connection: cookie", Select::All, true),
+        ] {
+            assert_eq!(hides_key(&map(lines), &keyed(cookies)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn via_grows() {
+        for (name, lines, version, want) in [
+            ("first", "", Version::HTTP_11, "1.1 FRA.rimward (Rimward)"),
+            ("h2", "", Version::HTTP_2, "2.0 FRA.rimward (Rimward)"),
+            ("after others", "via: 1.0 fred", Version::HTTP_10, "1.0 fred, 1.0 FRA.rimward (Rimward)"),
+            ("lines are joined", "via: 1.0 a\nvia: 1.1 b", Version::HTTP_11, "1.0 a, 1.1 b, 1.1 FRA.rimward (Rimward)"),
+        ] {
+            let mut fields = map(lines);
+            via(&mut fields, version, "FRA");
+            assert_eq!(fields.get_all("via").iter().count(), 1, "{name}");
+            assert_eq!(fields["via"], want, "{name}");
+        }
+    }
+
+    #[test]
+    fn loops_are_counted() {
+        for (name, lines, want) in [
+            ("none", "", false),
+            ("once", "via: 1.1 FRA.rimward (Rimward)", false),
+            ("edge and shield", "via: 1.1 FRA.rimward (Rimward), 1.1 AMS.rimward (Rimward), 1.1 FRA.rimward", false),
+            ("three times over lines", "via: 1.1 FRA.rimward, 2.0 fra.RIMWARD (x)\nvia: 1.1  FRA.rimward", true),
+            ("another PoP three times", "via: 1.1 AMS.rimward, 1.1 AMS.rimward, 1.1 AMS.rimward", false),
+            ("only alike", "via: 1.1 FRA.rimwards, 1.1 XFRA.rimward, 1.1 FRA, 1.1 F", false),
+        ] {
+            assert_eq!(loops(&map(lines), "FRA"), want, "{name}");
+        }
+    }
+}

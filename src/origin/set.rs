@@ -1,0 +1,154 @@
+//! Set: decides for one request which target of an origin it goes to, and hands out the peer.
+//!
+//! In: the compiled origins, the set before this one (what it knew of its targets), the outcome of each attempt.
+//! Out: a peer and the Host header to send; the targets' state. Never: retries, failover, header rewriting.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+use pingora::connectors::http::Connector;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::task::JoinSet;
+
+use super::OriginError;
+use super::adapter::Adapter;
+use super::direct::Direct;
+use super::dns::Names;
+use super::peer::Needs;
+use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
+use crate::config::compiled::{Origin, OriginId, OriginKind};
+
+/// Every origin of one configuration, ready to be asked.
+#[derive(Debug)]
+pub struct Origins {
+    /// By `OriginId`.
+    lanes: Vec<Lane>,
+    /// Health checks. They end when this set is dropped or stopped.
+    checks: Mutex<JoinSet<()>>,
+}
+
+/// What one request asks of an origin.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pick<'a> {
+    /// The cache key's hash: what `Balance::Consistent` goes by.
+    pub hash: u64,
+    /// Targets of this origin that this request tried already: passed over while others are left.
+    pub tried: &'a [TargetId],
+    /// The viewer's Host, for `HostHeader::Viewer`.
+    pub viewer_host: Option<&'a HeaderValue>,
+    pub needs: Needs,
+}
+
+/// Where one attempt goes.
+#[derive(Debug)]
+pub struct Picked {
+    pub peer: Box<HttpPeer>,
+    pub target: TargetRef,
+    /// The Host header to send.
+    pub host: HeaderValue,
+}
+
+#[derive(Debug)]
+enum Lane {
+    Http(Box<Direct>),
+    Adapter(Box<Adapter>),
+}
+
+// === impl Origins ===
+
+impl Origins {
+    /// Builds every origin of a configuration; a target that `previous` had under the same origin name, host and port keeps
+    /// what was known of it. Reads certificate files, sends nothing.
+    ///
+    /// # Errors
+    /// A certificate file that cannot be used, a target without a usable name: named in the error.
+    pub fn new(origins: &[Origin], previous: Option<&Origins>, names: &Names) -> Result<Self, OriginError> {
+        let lanes = origins.iter().map(|origin| Lane::new(origin, previous, names)).collect::<Result<_, _>>()?;
+        Ok(Origins { lanes, checks: Mutex::default() })
+    }
+
+    /// Starts the health checks on the current tokio runtime; a second call starts them anew. `connector` serves
+    /// nothing else: its pools stay empty.
+    pub fn start(&self, connector: &Arc<Connector>) {
+        let mut checks = JoinSet::new();
+        for direct in self.lanes.iter().filter_map(Lane::direct) {
+            direct.check(connector, &mut checks);
+        }
+        // What was there is dropped, and so ended.
+        *self.checks.lock() = checks;
+    }
+
+    /// Ends the health checks: the set that follows this one does them. Requests already here go on.
+    pub fn stop(&self) {
+        *self.checks.lock() = JoinSet::new();
+    }
+
+    /// The target for the next attempt of a request. Waits only when no address of the target's name is known.
+    ///
+    /// # Errors
+    /// No such origin; no target's name can be resolved.
+    pub async fn pick(&self, origin: OriginId, request: &Pick<'_>) -> Result<Picked, OriginError> {
+        match self.lanes.get(origin) {
+            Some(Lane::Http(direct)) => direct.pick(request).await,
+            Some(Lane::Adapter(adapter)) => Ok(adapter.pick(request.viewer_host)),
+            None => Err(OriginError::Unknown(origin)),
+        }
+    }
+
+    /// How the attempt at `target` ended: feeds passive ejection and the choice among a name's addresses.
+    pub fn report(&self, origin: OriginId, target: &TargetRef, outcome: Outcome) {
+        if let Some(Lane::Http(direct)) = self.lanes.get(origin) {
+            direct.report(target, outcome, Instant::now());
+        }
+    }
+
+    /// Attempts in all that `origin` allows (1 = no retry).
+    pub fn attempts(&self, origin: OriginId) -> u32 {
+        match self.lanes.get(origin) {
+            Some(Lane::Http(direct)) => direct.attempts(),
+            Some(Lane::Adapter(_)) | None => 1,
+        }
+    }
+
+    /// Every target's state, for the admin page and the metrics.
+    pub fn status(&self) -> Vec<TargetStatus> {
+        let now = Instant::now();
+        self.lanes.iter().enumerate().flat_map(|(origin, lane)| lane.status(origin, now)).collect()
+    }
+
+    fn direct(&self, name: &str) -> Option<&Direct> {
+        self.lanes.iter().filter_map(Lane::direct).find(|direct| direct.name() == name)
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    fn new(origin: &Origin, previous: Option<&Origins>, names: &Names) -> Result<Self, OriginError> {
+        match &origin.kind {
+            OriginKind::Http(http) => {
+                let known = previous.and_then(|previous| previous.direct(&origin.name));
+                Ok(Lane::Http(Box::new(Direct::new(&origin.name, http, known, names)?)))
+            }
+            OriginKind::Generated(generated) => {
+                Ok(Lane::Adapter(Box::new(Adapter::generated(&origin.name, generated))))
+            }
+        }
+    }
+
+    fn direct(&self) -> Option<&Direct> {
+        match self {
+            Lane::Http(direct) => Some(direct),
+            Lane::Adapter(_) => None,
+        }
+    }
+
+    fn status(&self, origin: OriginId, now: Instant) -> Vec<TargetStatus> {
+        match self {
+            Lane::Http(direct) => direct.status(origin, now),
+            Lane::Adapter(adapter) => vec![adapter.describe(origin)],
+        }
+    }
+}
