@@ -1,0 +1,295 @@
+//! Asking: the viewer's request on its way to an origin.
+//!
+//! In: the session. Out: who asks for what, what is refused at once, the request as the origin gets it. Never: answers.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderName, HeaderValue, Method, Version, header};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use crate::behavior::{self, Answer, Viewer, path};
+use crate::config::compiled::{Behavior, Limits, Listener};
+use crate::listen::Refusal;
+use crate::message::Fields;
+use crate::observe;
+use crate::origin::rewrite::{Encoding, Facts};
+use crate::origin::{self, hop, select};
+
+use super::context::RequestCtx;
+use super::plan::Target;
+use super::shared::Shared;
+use super::{phases, respond, upstream};
+
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Notes who asks, and takes the request's time and trace.
+pub fn arrive(shared: &Shared, session: &Session, ctx: &mut RequestCtx) {
+    ctx.viewer = who(session.as_downstream(), &ctx.snapshot.config.listeners);
+    ctx.trace = shared.observer.trace(session.req_header().headers.get(TRACEPARENT).map(|v| v.as_bytes()));
+}
+
+/// The viewer of a session that Pingora reads.
+pub fn who(session: &ServerSession, listeners: &[Listener]) -> Option<SocketAddr> {
+    let socket = session.digest().and_then(|digest| digest.socket_digest.as_ref())?;
+    let peer = socket.peer_addr().and_then(|addr| addr.as_inet().copied())?;
+    let local = socket.local_addr().and_then(|addr| addr.as_inet().copied());
+    let listener = local.and_then(|local| listener(listeners, local));
+    Some(viewer(peer, listener, session.req_header().headers.lines(&X_FORWARDED_FOR)))
+}
+
+/// The listener a connection came in on.
+fn listener(listeners: &[Listener], local: SocketAddr) -> Option<&Listener> {
+    let exact = listeners.iter().find(|l| l.address == local);
+    exact.or_else(|| listeners.iter().find(|l| l.address.port() == local.port() && l.address.ip().is_unspecified()))
+}
+
+/// The viewer's address: the peer's, or behind trusted proxies the right-most hop that none of them is. `hops` are the
+/// values of X-Forwarded-For, in order.
+pub fn viewer<'a>(peer: SocketAddr, listener: Option<&Listener>, hops: impl Iterator<Item = &'a [u8]>) -> SocketAddr {
+    let Some(listener) = listener else { return peer };
+    let trusted = |ip: IpAddr| listener.trusted_proxies.iter().any(|net| net.contains(&ip));
+    if !trusted(peer.ip()) {
+        return peer;
+    }
+    let mut seen = peer.ip();
+    let mut lines: Vec<&[u8]> = hops.collect();
+    lines.reverse();
+    for hop in lines.iter().flat_map(|line| line.rsplit(|b| *b == b',')) {
+        let Some(ip) = std::str::from_utf8(hop).ok().and_then(|text| text.trim().parse().ok()) else { break };
+        seen = ip;
+        if !trusted(ip) {
+            break;
+        }
+    }
+    SocketAddr::new(seen, if seen == peer.ip() { peer.port() } else { 0 })
+}
+
+/// Host (with port) and target of a request, whatever protocol brought it.
+pub fn address(request: &RequestHeader) -> (&str, &str) {
+    let host = match request.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+    };
+    (host, std::str::from_utf8(request.raw_path()).unwrap_or("/"))
+}
+
+/// Makes an HTTP/2 request one that Pingora can copy for a background request: it writes the copy as HTTP/1.1 text and reads
+/// it again, which for HTTP/2 has the wrong version and no host. [`restore`] takes it back.
+pub fn make_copyable(session: &mut Session) {
+    if session.req_header().version != Version::HTTP_2 {
+        return;
+    }
+    let host = HeaderValue::from_str(address(session.req_header()).0);
+    let request = session.req_header_mut();
+    request.set_version(Version::HTTP_11);
+    if let Ok(host) = host {
+        // A name and a value that are valid already cannot be refused.
+        let _ = request.insert_header(header::HOST, host);
+    }
+}
+
+/// Gives an HTTP/2 request its version back.
+pub fn restore(session: &mut Session) {
+    if session.as_http2().is_some() {
+        session.req_header_mut().set_version(Version::HTTP_2);
+    }
+}
+
+/// Bounds that HTTP/2 requests meet only here (HTTP/1 heads were bounded as they were read), and the announced body's.
+pub fn refuse(request: &RequestHeader, limits: &Limits) -> Option<(u16, String)> {
+    if request.raw_path().len() > limits.uri_size {
+        return Some((414, format!("the target is longer than {} bytes", limits.uri_size)));
+    }
+    if request.headers.len() > limits.header_count {
+        return Some((431, format!("more than {} header fields", limits.header_count)));
+    }
+    if head_bytes(request) > limits.header_size as u64 {
+        return Some((431, format!("the header section is larger than {} bytes", limits.header_size)));
+    }
+    if request.method == Method::CONNECT {
+        return Some((501, "CONNECT is not served".to_owned()));
+    }
+    let announced =
+        request.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limits.body_size) {
+        return Some((413, format!("the body is larger than {} bytes", limits.body_size)));
+    }
+    None
+}
+
+/// Approximate bytes of a header section.
+pub fn head_bytes(request: &RequestHeader) -> u64 {
+    let fields: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (fields + request.raw_path().len() + request.method.as_str().len() + 12) as u64
+}
+
+/// What the behavior answers before the cache is asked.
+pub fn before_cache(session: &Session, behavior: &Behavior, host: &str, target: Target<'_>) -> Option<Answer> {
+    let request = session.req_header();
+    let viewer = Viewer {
+        method: &request.method,
+        version: request.version,
+        tls: respond::is_tls(session),
+        host,
+        path: target.path,
+        query: target.query,
+    };
+    let has_body = request.headers.contains_key(header::TRANSFER_ENCODING)
+        || request.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    behavior::before_cache(behavior, &viewer, &request.headers, has_body)
+}
+
+/// Whether the viewer tries to have a field dropped on the way that the cache key counts on.
+pub fn hides_key(session: &Session, behavior: &Behavior) -> bool {
+    hop::hides_key(&session.req_header().headers, &behavior.cache.key)
+}
+
+/// Whether this PoP has seen this request too often.
+pub fn loops(session: &Session, ctx: &RequestCtx) -> bool {
+    hop::loops(&session.req_header().headers, &ctx.snapshot.config.pop.code)
+}
+
+/// Turns the copy of the viewer's request into the one the origin gets.
+pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    let Some(served) = ctx.served() else { return Ok(()) };
+    let behavior = &served.behavior;
+    let (host, target) = address(session.req_header());
+    let target = Target::parse(target);
+    let origin = ctx.origin.current.map(|id| &ctx.snapshot.config.origins[id]);
+    let mut to = String::with_capacity(target.path.len() + 16);
+    to.push_str(origin.map_or("", |origin| origin.path.as_str()));
+    to.push_str(&path::origin_path(behavior, target.path));
+    if let Some(query) = target.query {
+        let query = select::query(query, &behavior.request.query, &behavior.cache.key.query);
+        if !query.is_empty() {
+            to.push('?');
+            to.push_str(&query);
+        }
+    }
+    let viewer_host = HeaderValue::from_str(host).map_err(|_| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
+    let id = HeaderValue::from_bytes(ctx.id.bytes()).map_err(|_| Error::explain(ErrorType::InternalError, "id"))?;
+    let coding = ctx.slot.as_ref().and_then(|slot| slot.coding);
+    let codings = coding.as_slice();
+    let facts = Facts {
+        policy: &behavior.request,
+        key: &behavior.cache.key,
+        method: &session.req_header().method,
+        version: session.req_header().version,
+        peer: ctx.viewer.map_or(IpAddr::from([0, 0, 0, 0]), |viewer| viewer.ip()),
+        viewer_tls: respond::is_tls(session),
+        viewer_host: Some(&viewer_host),
+        host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),
+        pop: &ctx.snapshot.config.pop.code,
+        request_id: &id,
+        encoding: match (&behavior.compress, codings) {
+            (None, _) => Encoding::Pass,
+            (Some(_), []) => Encoding::Identity,
+            (Some(_), codings) => Encoding::Only(codings),
+        },
+        upgrade: session.is_upgrade_req(),
+        grpc: upstream::is_grpc(session),
+        custom: origin.map_or(&[], |origin| &origin.headers),
+    };
+    // Taken apart and put together again, it forgets whether a body follows.
+    let end = request.send_end_stream();
+    let empty = RequestHeader::build_no_case(Method::GET, b"/", None)?;
+    let mut parts: http::request::Parts = std::mem::replace(request, empty).into();
+    origin::rewrite::request(&mut parts.headers, &facts);
+    if let Some(trace) = &ctx.trace
+        && let Ok(value) = HeaderValue::from_bytes(&trace.outgoing())
+    {
+        parts.headers.insert(TRACEPARENT, value);
+    }
+    *request = parts.into();
+    if let Some(end) = end {
+        request.set_send_end_stream(end);
+    }
+    request.set_raw_path(to.as_bytes())
+}
+
+/// Ends a request whose body grows past the behavior's bound.
+pub fn bound_body(session: &Session, ctx: &RequestCtx) -> Result<()> {
+    let limit = ctx
+        .served()
+        .map_or(u64::MAX, |served| served.behavior.request.body_size)
+        .min(ctx.snapshot.config.limits.body_size);
+    if ctx.body_in > limit && !session.is_upgrade_req() {
+        return Err(Error::explain(ErrorType::HTTPStatus(413), format!("the body is larger than {limit} bytes")));
+    }
+    Ok(())
+}
+
+/// Whether the viewer waits for a 100 before it sends the body (RFC 9110 §10.1.1: HTTP/1.0 does not).
+pub fn expects_continue(session: &Session) -> bool {
+    let request = session.req_header();
+    request.version != Version::HTTP_10
+        && request.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether the request that went to the origin carried the viewer's own conditions: with the cache in force, Pingora takes
+/// them out.
+pub fn conditional(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    !session.upstream_headers_mutated_for_cache()
+        && (headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MODIFIED_SINCE))
+}
+
+/// Notes that a header section came from the origin.
+pub fn answered(ctx: &mut RequestCtx, status: u16) {
+    if ctx.origin.instead.is_none() {
+        ctx.origin.status = status;
+    }
+    ctx.origin.first_byte = Some(upstream::since(ctx.origin.started));
+    if ctx.origin.asked_ms == 0 {
+        ctx.origin.asked_ms = phases::now_ms();
+    }
+    if let (Some(origin), Some(target)) = (ctx.origin.current, &ctx.origin.target)
+        && ctx.origin.instead.is_none()
+    {
+        ctx.snapshot.origins.report(origin, target, origin::Outcome::Ok { status });
+    }
+}
+
+/// How metrics name a refused connection.
+pub fn refusal_kind(refusal: &Refusal) -> observe::Refusal {
+    match refusal.status {
+        _ if *refusal == Refusal::SLOW_BODY => observe::Refusal::Slow,
+        408 => observe::Refusal::HeaderTimeout,
+        _ => observe::Refusal::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+
+    #[test]
+    fn the_viewer_behind_trusted_proxies() {
+        let listener = Listener {
+            address: "0.0.0.0:80".parse().unwrap(),
+            tls: None,
+            h2: true,
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        };
+        for (peer, hops, want) in [
+            ("192.0.2.1:5", vec!["203.0.113.7"], "192.0.2.1:5"),
+            ("10.0.0.1:5", vec!["203.0.113.7"], "203.0.113.7:0"),
+            ("10.0.0.1:5", vec!["198.51.100.1, 203.0.113.7, 10.9.9.9"], "203.0.113.7:0"),
+            ("10.0.0.1:5", vec!["198.51.100.1", "203.0.113.7"], "203.0.113.7:0"),
+            ("10.0.0.1:5", vec!["nonsense"], "10.0.0.1:5"),
+            ("10.0.0.1:5", vec![], "10.0.0.1:5"),
+        ] {
+            let mut fields = HeaderMap::new();
+            for hop in &hops {
+                fields.append(X_FORWARDED_FOR, hop.parse().unwrap());
+            }
+            let got = viewer(peer.parse().unwrap(), Some(&listener), fields.lines(&X_FORWARDED_FOR));
+            assert_eq!(got.to_string(), want, "{peer} {hops:?}");
+        }
+    }
+}

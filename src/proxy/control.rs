@@ -1,0 +1,148 @@
+//! Control: what runs beside the request path: reloads, health checks, the operator's API, draining.
+//!
+//! In: signals, changed files, the admin socket. Out: a snapshot swapped, a process that ends when its last viewer has.
+//! Never: a request.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use parking_lot::Mutex;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use tokio::net::TcpListener;
+
+use crate::config::watch::{self, Fingerprint};
+
+use super::purging::Purging;
+use super::reload::Reload;
+use super::server::{FLUSH, Phase, Pop};
+use super::shared::Shared;
+
+/// How often the configuration's files are looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks whether listeners are up, and whether the last connection has gone.
+const PROBE_EVERY: Duration = Duration::from_millis(10);
+const DRAIN_EVERY: Duration = Duration::from_millis(50);
+
+/// The PoP's background service.
+pub(super) struct Control {
+    pop: Pop,
+    admin: Mutex<Option<(std::net::TcpListener, axum::Router)>>,
+}
+
+#[async_trait]
+impl BackgroundService for Control {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let pop = &self.pop;
+        pop.shared.live.load().origins.start(&pop.reload.connector);
+        tokio::spawn(pop.shared.observer.clone().reopen_on_signal().map(|error| log::error!("SIGUSR1: {error}")));
+        let admin = self.admin.lock().take();
+        if let Some((socket, router)) = admin {
+            tokio::spawn(serve_admin(socket, router, pop.purging.clone()));
+        }
+        tokio::spawn(announce(pop.shared.clone(), pop.phase.clone()));
+        tokio::spawn(watch_signals(pop.reload.clone()));
+        tokio::spawn(watch_files(pop.reload.clone()));
+        while !*shutdown.borrow() {
+            if shutdown.changed().await.is_err() {
+                return;
+            }
+        }
+        *pop.phase.lock() = Some("draining");
+        self.drain().await;
+    }
+}
+
+// === impl Control ===
+impl Control {
+    pub(super) fn new(pop: Pop, admin: Option<(std::net::TcpListener, axum::Router)>) -> Self {
+        Control { pop, admin: Mutex::new(admin) }
+    }
+
+    /// Ends the process as soon as the last connection has; Pingora's grace period is the bound.
+    async fn drain(&self) {
+        loop {
+            tokio::time::sleep(DRAIN_EVERY).await;
+            if self.pop.gate.counts().open == 0 {
+                break;
+            }
+        }
+        self.pop.shared.observer.shutdown(FLUSH);
+        std::process::exit(0);
+    }
+}
+
+async fn watch_signals(reload: Arc<Reload>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => return log::error!("SIGHUP cannot be watched: {error}"),
+    };
+    while hangups.recv().await.is_some() {
+        // The reload logs its own outcome.
+        let _ = reload.now();
+    }
+}
+
+async fn watch_files(reload: Arc<Reload>) {
+    let Some(paths) = reload.watched() else { return };
+    let (mut paths, mut seen) = (paths.clone(), Fingerprint::of(&paths));
+    loop {
+        seen = watch::changes(&paths, seen, WATCH_EVERY).await;
+        let _ = reload.now();
+        let now = reload.watched().unwrap_or_default();
+        if now != paths {
+            // Other files from here on: what they look like now is what was just read.
+            seen = Fingerprint::of(&now);
+            paths = now;
+        }
+    }
+}
+
+/// The operator's API, until this process hands over: its successor then answers on the same address.
+async fn serve_admin(socket: std::net::TcpListener, router: axum::Router, purging: Arc<Purging>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let handed_over = async move {
+        match signal(SignalKind::quit()) {
+            Ok(mut quits) => {
+                quits.recv().await;
+                purging.close();
+            }
+            Err(error) => {
+                log::error!("SIGQUIT cannot be watched: {error}");
+                std::future::pending().await
+            }
+        }
+    };
+    let served = match TcpListener::from_std(socket) {
+        Ok(socket) => axum::serve(socket, router).with_graceful_shutdown(handed_over).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        log::error!("the admin API ended: {error}");
+    }
+}
+
+/// Says that this PoP is ready once every listener takes connections.
+async fn announce(shared: Arc<Shared>, phase: Phase) {
+    let listeners = shared.live.load().config.listeners.clone();
+    for listener in listeners {
+        let mut address = listener.address;
+        if address.ip().is_unspecified() {
+            let loopback: IpAddr =
+                if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(loopback);
+        }
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+    let mut phase = phase.lock();
+    if *phase == Some("starting") {
+        *phase = None;
+        log::info!("ready");
+    }
+}

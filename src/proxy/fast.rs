@@ -1,0 +1,288 @@
+//! Fast lane: answers a plain hit ahead of Pingora's state machine.
+//!
+//! In: a parsed HTTP/1.1 head, or the request of an HTTP/2 stream. Out: the answer's lines in one buffer, or "take the full
+//! path". Never: waits, an origin, anything the full path would decide differently: it asks the same functions.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use http::{HeaderMap, HeaderName, Method, Version, header};
+
+use crate::behavior;
+use crate::cache::object::{self, KeyHash, Object};
+use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
+use crate::cache::store::Tiers;
+use crate::cache::vary;
+use crate::listen::head::{Framing, Request};
+use crate::message::{Fields, Head};
+
+use super::edge::{RequestId, put_decimal};
+use super::judge::{self, Verdict};
+use super::phases::now_ms;
+use super::plan::{self, Scratch, Target};
+use super::shared::Shared;
+use super::snapshot::{Served, Snapshot};
+
+/// Bodies up to this many bytes leave in one write with their head; larger ones in a second, without a copy.
+pub const INLINE_BODY: usize = 16 << 10;
+
+/// Fields that change what a hit means, or ask for more than a hit: the full path decides.
+const BEYOND: [HeaderName; 10] = [
+    header::RANGE,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_MATCH,
+    header::IF_UNMODIFIED_SINCE,
+    header::IF_RANGE,
+    header::EXPECT,
+    header::UPGRADE,
+    header::TE,
+    header::VIA,
+];
+
+/// What is asked, whatever protocol brought it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// With its port, as sent.
+    pub host: &'a str,
+    /// Origin-form.
+    pub target: &'a str,
+    pub version: Version,
+    pub tls: bool,
+}
+
+/// A stored answer that serves a request as it is.
+#[derive(Debug)]
+pub struct Hit {
+    pub served: Arc<Served>,
+    pub object: Arc<Object>,
+    pub id: RequestId,
+    pub started_ms: u64,
+    pub ttl_s: i64,
+    pub age_s: u64,
+}
+
+/// A hit whose head (and body, when small) stands in `Scratch::out`.
+#[derive(Debug)]
+pub struct Answer {
+    pub hit: Hit,
+    /// The body is still to be written from the object.
+    pub body_apart: bool,
+    pub spans: Spans,
+}
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'b> {
+    /// The buffer the head borrows.
+    pub raw: &'b [u8],
+    pub tls: bool,
+    /// Whether the connection goes on after the answer.
+    pub keep_alive: bool,
+}
+
+/// Where in the head the parts stand that the log wants, once the answer has left.
+#[derive(Debug, Default)]
+pub struct Spans {
+    pub host: Range<usize>,
+    pub target: Range<usize>,
+    pub user_agent: Range<usize>,
+    pub referer: Range<usize>,
+    pub cookie: Range<usize>,
+    pub forwarded_for: Range<usize>,
+    pub traceparent: Range<usize>,
+}
+
+/// The object that answers `request`, from the memory tier: the primary slot, or the variant its Vary leads to.
+pub fn find<F: Fields>(
+    tiers: &'static Tiers,
+    hash: &KeyHash,
+    key: &[u8],
+    request: &F,
+    coding_in_key: bool,
+) -> Option<Arc<Object>> {
+    let object = tiers.peek(hash, key)?;
+    if object.meta.vary.is_empty() {
+        return Some(object);
+    }
+    match vary::variance(&object.meta.vary, request, coding_in_key) {
+        variance if variance == object.meta.variance => Some(object),
+        Some(variance) => tiers.peek(&object::slot(hash, Some(&variance)), key),
+        None => None,
+    }
+}
+
+/// The hit that answers a GET without a body and without a field of [`BEYOND`], if there is one.
+pub fn decide<F: Fields>(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    ask: Ask<'_>,
+    fields: &F,
+    key: &mut Vec<u8>,
+) -> Option<Hit> {
+    let target = Target::parse(ask.target);
+    let host = plan::host_name(ask.host);
+    let behavior = plan::route(snapshot, host, target.path)?;
+    let served = snapshot.behavior(behavior);
+    served.edits[usize::from(ask.tls)].as_ref()?;
+    let rules = &served.behavior;
+    let viewer = behavior::Viewer {
+        method: &Method::GET,
+        version: ask.version,
+        tls: ask.tls,
+        host: ask.host,
+        path: target.path,
+        query: target.query,
+    };
+    if !rules.cache.enabled || behavior::before_cache(rules, &viewer, fields, false).is_some() {
+        return None;
+    }
+    let (hash, _) = plan::slot(rules, host, target, fields, key);
+    let object = find(shared.tiers, &hash, key, fields, rules.compress.is_some())?;
+    let started_ms = now_ms();
+    let verdict = judge::judge(
+        &shared.marks,
+        &shared.invalidated,
+        &rules.cache,
+        &object.meta,
+        Some(&object.checked),
+        fields,
+        started_ms,
+    );
+    if verdict != Verdict::Fresh {
+        return None;
+    }
+    let (ttl_s, age_s) = (object.meta.ttl_ms(started_ms).div_euclid(1000), object.meta.age_ms(started_ms) / 1000);
+    Some(Hit { served: served.clone(), object, id: RequestId::random(), started_ms, ttl_s, age_s })
+}
+
+/// Answers `request` if it is a plain hit.
+pub fn answer(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    arrival: Arrival<'_>,
+    scratch: &mut Scratch,
+) -> Option<Answer> {
+    let Arrival { raw, tls, keep_alive } = arrival;
+    let head = &request.head;
+    if head.method != "GET" || head.minor != 1 || request.framing != Framing::None || beyond(head) {
+        return None;
+    }
+    let ask = Ask { host: head.host, target: head.target, version: Version::HTTP_11, tls };
+    let hit = decide(shared, snapshot, ask, head, &mut scratch.key)?;
+    let status = http::StatusCode::from_u16(hit.object.meta.status).ok()?;
+    let body_apart = hit.object.body.whole()?.len() > INLINE_BODY;
+    let out = &mut scratch.out;
+    out.clear();
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_slice(b" ");
+    out.put_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.put_slice(b"\r\n");
+    lines(snapshot, &hit, tls, out);
+    if !keep_alive {
+        out.put_slice(b"connection: close\r\n");
+    }
+    out.put_slice(b"\r\n");
+    if let (false, Some(body)) = (body_apart, hit.object.body.whole()) {
+        out.put_slice(body);
+    }
+    Some(Answer { hit, body_apart, spans: Spans::of(head, raw) })
+}
+
+/// Appends the header lines of a hit's answer, in lower case: what was stored, with the behavior's edits, and the edge's own.
+pub fn lines(snapshot: &Snapshot, hit: &Hit, tls: bool, out: &mut BytesMut) {
+    match &hit.served.edits[usize::from(tls)] {
+        Some(edits) => edits.render(&hit.object.head, out),
+        None => out.put_slice(&hit.object.head),
+    }
+    out.put_slice(b"age: ");
+    put_decimal(hit.age_s, out);
+    out.put_slice(b"\r\ncache-status: ");
+    let words = CacheStatus {
+        pop: &snapshot.config.pop.code,
+        outcome: StatusOutcome::Hit,
+        ttl_s: Some(hit.ttl_s),
+        stored: false,
+        collapsed: false,
+        fwd_status: None,
+        key: None,
+        detail: None,
+    };
+    // A buffer that grows cannot refuse.
+    let _ = words.write(out);
+    out.put_slice(b"\r\nx-cache: Hit from rimward\r\n");
+    snapshot.signature.write(&hit.id, out);
+}
+
+/// Whether any of `fields` asks for more than a hit.
+pub fn asks_more(fields: &HeaderMap) -> bool {
+    fields.keys().any(|name| BEYOND.contains(name))
+}
+
+fn beyond(head: &Head<'_>) -> bool {
+    head.fields.iter().any(|field| {
+        let name = field.name;
+        // Cheap first: the lengths of the names in `BEYOND`.
+        matches!(name.len(), 2 | 3 | 5 | 6 | 7 | 8 | 13 | 17 | 19)
+            && BEYOND.iter().any(|b| name.eq_ignore_ascii_case(b.as_str()))
+    })
+}
+
+// === impl Spans ===
+impl Spans {
+    fn of(head: &Head<'_>, raw: &[u8]) -> Self {
+        let mut spans = Spans {
+            host: within(raw, head.host.as_bytes()),
+            target: within(raw, head.target.as_bytes()),
+            ..Spans::default()
+        };
+        for field in head.fields {
+            let slot = match field.name.len() {
+                6 if field.name.eq_ignore_ascii_case("cookie") => &mut spans.cookie,
+                7 if field.name.eq_ignore_ascii_case("referer") => &mut spans.referer,
+                10 if field.name.eq_ignore_ascii_case("user-agent") => &mut spans.user_agent,
+                11 if field.name.eq_ignore_ascii_case("traceparent") => &mut spans.traceparent,
+                15 if field.name.eq_ignore_ascii_case("x-forwarded-for") => &mut spans.forwarded_for,
+                _ => continue,
+            };
+            if slot.start == slot.end {
+                *slot = within(raw, field.value);
+            }
+        }
+        spans
+    }
+}
+
+/// Where `part` stands in `raw`, which it was cut from; empty when it was not.
+fn within(raw: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).wrapping_sub(raw.as_ptr() as usize);
+    match start.checked_add(part.len()) {
+        Some(end) if end <= raw.len() => start..end,
+        _ => 0..0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_point_into_the_buffer() {
+        let raw = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+        assert_eq!(within(raw, &raw[4..6]), 4..6);
+        assert_eq!(within(raw, b"elsewhere entirely, and longer than the buffer it is not in"), 0..0);
+    }
+
+    #[test]
+    fn every_field_beyond_a_hit_is_seen_whatever_its_case() {
+        for name in BEYOND {
+            let upper = name.as_str().to_ascii_uppercase();
+            let fields = [httparse::Header { name: &upper, value: b"x" }];
+            assert!(beyond(&Head { method: "GET", target: "/", host: "h", minor: 1, fields: &fields }), "{name}");
+            assert!(asks_more(&HeaderMap::from_iter([(name.clone(), http::HeaderValue::from_static("x"))])), "{name}");
+        }
+    }
+}

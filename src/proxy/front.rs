@@ -1,0 +1,264 @@
+//! Front: one viewer connection, request after request.
+//!
+//! In: an accepted stream. Out: hits answered here, everything else handed to Pingora with one message's bytes at a time.
+//! Never: decides what an answer is.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use http::Version;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::{ALPN, Stream};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::io::AsyncWriteExt;
+
+use crate::config::compiled::Listener;
+use crate::listen::head::{self, Framing, Parsed};
+use crate::listen::{Endpoints, Gate, Refusal, Wire};
+use crate::observe::{self, Failure};
+
+use super::fast::{self, Answer, Arrival};
+use super::phases::Phases;
+use super::plan::Scratch;
+use super::record::Words;
+use super::shared::Shared;
+use super::streams::Streams;
+use super::{asking, record};
+
+/// The application behind every listener.
+pub struct Front {
+    pub shared: Arc<Shared>,
+    pub proxy: Arc<HttpProxy<Phases>>,
+    /// What speaks HTTP/2 on the connections handed to it.
+    pub streams: Arc<Streams>,
+    pub gate: Arc<Gate>,
+    pub endpoints: Arc<Endpoints>,
+}
+
+/// What is known of a connection before its first request.
+struct Viewer {
+    address: SocketAddr,
+    tls: Option<Arc<pingora::protocols::tls::SslDigest>>,
+    listener: Arc<Listener>,
+}
+
+/// What the bytes at hand ask for.
+enum Step {
+    Read,
+    Refuse(Refusal),
+    Answer { answer: Box<Answer>, len: usize, keep_alive: bool },
+    Full { len: usize, canonical: Option<BytesMut>, framing: Framing, expect_continue: bool, upgrade: bool },
+}
+
+#[async_trait]
+impl ServerApp for Front {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let socket = stream.get_socket_digest();
+        let inet =
+            |address: Option<&pingora::protocols::l4::socket::SocketAddr>| address.and_then(|a| a.as_inet().copied());
+        let address = inet(socket.as_ref().and_then(|digest| digest.peer_addr())).unwrap_or(record::NOBODY);
+        let local = inet(socket.as_ref().and_then(|digest| digest.local_addr()))?;
+        let metrics = self.shared.observer.metrics();
+        let _permit = self.gate.admit(address.ip())?;
+        let endpoint = self.endpoints.of(local)?;
+        let limits = Arc::new(self.shared.live.peek().config.limits.clone());
+        let stream = match &endpoint.tls {
+            None => stream,
+            Some(tls) => match tls.accept(stream, limits.header_timeout).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    metrics.refused(observe::Refusal::TlsHandshake);
+                    log::debug!("{address}: {error}");
+                    return None;
+                }
+            },
+        };
+        let viewer = Viewer { address, tls: stream.get_ssl_digest(), listener: endpoint.listener() };
+        let mut h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let mut wire = Wire::new(stream, limits);
+        if !h2 && viewer.tls.is_none() && viewer.listener.h2 {
+            h2 = match wire.speaks_h2().await {
+                Ok(h2) => h2,
+                Err(_) => {
+                    self.late(wire, &viewer).await;
+                    return None;
+                }
+            };
+        }
+        if h2 {
+            self.streams.process_new(Box::new(wire.into_h2()), shutdown).await;
+        } else {
+            self.serve(wire, &viewer, shutdown).await;
+        }
+        None
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+impl Front {
+    /// A head that did not come in time, or an idle connection that is over.
+    async fn late(&self, wire: Wire, viewer: &Viewer) {
+        if let Some(refusal) = wire.refusal() {
+            self.refuse(wire, viewer, refusal).await;
+        }
+    }
+
+    /// Requests of one HTTP/1 connection, until one side closes it.
+    async fn serve(&self, mut wire: Wire, viewer: &Viewer, shutdown: &ShutdownWatch) {
+        let mut scratch = Scratch::default();
+        let mut served: u32 = 0;
+        let mut since = Instant::now();
+        let mut drain = shutdown.clone();
+        // One for the whole connection: waiting anew for every request would take the watch's lock each time.
+        let drain = drain.wait_for(|closing| *closing);
+        tokio::pin!(drain);
+        loop {
+            let last = self.last(served + 1, shutdown);
+            match self.step(&wire, viewer, last, &mut scratch) {
+                Step::Read => {
+                    let idle = wire.buffer().is_empty();
+                    let filled = tokio::select! {
+                        biased;
+                        filled = wire.fill() => filled,
+                        // An idle connection has nothing to lose when the process drains.
+                        _ = &mut drain, if idle => return,
+                    };
+                    match filled {
+                        Ok(0) => return,
+                        Ok(_) => {
+                            if idle {
+                                since = Instant::now();
+                            }
+                        }
+                        Err(_) => return self.late(wire, viewer).await,
+                    }
+                }
+                Step::Refuse(refusal) => return self.refuse(wire, viewer, refusal).await,
+                Step::Answer { answer, len, keep_alive } => {
+                    let before = wire.sent();
+                    let written = self.write(&mut wire, &answer, &scratch).await;
+                    self.note(&answer, &wire.buffer()[..len], viewer, since, wire.sent() - before, written);
+                    if !written {
+                        return;
+                    }
+                    wire.skip_head(len);
+                    since = Instant::now();
+                    served += 1;
+                    if !keep_alive {
+                        return shut(wire).await;
+                    }
+                }
+                Step::Full { len, canonical, framing, expect_continue, upgrade } => {
+                    served += 1;
+                    let head = wire.take_head(len);
+                    wire.begin(framing, expect_continue, upgrade);
+                    let mut session = ServerSession::new_http1(Box::new(wire));
+                    session.set_pipelined_prefix(canonical.unwrap_or(head));
+                    if last {
+                        // The only switch that the request's own fields do not turn on again.
+                        session.set_keepalive_reuses_remaining(Some(0));
+                    }
+                    let Some(reused) = self.proxy.process_new_http(session, shutdown).await else { return };
+                    let (stream, _) = reused.consume();
+                    let Ok(same) = stream.into_any().downcast::<Wire>() else { return };
+                    wire = *same;
+                    if !wire.next_request() {
+                        return shut(wire).await;
+                    }
+                    since = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Whether the connection ends with the request served now.
+    fn last(&self, served: u32, shutdown: &ShutdownWatch) -> bool {
+        *shutdown.borrow() || served >= self.shared.live.peek().config.limits.requests_per_connection
+    }
+
+    fn step(&self, wire: &Wire, viewer: &Viewer, last: bool, scratch: &mut Scratch) -> Step {
+        let raw = wire.buffer();
+        if raw.is_empty() {
+            return Step::Read;
+        }
+        let snapshot = self.shared.live.peek();
+        let mut slots = head::slots();
+        let request = match head::parse(raw, &mut slots, &snapshot.config.limits) {
+            Parsed::Partial => return Step::Read,
+            Parsed::Refused(refusal) => return Step::Refuse(refusal),
+            Parsed::Complete(request) => request,
+        };
+        let keep_alive = request.keep_alive && !last;
+        let arrival = Arrival { raw, tls: viewer.tls.is_some(), keep_alive };
+        match fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
+            Some(answer) => Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
+            None => Step::Full {
+                len: request.len,
+                canonical: request.rewritten(&raw[..request.len]),
+                framing: request.framing,
+                expect_continue: request.expect_continue,
+                upgrade: request.upgrade,
+            },
+        }
+    }
+
+    async fn write(&self, wire: &mut Wire, answer: &Answer, scratch: &Scratch) -> bool {
+        if wire.write_all(&scratch.out).await.is_err() {
+            return false;
+        }
+        if answer.body_apart {
+            for block in answer.hit.object.body.blocks() {
+                if wire.write_all(block).await.is_err() {
+                    return false;
+                }
+            }
+        }
+        wire.flush().await.is_ok()
+    }
+
+    fn note(&self, answer: &Answer, raw: &[u8], viewer: &Viewer, since: Instant, bytes_out: u64, written: bool) {
+        let spans = &answer.spans;
+        let bytes = |span: &Range<usize>| &raw[span.clone()];
+        let text = |span: &Range<usize>| std::str::from_utf8(bytes(span)).unwrap_or("");
+        let forwarded_for = bytes(&spans.forwarded_for);
+        let words = Words {
+            viewer: asking::viewer(viewer.address, Some(&viewer.listener), std::iter::once(forwarded_for)),
+            tls: viewer.tls.as_deref().map(record::tls_words),
+            version: Version::HTTP_11,
+            host: text(&spans.host),
+            target: text(&spans.target),
+            user_agent: bytes(&spans.user_agent),
+            referer: bytes(&spans.referer),
+            cookie: bytes(&spans.cookie),
+            forwarded_for,
+            traceparent: bytes(&spans.traceparent),
+            bytes_in: raw.len() as u64,
+            bytes_out,
+            duration: since.elapsed(),
+            failure: (!written).then_some(Failure::ClientAborted),
+        };
+        record::finish_hit(&self.shared.observer, &answer.hit, &words);
+    }
+
+    async fn refuse(&self, wire: Wire, viewer: &Viewer, refusal: Refusal) {
+        let metrics = self.shared.observer.metrics();
+        metrics.refused(asking::refusal_kind(&refusal));
+        let seen = wire.buffer().len() as u64;
+        record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), seen);
+        wire.refuse(refusal).await;
+    }
+}
+
+/// Closes a connection that has nothing more to say.
+async fn shut(mut wire: Wire) {
+    pingora::protocols::Shutdown::shutdown(&mut wire).await;
+}

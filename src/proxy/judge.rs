@@ -1,0 +1,63 @@
+//! Judge: what a stored answer may become for one request.
+//!
+//! In: the object's meta, the purge marks, the behavior's policy, the request, now. Out: a `Verdict`. Never: I/O.
+
+use std::sync::atomic::AtomicU64;
+
+use crate::cache::invalidated::Invalidated;
+use crate::cache::object::Meta;
+use crate::cache::policy::{self, Reuse};
+use crate::cache::purge::{self, MarksCell};
+use crate::config::compiled::CachePolicy;
+use crate::message::Fields;
+
+/// How a stored answer may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Fresh,
+    /// Usable without waiting for the origin when `while_revalidate`; when the origin fails if `on_error`.
+    Stale {
+        while_revalidate: bool,
+        on_error: bool,
+        why: &'static str,
+    },
+    /// Purged: as if it had never been stored.
+    Gone,
+}
+
+/// Judges a stored answer. `checked` is the purge generation an object in memory last passed: most hits need one comparison.
+pub fn judge<F: Fields>(
+    marks: &MarksCell,
+    invalidated: &Invalidated,
+    policy: &CachePolicy,
+    meta: &Meta,
+    checked: Option<&AtomicU64>,
+    request: &F,
+    now_ms: u64,
+) -> Verdict {
+    if invalidated.covers(meta, policy.key.ignore_host) {
+        return Verdict::Gone;
+    }
+    let purged = match checked {
+        Some(checked) => marks.check(meta, checked),
+        None => marks.verdict(meta),
+    };
+    match purged {
+        purge::Verdict::Keep => {}
+        purge::Verdict::Gone => return Verdict::Gone,
+        purge::Verdict::Soft { at } => {
+            // Soft: out of freshness since the purge, the stale windows run from there.
+            let since_ms = now_ms.saturating_sub(at.0 / 1_000_000);
+            return Verdict::Stale {
+                while_revalidate: !meta.must_revalidate && since_ms < meta.stale_while_revalidate_ms,
+                on_error: !meta.must_revalidate && since_ms < meta.stale_if_error_ms,
+                why: "purged-soft",
+            };
+        }
+    }
+    match policy::reuse(policy, meta, request, now_ms) {
+        Reuse::Fresh => Verdict::Fresh,
+        Reuse::Stale { while_revalidate, on_error } => Verdict::Stale { while_revalidate, on_error, why: "stale" },
+        Reuse::Validate { on_error, why } => Verdict::Stale { while_revalidate: false, on_error, why },
+    }
+}

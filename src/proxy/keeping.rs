@@ -1,0 +1,232 @@
+//! Keeping: the request's side of the cache.
+//!
+//! In: request, stored meta, the origin's answer. Out: the slot, the verdict on a stored object, what is stored. Never: storage.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::{HeaderName, Method, header};
+use pingora::Result;
+use pingora::cache::{CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::behavior::compress;
+use crate::cache::object::{KeyHash, Meta};
+use crate::cache::policy::{self, Admit, Ask, Times, Why};
+use crate::cache::store::{self, Admission};
+use crate::cache::{key, method, purge, vary};
+use crate::config::compiled::Behavior;
+use crate::origin::hop;
+
+use super::context::RequestCtx;
+use super::judge::{self, Verdict};
+use super::phases::{now_ms, now_nanos};
+use super::plan::{self, Slot, Target};
+use super::shared::Shared;
+use super::soft::Waited;
+use super::{asking, respond};
+
+/// Decides whether the cache takes part and under which key; else notes why not.
+pub fn plan(session: &Session, ctx: &mut RequestCtx, behavior: &Behavior, host: &str, target: Target<'_>) {
+    let request = session.req_header();
+    ctx.cache.why = if !behavior.cache.enabled {
+        "bypass"
+    } else if !plan::cacheable(behavior, &request.method) {
+        "method"
+    } else if session.is_upgrade_req() {
+        "upgrade"
+    } else if request.headers.contains_key(header::IF_MATCH)
+        || request.headers.contains_key(header::IF_UNMODIFIED_SINCE)
+    {
+        // RFC 9110 §13.1.1: only the origin can evaluate these.
+        "precondition"
+    } else if policy::request_no_store(&behavior.cache, &request.headers) {
+        "request-no-store"
+    } else {
+        let mut bytes = Vec::with_capacity(128);
+        let (hash, coding) = plan::slot(behavior, plan::host_name(host), target, &request.headers, &mut bytes);
+        ctx.slot = Some(Slot { key: bytes, hash, coding });
+        ""
+    };
+}
+
+/// What a found object may become; notes what it allows.
+pub fn judge(shared: &Shared, session: &Session, meta: &CacheMeta, ctx: &mut RequestCtx) -> Option<ForcedFreshness> {
+    let Some(stored) = store::stored(meta) else { return Some(ForcedFreshness::ForceMiss) };
+    let snapshot = ctx.snapshot.clone();
+    let behavior = ctx.behavior.map(|id| &snapshot.behavior(id).behavior)?;
+    let now = now_ms();
+    ctx.cache.ttl_s = Some(stored.meta().ttl_ms(now).div_euclid(1000));
+    ctx.cache.age_s = Some(stored.meta().age_ms(now) / 1000);
+    let verdict = judge::judge(
+        &shared.marks,
+        &shared.invalidated,
+        &behavior.cache,
+        stored.meta(),
+        stored.checked(),
+        &session.req_header().headers,
+        now,
+    );
+    // A request that waited for another may find another object than before.
+    (ctx.cache.while_revalidate, ctx.cache.on_error, ctx.cache.soft_expired) = (false, false, false);
+    match verdict {
+        Verdict::Fresh => Some(ForcedFreshness::ForceFresh),
+        Verdict::Gone => {
+            ctx.cache.why = "purged";
+            Some(ForcedFreshness::ForceMiss)
+        }
+        Verdict::Stale { while_revalidate, on_error, why } => {
+            ctx.cache.found_stale = true;
+            ctx.cache.asked_for_new = why.starts_with("request-");
+            ctx.cache.while_revalidate = while_revalidate;
+            ctx.cache.on_error = on_error;
+            ctx.cache.soft_expired = on_error && matches!(ctx.cache.soft, Some(Waited::Late | Waited::Failed));
+            ctx.cache.why = why;
+            Some(ForcedFreshness::ForceExpiredServeStale { expired_at: None })
+        }
+    }
+}
+
+/// The names a stored or about-to-be-stored answer varies by.
+pub fn vary_names(meta: &CacheMeta) -> Option<Box<[HeaderName]>> {
+    let names = match store::stored(meta) {
+        Some(stored) => stored.meta().vary.clone(),
+        None => meta.extensions().get::<Admission>()?.meta.vary.clone(),
+    };
+    (!names.is_empty()).then_some(names)
+}
+
+/// Whether and how an answer is stored.
+pub fn admit(
+    shared: &Shared,
+    session: &Session,
+    response: &ResponseHeader,
+    ctx: &mut RequestCtx,
+) -> Result<RespCacheable> {
+    let snapshot = ctx.snapshot.clone();
+    let (Some(served), Some(slot)) = (ctx.behavior.map(|id| snapshot.behavior(id)), ctx.slot.clone()) else {
+        return Ok(never(ctx, "bypass"));
+    };
+    let policy_of = &served.behavior.cache;
+    if ctx.origin.close_delimited {
+        return Ok(never(ctx, "no-length"));
+    }
+    let request = session.req_header();
+    let ask = Ask { method: &Method::GET, authorization: request.headers.contains_key(header::AUTHORIZATION) };
+    let response_ms = now_ms();
+    let times = Times { request_ms: ctx.origin.asked_ms, response_ms };
+    let mut header = response.clone();
+    let confirmed = session.cache.maybe_cache_meta().and_then(store::stored).map(|stored| stored.meta());
+    let verdict = match (ctx.cache.not_modified.take(), session.cache.maybe_cache_meta(), confirmed) {
+        (Some(not_modified), Some(stored), Some(meta)) => {
+            header = stored.response_header_copy();
+            if !policy::selects(&header.headers, &not_modified) {
+                return Ok(never(ctx, "validator-mismatch"));
+            }
+            respond::edit(&mut header, |fields| {
+                let verdict = policy::refresh(policy_of, &ask, meta, fields, &not_modified, times);
+                if served.behavior.compress.is_some() && not_modified.contains_key(header::VARY) {
+                    compress::mark_negotiated(fields);
+                }
+                verdict
+            })?
+        }
+        _ => policy::admit(policy_of, &ask, header.status.as_u16(), &header.headers, times),
+    };
+    let life = match verdict {
+        Admit::Store(life) => life,
+        Admit::Never(why) => return Ok(never(ctx, why.as_str())),
+    };
+    if policy::declared_length(&header.headers).is_some_and(|length| length > shared.tiers.max_object()) {
+        return Ok(never(ctx, Why::TooLarge.as_str()));
+    }
+    let names = match vary::parse(&header.headers) {
+        vary::Vary::Star => return Ok(never(ctx, "vary-star")),
+        vary::Vary::None => Box::default(),
+        // The origin did not see what it says its answer depends on.
+        vary::Vary::Names(names) if hop::hides(&request.headers, &names) => return Ok(never(ctx, "hidden-vary")),
+        vary::Vary::Names(names) => names,
+    };
+    let (host, target) = asking::address(request);
+    let target = Target::parse(target);
+    let meta = Meta {
+        status: header.status.as_u16(),
+        responded_ms: response_ms,
+        initial_age_ms: life.initial_age_ms,
+        lifetime_ms: life.lifetime_ms,
+        stale_while_revalidate_ms: life.stale_while_revalidate_ms,
+        stale_if_error_ms: life.stale_if_error_ms,
+        must_revalidate: life.must_revalidate,
+        no_cache: life.no_cache,
+        fetch_start: ctx.origin.fetch_start,
+        host: plan::host_name(host).to_ascii_lowercase().into(),
+        uri: key::uri(&policy_of.key, target.path, target.query).into(),
+        tags: purge::parse_tags(&policy_of.tag_headers, &header.headers),
+        vary: names,
+        variance: None,
+    };
+    ctx.cache.stored = true;
+    ctx.cache.ttl_s = Some(meta.ttl_ms(response_ms).div_euclid(1000));
+    let mut out = CacheMeta::new(
+        UNIX_EPOCH + Duration::from_millis(response_ms + meta.lifetime_ms.saturating_sub(meta.initial_age_ms)),
+        UNIX_EPOCH,
+        0,
+        0,
+        header,
+    );
+    out.set_epoch_override(UNIX_EPOCH + Duration::from_millis(response_ms.saturating_sub(meta.initial_age_ms)));
+    out.extensions_mut().insert(Admission {
+        key: slot.key.into(),
+        meta,
+        strip: life.strip,
+        max_body: policy_of.max_object,
+    });
+    Ok(RespCacheable::Cacheable(out))
+}
+
+fn never(ctx: &mut RequestCtx, why: &'static str) -> RespCacheable {
+    ctx.cache.why = why;
+    RespCacheable::Uncacheable(NoCacheReason::Custom(why))
+}
+
+/// A successful unsafe request makes what is stored under its URLs invalid (RFC 9111 §4.4).
+pub fn invalidate(shared: &Shared, session: &Session, response: &ResponseHeader, ctx: &RequestCtx) {
+    let request = session.req_header();
+    if !method::invalidates(&request.method, response.status.as_u16()) || ctx.origin.status == 0 {
+        return;
+    }
+    let (host, target) = asking::address(request);
+    let Some(served) = ctx.served() else { return };
+    let at = shared.stamps.next(now_nanos());
+    for (host, uri) in
+        method::targets(&request.method, response.status.as_u16(), &response.headers, plan::host_name(host), target)
+    {
+        let target = Target::parse(&uri);
+        let uri = key::uri(&served.behavior.cache.key, target.path, target.query);
+        let host = if served.behavior.cache.key.ignore_host { "" } else { &*host };
+        shared.invalidated.note(host, &uri, at);
+    }
+}
+
+/// The object and the limit, when this viewer waits for the soft timeout.
+pub fn soft(shared: &Shared, session: &Session, ctx: &RequestCtx) -> Option<(KeyHash, Duration)> {
+    let slot = ctx.slot.as_ref()?;
+    let behavior = ctx.served().map(|s| &s.behavior)?;
+    // Pingora serves stale ahead of the origin's answer only under its cache lock.
+    let limit = behavior.cache.soft_timeout.filter(|_| behavior.cache.collapse)?;
+    let request = &session.req_header().headers;
+    let object = super::fast::find(shared.tiers, &slot.hash, &slot.key, request, behavior.compress.is_some())?;
+    let verdict = judge::judge(
+        &shared.marks,
+        &shared.invalidated,
+        &behavior.cache,
+        &object.meta,
+        Some(&object.checked),
+        request,
+        now_ms(),
+    );
+    match verdict {
+        Verdict::Stale { while_revalidate: false, on_error: true, .. } => Some((object.hash, limit)),
+        _ => None,
+    }
+}

@@ -1,0 +1,28 @@
+//! Proxy: the way of one request through the rooms.
+//!
+//! Two lanes lead a viewer to an answer. `fast` answers plain hits straight from the connection's buffer; `phases` is the
+//! full path on Pingora's state machine. Both ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
+
+pub mod answering;
+pub mod asking;
+pub mod context;
+mod control;
+pub mod edge;
+pub mod failure;
+pub mod fast;
+pub mod front;
+pub mod judge;
+pub mod keeping;
+pub mod pages;
+pub mod phases;
+pub mod plan;
+pub mod purging;
+pub mod record;
+pub mod reload;
+pub mod respond;
+pub mod server;
+pub mod shared;
+pub mod snapshot;
+pub mod soft;
+pub mod streams;
+pub mod upstream;

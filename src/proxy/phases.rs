@@ -1,0 +1,439 @@
+//! Phases: the whole request on Pingora's state machine; each line names the room that decides.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::cache::key::HashBinary;
+use pingora::cache::storage::HitHandler;
+use pingora::cache::{CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, RespCacheable};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::cache::{policy, store, vary};
+use crate::listen::Refusal;
+use crate::origin::group::Cause;
+
+use super::context::{RequestCtx, Role};
+use super::plan::{self, Target};
+use super::{answering, asking, failure, keeping, pages, record, respond, shared::Shared, upstream};
+
+/// The full path. All state is shared with the fast lane.
+#[derive(Debug)]
+pub struct Phases(pub Arc<Shared>);
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = RequestCtx;
+
+    fn new_ctx(&self) -> RequestCtx {
+        RequestCtx::new(self.0.live.load(), now_ms())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
+        // Compression is ours (`behavior::compress`): Pingora's module would compress every hit anew.
+    }
+
+    fn allow_spawning_subrequest(&self, _session: &Session, _ctx: &RequestCtx) -> bool {
+        true
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+        ctx.role = Role::of(session);
+        if let Role::Page(path) = &ctx.role {
+            let path = path.clone();
+            pages::aim(session, &path);
+        }
+        let limits = &ctx.snapshot.config.limits;
+        // The wire has its own deadlines; Pingora's would cut idle tunnels.
+        session.set_read_timeout(None);
+        session.set_write_timeout(Some(limits.write_timeout));
+        let keep = (!session.is_process_shutting_down()).then(|| limits.idle_timeout.as_secs().max(1));
+        session.set_keepalive(keep);
+        // RFC 9110 §15.2: HTTP/1.0 has no interim answers.
+        let old = session.req_header().version == http::Version::HTTP_10;
+        session.set_ignore_info_resp(old);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        asking::arrive(&self.0, session, ctx);
+        if let Some((status, what)) = asking::refuse(session.req_header(), &ctx.snapshot.config.limits) {
+            let answer = respond::error_answer(session, ctx, status, &what);
+            respond::answer(session, ctx, answer, "refused").await?;
+            return Ok(true);
+        }
+        let (host, target) = asking::address(session.req_header());
+        let (host, target) = (host.to_owned(), target.to_owned());
+        let Some(id) = plan::route(&ctx.snapshot, plan::host_name(&host), Target::parse(&target).path) else {
+            let what = format!("no behavior of this PoP matches host {host:?} and this path");
+            let answer = respond::error_answer(session, ctx, 404, &what);
+            respond::answer(session, ctx, answer, "unrouted").await?;
+            return Ok(true);
+        };
+        ctx.behavior = Some(id);
+        let snapshot = ctx.snapshot.clone();
+        let behavior = &snapshot.behavior(id).behavior;
+        if let Some(answer) = asking::before_cache(session, behavior, &host, Target::parse(&target)) {
+            respond::answer(session, ctx, answer, "behavior").await?;
+            return Ok(true);
+        }
+        if ctx.is_viewer() && asking::loops(session, ctx) {
+            let answer = respond::error_answer(session, ctx, 508, "this request has passed through this PoP before");
+            respond::answer(session, ctx, answer, "loop").await?;
+            return Ok(true);
+        }
+        if asking::hides_key(session, behavior) {
+            let what = "Connection names a field that this answer depends on";
+            let answer = respond::error_answer(session, ctx, 400, what);
+            respond::answer(session, ctx, answer, "hides-key").await?;
+            return Ok(true);
+        }
+        keeping::plan(session, ctx, behavior, &host, Target::parse(&target));
+        if ctx.is_viewer() {
+            self.soft_timeout(session, ctx).await;
+        }
+        Ok(false)
+    }
+
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+        if ctx.slot.is_some() {
+            let shared = &self.0;
+            let wait = ctx.snapshot.config.store.collapse_timeout;
+            let mut overrides = CacheOptionOverrides::default();
+            overrides.wait_timeout = Some(wait);
+            let collapse = ctx.served().is_some_and(|s| s.behavior.cache.collapse);
+            let lock = collapse.then_some(shared.lock);
+            session.cache.enable(shared.tiers, None, Some(shared.predictor), lock, Some(overrides));
+        }
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, _session: &Session, ctx: &mut RequestCtx) -> Result<CacheKey> {
+        let slot = ctx.slot.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no cache slot"))?;
+        let mut key = CacheKey::new(slot.key.clone(), "");
+        key.set_primary_bin_override(slot.hash);
+        Ok(key)
+    }
+
+    fn cache_vary_filter(&self, meta: &CacheMeta, ctx: &mut RequestCtx, request: &RequestHeader) -> Option<HashBinary> {
+        let names = keeping::vary_names(meta)?;
+        let coding_in_key = ctx.served().is_some_and(|s| s.behavior.compress.is_some());
+        ctx.cache.vary_found |= store::stored(meta).is_some();
+        vary::variance(&names, &request.headers, coding_in_key)
+    }
+
+    async fn cache_hit_filter(
+        &self,
+        session: &mut Session,
+        meta: &CacheMeta,
+        _handler: &mut HitHandler,
+        _fresh: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<ForcedFreshness>> {
+        Ok(keeping::judge(&self.0, session, meta, ctx))
+    }
+
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {
+        match error {
+            None => {
+                let serves = ctx.is_viewer() && (ctx.cache.while_revalidate || ctx.cache.soft_expired);
+                if serves {
+                    // What follows may be the background request; the answer's header restores this.
+                    asking::make_copyable(session);
+                }
+                serves
+            }
+            Some(error) if error.esource() == &ErrorSource::Upstream => {
+                let moves_on = matches!(error.etype(), ErrorType::HTTPStatus(status) if upstream::next_member(session, ctx, cause(*status)).is_some());
+                ctx.bridges_errors() && !moves_on
+            }
+            Some(_) => false,
+        }
+    }
+
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        let only_if_cached =
+            ctx.served().is_some_and(|s| policy::only_if_cached(&s.behavior.cache, &session.req_header().headers));
+        if only_if_cached && ctx.is_viewer() {
+            // RFC 9111 §5.2.1.7
+            let answer = respond::error_answer(
+                session,
+                ctx,
+                504,
+                "nothing is stored for this request, and it asked for nothing else",
+            );
+            respond::answer(session, ctx, answer, "only-if-cached").await?;
+            return Ok(false);
+        }
+        if asking::expects_continue(session) {
+            // Pingora takes the interim answer for the final one, and closes the connection behind it.
+            session.set_close_on_response_before_downstream_finish(false);
+            session.write_continue_response().await?;
+            session.set_close_on_response_before_downstream_finish(true);
+        }
+        ctx.origin.fetch_start = self.0.stamps.next(now_nanos());
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+        upstream::peer(session, ctx).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        ctx.origin.connect = (!reused).then(|| upstream::since(ctx.origin.started));
+        ctx.origin.asked_ms = now_ms();
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        asking::forward(session, request, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        ctx.body_in += body.as_ref().map_or(0, |b| b.len() as u64);
+        asking::bound_body(session, ctx)
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestCtx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        upstream::failed(session, ctx, error, false, false)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestCtx,
+        reused: bool,
+    ) -> Box<Error> {
+        upstream::failed(session, ctx, error, true, reused)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return respond::edit(response, crate::origin::hop::strip);
+        }
+        let status = response.status.as_u16();
+        asking::answered(ctx, status);
+        if status == 101 && !session.is_upgrade_req() {
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "the origin switched protocols, which nobody asked for",
+            )
+            .into_up());
+        }
+        if status == 304 && session.cache.maybe_cache_meta().is_some() {
+            return answering::confirm(session, response, ctx);
+        }
+        if status == 304 && !asking::conditional(session) {
+            return Err(
+                Error::explain(ErrorType::InvalidHTTPHeader, "the origin sent a 304 that nobody asked for").into_up()
+            );
+        }
+        if ctx.origin.instead.is_none() {
+            if let Some(to) = upstream::next_member(session, ctx, cause(status)) {
+                upstream::move_on(ctx, to);
+                return Err(again(failure::FAILOVER));
+            }
+            if response.status.is_server_error() && upstream::keeps_stale(ctx) {
+                return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
+            }
+            if pages::rule(session, ctx, status).is_some() && upstream::place(session, ctx, status) {
+                return Err(again(failure::ERROR_PAGE));
+            }
+        }
+        ctx.origin.answered = true;
+        answering::receive(session, response, ctx)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Duration>> {
+        answering::encode(ctx, body, end)?;
+        Ok(None)
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut http::HeaderMap,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        answering::trailer(ctx)
+    }
+
+    fn response_cache_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<RespCacheable> {
+        keeping::admit(&self.0, session, response, ctx)
+    }
+
+    fn cache_not_modified_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        _ctx: &mut RequestCtx,
+    ) -> Result<bool> {
+        Ok(answering::not_modified(session, response))
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> RangeType {
+        answering::range(session, response, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        asking::restore(session);
+        if let Role::Revalidation(guard) = &mut ctx.role
+            && session.cache.phase() != CachePhase::Stale
+            && let Some(guard) = guard.take()
+        {
+            // The new answer's header is in the cache: viewers that waited find it there.
+            guard.renewed();
+        }
+        keeping::invalidate(&self.0, session, response, ctx);
+        answering::send(session, response, ctx)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+        let (mut status, kind) = failure::classify(error);
+        respond::fail(ctx, kind, failure::words(error));
+        if let Some(refusal) = Refusal::of(error) {
+            status = refusal.status;
+            self.0.observer.metrics().refused(asking::refusal_kind(&refusal));
+        }
+        // Nobody reads a background request's answer.
+        let unread = matches!(ctx.role, Role::Revalidation(_));
+        if status == 0 || unread || respond::begun(session) {
+            return FailToProxy { error_code: status, can_reuse_downstream: false };
+        }
+        let words = failure::told(ctx.origin.failure.unwrap_or(kind), error);
+        let page = pages::instead(session, ctx, status, &words).await;
+        let answer = crate::behavior::Answer {
+            status: page.status,
+            headers: page.headers.clone(),
+            body: page.body.clone(),
+            result: crate::behavior::ResultType::Error,
+            failure: None,
+        };
+        // A body that was not read to its end cannot be skipped safely: such a connection closes.
+        let reuse = session.is_body_done() && matches!(error.esource(), ErrorSource::Upstream);
+        if !reuse {
+            session.set_keepalive(None);
+        }
+        let written = respond::answer(session, ctx, answer, "error").await;
+        ctx.answer.outcome = Some(crate::observe::Outcome::Error);
+        FailToProxy { error_code: page.status.as_u16(), can_reuse_downstream: reuse && written.is_ok() }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+        record::finish(&self.0.observer, session, error, ctx);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, _error: &Error) -> bool {
+        // The access log says it, with the reason.
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestCtx,
+        _error: &Error,
+        _context: pingora::proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl Phases {
+    /// A stale object that may only be served on error: gives the origin the soft timeout, then serves stale while the
+    /// origin is still being asked, or because it failed.
+    async fn soft_timeout(&self, session: &mut Session, ctx: &mut RequestCtx) {
+        let Some((hash, limit)) = keeping::soft(&self.0, session, ctx) else { return };
+        asking::make_copyable(session);
+        let Some(spawner) = session.subrequest_spawner.as_ref() else { return asking::restore(session) };
+        let (waiter, guard) = self.0.revalidations.join(hash);
+        if let Some(guard) = guard {
+            let role: Box<dyn std::any::Any + Send + Sync> = Box::new(Role::Revalidation(Some(guard)));
+            let sub = pingora::proxy::subrequest::Ctx::builder().user_ctx(role).build();
+            spawner.spawn_background_subrequest(session.as_downstream(), sub);
+        }
+        asking::restore(session);
+        ctx.cache.soft = Some(waiter.wait(limit).await);
+    }
+}
+
+fn cause(status: u16) -> Cause {
+    http::StatusCode::from_u16(status).map_or(Cause::Failed, Cause::Status)
+}
+
+fn again(why: &'static str) -> Box<Error> {
+    let mut error = Error::new_up(ErrorType::Custom(why));
+    error.set_retry(true);
+    error
+}
+
+/// Milliseconds since the epoch.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Nanoseconds since the epoch.
+pub fn now_nanos() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}

@@ -1,0 +1,119 @@
+//! Plan: which behavior serves a request, and under what key its answer is stored.
+//!
+//! In: method, host, target and fields of a request, whatever holds them. Out: behavior, key and coding. Never: I/O.
+
+use bytes::BytesMut;
+use http::Method;
+
+use crate::behavior::compress;
+use crate::cache::key::{self, MethodClass};
+use crate::cache::object::KeyHash;
+use crate::config::compiled::{Behavior, BehaviorId, Coding};
+use crate::message::Fields;
+
+use super::snapshot::Snapshot;
+
+/// Where a request's answer is stored.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    /// Every part of the key, length-prefixed.
+    pub key: Vec<u8>,
+    pub hash: KeyHash,
+    /// The coding this variant holds, when the behavior compresses.
+    pub coding: Option<Coding>,
+}
+
+/// A request's target, cut at the first `?`.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    pub path: &'a str,
+    pub query: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    /// `origin-form` of RFC 9112 §3.2.1; an empty path reads as "/".
+    pub fn parse(target: &'a str) -> Self {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        Target { path: if path.is_empty() { "/" } else { path }, query }
+    }
+}
+
+/// The host name of a Host field or authority: without port, without trailing dot.
+pub fn host_name(host: &str) -> &str {
+    let name = match host.rfind(']') {
+        Some(end) => &host[..=end],
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+/// The behavior that serves `host` and `path`.
+pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Option<BehaviorId> {
+    snapshot.routes.select(host, path)
+}
+
+/// Whether answers to `method` may come from this behavior's cache at all.
+pub fn cacheable(behavior: &Behavior, method: &Method) -> bool {
+    behavior.cache.enabled && (*method == Method::GET || *method == Method::HEAD)
+}
+
+/// The slot of a GET or HEAD. `key` is cleared and filled; its hash names the primary slot.
+pub fn slot<F: Fields>(
+    behavior: &Behavior,
+    host: &str,
+    target: Target<'_>,
+    fields: &F,
+    key: &mut Vec<u8>,
+) -> (KeyHash, Option<Coding>) {
+    let coding = behavior.compress.as_ref().and_then(|c| compress::negotiate(c, fields));
+    key.clear();
+    if behavior.cache.key.ignore_host {
+        // Without a host, only the behavior keeps the answers of two origins apart.
+        key::part(key, behavior.name.as_bytes());
+    }
+    key::build(&behavior.cache.key, MethodClass::GetHead, host, target.path, target.query, fields, coding, key);
+    (key::hash(key), coding)
+}
+
+/// A reusable buffer for keys and heads, one per connection.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub key: Vec<u8>,
+    pub out: BytesMut,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names() {
+        for (host, want) in [
+            ("a.example", "a.example"),
+            ("a.example:8080", "a.example"),
+            ("a.example.", "a.example"),
+            ("a.example.:80", "a.example"),
+            ("[::1]:8080", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host_name(host), want);
+        }
+    }
+
+    #[test]
+    fn targets() {
+        for (target, path, query) in [
+            ("/a?b", "/a", Some("b")),
+            ("/a", "/a", None),
+            ("/a?", "/a", Some("")),
+            ("?x", "/", Some("x")),
+            ("/a?b?c", "/a", Some("b?c")),
+        ] {
+            let t = Target::parse(target);
+            assert_eq!((t.path, t.query), (path, query), "{target}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Record: what both lanes tell the observer about a finished request.
+//!
+//! In: a request's context, or a hit and the head it answered. Out: one `observe::Record`. Never: formats.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use http::{HeaderName, Version, header};
+use pingora::Error;
+use pingora::http::ResponseHeader;
+use pingora::protocols::tls::SslDigest;
+use pingora::proxy::Session;
+
+use crate::listen::{self, Refusal};
+use crate::observe::{Failure, Observer, Outcome, Record, Tls, Visit};
+
+use super::context::{RequestCtx, Role};
+use super::edge::RequestId;
+use super::fast::Hit;
+use super::phases::now_ms;
+use super::plan::{self, Target};
+use super::{asking, failure, respond};
+
+/// A viewer whose address is not known (a connection that ended before it was read).
+pub const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Tells the observer about a request of the full path. Subrequests are part of the viewer's request that caused them.
+pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+    if !matches!(ctx.role, Role::Viewer) {
+        return;
+    }
+    if let Some(error) = error
+        && ctx.answer.failure.is_none()
+    {
+        let (_, kind) = failure::classify(error);
+        respond::fail(ctx, kind, failure::words(error));
+    }
+    let request = session.req_header();
+    let (host, target) = asking::address(request);
+    let target = Target::parse(target);
+    let value = |name: HeaderName| request.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
+    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    let duration = ctx.started.elapsed();
+    let origin = ctx.origin.current.filter(|_| ctx.origin.attempts > 0).map(|id| Visit {
+        origin: &ctx.snapshot.origin_metrics[id],
+        target: ctx.origin.target.as_ref().and_then(|target| target.address),
+        after_ns: ctx.origin.started.map_or(0, |at| nanos(at.saturating_duration_since(ctx.started))),
+        connect_ns: ctx.origin.connect.map(nanos),
+        first_byte_ns: ctx.origin.first_byte.map(nanos),
+        total_ns: nanos(super::upstream::since(ctx.origin.started)),
+        attempts: ctx.origin.attempts,
+        status: ctx.origin.status,
+    });
+    let served = ctx.served();
+    let unrouted = observer.metrics().unrouted().clone();
+    let error_words = if ctx.answer.error.is_empty() { ctx.origin.error.as_str() } else { ctx.answer.error.as_str() };
+    let record = Record {
+        started_ms: ctx.started_ms,
+        duration_ns: nanos(duration),
+        first_byte_ns: nanos(ctx.answer.first_byte.unwrap_or(duration)),
+        request_id: ctx.id.as_str(),
+        viewer: ctx.viewer.unwrap_or(NOBODY),
+        method: request.method.as_str(),
+        scheme: if tls.is_some() { "https" } else { "http" },
+        host: plan::host_name(host),
+        path: target.path.as_bytes(),
+        query: target.query.unwrap_or("").as_bytes(),
+        protocol: protocol(request.version),
+        tls: tls.map(|tls| tls_words(tls)),
+        behavior: served.map_or(&*unrouted, |s| &*s.metrics),
+        pattern: served.map_or("", |s| s.behavior.pattern.text.as_str()),
+        status: ctx.answer.status,
+        bytes_in: ctx.body_in + asking::head_bytes(request),
+        bytes_out: session.body_bytes_sent() as u64 + session.response_written().map_or(0, answer_bytes),
+        cache: ctx.answer.outcome.unwrap_or(Outcome::Error),
+        reason: ctx.cache.why,
+        ttl_s: ctx.cache.ttl_s,
+        age_s: ctx.cache.age_s,
+        origin,
+        failure: ctx.answer.failure.or(ctx.origin.failure.filter(|_| answering_failed(ctx))),
+        error: error_words,
+        referer: value(header::REFERER),
+        user_agent: value(header::USER_AGENT),
+        cookie: value(header::COOKIE),
+        forwarded_for: value(asking::X_FORWARDED_FOR),
+        content_type: &ctx.answer.content_type,
+        content_length: ctx.answer.content_length,
+        range: ctx.answer.range,
+        trace: ctx.trace,
+    };
+    observer.finish(&record);
+}
+
+/// An origin's failure counts for this request when the viewer saw it, or was served stale because of it.
+fn answering_failed(ctx: &RequestCtx) -> bool {
+    ctx.origin.instead.is_some() || ctx.answer.outcome == Some(Outcome::Stale)
+}
+
+/// Bytes of an answer's header section as HTTP/1.1 writes it; HTTP/2 packs it into fewer.
+fn answer_bytes(answer: &ResponseHeader) -> u64 {
+    let fields: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let reason = answer.get_reason_phrase().unwrap_or_default().len();
+    (fields + reason + "HTTP/1.1 200 \r\n\r\n".len()) as u64
+}
+
+/// What the log says of a hit besides the hit itself.
+#[derive(Debug)]
+pub struct Words<'a> {
+    pub viewer: SocketAddr,
+    pub tls: Option<Tls<'a>>,
+    pub version: Version,
+    pub host: &'a str,
+    pub target: &'a str,
+    pub user_agent: &'a [u8],
+    pub referer: &'a [u8],
+    pub cookie: &'a [u8],
+    pub forwarded_for: &'a [u8],
+    pub traceparent: &'a [u8],
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub duration: Duration,
+    pub failure: Option<Failure>,
+}
+
+/// Tells the observer about a hit of the fast lane.
+pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
+    let target = Target::parse(words.target);
+    let record = Record {
+        started_ms: hit.started_ms,
+        duration_ns: nanos(words.duration),
+        first_byte_ns: nanos(words.duration),
+        request_id: hit.id.as_str(),
+        viewer: words.viewer,
+        method: "GET",
+        scheme: if words.tls.is_some() { "https" } else { "http" },
+        host: plan::host_name(words.host),
+        path: target.path.as_bytes(),
+        query: target.query.unwrap_or("").as_bytes(),
+        protocol: protocol(words.version),
+        tls: words.tls,
+        behavior: &hit.served.metrics,
+        pattern: &hit.served.behavior.pattern.text,
+        status: hit.object.meta.status,
+        bytes_in: words.bytes_in,
+        bytes_out: words.bytes_out,
+        cache: Outcome::Hit,
+        reason: "",
+        ttl_s: Some(hit.ttl_s),
+        age_s: Some(hit.age_s),
+        origin: None,
+        failure: words.failure,
+        error: "",
+        referer: words.referer,
+        user_agent: words.user_agent,
+        cookie: words.cookie,
+        forwarded_for: words.forwarded_for,
+        content_type: b"",
+        content_length: Some(hit.object.body.len()),
+        range: None,
+        trace: observer.trace(Some(words.traceparent)),
+    };
+    observer.finish(&record);
+}
+
+/// Tells the observer about bytes that were no request with one valid reading. Nothing of them is quoted but their number.
+pub fn finish_refusal(observer: &Observer, refusal: &Refusal, viewer: SocketAddr, tls: Option<&SslDigest>, seen: u64) {
+    let id = RequestId::random();
+    observer.finish(&Record {
+        started_ms: now_ms(),
+        duration_ns: 0,
+        first_byte_ns: 0,
+        request_id: id.as_str(),
+        viewer,
+        method: "",
+        scheme: if tls.is_some() { "https" } else { "http" },
+        host: "",
+        path: b"",
+        query: b"",
+        protocol: "HTTP/1.1",
+        tls: tls.map(tls_words),
+        behavior: observer.metrics().unrouted(),
+        pattern: "",
+        status: refusal.status,
+        bytes_in: seen,
+        bytes_out: 0,
+        cache: Outcome::Refused,
+        reason: refusal.reason,
+        ttl_s: None,
+        age_s: None,
+        origin: None,
+        failure: Some(match refusal.status {
+            408 => Failure::ClientComm,
+            413 | 414 | 431 => Failure::LimitExceeded,
+            _ => Failure::InvalidRequest,
+        }),
+        error: refusal.reason,
+        referer: b"",
+        user_agent: b"",
+        cookie: b"",
+        forwarded_for: b"",
+        content_type: b"",
+        content_length: None,
+        range: None,
+        trace: None,
+    });
+}
+
+/// A TLS session in the log's words.
+pub fn tls_words(digest: &SslDigest) -> Tls<'_> {
+    let session = listen::Session::of(digest);
+    Tls { version: session.version, cipher: session.cipher, sni: session.server_name.unwrap_or("") }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}

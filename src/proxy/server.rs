@@ -1,0 +1,235 @@
+//! Server: puts the rooms together and runs them until told to stop.
+//!
+//! In: a compiled configuration. Out: a PoP that serves, reloads and drains. Never: a request's own decisions.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pingora::apps::HttpServerOptions;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::{Opt, ServerConf};
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
+
+use crate::cache::store::Tiers;
+use crate::config::compiled::Config;
+use crate::listen::{Endpoints, Gate, h2_options};
+use crate::observe::metrics::TargetNumbers;
+use crate::observe::{Numbers, Observer};
+use crate::origin::{Names, Origins};
+
+use super::control::Control;
+use super::front::Front;
+use super::phases::{Phases, now_ms};
+use super::purging::Purging;
+use super::reload::Reload;
+use super::shared::Shared;
+use super::snapshot::{Live, Snapshot};
+use super::streams::Streams;
+
+/// Connections that may wait for the admin API.
+const BACKLOG: i32 = 128;
+/// How long a successor waits for what its predecessor still holds.
+const HANDOVER: Duration = Duration::from_secs(30);
+/// How long the log may take to be written out at the end.
+pub(super) const FLUSH: Duration = Duration::from_secs(5);
+/// Pingora's bound on rounds of one request through `upstream_peer`; ours are counted per origin.
+const ROUNDS_MAX: usize = 64;
+/// Idle connections kept to all origins together.
+const POOL: usize = 1024;
+
+/// Why a PoP could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    #[error("cannot use the state directory {}: {source}", path.display())]
+    State { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Observe(#[from] crate::observe::ObserveError),
+    #[error(transparent)]
+    Store(#[from] crate::cache::store::StoreError),
+    #[error(transparent)]
+    Fleet(#[from] crate::fleet::FleetError),
+    #[error(transparent)]
+    Origin(#[from] crate::origin::OriginError),
+    #[error(transparent)]
+    Listen(#[from] crate::listen::ListenError),
+    #[error("cannot listen on {address}: {source}")]
+    Bind { address: SocketAddr, source: std::io::Error },
+}
+
+/// How to start.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// The file or directory the configuration came from; `None` = it cannot be reloaded.
+    pub path: Option<PathBuf>,
+    /// Take the listening sockets over from the process that runs now.
+    pub upgrade: bool,
+}
+
+/// Why traffic should go elsewhere (starting, draining); `None` = it is served.
+pub type Phase = Arc<Mutex<Option<&'static str>>>;
+
+/// A PoP that is put together, and what the operator's API needs of it.
+pub struct Pop {
+    pub shared: Arc<Shared>,
+    pub reload: Arc<Reload>,
+    pub purging: Arc<Purging>,
+    pub started_ms: u64,
+    pub(super) phase: Phase,
+    pub(super) gate: Arc<Gate>,
+    endpoints: Arc<Endpoints>,
+    upgrade: bool,
+}
+
+// === impl Pop ===
+impl Pop {
+    /// Opens everything the configuration names; nothing listens yet.
+    pub fn open(config: Config, start: Start) -> Result<Self, StartError> {
+        let state = config.pop.state_dir.clone();
+        std::fs::create_dir_all(&state).map_err(|source| StartError::State { path: state.clone(), source })?;
+        let observer = Arc::new(Observer::start(&config.observe, &config.pop.code)?);
+        let tiers = Tiers::open(&config.store)?;
+        let names = Arc::new(Names::default());
+        let origins = Arc::new(Origins::new(&config.origins, None, &names)?);
+        let endpoints = Arc::new(Endpoints::new(&config.listeners)?);
+        let gate = Gate::new(&config.limits);
+        let snapshot = Arc::new(Snapshot::new(config, origins, observer.metrics()));
+        let shared = Arc::new(Shared::new(Live::new(snapshot), tiers, observer));
+        let reload = Arc::new(Reload::new(shared.clone(), start.path, names, endpoints.clone(), gate.clone()));
+        let purging = Arc::new(Purging::new(shared.clone()));
+        let phase = Arc::new(Mutex::new(Some("starting")));
+        let pop = Pop { shared, reload, purging, started_ms: now_ms(), phase, gate, endpoints, upgrade: start.upgrade };
+        if !pop.upgrade {
+            pop.try_addresses()?;
+        }
+        pop.publish_numbers();
+        Ok(pop)
+    }
+
+    /// See [`Phase`].
+    pub fn phase(&self) -> Phase {
+        self.phase.clone()
+    }
+
+    fn publish_numbers(&self) {
+        let (shared, gate) = (self.shared.clone(), self.gate.clone());
+        self.shared.observer.metrics().read_numbers(move || numbers(&shared, &gate));
+    }
+
+    /// Binds every address once: Pingora would try for half a minute, then panic; and the admin address is shared with the
+    /// process that hands over, and with no other.
+    fn try_addresses(&self) -> Result<(), StartError> {
+        let config = &self.shared.live.load().config;
+        let admin = config.admin.as_ref().map(|admin| admin.address);
+        for address in config.listeners.iter().map(|listener| listener.address).chain(admin) {
+            bind(address, false).map_err(|source| StartError::Bind { address, source })?;
+        }
+        Ok(())
+    }
+
+    /// Serves until a signal ends it: SIGTERM drains, SIGQUIT hands the sockets to a process started with `--upgrade` and
+    /// drains, SIGINT stops at once. `admin` answers the operator when the configuration has an admin address.
+    pub fn run(self, admin: Option<(SocketAddr, axum::Router)>) -> Result<(), StartError> {
+        let config = self.shared.live.load().config.clone();
+        let threads = match config.pop.threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n,
+        };
+        let handover = config.pop.state_dir.join("upgrade.sock");
+        let conf = ServerConf {
+            threads,
+            // A single worker has nobody to steal from: the plain scheduler costs less a request.
+            work_stealing: threads > 1,
+            max_retries: ROUNDS_MAX,
+            upstream_keepalive_pool_size: POOL,
+            grace_period_seconds: Some(config.pop.drain.as_secs().max(1)),
+            graceful_shutdown_timeout_seconds: Some(1),
+            pid_file: config.pop.state_dir.join("rimward.pid").display().to_string(),
+            upgrade_sock: handover.display().to_string(),
+            ..ServerConf::default()
+        };
+        let opt = Opt { upgrade: self.upgrade, ..Opt::default() };
+        let mut server = Server::new_with_opt_and_conf(Some(opt), conf);
+        if self.upgrade {
+            log::info!("waiting at {} for the sockets of the process that runs: send it SIGQUIT", handover.display());
+        }
+        // With `--upgrade`: waits here until the process that runs gives its sockets.
+        server.bootstrap();
+        let admin = match admin {
+            None => None,
+            Some((address, router)) => {
+                Some((bind(address, true).map_err(|source| StartError::Bind { address, source })?, router))
+            }
+        };
+        self.purging
+            .open(&config.pop.state_dir.join("purges.redb"), if self.upgrade { HANDOVER } else { Duration::ZERO })?;
+        let mut proxy = HttpProxy::new(Phases(self.shared.clone()), server.configuration.clone());
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(config.limits.idle_timeout);
+        proxy.server_options = Some(options);
+        proxy.h2_options = Some(h2_options(&config.limits));
+        proxy.handle_init_modules();
+        let proxy = Arc::new(proxy);
+        let front = Front {
+            shared: self.shared.clone(),
+            streams: Arc::new(Streams { shared: self.shared.clone(), proxy: proxy.clone() }),
+            proxy,
+            gate: self.gate.clone(),
+            endpoints: self.endpoints.clone(),
+        };
+        let mut service = Service::new("viewers".to_owned(), front);
+        for listener in self.endpoints.configs() {
+            service.add_listener(listener);
+        }
+        service.set_connection_filter(self.gate.clone());
+        server.add_service(service);
+        let observer = self.shared.observer.clone();
+        server.add_service(background_service("control", Control::new(self, admin)));
+        server.run(RunArgs::default());
+        observer.shutdown(FLUSH);
+        Ok(())
+    }
+}
+
+/// A listening socket on `address`. `shared`: also while a process that hands over still holds it.
+fn bind(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// What gauges show at this moment.
+fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
+    let (stats, counts) = (shared.tiers.stats(), gate.counts());
+    let targets = shared.live.load().origins.status().into_iter().map(|target| TargetNumbers {
+        origin: target.origin_name,
+        target: target.target.to_string(),
+        up: target.up && !target.resting,
+    });
+    Numbers {
+        connections: counts.open as u64,
+        refused_total: counts.refused_full,
+        refused_per_address: counts.refused_address,
+        memory_evictions: stats.evictions,
+        disk_evictions: stats.disk_evictions,
+        memory_bytes: stats.memory_bytes,
+        memory_objects: stats.memory_objects,
+        disk_bytes: stats.disk_bytes,
+        disk_objects: stats.disk_objects,
+        fills_in_flight: stats.fills_in_flight,
+        targets: targets.collect(),
+    }
+}

@@ -1,0 +1,57 @@
+//! Shared: what both lanes and every request use for as long as the process lives.
+
+use std::sync::Arc;
+
+use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
+use pingora::cache::predictor::Predictor;
+
+use crate::cache::invalidated::Invalidated;
+use crate::cache::object::Stamps;
+use crate::cache::purge::{Marks, MarksCell};
+use crate::cache::store::Tiers;
+use crate::observe::Observer;
+
+use super::snapshot::Live;
+use super::soft::Revalidations;
+
+/// Keys remembered as uncacheable, so that requests for them do not queue behind each other: 32 shards of this many.
+const PREDICTED_PER_SHARD: usize = 4096;
+
+/// Process-wide state. The parts Pingora wants as `'static` are leaked once, here.
+pub struct Shared {
+    pub live: Live,
+    pub tiers: &'static Tiers,
+    pub lock: &'static CacheKeyLockImpl,
+    pub predictor: &'static Predictor<32>,
+    pub marks: MarksCell,
+    /// URLs whose objects an unsafe request made invalid (RFC 9111 §4.4).
+    pub invalidated: Invalidated,
+    pub stamps: Stamps,
+    pub revalidations: Arc<Revalidations>,
+    pub observer: Arc<Observer>,
+}
+
+impl Shared {
+    pub fn new(live: Live, tiers: &'static Tiers, observer: Arc<Observer>) -> Self {
+        // A fill that is older than this no longer holds others back; it goes on by itself.
+        let config = live.load().config.store.clone();
+        let (age, scopes) = (config.collapse_timeout, config.purge_scopes);
+        Shared {
+            live,
+            tiers,
+            lock: Box::leak(CacheLock::new_boxed(age)),
+            predictor: Box::leak(Box::new(Predictor::new(PREDICTED_PER_SHARD, None))),
+            marks: MarksCell::new(Marks::new(scopes)),
+            invalidated: Invalidated::default(),
+            stamps: Stamps::default(),
+            revalidations: Arc::default(),
+            observer,
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("live", &self.live).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! Streams: the requests of HTTP/2 connections, one stream each.
+//!
+//! In: a stream's request as Pingora read it. Out: plain hits answered here, everything else handed to Pingora untouched.
+//! Never: decides what an answer is.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, Method, Version, header};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+
+use crate::cache::store;
+use crate::observe::Failure;
+
+use super::fast::{self, Ask, Hit};
+use super::phases::Phases;
+use super::record::{self, Words};
+use super::shared::Shared;
+use super::snapshot::Snapshot;
+use super::{asking, failure};
+
+/// Room for the lines of most answers, in bytes.
+const LINES: usize = 1024;
+
+/// The application behind HTTP/2.
+pub struct Streams {
+    pub shared: Arc<Shared>,
+    pub proxy: Arc<HttpProxy<Phases>>,
+}
+
+#[async_trait]
+impl HttpServerApp for Streams {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let started = Instant::now();
+        let snapshot = self.shared.live.load();
+        let Some((hit, answer)) = self.hit(&mut session, &snapshot) else {
+            return self.proxy.process_new_http(session, shutdown).await;
+        };
+        session.set_write_timeout(Some(snapshot.config.limits.write_timeout));
+        let written = write(&mut session, answer, &hit).await;
+        let failure = written.err().map(|error| failure::classify(&error).1);
+        self.note(&session, &snapshot, &hit, started, failure);
+        // What could not be written ends with the stream.
+        let _ = session.finish().await;
+        None
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
+    }
+}
+
+impl Streams {
+    /// The hit that answers this request, and its header section.
+    fn hit(&self, session: &mut ServerSession, snapshot: &Snapshot) -> Option<(Hit, ResponseHeader)> {
+        let plain = session.is_body_empty();
+        let tls = is_tls(session);
+        let request = session.req_header();
+        if !plain
+            || request.method != Method::GET
+            || request.version != Version::HTTP_2
+            || fast::asks_more(&request.headers)
+            || asking::refuse(request, &snapshot.config.limits).is_some()
+        {
+            return None;
+        }
+        let (host, target) = asking::address(request);
+        let ask = Ask { host, target, version: request.version, tls };
+        let hit = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut Vec::with_capacity(128))?;
+        hit.object.body.whole()?;
+        let mut lines = BytesMut::with_capacity(LINES);
+        fast::lines(snapshot, &hit, tls, &mut lines);
+        let answer = store::head::header(hit.object.meta.status, &lines).ok()?;
+        Some((hit, answer))
+    }
+
+    fn note(
+        &self,
+        session: &ServerSession,
+        snapshot: &Snapshot,
+        hit: &Hit,
+        started: Instant,
+        failure: Option<Failure>,
+    ) {
+        let request = session.req_header();
+        let (host, target) = asking::address(request);
+        let value = |name: HeaderName| request.headers.get(name).map_or(&b""[..], |value| value.as_bytes());
+        let tls = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
+        let words = Words {
+            viewer: asking::who(session, &snapshot.config.listeners).unwrap_or(record::NOBODY),
+            tls: tls.map(record::tls_words),
+            version: request.version,
+            host,
+            target,
+            user_agent: value(header::USER_AGENT),
+            referer: value(header::REFERER),
+            cookie: value(header::COOKIE),
+            forwarded_for: value(asking::X_FORWARDED_FOR),
+            traceparent: value(asking::TRACEPARENT),
+            bytes_in: asking::head_bytes(request),
+            bytes_out: session.body_bytes_sent() as u64,
+            duration: started.elapsed(),
+            failure,
+        };
+        record::finish_hit(&self.shared.observer, hit, &words);
+    }
+}
+
+async fn write(session: &mut ServerSession, answer: ResponseHeader, hit: &Hit) -> pingora::Result<()> {
+    session.write_response_header(Box::new(answer)).await?;
+    session.write_response_body(hit.object.body.whole().cloned().unwrap_or_else(Bytes::new), true).await
+}
+
+fn is_tls(session: &ServerSession) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+}

@@ -1,0 +1,232 @@
+//! Upstream: which origin is asked next, and whether it is asked again.
+//!
+//! In: the behavior's origin or group, what was tried, what failed. Out: a peer, or a decision to retry, to move on, or to
+//! answer in the origin's place. Never: connects by itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Method};
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::config::compiled::{Action, Generated, OriginId, Upstream};
+use crate::observe::Failure;
+use crate::origin::adapter::Adapter;
+use crate::origin::group::{self, Cause};
+use crate::origin::peer::Needs;
+use crate::origin::retry::{self, Attempt, Body, Reached};
+use crate::origin::{self, OriginError, Pick};
+
+use super::context::{Instead, RequestCtx, Role};
+use super::{asking, failure, pages, respond};
+
+/// The peer for the next attempt.
+pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    ctx.origin.answered = false;
+    if ctx.origin.instead.is_none() {
+        ctx.origin.status = 0;
+    }
+    ctx.origin.started.get_or_insert_with(Instant::now);
+    match ctx.origin.instead.clone() {
+        Some(Instead::Ready(answer)) => return adapter(session, ctx, &answer),
+        Some(Instead::Status(status)) => {
+            let words = ctx.origin.failure.map_or("the origin answered with an error", failure::origin_words);
+            let answer = pages::instead(session, ctx, status, words).await;
+            ctx.origin.instead = Some(Instead::Ready(answer.clone()));
+            return adapter(session, ctx, &answer);
+        }
+        None => {}
+    }
+    let Some(current) = current(ctx) else {
+        return Err(Error::explain(ErrorType::InternalError, "a redirect has no origin"));
+    };
+    ctx.origin.attempts += 1;
+    // What was read of the body is sent, and counted, again.
+    ctx.body_in = 0;
+    let snapshot = ctx.snapshot.clone();
+    let viewer_host = host_value(session);
+    let pick = Pick {
+        hash: ctx.slot.as_ref().map_or(0, |slot| u64::from_le_bytes(slot.hash[..8].try_into().unwrap_or_default())),
+        tried: &ctx.origin.tried,
+        viewer_host: viewer_host.as_ref(),
+        needs: Needs { upgrade: session.is_upgrade_req(), grpc: is_grpc(session) },
+    };
+    match snapshot.origins.pick(current, &pick).await {
+        Ok(picked) => {
+            ctx.origin.tried.push(picked.target.index);
+            ctx.origin.target = Some(picked.target);
+            ctx.origin.host = Some(picked.host);
+            Ok(picked.peer)
+        }
+        Err(error) => Err(unpicked(session, ctx, &error)),
+    }
+}
+
+/// A peer that serves `answer` from within this process, so that it is filtered and cached like any origin's.
+fn adapter(session: &Session, ctx: &mut RequestCtx, answer: &Arc<Generated>) -> Result<Box<HttpPeer>> {
+    let picked = Adapter::generated("edge", answer).pick(host_value(session).as_ref());
+    ctx.origin.target = None;
+    ctx.origin.host = Some(picked.host);
+    Ok(picked.peer)
+}
+
+fn host_value(session: &Session) -> Option<HeaderValue> {
+    HeaderValue::from_str(asking::address(session.req_header()).0).ok()
+}
+
+/// No target could be chosen: retried at the next member, else an upstream error with the reason.
+fn unpicked(session: &Session, ctx: &mut RequestCtx, error: &OriginError) -> Box<Error> {
+    let kind = match error {
+        OriginError::Name { .. } => Failure::OriginDns,
+        _ => Failure::OriginUnavailable,
+    };
+    ctx.origin.failure = Some(kind);
+    ctx.origin.error = error.to_string();
+    let etype = if kind == Failure::OriginDns { ErrorType::Custom("dns") } else { ErrorType::Custom("unavailable") };
+    let mut out = Error::create(etype, ErrorSource::Upstream, Some(error.to_string().into()), None);
+    out.set_retry(after_failure(session, ctx, 502));
+    out
+}
+
+/// The origin in force: the first of the group until something moved on.
+pub fn current(ctx: &mut RequestCtx) -> Option<OriginId> {
+    if ctx.origin.current.is_none() {
+        let served = ctx.behavior.map(|id| ctx.snapshot.behavior(id))?;
+        let first = match &served.behavior.action {
+            Action::Forward(Upstream::Origin(id)) => *id,
+            Action::Forward(Upstream::Group(id)) => *ctx.snapshot.config.groups[*id].members.first()?,
+            Action::Redirect(_) => return None,
+        };
+        ctx.origin.current = Some(first);
+    }
+    ctx.origin.current
+}
+
+/// The next member of the group after `cause`, if the behavior has a group and the request may move on: its
+/// method allows it, and its body can be sent again.
+pub fn next_member(session: &Session, ctx: &RequestCtx, cause: Cause) -> Option<OriginId> {
+    let served = ctx.behavior.map(|id| ctx.snapshot.behavior(id))?;
+    let Action::Forward(Upstream::Group(group)) = &served.behavior.action else { return None };
+    let current = ctx.origin.current?;
+    if session.as_ref().retry_buffer_truncated() {
+        return None;
+    }
+    let mut asked = ctx.origin.asked.clone();
+    asked.push(current);
+    group::next(&ctx.snapshot.config.groups[*group], &asked, cause, &session.req_header().method)
+}
+
+/// Moves on to another member; its attempts begin anew.
+pub fn move_on(ctx: &mut RequestCtx, to: OriginId) {
+    if let Some(from) = ctx.origin.current.replace(to) {
+        ctx.origin.asked.push(from);
+    }
+    ctx.origin.attempt = 0;
+    ctx.origin.tried.clear();
+}
+
+/// Decides after a failed attempt without an answer: `true` = go round again. Order: the same origin while attempts are
+/// left, the next member, stale (Pingora serves it when nothing is retried), an answer in the origin's place.
+pub fn after_failure(session: &Session, ctx: &mut RequestCtx, status: u16) -> bool {
+    if ctx.origin.instead.is_some() || respond::begun(session) {
+        return false;
+    }
+    if let Some(to) = next_member(session, ctx, Cause::Failed) {
+        move_on(ctx, to);
+        return true;
+    }
+    if ctx.bridges_errors() && session.cache.can_serve_stale_error() {
+        return false;
+    }
+    if keeps_stale(ctx) {
+        return false;
+    }
+    place(session, ctx, status)
+}
+
+/// Whether a failing origin leaves the stored answer alone: a background request refreshes one that still serves, and an
+/// error in its place would be worse than a stale answer (RFC 5861 §3, §4).
+pub fn keeps_stale(ctx: &RequestCtx) -> bool {
+    matches!(ctx.role, Role::Revalidation(_)) && (ctx.cache.while_revalidate || ctx.cache.on_error)
+}
+
+/// Puts an answer for `status` in the origin's place, where that can be served and kept.
+pub fn place(session: &Session, ctx: &mut RequestCtx, status: u16) -> bool {
+    let method = &session.req_header().method;
+    let safe = *method == Method::GET || *method == Method::HEAD;
+    if !safe || session.is_upgrade_req() || ctx.origin.instead.is_some() {
+        return false;
+    }
+    ctx.origin.instead = Some(Instead::Status(status));
+    true
+}
+
+/// Notes an attempt that failed and decides whether another follows. `reused`: the connection came from the pool.
+pub fn failed(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    mut error: Box<Error>,
+    connected: bool,
+    reused: bool,
+) -> Box<Error> {
+    if matches!(error.etype(), ErrorType::Custom(failure::FAILOVER | failure::ERROR_PAGE)) {
+        error.set_retry(!respond::begun(session));
+        return error;
+    }
+    // A status of our own making (413, 508…) or a viewer that left is no origin's failure.
+    if error.esource() != &ErrorSource::Upstream || matches!(error.etype(), ErrorType::HTTPStatus(_)) {
+        error.set_retry(false);
+        return error;
+    }
+    let (status, kind) = failure::classify(&error);
+    ctx.origin.failure = Some(kind);
+    ctx.origin.error = failure::words(&error);
+    report(ctx, kind);
+    if ctx.origin.answered {
+        error.set_retry(false);
+        return error;
+    }
+    ctx.origin.attempt += 1;
+    let attempt = Attempt {
+        method: &session.req_header().method,
+        body: if session.as_ref().retry_buffer_truncated() { Body::Gone } else { Body::Replayable },
+        reached: if connected { Reached::Sent } else { Reached::Nothing },
+        reused,
+        made: ctx.origin.attempt,
+        allowed: ctx.origin.current.map_or(1, |id| ctx.snapshot.origins.attempts(id)),
+    };
+    if ctx.origin.instead.is_none() && retry::may_retry(&attempt) {
+        error.set_retry(true);
+        return error;
+    }
+    let again = after_failure(session, ctx, status);
+    error.set_retry(again);
+    error
+}
+
+fn report(ctx: &RequestCtx, kind: Failure) {
+    if let (Some(origin), Some(target)) = (ctx.origin.current, &ctx.origin.target) {
+        let outcome = match kind {
+            Failure::OriginConnect | Failure::OriginTls => origin::Outcome::ConnectFailed,
+            Failure::OriginTimeout => origin::Outcome::Timeout,
+            _ => origin::Outcome::ReadFailed,
+        };
+        ctx.snapshot.origins.report(origin, target, outcome);
+    }
+}
+
+pub fn is_grpc(session: &Session) -> bool {
+    let request = session.req_header();
+    request.version == http::Version::HTTP_2
+        && request
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Time since `start`, when there is one.
+pub fn since(start: Option<Instant>) -> Duration {
+    start.map_or(Duration::ZERO, |start| start.elapsed())
+}
