@@ -1,0 +1,144 @@
+//! Fixture: a PoP's admin side on a socket, for the tests of this room and of the command line.
+//!
+//! In: a token or none. Out: answers as a client sees them, and what reached the closures. Never: built into the product.
+
+use super::{AdminState, Facts, PurgeDone, router};
+use crate::cache::purge::Scope;
+use crate::config::compiled::{Config, Generated, Limits, Observe, Origin, OriginKind, Store};
+use crate::config::{compiled, secret::Secret};
+use crate::observe::{Metrics, Numbers, metrics::TargetNumbers};
+use futures::FutureExt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+pub struct Pop {
+    pub address: SocketAddr,
+    pub metrics: Arc<Metrics>,
+    purges: Arc<AtomicUsize>,
+    reloads: Arc<AtomicUsize>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// Calls that reached the closures.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub purges: usize,
+    pub reloads: usize,
+}
+
+impl Pop {
+    /// A purge of the tag `broken` fails; so does a reload when the token is `broken`.
+    pub fn start(token: Option<&'static str>) -> Self {
+        let (purges, reloads) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (purged, reloaded) = (purges.clone(), reloads.clone());
+        let metrics = Arc::new(Metrics::new("FRA", 10));
+        metrics.read_numbers(|| Numbers {
+            memory_bytes: 500,
+            targets: vec![TargetNumbers { origin: "hello".into(), target: "h:80".into(), up: false }],
+            ..Numbers::default()
+        });
+        let config = Arc::new(config());
+        let state = AdminState {
+            token: token.map(|token| Arc::new(Secret::new(token.to_owned()))),
+            metrics: metrics.clone(),
+            config: Arc::new(move || config.clone()),
+            facts: Arc::new(Facts::default),
+            purge: Arc::new(move |request| {
+                purged.fetch_add(1, Ordering::Relaxed);
+                let broken = request.scopes.contains(&Scope::Tag("broken".into()));
+                let done = if broken { Err("the purge log is full".to_owned()) } else { Ok(PurgeDone { stamp: 42 }) };
+                async move { done }.boxed()
+            }),
+            reload: Arc::new(move || {
+                reloaded.fetch_add(1, Ordering::Relaxed);
+                let broken = token == Some("broken");
+                let done = if broken { Err("edge.toml:3: no such key".to_owned()) } else { Ok("abc123".to_owned()) };
+                async move { done }.boxed()
+            }),
+            recent: Arc::default(),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move { axum::serve(listener, router(state)).await });
+        Pop { address, metrics, purges, reloads, _runtime: runtime }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn seen(&self) -> Seen {
+        Seen { purges: self.purges.load(Ordering::Relaxed), reloads: self.reloads.load(Ordering::Relaxed) }
+    }
+
+    /// Status and body.
+    pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+        self.ask_as("application/json", method, path, token, body)
+    }
+
+    pub fn ask_as(&self, kind: &str, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        let mut request = http::Request::builder().method(method).uri(self.url() + path).header("content-type", kind);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response = if method == "GET" {
+            agent.run(request.body(()).unwrap()).unwrap()
+        } else {
+            agent.run(request.body(body.to_owned()).unwrap()).unwrap()
+        };
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+}
+
+fn config() -> Config {
+    let second = Duration::from_secs(1);
+    Config {
+        warnings: Vec::new(),
+        pop: compiled::Pop { code: "FRA".into(), threads: 1, state_dir: "state".into(), drain: second },
+        listeners: Vec::new(),
+        limits: Limits {
+            connections: 1,
+            connections_per_address: 1,
+            header_timeout: second,
+            header_count: 1,
+            header_size: 1,
+            uri_size: 1,
+            idle_timeout: second,
+            body_timeout: second,
+            body_min_rate: 0,
+            body_grace: second,
+            body_size: 1,
+            write_timeout: second,
+            requests_per_connection: 1,
+            h2_streams: 1,
+            h2_resets: 1,
+            h2_reset_window: second,
+        },
+        store: Store { memory: 1000, disk: None, collapse_timeout: second, purge_scopes: 1 },
+        origins: vec![Origin {
+            name: "hello".into(),
+            kind: OriginKind::Generated(Arc::new(Generated {
+                status: http::StatusCode::OK,
+                headers: Vec::new(),
+                body: bytes::Bytes::new(),
+            })),
+            headers: Vec::new(),
+            path: String::new(),
+        }],
+        groups: Vec::new(),
+        behaviors: Vec::new(),
+        admin: None,
+        observe: Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 10 },
+        digest: "abc123".into(),
+        sources: vec!["edge.toml".into()],
+    }
+}

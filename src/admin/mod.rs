@@ -1,0 +1,57 @@
+//! Admin: the operator's HTTP API.
+//!
+//! In: requests on the admin address, closures over what runs. Out: metrics, state, purges, reloads, as JSON that says what
+//! to do when something is wrong. Never: a viewer's traffic, a secret in an answer, an unbounded body.
+
+mod access;
+mod answer;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod purge;
+mod state;
+
+pub use answer::{Done, router};
+pub use purge::{Body as PurgeBody, PurgeDone, PurgeRequest, Purged, Several};
+pub use state::{CacheState, ConfigState, LastReload, OriginState, RecentPurge, Status, TargetState};
+
+use crate::config::compiled::Config;
+use crate::config::secret::Secret;
+use crate::observe::Metrics;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a handler needs of the rest of the process.
+#[derive(Clone)]
+pub struct AdminState {
+    /// `None` = no token: only pages on this machine's own addresses may ask (the configuration binds loopback then).
+    pub token: Option<Arc<Secret<String>>>,
+    pub metrics: Arc<Metrics>,
+    /// The configuration that runs.
+    pub config: Arc<dyn Fn() -> Arc<Config> + Send + Sync>,
+    pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+    /// Applies a purge durably; `Err` is told to the operator.
+    pub purge: Arc<dyn Fn(PurgeRequest) -> BoxFuture<'static, Result<PurgeDone, String>> + Send + Sync>,
+    /// Reads the configuration again and swaps it in; gives the new digest. `Err` is the checker's message.
+    pub reload: Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
+    /// Begins empty (`Arc::default()`).
+    pub recent: Arc<Mutex<VecDeque<RecentPurge>>>,
+}
+
+/// What only the process itself knows.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Milliseconds since the epoch.
+    pub started_ms: u64,
+    /// Why traffic should go elsewhere (starting, draining); `None` = ready.
+    pub not_ready: Option<String>,
+    pub last_reload: Option<LastReload>,
+}
+
+impl fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminState").field("token", &self.token.is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! Cli: what the operator may type.
+//!
+//! In: arguments, environment. Out: one [`Command`], or clap's help and errors (exit code 2). Never: does the work.
+//!
+//! Exit codes of every command: 0 done, 1 it failed, 2 the command line or configuration is wrong.
+
+pub mod admin;
+pub mod client;
+mod demo;
+mod dev;
+pub mod draw;
+mod run;
+pub mod table;
+pub mod top;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A self-hosted edge: a caching reverse proxy in one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rimward",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  \
+        rimward dev                                   try it: a PoP with a demo origin\n  \
+        rimward run --config /etc/rimward/edge.toml   serve\n  \
+        rimward check edge.toml                       is this configuration right?\n  \
+        rimward purge --url https://shop.example/a    forget one page\n  \
+        rimward top                                   watch the traffic\n\n\
+        Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve with a configuration
+    Run(Run),
+    /// Serve a demo origin at once, without a file to write first
+    Dev(Dev),
+    /// Read a configuration and say what is wrong with it
+    Check(Check),
+    /// Print the configuration's JSON Schema, for editors
+    Schema,
+    #[command(flatten)]
+    Admin(Admin),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Signals: SIGHUP reads the configuration again, SIGUSR1 reopens the access log, SIGTERM drains and ends, \
+                  SIGQUIT hands the sockets to a process started with --upgrade, drains and ends."
+)]
+pub struct Run {
+    /// Configuration file, or a directory of them
+    #[arg(long, short, value_name = "PATH", env = "RIMWARD_CONFIG")]
+    pub config: PathBuf,
+    /// Take the sockets over from the process that runs, which then drains: no request is lost
+    #[arg(long)]
+    pub upgrade: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Port to serve on
+    #[arg(long, short, default_value_t = 8080)]
+    pub port: u16,
+    /// Port of the admin API
+    #[arg(long, default_value_t = 9901)]
+    pub admin_port: u16,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rimward check config/edge.toml && systemctl reload rimward")]
+pub struct Check {
+    /// Configuration file, or a directory of them
+    pub path: PathBuf,
+}
+
+/// What is asked of a PoP that runs, over its admin API.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Remove answers from the cache
+    Purge(Purge),
+    /// Watch rates, hit ratio, latency and origins
+    Top(Top),
+    /// Say how a PoP is doing
+    Status(Status),
+    /// Have a PoP read its configuration again
+    Reload(Reload),
+}
+
+/// Where the admin API is and how to be let in.
+#[derive(Debug, Clone, Args)]
+pub struct Access {
+    /// Admin API of the PoP
+    #[arg(id = "admin", long, value_name = "URL", default_value = "http://127.0.0.1:9901", env = "RIMWARD_ADMIN")]
+    pub url: String,
+    /// File that holds the admin token [instead of env: RIMWARD_ADMIN_TOKEN]
+    #[arg(long, value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    rimward purge --url https://shop.example/a?b=1     this URL, in all its variants\n  \
+    rimward purge --prefix shop.example/img/           everything below\n  \
+    rimward purge --tag product-7 --tag product-8      everything the origin tagged so\n  \
+    rimward purge --soft --host shop.example           mark stale: the next request revalidates")]
+pub struct Purge {
+    #[command(flatten)]
+    pub scope: PurgeScopes,
+    /// Mark stale instead of removing
+    #[arg(long)]
+    pub soft: bool,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// At least one; all may be repeated and mixed.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct PurgeScopes {
+    /// Exactly this URL
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Every URL that begins so
+    #[arg(long, value_name = "URL")]
+    pub prefix: Vec<String>,
+    /// Every URL of this host
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// Everything with this tag (Surrogate-Key, Cache-Tag)
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Everything
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Keys: q or Esc ends.")]
+pub struct Top {
+    /// Seconds between two readings
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub interval: u16,
+    /// Print one table and end (as it is without a terminal)
+    #[arg(long)]
+    pub once: bool,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print the API's JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+#[derive(Debug, Args)]
+pub struct Reload {
+    #[command(flatten)]
+    pub access: Access,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    #[test]
+    fn clap_accepts_the_definition() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines() {
+        for (line, want) in [
+            ("run --config a.toml --upgrade", None),
+            ("run -c a.toml", None),
+            ("dev", None),
+            ("dev --port 0", None),
+            ("check config", None),
+            ("schema", None),
+            ("purge --url h/a --tag t --tag u --soft", None),
+            ("purge --all --admin http://10.0.0.1:9901 --token-file t", None),
+            ("top --once --interval 5", None),
+            ("status --json", None),
+            ("reload", None),
+            ("purge", Some(ErrorKind::MissingRequiredArgument)),
+            ("purge --soft", Some(ErrorKind::MissingRequiredArgument)),
+            ("top --interval 0", Some(ErrorKind::ValueValidation)),
+            ("dev --port 70000", Some(ErrorKind::ValueValidation)),
+            ("check", Some(ErrorKind::MissingRequiredArgument)),
+            ("pruge --all", Some(ErrorKind::InvalidSubcommand)),
+        ] {
+            let got = Cli::try_parse_from(["rimward"].into_iter().chain(line.split(' ')));
+            assert_eq!(got.as_ref().err().map(clap::Error::kind), want, "{line}");
+            if let Err(error) = got {
+                assert_eq!(error.exit_code(), 2);
+            }
+        }
+    }
+}
