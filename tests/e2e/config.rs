@@ -1,0 +1,182 @@
+//! Configuration: mistakes are named where they are, and a bad file never replaces a good one.
+//!
+//! In: files, good and bad. Out: errors with line, caret and suggestion; snapshots that swap whole. Never: half a reload.
+
+use crate::harness::pop::run;
+use crate::harness::{HOST, Origin, Pop, until};
+use std::path::Path;
+
+fn check(dir: &Path, text: &str) -> (bool, String) {
+    let path = dir.join("check.toml");
+    std::fs::write(&path, text).unwrap();
+    let (status, stdout, stderr) = run(&["check", path.to_str().unwrap()]);
+    (status.success(), format!("{stdout}{stderr}"))
+}
+
+const GOOD: &str = "[pop]\ncode = \"FRA\"\nlisten = [\"127.0.0.1:0\"]\n\n[[origin]]\nname = \"app\"\nurl = \"http://127.0.0.1:9\"\n\n\
+                    [[behavior]]\nmatch = \"*\"\norigin = \"app\"\n";
+
+#[test]
+fn a_good_file_passes_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ok, said) = check(dir.path(), GOOD);
+    assert!(ok, "{said}");
+}
+
+#[test]
+fn mistakes_are_shown_where_they_are_with_the_nearest_valid_name() {
+    let dir = tempfile::tempdir().unwrap();
+    // (the good line, the bad line, what the error must say)
+    let table: &[(&str, &str, &[&str])] = &[
+        ("code = \"FRA\"", "cod = \"FRA\"", &[":2", "^", "cod", "code"]),
+        ("url = \"http://127.0.0.1:9\"", "ulr = \"http://127.0.0.1:9\"", &[":7", "^", "ulr", "url"]),
+        ("origin = \"app\"", "origin = \"ap\"", &[":11", "^", "ap", "app"]),
+        ("origin = \"app\"", "origin = \"app\"\ncache = { tll = \"1m\" }", &[":12", "^", "tll", "ttl"]),
+        ("origin = \"app\"", "origin = \"app\"\ncache = { ttl = \"1 fortnight\" }", &[":12", "^", "fortnight"]),
+        ("origin = \"app\"", "origin = \"app\"\ncache = { ttl = 60 }", &[":12", "^"]),
+        ("origin = \"app\"", "origin = \"app\"\ncache = { max_object = \"1XB\" }", &[":12", "^", "1XB"]),
+        ("origin = \"app\"", "origin = \"app\"\nmethods = [\"G T\"]", &[":12", "^", "G T"]),
+        ("origin = \"app\"", "origin = \"app\"\nviewer_protocol = \"https-olny\"", &[":12", "^", "https-olny"]),
+        ("listen = [\"127.0.0.1:0\"]", "listen = [\"127.0.0.1:99999\"]", &[":3", "^", "99999"]),
+        ("url = \"http://127.0.0.1:9\"", "url = \"ftp://127.0.0.1\"", &[":7", "^", "ftp"]),
+        ("name = \"app\"", "name = \"app", &[":6", "^"]),
+    ];
+    for (good, bad, said) in table {
+        let text = GOOD.replacen(good, bad, 1);
+        assert_ne!(&text, GOOD);
+        let (ok, output) = check(dir.path(), &text);
+        assert!(!ok, "{bad}: accepted");
+        for part in *said {
+            assert!(output.contains(part), "{bad}: {part:?} is missing in\n{output}");
+        }
+    }
+}
+
+#[test]
+fn names_that_clash_or_lead_nowhere_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let twice = format!("{GOOD}\n[[origin]]\nname = \"app\"\nurl = \"http://127.0.0.1:8\"\n");
+    assert!(!check(dir.path(), &twice).0, "two origins of one name");
+    let nobody = format!("{GOOD}\n[[origin_group]]\nname = \"g\"\norigins = [\"app\", \"nobody\"]\n");
+    let (ok, said) = check(dir.path(), &nobody);
+    assert!(!ok && said.contains("nobody"), "{said}");
+    let secret = format!("{GOOD}\n[admin]\naddress = \"127.0.0.1:0\"\ntoken = \"env:RIMWARD_TEST_UNSET\"\n");
+    let (ok, said) = check(dir.path(), &secret);
+    assert!(!ok && said.contains("RIMWARD_TEST_UNSET"), "{said}");
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("{GOOD}headers = {{ x-key = \"env:RIMWARD_TEST_TOKEN\" }}\n");
+    let (_, said) = check(dir.path(), &text);
+    assert!(!said.contains(crate::harness::pop::TOKEN), "{said}");
+}
+
+#[test]
+fn a_missing_file_is_an_error_that_names_it() {
+    let (status, _, stderr) = run(&["run", "--config", "/nonexistent/rimward.toml"]);
+    assert!(!status.success());
+    assert!(stderr.contains("/nonexistent/rimward.toml"), "{stderr}");
+}
+
+/// A configuration whose answers say which one it is.
+fn generated(body: &str) -> String {
+    format!(
+        "[[origin]]\nname = \"o\"\ngenerated = {{ status = 200, headers = {{ cache-control = \"no-store\" }}, body = \"{body}\" }}\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\n"
+    )
+}
+
+#[test]
+fn a_changed_file_is_noticed() {
+    let pop = Pop::start(generated("one"));
+    assert_eq!(pop.get("/").text(), "one");
+    pop.rewrite(&generated("two"));
+    until("the change to be noticed", || (pop.get("/").text() == "two").then_some(()));
+}
+
+#[test]
+fn sighup_reloads() {
+    let pop = Pop::start(generated("one"));
+    pop.rewrite(&generated("two"));
+    pop.signal("HUP");
+    until("the reload", || (pop.get("/").text() == "two").then_some(()));
+}
+
+#[test]
+fn the_admin_api_reloads_and_names_the_revision() {
+    let pop = Pop::start(generated("one"));
+    let before = pop.status().to_string();
+    let reply = pop.reload(&generated("two"));
+    assert_eq!(reply.status / 100, 2, "{}", reply.text());
+    assert_eq!(pop.get("/").text(), "two");
+    assert_ne!(pop.status().to_string(), before, "/status names another revision");
+}
+
+#[test]
+fn a_bad_reload_keeps_the_old_snapshot_and_says_why() {
+    let pop = Pop::start(generated("one"));
+    for bad in ["[[behaviour]]\n", "[[behavior]]\nmatch = \"*\"\norigin = \"nobody\"\n", "= = =\n", ""] {
+        let reply = pop.reload(bad);
+        assert!((400..500).contains(&reply.status), "{bad:?}: {}", reply.status);
+        assert!(!reply.body.is_empty(), "{bad:?}");
+        assert_eq!(pop.get("/").text(), "one", "{bad:?}");
+        assert_eq!(pop.admin("GET", "/readyz", "").status, 200, "{bad:?}");
+    }
+    let reply = pop.reload(&generated("two"));
+    assert_eq!(reply.status / 100, 2);
+    assert_eq!(pop.get("/").text(), "two");
+}
+
+#[test]
+fn a_request_sees_one_configuration_only() {
+    use crate::harness::Gate;
+    use crate::harness::raw::request;
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| {
+        held.wait();
+        x.reply("200 OK", "Cache-Control: no-store\r\n", "slow");
+    });
+    let text = |mark: &str| {
+        format!(
+            "{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nresponse = {{ set = {{ x-config = \"{mark}\" }} }}\n",
+            origin.config("o")
+        )
+    };
+    let pop = Pop::start(text("one"));
+    let mut viewer = pop.raw();
+    viewer.send(request("GET", "/a", &[], b""));
+    origin.wait(1);
+    assert_eq!(pop.reload(&text("two")).status / 100, 2);
+    gate.open();
+    assert_eq!(viewer.reply("GET").field("x-config"), Some("one"), "it began under the first");
+    assert_eq!(viewer.get("/a").field("x-config"), Some("two"), "the next on the same connection does not");
+}
+
+#[test]
+fn the_cache_survives_a_reload() {
+    let origin = Origin::counting("Cache-Control: max-age=600\r\n");
+    let text = format!("{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n", origin.config("o"));
+    let pop = Pop::start(text.clone());
+    pop.get("/a");
+    assert_eq!(pop.reload(&format!("{text}# changed\n")).status / 100, 2);
+    assert!(pop.get("/a").hit());
+    assert!(pop.get_with("/a", &[("Host", HOST)]).hit());
+}
+
+#[test]
+fn the_annotated_files_run_as_they_are() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(&dir).expect("config/ exists").flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let (status, stdout, stderr) = run(&["check", path.to_str().unwrap()]);
+            assert!(status.success(), "{}: {stdout}{stderr}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no file in {}", dir.display());
+}

@@ -1,0 +1,248 @@
+//! Floods: HTTP/2 used as a weapon ends the connection it came on, nothing else (RFC 9113 §10.5).
+//!
+//! In: frames no honest client sends. Out: GOAWAY or a closed socket; others are served all the while. Never: the process.
+
+use crate::harness::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    frame, get_block, literal,
+};
+use crate::harness::{H2, Origin, Pop, Setup, until};
+
+/// More frames than any limit lets through; a flood that gets them all taken was not stopped.
+const MANY: u32 = 2_000_000;
+
+/// `SETTINGS_INITIAL_WINDOW_SIZE`.
+const INITIAL_WINDOW: u16 = 4;
+
+struct Target {
+    pop: Pop,
+    origin: Origin,
+}
+
+// === impl Target ===
+impl Target {
+    fn start(limits: &str) -> Self {
+        let origin = Origin::start(|x| {
+            let body = if x.request.target == "/big" { vec![b'x'; 1 << 20] } else { b"served".to_vec() };
+            x.reply("200 OK", "Cache-Control: max-age=600\r\n", body);
+        });
+        let mut setup = Setup::new(format!(
+            "[limits]\n{limits}\n{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n",
+            origin.config("o")
+        ));
+        setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\nh2 = true\n".to_owned();
+        Target { pop: setup.start(), origin }
+    }
+
+    fn attack(&self) -> Frames {
+        Frames::connect(self.pop.extra[0], &[])
+    }
+
+    /// Others are served, by the same process.
+    fn lives(&mut self) {
+        assert!(self.pop.alive());
+        assert_eq!(H2::plain(self.pop.extra[0]).get("/small").body, b"served");
+        assert_eq!(self.pop.get("/small").text(), "served");
+    }
+
+    /// Sends what `next` makes until the peer refuses; fails when it takes all of it.
+    fn flood(&self, mut frames: Frames, next: impl Fn(u32) -> Vec<u8>) -> Option<u32> {
+        for n in 0..MANY {
+            if !frames.send(&next(n)) {
+                return frames.ended();
+            }
+        }
+        panic!("{MANY} frames were taken");
+    }
+}
+
+#[test]
+fn rapid_reset() {
+    let mut target = Target::start("h2_resets = 50\nh2_reset_window = \"30s\"");
+    let before = target.origin.count();
+    target.flood(target.attack(), |n| {
+        let stream = n * 2 + 1;
+        let open = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get_block("/flood"));
+        [open, frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
+    });
+    assert!(target.origin.count() - before < 200, "most of them cost the origin nothing");
+    target.lives();
+}
+
+#[test]
+fn resets_provoked_from_the_server() {
+    // "MadeYouReset": frames that oblige the server to reset the stream, which then no longer counts as open.
+    let mut target = Target::start("h2_resets = 50\nh2_reset_window = \"30s\"");
+    target.flood(target.attack(), |n| {
+        let stream = n * 2 + 1;
+        let open = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get_block("/flood"));
+        [open, frame(WINDOW_UPDATE, 0, stream, &0_u32.to_be_bytes())].concat()
+    });
+    target.lives();
+}
+
+#[test]
+fn continuation_without_end() {
+    let mut target = Target::start("");
+    let mut frames = target.attack();
+    frames.send(&frame(HEADERS, END_STREAM, 1, &get_block("/flood")));
+    target.flood(frames, |n| {
+        frame(CONTINUATION, 0, 1, &literal(&format!("x-{n}"), "filler filler filler filler filler"))
+    });
+    target.lives();
+}
+
+#[test]
+fn empty_continuations() {
+    let mut target = Target::start("");
+    let mut frames = target.attack();
+    frames.send(&frame(HEADERS, END_STREAM, 1, &get_block("/flood")));
+    target.flood(frames, |_| frame(CONTINUATION, 0, 1, b""));
+    target.lives();
+}
+
+#[test]
+fn many_tiny_fields() {
+    let mut target = Target::start("header_count = 100\nheader_size = \"16KiB\"");
+    let mut frames = target.attack();
+    let mut block = get_block("/tiny");
+    for n in 0..1_000 {
+        block.extend(literal(&format!("x{n}"), ""));
+    }
+    let (first, rest) = block.split_at(block.len() / 2);
+    frames.send(&frame(HEADERS, END_STREAM, 1, first));
+    frames.send(&frame(CONTINUATION, END_HEADERS, 1, rest));
+    // Refused on its stream (431 or a reset) or with the connection; a PING tells when it has been dealt with.
+    frames.send(&frame(PING, 0, 0, b"whatever"));
+    while let Some(answer) = frames.next() {
+        if answer.kind == PING {
+            break;
+        }
+    }
+    assert!(target.origin.requests().iter().all(|seen| seen.target != "/tiny"), "it never reaches the origin");
+    target.lives();
+}
+
+#[test]
+fn one_cookie_in_ten_thousand_crumbs() {
+    let mut target = Target::start("header_count = 100\nheader_size = \"16KiB\"");
+    let mut frames = target.attack();
+    frames.send(&frame(HEADERS, END_STREAM, 1, &get_block("/crumbs")));
+    let crumb = literal("cookie", "a=1");
+    for _ in 0..20 {
+        frames.send(&frame(CONTINUATION, 0, 1, &crumb.repeat(500)));
+    }
+    frames.send(&frame(CONTINUATION, END_HEADERS, 1, b""));
+    frames.send(&frame(PING, 0, 0, b"whatever"));
+    while let Some(answer) = frames.next() {
+        if answer.kind == PING {
+            break;
+        }
+    }
+    assert!(target.origin.requests().iter().all(|seen| seen.target != "/crumbs"));
+    target.lives();
+}
+
+#[test]
+fn settings_and_pings_without_reading_the_answers() {
+    for kind in [SETTINGS, PING] {
+        let mut target = Target::start("write_timeout = \"1s\"");
+        let payload: &[u8] = if kind == PING { b"whatever" } else { b"" };
+        let burst = frame(kind, 0, 0, payload).repeat(1_000);
+        target.flood(target.attack(), |_| burst.clone());
+        target.lives();
+    }
+}
+
+#[test]
+fn a_window_that_never_opens_holds_nothing_for_ever() {
+    let mut target = Target::start("write_timeout = \"500ms\"\nidle_timeout = \"1s\"");
+    let mut stalled: Vec<Frames> = (0..10)
+        .map(|_| {
+            let mut frames = Frames::connect(target.pop.extra[0], &[(INITIAL_WINDOW, 0)]);
+            for stream in 0..10 {
+                frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream * 2 + 1, &get_block("/big")));
+            }
+            frames
+        })
+        .collect();
+    target.lives();
+    for frames in stalled.drain(..) {
+        frames.ended();
+    }
+    until("the process to serve on", || (target.pop.get("/small").status == 200).then_some(()));
+    assert!(target.pop.peak_rss_kib() < 400 * 1024, "{} KiB", target.pop.peak_rss_kib());
+}
+
+#[test]
+fn more_streams_than_allowed() {
+    let mut target = Target::start("h2_streams = 10");
+    let mut frames = Frames::connect(target.pop.extra[0], &[(INITIAL_WINDOW, 0)]);
+    for n in 0..200_u32 {
+        if !frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, n * 2 + 1, &get_block("/big"))) {
+            break;
+        }
+    }
+    let mut refused = 0;
+    while refused < 100 {
+        match frames.next() {
+            Some(answer) if answer.kind == RST_STREAM => refused += 1,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    target.lives();
+}
+
+#[test]
+fn nonsense() {
+    let mut target = Target::start("");
+    let table: &[(&str, Vec<u8>)] = &[
+        ("DATA on an idle stream", frame(DATA, 0, 5, b"x")),
+        ("HEADERS on stream 0", frame(HEADERS, END_HEADERS, 0, &get_block("/x"))),
+        ("an even stream", frame(HEADERS, END_HEADERS, 2, &get_block("/x"))),
+        ("CONTINUATION of nothing", frame(CONTINUATION, END_HEADERS, 1, b"")),
+        ("a frame beyond the size limit", frame(DATA, 0, 1, &vec![0; 100_000])),
+        ("SETTINGS of five bytes", frame(SETTINGS, 0, 0, b"12345")),
+        ("a window beyond 31 bits", frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes())),
+        ("HPACK garbage", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff; 64])),
+    ];
+    for (name, bytes) in table {
+        let mut frames = target.attack();
+        frames.send(bytes);
+        let code = frames.ended();
+        assert!(code.is_none_or(|code| code != 0), "{name}: ended in peace");
+    }
+    target.lives();
+}
+
+#[test]
+fn pseudo_fields_that_smuggle_into_http_1() {
+    let mut target = Target::start("");
+    let table: &[(&str, Vec<u8>)] = &[
+        ("CRLF in a value", literal("x-a", "1\r\nx-b: 2")),
+        ("NUL in a value", literal("x-a", "1\x002")),
+        ("upper case in a name", literal("X-A", "1")),
+        ("a connection field", literal("connection", "close")),
+        ("a transfer coding", literal("transfer-encoding", "chunked")),
+        ("a colon in a name", literal("x:a", "1")),
+        ("a length that does not fit", literal("content-length", "5")),
+        ("another host", literal("host", "evil.example")),
+        ("a second path", literal(":path", "/evil")),
+    ];
+    for (name, field) in table {
+        let before = target.origin.count();
+        let mut frames = target.attack();
+        let path = format!("/p/{before}");
+        frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &[get_block(&path), field.clone()].concat()));
+        frames.send(&frame(PING, 0, 0, b"whatever"));
+        while let Some(answer) = frames.next() {
+            if answer.kind == PING && answer.flags == ACK {
+                break;
+            }
+        }
+        let reached: Vec<_> = target.origin.requests()[before..].to_vec();
+        assert!(reached.is_empty(), "{name}: {reached:?}");
+    }
+    target.lives();
+}

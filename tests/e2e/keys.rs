@@ -1,0 +1,141 @@
+//! Keys: what makes two requests the same object, and what the origin gets to see of them.
+//!
+//! In: query, cookies, headers. Out: shared or separate objects as the policy says. Never: two requests that collide.
+
+use crate::harness::{Origin, Pop};
+
+/// What the origin saw, as a body: query, cookie and one header.
+fn mirror() -> Origin {
+    Origin::start(|x| {
+        let body = format!("{}|{:?}|{:?}|{}", x.request.target, x.field("cookie"), x.field("x-a"), x.nth);
+        x.reply("200 OK", "Cache-Control: max-age=60\r\n", body);
+    })
+}
+
+/// Asks two targets in turn: (were they one object, the target the origin saw first).
+fn pair(policy: &str, one: &str, two: &str) -> (bool, String) {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, policy);
+    let first = pop.get(one);
+    let second = pop.get(two);
+    assert_eq!(first.text() == second.text(), origin.count() == 1);
+    (second.hit(), origin.requests()[0].target.clone())
+}
+
+#[test]
+fn query() {
+    let table: &[(&str, &str, &str, bool, &str)] = &[
+        ("cache = { key.query = \"none\" }", "/a?x=1", "/a?x=2", true, "/a"),
+        ("cache = { key.query = \"all\" }", "/a?x=1", "/a?x=2", false, "/a?x=1"),
+        ("cache = { key.query = \"all\" }", "/a?x=1&y=2", "/a?y=2&x=1", false, "/a?x=1&y=2"),
+        ("cache = { key.query = \"all\", key.sort_query = true }", "/a?x=1&y=2", "/a?y=2&x=1", true, "/a?x=1&y=2"),
+        ("cache = { key.query = [\"x\"] }", "/a?x=1&y=1", "/a?x=1&y=2", true, "/a?x=1"),
+        ("cache = { key.query = [\"x\"] }", "/a?x=1", "/a?x=2", false, "/a?x=1"),
+        ("cache = { key.query = [\"x\"] }", "/a?xx=1", "/a", true, "/a"),
+        ("cache = { key.query = { except = [\"utm\"] } }", "/a?x=1&utm=q", "/a?x=1", true, "/a?x=1"),
+        ("cache = { key.query = { except = [\"utm\"] } }", "/a?x=1&utm=q", "/a?x=2", false, "/a?x=1"),
+        ("cache = { key.query = \"all\" }", "/a?", "/b", false, "/a?"),
+    ];
+    for (policy, one, two, same, origin_saw) in table {
+        let (hit, target) = pair(policy, one, two);
+        assert_eq!(hit, *same, "{policy} {one} {two}");
+        assert_eq!(target.trim_end_matches('?'), origin_saw.trim_end_matches('?'), "{policy} {one}");
+    }
+}
+
+#[test]
+fn a_forwarded_query_need_not_be_in_the_key() {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, "cache = { key.query = \"none\" }\nforward = { query = \"all\" }");
+    pop.get("/a?x=1");
+    assert!(pop.get("/a?x=2").hit());
+    assert_eq!(origin.requests()[0].target, "/a?x=1");
+}
+
+#[test]
+fn cookies() {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, "cache = { key.cookies = [\"lang\"] }");
+    let ask = |cookie: &str| pop.get_with("/a", &[("Cookie", cookie)]);
+    assert!(ask("lang=de; session=1").text().contains("Some(\"lang=de\")"), "only what is in the key is forwarded");
+    assert!(ask("session=2; lang=de").hit());
+    assert!(!ask("lang=en; session=1").hit());
+    assert!(!pop.get("/a").hit());
+    assert!(ask("session=9").hit(), "an absent cookie is the same as no cookie");
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn by_default_cookies_and_headers_are_neither_in_the_key_nor_forwarded() {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, "");
+    pop.get_with("/a", &[("Cookie", "a=1"), ("X-A", "1")]);
+    assert!(pop.get("/a").hit());
+    assert_eq!(origin.last().field("cookie"), None);
+}
+
+#[test]
+fn headers() {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, "cache = { key.headers = [\"x-a\", \"x-b\"] }");
+    let ask = |a: &str, b: &str| pop.get_with("/a", &[("X-A", a), ("X-B", b)]);
+    assert!(ask("1", "2").text().contains("Some(\"1\")"), "what is in the key is forwarded");
+    assert!(ask("1", "2").hit());
+    for (a, b) in [("2", "1"), ("12", ""), ("", "12"), ("1", "x-b2")] {
+        assert!(!ask(a, b).hit(), "every part is length-prefixed: {a:?} {b:?}");
+    }
+}
+
+#[test]
+fn parts_of_the_key_cannot_flow_into_each_other() {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, "cache = { key.query = \"all\", key.cookies = \"all\" }");
+    for (path, cookie) in [("/a?b", "c=d"), ("/a?bc", "=d"), ("/a", "b=c; d="), ("/a?b=c", "d="), ("/a?b=c;%20d=", "")]
+    {
+        let fields: &[(&str, &str)] = if cookie.is_empty() { &[] } else { &[("Cookie", cookie)] };
+        assert!(!pop.get_with(path, fields).hit(), "{path} {cookie}");
+    }
+}
+
+#[test]
+fn paths_are_not_normalised() {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, "");
+    for path in ["/a/b", "/a//b", "/a/./b", "/a/x/../b", "/a/%62", "/a%2Fb", "/a/b;v=1"] {
+        let reply = pop.get(path);
+        if reply.status == 400 {
+            continue;
+        }
+        assert!(!reply.hit(), "{path}");
+        assert_eq!(origin.last().target, path, "the origin sees the path as the viewer sent it");
+    }
+}
+
+#[test]
+fn hosts_may_share_objects_where_the_operator_says_so() {
+    let origin = mirror();
+    let pop = Pop::caching(&origin, "cache = { key.ignore_host = true }");
+    pop.get_with("/a", &[("Host", "one.example")]);
+    assert!(pop.get_with("/a", &[("Host", "two.example")]).hit());
+}
+
+#[test]
+fn what_is_added_for_the_origin() {
+    let origin = mirror();
+    let mut config = origin.config("o").replace(&origin.url(), &format!("{}/base", origin.url()));
+    config.push_str("headers = { \"x-shared\" = \"from the edge\" }\n");
+    let pop =
+        Pop::start(format!("{config}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nforward = {{ forwarded = true }}\n"));
+    let mut viewer = pop.raw();
+    let from = viewer.local();
+    viewer.ask("GET", "/a", &[("X-Shared", "forged"), ("X-Forwarded-For", "6.6.6.6"), ("User-Agent", "Mozilla")]);
+    let seen = origin.last();
+    assert_eq!(seen.target, "/base/a");
+    assert_eq!(seen.field("x-shared"), Some("from the edge"));
+    let chain = seen.field("x-forwarded-for").unwrap();
+    assert!(chain.ends_with(&from.ip().to_string()), "{chain}");
+    assert!(seen.field("forwarded").unwrap().contains("for="));
+    assert!(seen.field("via").is_some());
+    assert_eq!(seen.field("host"), Some(origin.address.to_string().as_str()));
+    assert_eq!(seen.fields.iter().filter(|(n, _)| n == "host").count(), 1);
+}

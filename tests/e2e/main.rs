@@ -1,0 +1,34 @@
+//! The real binary over sockets: one module a feature, one test binary so that linking happens once.
+//!
+//! In: configurations, scripted origins, raw viewers. Out: what a viewer or an operator sees. Never: a fixed pause or port.
+// Panicking is how a test fails, in its harness too; clippy knows that only of `#[test]` functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod behaviors;
+mod bodies;
+mod collapse;
+mod compression;
+mod config;
+mod disk;
+mod floods;
+mod freshness;
+mod harness;
+mod hits;
+mod keys;
+mod layering;
+mod lifecycle;
+mod listen;
+mod negative;
+mod origins;
+mod purge;
+mod ranges;
+mod refusals;
+mod revalidation;
+mod seeing;
+mod semantics;
+mod smuggling;
+mod stale;
+mod streaming;
+mod truncation;
+mod tunnels;
+mod vary;

@@ -1,0 +1,142 @@
+//! Ranges: parts of stored and of still-filling objects (RFC 9110 §14).
+//!
+//! In: Range and If-Range. Out: exactly those bytes, 206 or 416 or the whole. Never: a part presented as the whole.
+
+use crate::harness::raw::request;
+use crate::harness::{Gate, Origin, Pop};
+
+const BODY: &str = "0123456789abcdefghij";
+
+fn origin() -> Origin {
+    Origin::start(|x| {
+        assert_eq!(x.field("range"), None, "a fill asks for the whole object");
+        x.reply("200 OK", "Cache-Control: max-age=60\r\nETag: \"one\"\r\nContent-Type: text/x-plain\r\n", BODY);
+    })
+}
+
+#[test]
+fn single_ranges_of_a_stored_object() {
+    let origin = origin();
+    let pop = Pop::caching(&origin, "");
+    pop.get("/a");
+    let table = [
+        ("bytes=0-0", 206, "0", "bytes 0-0/20"),
+        ("bytes=5-9", 206, "56789", "bytes 5-9/20"),
+        ("bytes=15-", 206, "fghij", "bytes 15-19/20"),
+        ("bytes=15-99", 206, "fghij", "bytes 15-19/20"),
+        ("bytes=-3", 206, "hij", "bytes 17-19/20"),
+        ("bytes=-99", 206, BODY, "bytes 0-19/20"),
+        ("bytes=20-", 416, "", "bytes */20"),
+        ("bytes=-0", 416, "", "bytes */20"),
+        ("bytes=9-5", 200, BODY, ""),
+        ("lines=1-2", 200, BODY, ""),
+        ("bytes=a-b", 200, BODY, ""),
+    ];
+    for (range, status, body, content_range) in table {
+        let reply = pop.get_with("/a", &[("Range", range)]);
+        assert_eq!(reply.status, status, "{range}");
+        assert_eq!(reply.field("content-range").unwrap_or_default(), content_range, "{range}");
+        if status != 416 {
+            assert_eq!(reply.text(), body, "{range}");
+            assert_eq!(reply.field("etag"), Some("\"one\""), "{range}");
+            assert_eq!(reply.field("content-length").unwrap(), body.len().to_string(), "{range}");
+        }
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn several_ranges_come_as_multipart() {
+    let origin = origin();
+    let pop = Pop::caching(&origin, "");
+    pop.get("/a");
+    let reply = pop.get_with("/a", &[("Range", "bytes=0-1,5-6,-2")]);
+    assert_eq!(reply.status, 206);
+    let boundary = reply.field("content-type").and_then(|t| t.strip_prefix("multipart/byteranges; boundary=")).unwrap();
+    let boundary = boundary.trim_matches('"');
+    let text = reply.text();
+    let parts: Vec<&str> = text.split(&format!("--{boundary}")).collect();
+    assert_eq!(parts.len(), 5, "a preamble, three parts, the end: {text:?}");
+    assert!(parts[4].starts_with("--"));
+    for (part, (range, body)) in parts[1..4].iter().zip([("0-1", "01"), ("5-6", "56"), ("18-19", "ij")]) {
+        let (head, content) = part.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        assert!(head.contains(&format!("content-range: bytes {range}/20")), "{head:?}");
+        assert!(head.contains("content-type: text/x-plain"), "{head:?}");
+        assert_eq!(content.trim_end_matches("\r\n"), body);
+    }
+}
+
+#[test]
+fn many_ranges_are_not_an_amplifier() {
+    let origin = origin();
+    let pop = Pop::caching(&origin, "");
+    pop.get("/a");
+    let ranges = vec!["0-"; 500].join(",");
+    let reply = pop.get_with("/a", &[("Range", &format!("bytes={ranges}"))]);
+    assert!(reply.status == 200 || reply.status == 416, "{}", reply.status);
+    assert!(reply.body.len() <= BODY.len());
+}
+
+#[test]
+fn if_range_guards_against_mixing_versions() {
+    let origin = origin();
+    let pop = Pop::caching(&origin, "");
+    pop.get("/a");
+    let ask = |validator: &str| pop.get_with("/a", &[("Range", "bytes=0-1"), ("If-Range", validator)]);
+    assert_eq!((ask("\"one\"").status, ask("\"one\"").text().as_str()), (206, "01"));
+    assert_eq!((ask("\"two\"").status, ask("\"two\"").text().as_str()), (200, BODY));
+    assert_eq!(ask("W/\"one\"").status, 200, "a weak validator never matches here (RFC 9110 §13.1.5)");
+}
+
+#[test]
+fn a_range_miss_fills_the_whole_object() {
+    let origin = origin();
+    let pop = Pop::caching(&origin, "");
+    let part = pop.get_with("/a", &[("Range", "bytes=5-9")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "56789"));
+    let whole = pop.get("/a");
+    assert_eq!((whole.status, whole.text().as_str(), whole.hit()), (200, BODY, true));
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_range_of_a_filling_object_does_not_wait_for_its_end() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| {
+        x.head("200 OK", "Cache-Control: max-age=60\r\nETag: \"one\"\r\nContent-Length: 200000\r\n");
+        x.write([b'a'; 100_000]);
+        held.wait();
+        x.write([b'b'; 100_000]);
+    });
+    let pop = Pop::caching(&origin, "");
+    let mut first = pop.raw();
+    first.send(request("GET", "/big", &[], b""));
+    let head = first.head().unwrap();
+    let mut got = first.body_prefix(&head, 1);
+    let part = pop.get_with("/big", &[("Range", "bytes=10-19")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "aaaaaaaaaa"), "answered while the origin holds the rest");
+    assert_eq!(part.field("content-range"), Some("bytes 10-19/200000"));
+    gate.open();
+    got.extend(first.body_prefix(&head, 200_000 - got.len()));
+    assert_eq!(got.iter().filter(|b| **b == b'b').count(), 100_000);
+    let tail = pop.get_with("/big", &[("Range", "bytes=-5")]);
+    assert_eq!(tail.text(), "bbbbb");
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_range_for_an_answer_that_may_not_be_stored_still_works() {
+    let origin = Origin::start(|x| {
+        if x.field("range") == Some("bytes=5-9") {
+            x.reply("206 Partial Content", "Cache-Control: no-store\r\nContent-Range: bytes 5-9/20\r\n", &BODY[5..10]);
+        } else {
+            x.reply("200 OK", "Cache-Control: no-store\r\n", BODY);
+        }
+    });
+    let pop = Pop::caching(&origin, "cache = false");
+    let part = pop.get_with("/a", &[("Range", "bytes=5-9")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "56789"));
+    assert_eq!(pop.get("/a").text(), BODY, "a part never poses as the whole");
+}

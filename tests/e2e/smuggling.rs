@@ -1,0 +1,196 @@
+//! Smuggling: a request that can be read in two ways is read in none (RFC 9112 §6.3, §11.2).
+//!
+//! In: malformed and ambiguous HTTP/1.1. Out: 400, the connection closed, nothing at the origin. Never: repair.
+
+use crate::harness::{Origin, Pop, Raw};
+
+/// What must be refused; `{H}` stands for a good Host line.
+const REFUSED: &[(&str, &str)] = &[
+    ("both lengths", "POST / HTTP/1.1\r\n{H}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (
+        "both lengths, other order",
+        "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    ),
+    ("two different lengths", "POST / HTTP/1.1\r\n{H}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde"),
+    ("a list of lengths", "POST / HTTP/1.1\r\n{H}Content-Length: 4, 5\r\n\r\nabcde"),
+    ("a signed length", "POST / HTTP/1.1\r\n{H}Content-Length: +4\r\n\r\nabcd"),
+    ("a negative length", "POST / HTTP/1.1\r\n{H}Content-Length: -1\r\n\r\n"),
+    ("a hexadecimal length", "POST / HTTP/1.1\r\n{H}Content-Length: 0x4\r\n\r\nabcd"),
+    ("an empty length", "POST / HTTP/1.1\r\n{H}Content-Length: \r\n\r\n"),
+    ("a length beyond 64 bits", "POST / HTTP/1.1\r\n{H}Content-Length: 99999999999999999999999\r\n\r\n"),
+    ("a length with a space in it", "POST / HTTP/1.1\r\n{H}Content-Length: 1 1\r\n\r\nabcdefghijk"),
+    ("an unknown coding", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: gzip\r\n\r\n"),
+    ("chunked not last", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+    ("chunked twice", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+    (
+        "two coding lines",
+        "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    ),
+    ("a coding with a vertical tab", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n"),
+    ("a misspelt coding", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+    ("coding in HTTP/1.0", "POST / HTTP/1.0\r\n{H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("a space before the colon", "POST / HTTP/1.1\r\n{H}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+    ("a space before a length's colon", "POST / HTTP/1.1\r\n{H}Content-Length : 4\r\n\r\nabcd"),
+    ("a tab before the colon", "GET / HTTP/1.1\r\n{H}X-A\t: 1\r\n\r\n"),
+    ("bare LF after the request line", "GET / HTTP/1.1\n{H}\r\n"),
+    ("bare LF between fields", "GET / HTTP/1.1\r\n{H}X-A: 1\nX-B: 2\r\n\r\n"),
+    ("bare LF at the end", "GET / HTTP/1.1\r\n{H}\n"),
+    ("bare CR in a value", "GET / HTTP/1.1\r\n{H}X-A: 1\rX-B: 2\r\n\r\n"),
+    ("NUL in a value", "GET / HTTP/1.1\r\n{H}X-A: 1\x002\r\n\r\n"),
+    ("NUL in a name", "GET / HTTP/1.1\r\n{H}X\0A: 1\r\n\r\n"),
+    ("NUL in the target", "GET /\0 HTTP/1.1\r\n{H}\r\n"),
+    ("obs-fold", "GET / HTTP/1.1\r\n{H}X-A: 1\r\n 2\r\n\r\n"),
+    ("obs-fold on the first field", "GET / HTTP/1.1\r\n X-A: 1\r\n{H}\r\n"),
+    ("a folded coding", "POST / HTTP/1.1\r\n{H}Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
+    ("two hosts", "GET / HTTP/1.1\r\n{H}Host: other.example\r\n\r\n"),
+    ("the same host twice", "GET / HTTP/1.1\r\n{H}{H}\r\n"),
+    ("no host", "GET / HTTP/1.1\r\n\r\n"),
+    ("an empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n"),
+    ("a host with a path", "GET / HTTP/1.1\r\nHost: shop.example/evil\r\n\r\n"),
+    ("a host with userinfo", "GET / HTTP/1.1\r\nHost: evil@shop.example\r\n\r\n"),
+    ("a host with a space", "GET / HTTP/1.1\r\nHost: shop.example evil\r\n\r\n"),
+    ("a host with a comma", "GET / HTTP/1.1\r\nHost: shop.example, other.example\r\n\r\n"),
+    ("a host with a bad port", "GET / HTTP/1.1\r\nHost: shop.example:http\r\n\r\n"),
+    ("absolute form with another host", "GET http://other.example/ HTTP/1.1\r\n{H}\r\n"),
+    ("a target without a slash", "GET evil HTTP/1.1\r\n{H}\r\n"),
+    ("a target that begins with a fragment", "GET # HTTP/1.1\r\n{H}\r\n"),
+    ("a fragment in the target", "GET /a#b HTTP/1.1\r\n{H}\r\n"),
+    ("a space in the target", "GET /a b HTTP/1.1\r\n{H}\r\n"),
+    ("two spaces", "GET  / HTTP/1.1\r\n{H}\r\n"),
+    ("a tab for a space", "GET\t/ HTTP/1.1\r\n{H}\r\n"),
+    ("a control character in the target", "GET /\u{1} HTTP/1.1\r\n{H}\r\n"),
+    ("a field without a colon", "GET / HTTP/1.1\r\n{H}X-A\r\n\r\n"),
+    ("an empty field name", "GET / HTTP/1.1\r\n{H}: 1\r\n\r\n"),
+    ("a name with a space", "GET / HTTP/1.1\r\n{H}X A: 1\r\n\r\n"),
+    ("a name with a slash", "GET / HTTP/1.1\r\n{H}X/A: 1\r\n\r\n"),
+    ("a method with a colon", "GE:T / HTTP/1.1\r\n{H}\r\n"),
+    ("no version", "GET /\r\n{H}\r\n"),
+    ("a version with one digit", "GET / HTTP/1\r\n{H}\r\n"),
+    ("lower-case http", "GET / http/1.1\r\n{H}\r\n"),
+    ("version 1.12", "GET / HTTP/1.12\r\n{H}\r\n"),
+    ("a size that is no number", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n"),
+    ("a size with a sign", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n"),
+    ("a size with 0x", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n"),
+    ("an empty size", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n\r\nabc\r\n0\r\n\r\n"),
+    (
+        "a size that overflows",
+        "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n",
+    ),
+    ("bare LF after a size", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n"),
+    (
+        "a chunk longer than its size",
+        "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n",
+    ),
+    ("bare LF after chunk data", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n"),
+    ("an extension with bare LF", "POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n3;a\nb\r\nabc\r\n0\r\n\r\n"),
+];
+
+/// A second request behind each of them: an origin that sees it was reached by smuggling.
+const BEHIND: &str = "GET /smuggled HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+
+/// Sends and reads all there is; the status of the first answer, 0 for none.
+fn first_status(raw: &mut Raw, text: &str) -> (u16, String) {
+    let _ = raw.try_send(text);
+    raw.finish();
+    let said = String::from_utf8_lossy(&raw.rest()).into_owned();
+    let status = said.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok()).unwrap_or(0);
+    (status, said)
+}
+
+#[test]
+fn whatever_can_be_read_in_two_ways_is_refused_and_closed() {
+    let origin = Origin::fixed("Cache-Control: no-store\r\n", "reached");
+    let pop = Pop::caching(&origin, "methods = \"all\"\nforward = { headers = \"all\" }");
+    let mut wrong = Vec::new();
+    for (name, text) in REFUSED {
+        let text = text.replace("{H}", "Host: shop.example\r\n") + BEHIND;
+        let before = origin.count();
+        let (status, said) = first_status(&mut pop.raw(), &text);
+        let answers = said.matches("HTTP/1.1 ").count();
+        // A head that is fine may have gone on before its chunks turned out bad: then the origin saw a request that broke off.
+        let chunks = text.contains("chunked\r\n\r\n");
+        let reached: Vec<_> = origin.requests()[before..].to_vec();
+        let smuggled = reached.iter().any(|seen| seen.target.contains("smuggled"));
+        if smuggled || answers > 1 || said.contains("reached") {
+            wrong.push(format!("{name}: {answers} answers, smuggled: {smuggled}"));
+        } else if !(matches!(status, 400 | 501 | 505) || chunks && matches!(status, 0 | 502)) {
+            wrong.push(format!("{name}: status {status}"));
+        } else if !chunks && !reached.is_empty() {
+            wrong.push(format!("{name}: reached the origin as {:?}", reached[0]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), REFUSED.len(), wrong.join("\n"));
+    assert_eq!(pop.get("/fine").text(), "reached");
+}
+
+#[test]
+fn what_only_looks_odd_is_served() {
+    let origin = Origin::start(|x| {
+        let body = format!("{}|{}", x.request.target, String::from_utf8_lossy(&x.request.body));
+        x.reply("200 OK", "Cache-Control: no-store\r\n", body);
+    });
+    let pop = Pop::caching(&origin, "methods = \"all\"");
+    let table = [
+        ("absolute form", "GET http://shop.example/a HTTP/1.1\r\nHost: shop.example\r\n\r\n", "/a|"),
+        ("an empty value", "GET /a HTTP/1.1\r\nHost: shop.example\r\nX-A:\r\n\r\n", "/a|"),
+        ("spaces around a value", "GET /a HTTP/1.1\r\nHost: \t shop.example \t\r\n\r\n", "/a|"),
+        ("an empty line before the request", "\r\nGET /a HTTP/1.1\r\nHost: shop.example\r\n\r\n", "/a|"),
+        (
+            "chunk extensions",
+            "POST /a HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n",
+            "/a|abc",
+        ),
+        (
+            "trailers",
+            "POST /a HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n",
+            "/a|abc",
+        ),
+        (
+            "coding in upper case",
+            "POST /a HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: CHUNKED\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "/a|abc",
+        ),
+        ("a port in the host", "GET /a HTTP/1.1\r\nHost: shop.example:8080\r\n\r\n", "/a|"),
+        ("bytes above ASCII in a value", "GET /a HTTP/1.1\r\nHost: shop.example\r\nX-A: caf\u{e9}\r\n\r\n", "/a|"),
+    ];
+    for (name, text, want) in table {
+        let mut viewer = pop.raw();
+        viewer.send(text);
+        let method = if text.starts_with("POST") { "POST" } else { "GET" };
+        let reply = viewer.reply(method);
+        assert_eq!((reply.status, reply.text().as_str()), (200, want), "{name}");
+        viewer.send(BEHIND);
+        assert_eq!(viewer.reply("GET").text(), "/smuggled|", "{name}: the connection is in step");
+    }
+}
+
+#[test]
+fn connect_and_unknown_versions_are_refused() {
+    let origin = Origin::fixed("Cache-Control: no-store\r\n", "reached");
+    let pop = Pop::caching(&origin, "methods = \"all\"");
+    for text in [
+        "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n",
+        "TRACE / HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+    ] {
+        let (status, said) = first_status(&mut pop.raw(), text);
+        assert!((400..=501).contains(&status), "{text:?}: {said:?}");
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_length_in_an_answer_to_head_does_not_shift_the_connection() {
+    let origin = Origin::start(|x| {
+        if x.request.method == "HEAD" {
+            x.write("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 100\r\n\r\n");
+        } else {
+            x.reply("200 OK", "Cache-Control: no-store\r\n", "body");
+        }
+    });
+    let pop = Pop::caching(&origin, "cache = false");
+    let mut viewer = pop.raw();
+    for _ in 0..3 {
+        assert!(viewer.ask("HEAD", "/a", &[]).body.is_empty());
+        assert_eq!(viewer.get("/a").text(), "body");
+    }
+}

@@ -1,0 +1,213 @@
+//! Stale: when an old answer is better than none or than waiting (RFC 5861).
+//!
+//! In: an expired object and an origin that is slow, wrong or gone. Out: the old answer within its windows. Never: past them.
+
+use crate::harness::raw::request;
+use crate::harness::{Gate, Origin, Pop, until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[test]
+fn stale_while_revalidate_answers_at_once_and_renews_behind() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| {
+        let n = x.nth + 1;
+        if n > 1 {
+            held.wait();
+        }
+        let age = if n == 1 { 1 } else { 600 };
+        x.reply("200 OK", &format!("Cache-Control: max-age={age}, stale-while-revalidate=600\r\n"), format!("v{n}"));
+    });
+    let pop = Pop::caching(&origin, "");
+    pop.get("/a");
+    until("a background revalidation", || {
+        assert_eq!(pop.get("/a").text(), "v1", "answered while the origin holds its answer back");
+        (origin.count() == 2).then_some(())
+    });
+    for _ in 0..5 {
+        let stale = pop.get("/a");
+        assert_eq!(stale.text(), "v1");
+        assert!(stale.hit(), "{:?}", stale.cache());
+    }
+    assert_eq!(origin.count(), 2, "one revalidation for everybody");
+    gate.open();
+    until("the new version", || (pop.get("/a").text() == "v2").then_some(()));
+    assert!(pop.get("/a").hit());
+    assert_eq!(origin.count(), 2);
+}
+
+/// An origin that answers well once and then does `after`.
+fn well_once(fields: &'static str, after: &'static str) -> Origin {
+    Origin::start(move |x| match (x.nth, after) {
+        (0, _) => x.reply("200 OK", fields, "good"),
+        (_, "reset") => x.reset(),
+        (_, "truncated head") => {
+            x.write("HTTP/1.1 200 OK\r\nCache-");
+            x.close();
+        }
+        (_, status) => x.reply(status, "", "bad"),
+    })
+}
+
+#[test]
+fn stale_if_error_bridges_a_failing_origin() {
+    for after in ["500 Internal", "502 Bad", "503 Busy", "504 Late", "reset", "truncated head"] {
+        let origin = well_once("Cache-Control: max-age=1, stale-if-error=600\r\n", after);
+        let pop = Pop::caching(&origin, "");
+        pop.get("/a");
+        let bridged = until("the origin to be asked again", || {
+            let reply = pop.get("/a");
+            (origin.count() >= 2).then_some(reply)
+        });
+        assert_eq!((bridged.status, bridged.text().as_str()), (200, "good"), "{after}");
+    }
+}
+
+#[test]
+fn the_operators_window_holds_where_the_origin_names_none() {
+    let origin = well_once("Cache-Control: max-age=1\r\n", "503 Busy");
+    let pop = Pop::caching(&origin, "cache = { stale_if_error = \"10m\" }");
+    pop.get("/a");
+    let bridged = until("the origin to be asked again", || Some(pop.get("/a")).filter(|_| origin.count() >= 2));
+    assert_eq!((bridged.status, bridged.text().as_str()), (200, "good"));
+}
+
+#[test]
+fn must_revalidate_and_windows_of_zero_show_the_error() {
+    for fields in [
+        "Cache-Control: max-age=1, must-revalidate, stale-if-error=600\r\n",
+        "Cache-Control: max-age=1, stale-if-error=0\r\n",
+    ] {
+        let origin = well_once(fields, "503 Busy");
+        let pop = Pop::caching(&origin, "");
+        pop.get("/a");
+        let reply = until("the origin to be asked again", || Some(pop.get("/a")).filter(|_| origin.count() >= 2));
+        assert_eq!(reply.status, 503, "{fields:?} (RFC 9111 §5.2.2.2)");
+    }
+}
+
+#[test]
+fn an_error_that_means_something_is_not_bridged() {
+    let origin = well_once("Cache-Control: max-age=1, stale-if-error=600\r\n", "404 Gone");
+    let pop = Pop::caching(&origin, "");
+    pop.get("/a");
+    let reply = until("the origin to be asked again", || Some(pop.get("/a")).filter(|_| origin.count() >= 2));
+    assert_eq!(reply.status, 404);
+}
+
+#[test]
+fn after_the_soft_timeout_a_stale_answer_goes_out_while_the_origin_is_still_asked() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| {
+        let n = x.nth + 1;
+        if n > 1 {
+            held.wait();
+        }
+        let age = if n == 1 { 1 } else { 600 };
+        x.reply("200 OK", &format!("Cache-Control: max-age={age}\r\n"), format!("v{n}"));
+    });
+    let pop = Pop::caching(&origin, "cache = { stale_if_error = \"10m\", soft_timeout = \"50ms\" }");
+    pop.get("/a");
+    let stale = until("the origin to be asked again", || Some(pop.get("/a")).filter(|_| origin.count() == 2));
+    assert_eq!(stale.text(), "v1", "answered while the origin holds its answer back");
+    gate.open();
+    let renewed = until("the late answer to be stored", || Some(pop.get("/a")).filter(|reply| reply.text() == "v2"));
+    assert_eq!(renewed.status, 200);
+    assert_eq!(origin.count(), 2, "the late answer was used, not asked for again");
+}
+
+#[test]
+fn viewers_within_the_soft_timeout_get_what_the_origin_says() {
+    for (answer, text, asked) in [("200 OK", "v2", 2), ("304 Same", "v1", 2), ("500 Internal", "v1", 3)] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |x| match (x.nth, answer) {
+            (0, _) => x.reply("200 OK", "Cache-Control: max-age=0\r\nETag: \"1\"\r\n", "v1"),
+            (_, "304 Same") => {
+                held.wait();
+                x.head(answer, "Cache-Control: max-age=600\r\nETag: \"1\"\r\n");
+            }
+            _ => {
+                held.wait();
+                x.reply(answer, "Cache-Control: max-age=600\r\n", "v2");
+            }
+        });
+        let pop = Pop::caching(&origin, "cache = { stale_if_error = \"10m\", soft_timeout = \"20s\" }");
+        pop.get("/a");
+        let mut viewers: Vec<_> = (0..5).map(|_| pop.raw()).collect();
+        for viewer in &mut viewers {
+            viewer.send(request("GET", "/a", &[], b""));
+        }
+        origin.wait(2);
+        gate.open();
+        for viewer in &mut viewers {
+            let reply = viewer.reply("GET");
+            assert_eq!((reply.status, reply.text().as_str()), (200, text), "{answer}: {:?}", reply.cache());
+        }
+        assert!(origin.count() <= asked, "{answer}: asked {} times", origin.count());
+    }
+}
+
+#[test]
+fn viewers_past_the_soft_timeout_are_not_held_by_the_one_who_asks() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| {
+        if x.nth > 0 {
+            held.wait();
+        }
+        x.reply("200 OK", "Cache-Control: max-age=0\r\nETag: \"1\"\r\n", "v1");
+    });
+    let pop = Pop::caching(&origin, "cache = { stale_if_error = \"10m\", soft_timeout = \"20ms\" }");
+    pop.get("/a");
+    for _ in 0..3 {
+        let mut viewers: Vec<_> = (0..5).map(|_| pop.raw()).collect();
+        for viewer in &mut viewers {
+            viewer.send(request("GET", "/a", &[], b""));
+        }
+        for viewer in &mut viewers {
+            let reply = viewer.reply("GET");
+            assert_eq!((reply.text().as_str(), reply.hit()), ("v1", true), "{:?}", reply.cache());
+        }
+    }
+    assert_eq!(origin.count(), 2, "one revalidation for everybody");
+    gate.open();
+}
+
+#[test]
+fn a_background_revalidation_that_fails_leaves_what_is_served() {
+    for after in ["503 Busy", "reset"] {
+        let origin = well_once("Cache-Control: max-age=0, stale-while-revalidate=600\r\nETag: \"1\"\r\n", after);
+        let pop = Pop::caching(&origin, "");
+        pop.get("/a");
+        until("several revalidations", || {
+            let reply = pop.get("/a");
+            assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{after}: {:?}", reply.cache());
+            (origin.count() >= 4).then_some(())
+        });
+    }
+}
+
+#[test]
+fn an_origin_that_comes_back_is_noticed() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let state = Arc::clone(&broken);
+    let origin = Origin::start(move |x| {
+        if state.load(Ordering::Acquire) {
+            x.reply("503 Busy", "", "bad");
+        } else {
+            x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\n", format!("v{}", x.nth + 1));
+        }
+    });
+    let pop = Pop::caching(&origin, "cache = { error_ttl = \"0s\" }");
+    pop.get("/a");
+    broken.store(true, Ordering::Release);
+    until("the error to be bridged", || {
+        assert_eq!(pop.get("/a").text(), "v1");
+        (origin.count() >= 2).then_some(())
+    });
+    broken.store(false, Ordering::Release);
+    until("a new answer", || (pop.get("/a").text() != "v1").then_some(()));
+}

@@ -1,0 +1,68 @@
+//! Vary: one URL, several answers (RFC 9111 §4.1).
+//!
+//! In: answers that name request fields. Out: each viewer the answer made for such a request. Never: another's variant.
+
+use crate::harness::{Origin, Pop};
+
+const FORWARD: &str = "forward = { headers = \"all\" }";
+
+fn by_language() -> Origin {
+    Origin::start(|x| {
+        let body = format!("{}#{}", x.field("accept-language").unwrap_or("none"), x.nth);
+        x.reply("200 OK", "Cache-Control: max-age=60\r\nVary: Accept-Language\r\n", body);
+    })
+}
+
+#[test]
+fn each_variant_is_its_own_object() {
+    let origin = by_language();
+    let pop = Pop::caching(&origin, FORWARD);
+    for (language, body) in [("en", "en#0"), ("de", "de#1"), ("en", "en#0"), ("de", "de#1")] {
+        assert_eq!(pop.get_with("/a", &[("Accept-Language", language)]).text(), body);
+    }
+    let bare = pop.get("/a");
+    assert_eq!(bare.text(), "none#2", "an absent field is a value of its own");
+    assert_eq!(bare.fwd(), "vary-miss");
+    assert_eq!(pop.get("/a").text(), "none#2");
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn several_lines_of_a_field_are_one_value() {
+    let origin = by_language();
+    let pop = Pop::caching(&origin, FORWARD);
+    pop.get_with("/a", &[("Accept-Language", "en, de")]);
+    let split = pop.get_with("/a", &[("Accept-Language", "en"), ("Accept-Language", "de")]);
+    assert!(split.hit(), "RFC 9111 §4.1: combined field values match: {:?}", split.cache());
+}
+
+#[test]
+fn a_value_cannot_pose_as_two() {
+    let origin = Origin::start(|x| {
+        let body = format!("{:?}|{:?}", x.field("x-a"), x.field("x-b"));
+        x.reply("200 OK", "Cache-Control: max-age=60\r\nVary: X-A, X-B\r\n", body);
+    });
+    let pop = Pop::caching(&origin, FORWARD);
+    let one = pop.get_with("/a", &[("X-A", "1x-b2"), ("X-B", "")]);
+    let two = pop.get_with("/a", &[("X-A", "1"), ("X-B", "2")]);
+    let three = pop.get_with("/a", &[("X-A", ""), ("X-B", "12")]);
+    assert!(!two.hit() && !three.hit());
+    assert_eq!(two.text(), "Some(\"1\")|Some(\"2\")");
+    assert_ne!(one.text(), two.text());
+}
+
+#[test]
+fn the_union_of_vary_fields_keeps_variants_apart() {
+    let origin = Origin::start(|x| {
+        let vary = if x.field("x-a").is_some() { "X-A, X-B" } else { "X-A" };
+        let body = format!("{:?}{:?}", x.field("x-a"), x.field("x-b"));
+        x.reply("200 OK", &format!("Cache-Control: max-age=60\r\nVary: {vary}\r\n"), body);
+    });
+    let pop = Pop::caching(&origin, FORWARD);
+    for fields in [&[("X-A", "1"), ("X-B", "1")][..], &[("X-A", "1"), ("X-B", "2")], &[], &[("X-A", "1"), ("X-B", "1")]]
+    {
+        let reply = pop.get_with("/a", fields);
+        let value = |name| fields.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        assert_eq!(reply.text(), format!("{:?}{:?}", value("X-A"), value("X-B")));
+    }
+}

@@ -1,0 +1,225 @@
+//! A short, repeatable fuzz of every parser on stable: a small corpus, mutated by a seeded generator. `fuzz/` runs the
+//! same targets for as long as one likes.
+
+mod fuzz_targets;
+
+/// Inputs tried for each target.
+const ITERATIONS: u32 = 20_000;
+/// The same for a parser that builds a whole configuration or its errors.
+const ITERATIONS_SLOW: u32 = 2_000;
+/// Bytes an input may grow to.
+const MAX_INPUT: usize = 512;
+
+/// Pieces that parsers have opinions about.
+const DICTIONARY: [&[u8]; 56] = [
+    b",",
+    b";",
+    b"=",
+    b"\"",
+    b"\\",
+    b" ",
+    b"\t",
+    b"\n",
+    b"\0",
+    b"*",
+    b"-",
+    b"/",
+    b"?",
+    b"&",
+    b"W/",
+    b"()",
+    b"?1",
+    b"no-store",
+    b"no-cache",
+    b"private",
+    b"max-age=",
+    b"s-maxage=1",
+    b"stale-if-error=9",
+    b"must-understand",
+    b"must-revalidate",
+    b"public",
+    b"bytes=",
+    b"0-0",
+    b"-5",
+    b"5-",
+    b"18446744073709551615",
+    b"99999999999999999999",
+    b"\"a\"",
+    b"accept",
+    b"http://",
+    b"//shop.example/",
+    b"../",
+    b":80",
+    b"\xff",
+    b"Thu, 01 Jan 2026 00:00:00 GMT",
+    b"\r\n",
+    b"\r",
+    b"0\r\n\r\n",
+    b"Host: h\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: close, upgrade\r\n",
+    b" HTTP/1.1",
+    b"[[origin]]\n",
+    b"[cache]\n",
+    b"name = \"a\"\n",
+    b"url = \"http://a\"\n",
+    b"\"5m\"",
+    b"\"1MiB\"",
+    b"{ ",
+    b" }",
+];
+
+/// Xorshift: the same inputs in every run.
+struct Dice(u64);
+
+// === impl Dice ===
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % sides.max(1) as u64) as usize
+    }
+}
+
+/// Changes the input in one to four places.
+fn mutate(input: &mut Vec<u8>, corpus: &[&[u8]], dice: &mut Dice) {
+    for _ in 0..=dice.roll(4) {
+        let at = dice.roll(input.len() + 1);
+        match dice.roll(6) {
+            0 if at < input.len() => input[at] ^= 1 << dice.roll(8),
+            1 if at < input.len() => input[at] = dice.roll(256) as u8,
+            2 if at < input.len() => {
+                let end = (at + 1 + dice.roll(8)).min(input.len());
+                input.drain(at..end);
+            }
+            3 => {
+                let other = corpus[dice.roll(corpus.len())];
+                let from = dice.roll(other.len());
+                input.splice(at..at, other[from..].iter().copied());
+            }
+            4 => {
+                let end = (at + dice.roll(12)).min(input.len());
+                let copy = input[at..end].to_vec();
+                input.splice(at..at, copy);
+            }
+            _ => {
+                input.splice(at..at, DICTIONARY[dice.roll(DICTIONARY.len())].iter().copied());
+            }
+        }
+    }
+    input.truncate(MAX_INPUT);
+}
+
+fn drive(target: fn(&[u8]), corpus: &[&[u8]]) {
+    drive_for(ITERATIONS, target, corpus);
+}
+
+fn drive_for(rounds: u32, target: fn(&[u8]), corpus: &[&[u8]]) {
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    corpus.iter().for_each(|seed| target(seed));
+    for round in 0..rounds {
+        let mut input = corpus[dice.roll(corpus.len())].to_vec();
+        mutate(&mut input, corpus, &mut dice);
+        let outcome = std::panic::catch_unwind(|| target(&input));
+        assert!(outcome.is_ok(), "round {round}, input {:?}", input.escape_ascii().to_string());
+    }
+}
+
+#[test]
+fn directives() {
+    drive(
+        fuzz_targets::directives::run,
+        &[
+            b"\0max-age=60, public",
+            b"\0no-cache=\"a, b\", private=\"c\", max-age=\"5\"\n\x05 12\n\x06Accept, Origin",
+            b"\x01max-age=60;x=1, foo=(1 \"a\";b), no-store=?0\n\0no-store",
+            b"\x02s-maxage=9, must-revalidate\n\x03Thu, 01 Jan 2026 01:00:00 GMT\n\x04Thu, 01 Jan 2026 00:00:00 GMT",
+            b"\0max-age=0, stale-while-revalidate=3, stale-if-error=4\n\x07\"a\"\n\x08a=b",
+        ],
+    );
+}
+
+#[test]
+fn range() {
+    drive(
+        fuzz_targets::range::run,
+        &[b"\x64bytes=0-0", b"\x64bytes=0-1,5-9, -3", b"\x00bytes=-1", b"\xffbytes=9-,2-3"],
+    );
+}
+
+#[test]
+fn conditional() {
+    drive(
+        fuzz_targets::conditional::run,
+        &[b"\"a\"\n\"a\", W/\"b\"", b"W/\"a\"\n*\n\"a\"", b"a\n\n\nThu, 01 Jan 2026 00:00:00 GMT"],
+    );
+}
+
+#[test]
+fn key() {
+    drive(
+        fuzz_targets::key::run,
+        &[
+            b"a.b:80\n/p\nq=1\nx\ny\0A.b\n/p\nq=1\nx\ny",
+            b"h\n/\0h\n/\n",
+            b"h\n/a\nb\0h\n/\na\nb",
+            b"h\n\n\n\0h\n/\n\n\n",
+        ],
+    );
+}
+
+#[test]
+fn vary() {
+    drive(fuzz_targets::vary::run, &[b"Accept, Origin\n1\n2\n1\n2", b"*", b"a, b\n1:\n\n\n1:", b" ,,\t\nx\ny\n x\ny "]);
+}
+
+#[test]
+fn location() {
+    drive(
+        fuzz_targets::location::run,
+        &[b"/a/b?q\nhttp://shop.example/x#y", b"/\n../../c?d", b"/a/b\n//shop.example", b"/a\n?x", b"/a/\n./b/.."],
+    );
+}
+
+#[test]
+fn head() {
+    drive(
+        fuzz_targets::head::run,
+        &[
+            b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            b"POST http://h/a?b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+            b"PUT /a HTTP/1.1\r\nHost: h:80\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n",
+            b"\r\nGET /s HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            b"OPTIONS * HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+        ],
+    );
+}
+
+#[test]
+fn framing() {
+    drive(
+        fuzz_targets::framing::run,
+        &[
+            b"\x015\r\nhello\r\n0\r\n\r\nGET /",
+            b"\x02A;x=\"y\"\r\n0123456789\r\n000\r\nX-A: b\r\n\r\n",
+            b"\x031\r\na\r\n1\r\nb\r\n0\r\n\r\n",
+        ],
+    );
+}
+
+#[test]
+fn config() {
+    drive_for(
+        ITERATIONS_SLOW,
+        fuzz_targets::config::run,
+        &[
+            b"[pop]\ncode = \"FRA\"\nlisten = [\"127.0.0.1:80\"]\n[[origin]]\nname = \"a\"\nurl = \"http://a\"\n",
+            b"[[origin]]\nname = \"g\"\ngenerated = { body = \"x\" }\n[[behavior]]\nmatch = \"*\"\ncache = { ttl = \"5m\" }\n",
+            b"[cache]\nmemory = \"1MiB\"\n[limits]\nbody_size = \"2GB\"\n[admin]\ntoken = \"env:X\"\n",
+            b"[[behavior]]\nmatch = \"h/*\"\nredirect = { to = \"https://$host$uri\" }\n[observe]\nlevel = \"warn\"\n",
+        ],
+    );
+}

@@ -1,0 +1,13 @@
+//! Fuzz targets: one function a parser, each panics when an invariant breaks. `fuzz_short` drives them on stable for a
+//! bounded time; `fuzz/` wraps each for cargo-fuzz.
+
+pub mod conditional;
+pub mod config;
+pub mod directives;
+pub mod framing;
+pub mod head;
+pub mod key;
+mod limits;
+pub mod location;
+pub mod range;
+pub mod vary;
