@@ -143,8 +143,6 @@ impl Pop {
         let handover = config.pop.state_dir.join("upgrade.sock");
         let conf = ServerConf {
             threads,
-            // A single worker has nobody to steal from: the plain scheduler costs less a request.
-            work_stealing: threads > 1,
             max_retries: ROUNDS_MAX,
             upstream_keepalive_pool_size: POOL,
             grace_period_seconds: Some(config.pop.drain.as_secs().max(1)),
