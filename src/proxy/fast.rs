@@ -225,10 +225,18 @@ pub fn asks_more(fields: &HeaderMap) -> bool {
 fn beyond(head: &Head<'_>) -> bool {
     head.fields.iter().any(|field| {
         let name = field.name;
-        // Cheap first: the lengths of the names in `BEYOND`.
-        matches!(name.len(), 2 | 3 | 5 | 6 | 7 | 8 | 13 | 17 | 19)
-            && BEYOND.iter().any(|b| name.eq_ignore_ascii_case(b.as_str()))
+        match name.len() {
+            // Cheap first: the lengths of the names in `BEYOND`.
+            2 | 3 | 5 | 6 | 7 | 8 | 13 | 17 | 19 => BEYOND.iter().any(|b| name.eq_ignore_ascii_case(b.as_str())),
+            10 => name.eq_ignore_ascii_case("connection") && names_fields(field.value),
+            _ => false,
+        }
     })
+}
+
+/// Whether a Connection field names more than what becomes of the connection: fields that the key may count on.
+fn names_fields(connection: &[u8]) -> bool {
+    !connection.eq_ignore_ascii_case(b"keep-alive") && !connection.eq_ignore_ascii_case(b"close")
 }
 
 // === impl Spans ===
@@ -274,6 +282,15 @@ mod tests {
         let raw = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
         assert_eq!(within(raw, &raw[4..6]), 4..6);
         assert_eq!(within(raw, b"elsewhere entirely, and longer than the buffer it is not in"), 0..0);
+    }
+
+    #[test]
+    fn a_connection_that_names_fields_takes_the_full_path() {
+        for (value, want) in [("keep-alive", false), ("Close", false), ("x-lang", true), ("keep-alive, x-lang", true)] {
+            let fields = [httparse::Header { name: "Connection", value: value.as_bytes() }];
+            let head = Head { method: "GET", target: "/", host: "h", minor: 1, fields: &fields };
+            assert_eq!(beyond(&head), want, "{value}");
+        }
     }
 
     #[test]
