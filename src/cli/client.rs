@@ -170,7 +170,7 @@ mod tests {
             (guarded.url(), 1, "--token-file PATH"),
             (stranger, 1, "another server"),
         ] {
-            let error = Client::new(&access(url, None)).unwrap().get::<Done>("/readyz").unwrap_err();
+            let error = Client::new(&access(url, None)).unwrap().get::<Done>("/status").unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
             assert_eq!(error.exit_code(), code, "{error}");
         }
