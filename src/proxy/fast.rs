@@ -113,7 +113,7 @@ pub fn find<F: Fields>(
     }
 }
 
-/// The hit that answers a GET without a body and without a field of [`BEYOND`], if there is one.
+/// The hit that answers a GET without a body and without a field that asks for more than a hit (`BEYOND`).
 pub fn decide<F: Fields>(
     shared: &Shared,
     snapshot: &Snapshot,
