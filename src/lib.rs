@@ -7,6 +7,7 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod fleet;
+pub mod hooks;
 pub mod listen;
 pub mod message;
 pub mod observe;

@@ -2,6 +2,10 @@
 //!
 //! In: nothing (built only by `config::compile`). Out: plain data that cannot be wrong. Never: raw text, I/O, defaults.
 
+mod function;
+
+pub use function::*;
+
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use std::net::SocketAddr;

@@ -1,0 +1,65 @@
+//! Limits: how large things may be at each event.
+//!
+//! Source: CloudFront Developer Guide, "Quotas on Lambda@Edge" and "Restrictions on edge functions". `Strict` has AWS's numbers;
+//! `Extended` has bounds of this PoP's own, which only keep a call from holding too much.
+
+use crate::config::compiled::Mode;
+
+use super::event::Event;
+
+/// Bounds of one call, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of a request body that the function sees; the rest is cut off and marked.
+    pub body_seen: usize,
+    /// Of a request body that replaces the viewer's, as text or as bytes.
+    pub body_text: usize,
+    /// The same, as base64 text.
+    pub body_base64: usize,
+    /// Of an answer with its header section.
+    pub answer: usize,
+    /// Of path and query together.
+    pub uri: usize,
+    /// Of the header fields that one call adds.
+    pub fields: usize,
+}
+
+/// Bodies in `Extended`.
+const EXTENDED_ANSWER: usize = 8 << 20;
+/// What origins and viewers accept of a header section; AWS names no number.
+const FIELDS: usize = 32 << 10;
+
+// === impl Limits ===
+impl Limits {
+    pub fn of(mode: Mode, event: Event) -> Self {
+        match (mode, event.is_viewer()) {
+            (Mode::Strict, true) => Limits {
+                body_seen: 40 << 10,
+                body_text: 40 << 10,
+                // 53.2 KB
+                body_base64: 54_477,
+                answer: 40 << 10,
+                uri: 8191,
+                fields: FIELDS,
+            },
+            (Mode::Strict, false) => Limits {
+                // AWS's number is 1 MB; Pingora can replay 64 KiB of what was read before an origin is chosen.
+                body_seen: 64 << 10,
+                body_text: 1 << 20,
+                // 1.33 MB
+                body_base64: 1_394_606,
+                answer: 1 << 20,
+                uri: 8191,
+                fields: FIELDS,
+            },
+            (Mode::Extended, _) => Limits {
+                body_seen: 64 << 10,
+                body_text: EXTENDED_ANSWER,
+                body_base64: EXTENDED_ANSWER / 3 * 4,
+                answer: EXTENDED_ANSWER,
+                uri: 32 << 10,
+                fields: FIELDS,
+            },
+        }
+    }
+}
