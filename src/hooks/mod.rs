@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod failure;
 pub mod fields;
 pub mod limits;
+pub mod testevent;
 pub mod valid;
 
 pub use event::Event;
