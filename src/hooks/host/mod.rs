@@ -5,5 +5,6 @@
 
 pub mod crypto;
 mod error;
+pub mod kv;
 
 pub use error::HostError;
