@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::{Checked, Report, all};
 use crate::config::compiled::{
-    FetchGrant, FetchHost, Flavor, Function, FunctionId, Functions, Grants, Hook, Hooks, KvGrant, KvStore, Mode,
-    OnError, Pop,
+    FetchGrant, FetchHost, Flavor, Function, FunctionId, Functions, Grants, Hook, Hooks, KvBounds, KvGrant, KvStore,
+    Mode, OnError, Pop,
 };
 use crate::config::schema;
 use crate::config::secret::Secret;
@@ -38,7 +38,8 @@ impl Known {
             let mut taken = HashSet::new();
             let each = names.into_iter().enumerate().map(|(i, name)| {
                 let at = At::default().key(kind).index(i).key("name");
-                if !speakable(name) {
+                // A dot in a store's name is one too many for AWS's clients.
+                if !speakable(name) || kind == "kv_store" && name.contains('.') {
                     let message = format!("'{name}' is no name: 1 to {NAME_MAX} of letters, digits, '-', '_' and '.'");
                     return Err(report.refuse(&at, message));
                 }
@@ -231,7 +232,11 @@ pub(super) fn stores(written: Vec<schema::KvStore>, report: &mut Report<'_>) -> 
     let each = written.into_iter().enumerate().map(|(i, store)| {
         let at = At::default().key("kv_store").index(i);
         let import = store.import.map(|path| report.watched(&at.key("import"), &path)).transpose()?;
-        Ok(KvStore { name: store.name, import })
+        let bounds = match store.mode {
+            schema::Mode::Strict => KvBounds::STRICT,
+            schema::Mode::Extended => KvBounds::EXTENDED,
+        };
+        Ok(KvStore { name: store.name, import, bounds })
     });
     all(each.collect::<Vec<_>>())
 }

@@ -161,6 +161,9 @@ pub struct KvStore {
     /// File with what an empty store begins with, in CloudFront's format: {"data": [{"key", "value"}]}; relative to this file.
     #[serde(default)]
     pub import: Option<String>,
+    /// "strict" has CloudFront's quotas (5 MB, keys of 512 bytes, values of 1 KB); "extended" larger ones (64 MiB, 1 KiB, 256 KiB).
+    #[serde(default)]
+    pub mode: Mode,
 }
 
 /// Functions at the four events, each a name, a table, or a list of them that run in order.
