@@ -12,6 +12,7 @@ mod imports;
 mod load;
 mod pool;
 mod shape;
+mod snapshot;
 mod store;
 mod ticker;
 mod wrap;
@@ -32,6 +33,7 @@ use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
 pub use shape::{Made, SECTION};
+pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 
 /// What the engine is given.
 #[derive(Debug, Clone)]
