@@ -18,7 +18,7 @@ fn what_is_no_object_is_refused() {
         for result in ["", "null", "undefined", "\"text\"", "5", "true", "[]", "[{}]", "  "] {
             assert_eq!(words(raw(event, Mode::Extended, Api::LambdaEdge, result)), NO_OBJECT, "{result}");
         }
-        for result in ["{", "{\"status\":}", "{}{}", "{\"status\":\"200\",\"status\":\"201\"}", "{'a':1}"] {
+        for result in ["{", "{\"status\":}", "{}{}", "{'a':1}"] {
             let refused = words(raw(event, Mode::Extended, Api::LambdaEdge, result));
             assert!(
                 refused.starts_with("the function returned invalid JSON: the JSON output is not parsable"),
@@ -26,12 +26,10 @@ fn what_is_no_object_is_refused() {
             );
         }
     }
-    for result in ["", "null", "[]", "{}", "{\"result\":null}", "{\"origin\":null}"] {
+    for result in
+        ["", "null", "[]", "{}", "{\"result\":null}", "{\"result\":5}", "{\"result\":\"x\"}", "{\"origin\":null}"]
+    {
         assert_eq!(words(raw(Event::ViewerRequest, Mode::Strict, Api::CloudFront, result)), NO_OBJECT, "{result}");
-    }
-    for result in ["{\"result\":5}", "{\"result\":\"x\"}"] {
-        let refused = words(raw(Event::ViewerRequest, Mode::Strict, Api::CloudFront, result));
-        assert!(refused.contains("not parsable"), "{refused}");
     }
     let deep = format!("{{\"status\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(words(raw(Event::ViewerRequest, Mode::Strict, Api::LambdaEdge, &deep)).contains("not parsable"));
