@@ -81,6 +81,15 @@ impl Direct {
         &self.name
     }
 
+    pub fn settings(&self) -> &HttpOrigin {
+        &self.http
+    }
+
+    /// Whether one of its targets has that host name (lower case).
+    pub fn has_host(&self, host: &str) -> bool {
+        self.http.targets.iter().any(|target| target.host == host)
+    }
+
     /// Attempts in all that a request may make here.
     pub fn attempts(&self) -> u32 {
         self.http.attempts.max(1)
@@ -139,6 +148,11 @@ impl Direct {
             }
         }
         Err(last)
+    }
+
+    /// The Host header, as the first target gets it.
+    pub fn first_host(&self, viewer: Option<&HeaderValue>) -> Option<HeaderValue> {
+        self.places.first().map(|place| self.host(place, viewer))
     }
 
     /// How an attempt ended.

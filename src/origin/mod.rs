@@ -15,6 +15,7 @@ pub mod health;
 pub mod hop;
 mod known;
 pub mod peer;
+pub mod reroute;
 mod resolver;
 pub mod response;
 pub mod retry;
@@ -53,6 +54,10 @@ pub enum OriginError {
     NoTarget { origin: String },
     #[error("origin {origin}: {value:?} cannot be a Host header")]
     Host { origin: String, value: String },
+    #[error(
+        "a function may not send requests to {host} at {address}: no configured origin has that name, and the address is not public"
+    )]
+    Private { host: String, address: std::net::IpAddr },
     #[error("no origin number {0}")]
     Unknown(usize),
     #[error("the origin's answer is refused: {reason}")]

@@ -17,6 +17,7 @@ use super::adapter::Adapter;
 use super::direct::Direct;
 use super::dns::Names;
 use super::peer::Needs;
+use super::reroute::{self, Reroute, Reroutes};
 use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
 use crate::config::compiled::{Origin, OriginId, OriginKind};
 
@@ -27,6 +28,9 @@ pub struct Origins {
     lanes: Vec<Lane>,
     /// Health checks. They end when this set is dropped or stopped.
     checks: Mutex<JoinSet<()>>,
+    /// Origins that functions made up.
+    reroutes: Reroutes,
+    names: Arc<Names>,
 }
 
 /// What one request asks of an origin.
@@ -64,9 +68,9 @@ impl Origins {
     ///
     /// # Errors
     /// A certificate file that cannot be used, a target without a usable name: named in the error.
-    pub fn new(origins: &[Origin], previous: Option<&Origins>, names: &Names) -> Result<Self, OriginError> {
+    pub fn new(origins: &[Origin], previous: Option<&Origins>, names: &Arc<Names>) -> Result<Self, OriginError> {
         let lanes = origins.iter().map(|origin| Lane::new(origin, previous, names)).collect::<Result<_, _>>()?;
-        Ok(Origins { lanes, checks: Mutex::default() })
+        Ok(Origins { lanes, checks: Mutex::default(), reroutes: Reroutes::default(), names: Arc::clone(names) })
     }
 
     /// Starts the health checks on the current tokio runtime; a second call starts them anew. `connector` serves
@@ -94,6 +98,37 @@ impl Origins {
             Some(Lane::Http(direct)) => direct.pick(request).await,
             Some(Lane::Adapter(adapter)) => Ok(adapter.pick(request.viewer_host)),
             None => Err(OriginError::Unknown(origin)),
+        }
+    }
+
+    /// The Host header that `origin` is sent, whichever of its targets is asked.
+    pub fn host(&self, origin: OriginId, viewer_host: Option<&HeaderValue>) -> Option<HeaderValue> {
+        match self.lanes.get(origin)? {
+            Lane::Http(direct) => direct.first_host(viewer_host),
+            Lane::Adapter(_) => viewer_host.cloned(),
+        }
+    }
+
+    /// The target for the next attempt at an origin that a function described.
+    ///
+    /// # Errors
+    /// As [`Origins::pick`]; an address that is not public, under a name that no configured origin has.
+    pub async fn pick_rerouted(
+        &self,
+        base: OriginId,
+        reroute: &Reroute,
+        request: &Pick<'_>,
+    ) -> Result<Picked, OriginError> {
+        let configured = self.lanes.get(base).and_then(Lane::direct);
+        let reroute = Reroute { base: configured.map_or("", Direct::name).to_owned(), ..reroute.clone() };
+        let picked = self.reroutes.find(&reroute, configured.map(Direct::settings), &self.names)?.pick(request).await?;
+        let Some(host) = &reroute.host else { return Ok(picked) };
+        let known = self.lanes.iter().filter_map(Lane::direct).any(|direct| direct.has_host(host));
+        match picked.target.address {
+            Some(address) if !known && !reroute::is_public(address.ip()) => {
+                Err(OriginError::Private { host: host.clone(), address: address.ip() })
+            }
+            _ => Ok(picked),
         }
     }
 

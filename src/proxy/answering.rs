@@ -215,7 +215,7 @@ pub fn send(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Requ
 
 /// What Pingora's cache phase means in the words of RFC 9211, the log, and CloudFront.
 fn classify(phase: CachePhase, ctx: &RequestCtx) -> (Outcome, StatusOutcome, ResultType, &'static str) {
-    let error = ctx.origin.instead.is_some();
+    let error = ctx.origin.instead.is_some() && !ctx.hooks.answered;
     let forwarded = |reason| StatusOutcome::Fwd(reason);
     match phase {
         CachePhase::Hit => (Outcome::Hit, StatusOutcome::Hit, ResultType::Hit, ""),

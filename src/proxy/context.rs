@@ -16,6 +16,7 @@ use crate::observe::{Failure, Outcome, TraceContext};
 use crate::origin::{TargetId, TargetRef};
 
 use super::edge::RequestId;
+use super::hooking::HookNote;
 use super::plan::Slot;
 use super::snapshot::{Served, Snapshot};
 use super::soft::{Revalidation, Waited};
@@ -34,6 +35,7 @@ pub struct RequestCtx {
     pub cache: CacheNote,
     pub origin: OriginNote,
     pub answer: AnswerNote,
+    pub hooks: HookNote,
     pub body_in: u64,
     /// Reused for the field values this request writes.
     pub scratch: String,
@@ -142,6 +144,7 @@ impl RequestCtx {
             cache: CacheNote::default(),
             origin: OriginNote::default(),
             answer: AnswerNote::default(),
+            hooks: HookNote::default(),
             body_in: 0,
             scratch: String::new(),
         }

@@ -41,7 +41,7 @@ impl BackgroundService for Control {
         tokio::spawn(pop.shared.observer.clone().reopen_on_signal().map(|error| log::error!("SIGUSR1: {error}")));
         let admin = self.admin.lock().take();
         if let Some((socket, router)) = admin {
-            tokio::spawn(serve_admin(socket, router, pop.purging.clone()));
+            tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.shared.clone()));
         }
         tokio::spawn(announce(pop.shared.clone(), pop.phase.clone()));
         tokio::spawn(watch_signals(pop.reload.clone()));
@@ -103,13 +103,14 @@ async fn watch_files(reload: Arc<Reload>) {
 }
 
 /// The operator's API, until this process hands over: its successor then answers on the same address.
-async fn serve_admin(socket: std::net::TcpListener, router: axum::Router, purging: Arc<Purging>) {
+async fn serve_admin(socket: std::net::TcpListener, router: axum::Router, purging: Arc<Purging>, shared: Arc<Shared>) {
     use tokio::signal::unix::{SignalKind, signal};
     let handed_over = async move {
         match signal(SignalKind::quit()) {
             Ok(mut quits) => {
                 quits.recv().await;
                 purging.close();
+                shared.functions.close();
             }
             Err(error) => {
                 log::error!("SIGQUIT cannot be watched: {error}");

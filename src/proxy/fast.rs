@@ -157,6 +157,12 @@ pub fn decide<F: Fields>(
     Some(Hit { served: served.clone(), object, id: RequestId::random(), started_ms, ttl_s, age_s })
 }
 
+/// Whether viewer-request functions will see this request.
+pub fn is_hooked(snapshot: &Snapshot, head: &Head<'_>) -> bool {
+    plan::route(snapshot, plan::host_name(head.host), Target::parse(head.target).path)
+        .is_some_and(|id| !snapshot.behavior(id).chains.viewer_request.is_empty())
+}
+
 /// Answers `request` if it is a plain hit.
 pub fn answer(
     shared: &Shared,

@@ -19,7 +19,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::compiled::Listener;
-use crate::listen::head::{self, Framing, Parsed};
+use crate::listen::head::{self, Framing, Parsed, Request};
 use crate::listen::{Endpoints, Gate, Refusal, Wire};
 use crate::observe::{self, Failure};
 
@@ -28,8 +28,9 @@ use super::phases::Phases;
 use super::plan::Scratch;
 use super::record::Words;
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 use super::streams::Streams;
-use super::{asking, record};
+use super::{asking, handing, record};
 
 /// The application behind every listener.
 pub struct Front {
@@ -203,12 +204,25 @@ impl Front {
             Some(answer) => Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
             None => Step::Full {
                 len: request.len,
-                canonical: request.rewritten(&raw[..request.len]),
+                canonical: self.head(&snapshot, &request, &raw[..request.len]),
                 framing: request.framing,
                 expect_continue: request.expect_continue,
                 upgrade: request.upgrade,
             },
         }
+    }
+
+    /// The head that Pingora reads, when it is not the one received.
+    fn head(&self, snapshot: &Snapshot, request: &Request<'_>, raw: &[u8]) -> Option<BytesMut> {
+        let rewritten = request.rewritten(raw);
+        if !fast::is_hooked(snapshot, &request.head) {
+            return rewritten;
+        }
+        let mut head = rewritten.unwrap_or_else(|| BytesMut::from(raw));
+        let rest = head.split_off(memchr::memchr(b'\n', &head)? + 1);
+        head.extend_from_slice(&handing::line());
+        head.unsplit(rest);
+        Some(head)
     }
 
     async fn write(&self, wire: &mut Wire, answer: &Answer, scratch: &Scratch) -> bool {

@@ -4,13 +4,18 @@
 //! full path on Pingora's state machine. Both ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
 
 pub mod answering;
+mod applying;
 pub mod asking;
 pub mod context;
 mod control;
 pub mod edge;
+mod events;
 pub mod failure;
 pub mod fast;
 pub mod front;
+pub mod functions;
+mod handing;
+mod hooking;
 pub mod judge;
 pub mod keeping;
 pub mod pages;
@@ -18,7 +23,9 @@ pub mod phases;
 pub mod plan;
 pub mod purging;
 pub mod record;
+mod recording;
 pub mod reload;
+mod rerouting;
 pub mod respond;
 pub mod server;
 pub mod shared;
@@ -26,3 +33,4 @@ pub mod snapshot;
 pub mod soft;
 pub mod streams;
 pub mod upstream;
+mod views;

@@ -37,7 +37,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
     }
     let request = session.req_header();
     let (host, target) = asking::address(request);
-    let target = Target::parse(target);
+    let target = Target::parse(ctx.hooks.asked_target.as_deref().unwrap_or(target));
     let value = |name: HeaderName| request.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
     let duration = ctx.started.elapsed();
@@ -87,8 +87,8 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         content_length: ctx.answer.content_length,
         range: ctx.answer.range,
         trace: ctx.trace,
-        calls: &[],
-        result: None,
+        calls: &ctx.hooks.calls,
+        result: ctx.hooks.result,
     };
     observer.finish(&record);
 }

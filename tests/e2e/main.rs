@@ -14,6 +14,7 @@ mod floods;
 mod freshness;
 mod harness;
 mod hits;
+mod hooks;
 mod keys;
 mod layering;
 mod lifecycle;
