@@ -5,6 +5,7 @@
 
 pub mod crypto;
 mod error;
+pub mod fetch;
 pub mod kv;
 
 pub use error::HostError;
