@@ -14,6 +14,7 @@ mod load;
 mod pool;
 mod reach;
 mod shape;
+mod snapshot;
 mod store;
 mod ticker;
 mod wrap;
@@ -34,6 +35,7 @@ use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
 pub use shape::{Made, SECTION};
+pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 
 /// What the engine is given.
 #[derive(Debug, Clone)]
