@@ -6,6 +6,7 @@
 pub mod crypto;
 pub mod dynamic;
 mod error;
+pub mod fetch;
 pub mod kv;
 pub mod log;
 pub mod state;
