@@ -13,6 +13,7 @@ use crate::config::compiled::{Grants, KvGrant};
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch, Request};
 use crate::hooks::fields;
 
+use super::fetch::{Incoming, Outgoing};
 use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
 use super::{HostError, Services};
@@ -37,6 +38,8 @@ pub struct CallState {
     pub services: Arc<Services>,
     pub log: Log,
     pub deadline: Instant,
+    /// Requests this call made.
+    fetched: u32,
 }
 
 // === impl Identity ===
@@ -51,13 +54,21 @@ impl Identity {
 // === impl CallState ===
 impl CallState {
     pub fn new(exchange: Exchange, identity: &Arc<Identity>, services: &Arc<Services>, deadline: Instant) -> Self {
-        CallState { exchange, identity: identity.clone(), services: services.clone(), log: Log::default(), deadline }
+        CallState {
+            exchange,
+            identity: identity.clone(),
+            services: services.clone(),
+            log: Log::default(),
+            deadline,
+            fetched: 0,
+        }
     }
 
     /// The state of the next call that the same instance serves.
     pub fn renew(&mut self, exchange: Exchange, deadline: Instant) {
         self.exchange = exchange;
         self.deadline = deadline;
+        self.fetched = 0;
     }
 
     /// Takes the message out and leaves an empty one.
@@ -115,6 +126,18 @@ impl CallState {
 
     pub async fn delete(&self, store: &str, key: String) -> Result<(), HostError> {
         self.writable(store)?.write(Change::Delete(key)).await
+    }
+
+    /// Requests to hosts that were granted, all at once; each counts.
+    pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
+        let grant = self.identity.grants.fetch.as_ref();
+        let grant = grant.ok_or_else(|| HostError::Denied("fetch was not granted".to_owned()))?;
+        let fetched = self.fetched.saturating_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
+        if fetched > grant.requests {
+            return Err(HostError::Denied(format!("one call may make {} requests", grant.requests)));
+        }
+        self.fetched = fetched;
+        Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
     }
 
     fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {
