@@ -4,12 +4,15 @@
 //! an origin; `proxy` decides when an event happens and what its outcome does.
 
 pub mod build;
+pub mod compat;
 pub mod engine;
 pub mod event;
 pub mod exchange;
 pub mod failure;
 pub mod fields;
+pub mod host;
 pub mod limits;
+pub mod valid;
 
 pub use event::Event;
 pub use exchange::{Body, Edit, EditError, Exchange, OriginChange, OriginPatch, Request, Response, Site};
