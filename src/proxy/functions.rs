@@ -15,9 +15,12 @@ use crate::config::compiled::{self, Behavior, Config, OnError};
 use crate::hooks::build::{self, Builder, Source};
 use crate::hooks::engine::{Budget, Engine, EngineSettings, Function};
 use crate::hooks::host::Services;
+use crate::hooks::host::fetch::Fetcher;
 use crate::hooks::host::kv::{KvFiles, KvStores};
 use crate::hooks::{Event, Site};
 use crate::observe::{FunctionMetrics, Metrics};
+
+use super::recording::Recorder;
 
 /// Why functions could not be loaded, with the function's name.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,8 @@ pub struct Functions {
     engine: OnceLock<Engine>,
     builder: OnceLock<Builder>,
     kv: KvFiles,
+    fetch: OnceLock<Arc<Fetcher>>,
+    recorder: OnceLock<Arc<Recorder>>,
     /// One load at a time.
     loading: Mutex<()>,
 }
@@ -48,6 +53,7 @@ pub struct Loaded {
     pub metrics: Arc<FunctionMetrics>,
     /// Share of its calls to record, in 1/10,000.
     pub record: u32,
+    pub recorder: Option<Arc<Recorder>>,
     /// What it was made of: the same again needs no second load.
     made_of: u64,
 }
@@ -85,6 +91,8 @@ impl Functions {
             engine: OnceLock::new(),
             builder: OnceLock::new(),
             kv: KvFiles::new(state.join("kv")),
+            fetch: OnceLock::new(),
+            recorder: OnceLock::new(),
             loading: Mutex::new(()),
         }
     }
@@ -99,7 +107,7 @@ impl Functions {
         if config.functions.is_empty() {
             return Ok(set);
         }
-        let services = Arc::new(Services { kv: set.kv.clone() });
+        let services = Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()? });
         for (spec, metrics) in config.functions.iter().zip(counters) {
             let says = |reason: String| LoadError::Function { name: spec.name.clone(), reason };
             let made_of = made_of(config, spec).map_err(|error| says(format!("{}: {error}", spec.file.display())))?;
@@ -112,7 +120,11 @@ impl Functions {
             let engine = self.engine(config)?;
             let function = engine.load(&wasm, spec, &services).map_err(|error| says(error.to_string()))?;
             log::info!("function {} {} is loaded", spec.name, function.version());
-            set.loaded.push(Arc::new(Loaded { function, metrics, record: spec.record, made_of }));
+            let recorder = match spec.record {
+                0 => None,
+                _ => Some(self.recorder(config)?),
+            };
+            set.loaded.push(Arc::new(Loaded { function, metrics, record: spec.record, recorder, made_of }));
         }
         Ok(set)
     }
@@ -147,6 +159,24 @@ impl Functions {
             log::info!(target: "function", "{} at load: {line}", spec.name);
         }
         Ok(built.component)
+    }
+
+    fn fetch(&self) -> Result<Arc<Fetcher>, LoadError> {
+        if let Some(fetch) = self.fetch.get() {
+            return Ok(fetch.clone());
+        }
+        let made = Fetcher::new().map_err(|error| LoadError::Engine(error.to_string()))?;
+        Ok(self.fetch.get_or_init(|| Arc::new(made)).clone())
+    }
+
+    fn recorder(&self, config: &Config) -> Result<Arc<Recorder>, LoadError> {
+        if let Some(recorder) = self.recorder.get() {
+            return Ok(recorder.clone());
+        }
+        let dir = &config.engine.records;
+        let made = Recorder::start(dir, config.engine.records_size)
+            .map_err(|error| LoadError::Engine(format!("{}: {error}", dir.display())))?;
+        Ok(self.recorder.get_or_init(|| Arc::new(made)).clone())
     }
 
     fn engine(&self, config: &Config) -> Result<&Engine, LoadError> {

@@ -13,6 +13,7 @@ use crate::hooks::{Api, Edit, Event, Exchange, Failure, Request, Response};
 use crate::observe::{Call, CallOutcome};
 
 use super::functions::Link;
+use super::recording::Recorder;
 use super::rerouting::Way;
 
 /// What functions did to one request.
@@ -73,11 +74,13 @@ pub async fn run(
             None => Exchange::request(event, &link.site, request_id, now_ms, request),
             Some(response) => Exchange::response(event, &link.site, request_id, now_ms, request, response),
         };
-        let recorded = super::recording::begin(link, &exchange);
+        let recorded = Recorder::sample(link.loaded.record, &exchange);
         let mut called = link.loaded.function.call(exchange, link.budget).await;
         note.calls.push(told(link, event, &called));
         say(link, request_id, &called);
-        super::recording::end(recorded, link, &called);
+        if let (Some(before), Some(recorder)) = (recorded, &link.loaded.recorder) {
+            recorder.keep(&link.loaded.function, before, &called);
+        }
         let api = link.loaded.function.api();
         match (called.outcome, kept) {
             (Ok(()), _) => {}
