@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::{self, Answer, Viewer, path};
-use crate::config::compiled::{Behavior, Limits, Listener};
+use crate::config::compiled::{Behavior, Coding, Limits, Listener, Origin};
 use crate::listen::Refusal;
 use crate::message::Fields;
 use crate::observe;
@@ -160,16 +160,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     let (host, target) = address(session.req_header());
     let target = Target::parse(target);
     let origin = ctx.origin.current.map(|id| &ctx.snapshot.config.origins[id]);
-    let mut to = String::with_capacity(target.path.len() + 16);
-    to.push_str(origin.map_or("", |origin| origin.path.as_str()));
-    to.push_str(&path::origin_path(behavior, target.path));
-    if let Some(query) = target.query {
-        let query = select::query(query, &behavior.request.query, &behavior.cache.key.query);
-        if !query.is_empty() {
-            to.push('?');
-            to.push_str(&query);
-        }
-    }
+    let to = origin_target(behavior, origin, target);
     let viewer_host = HeaderValue::from_str(host).map_err(|_| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
     let id = HeaderValue::from_bytes(ctx.id.bytes()).map_err(|_| Error::explain(ErrorType::InternalError, "id"))?;
     let coding = ctx.slot.as_ref().and_then(|slot| slot.coding);
@@ -185,11 +176,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),
         pop: &ctx.snapshot.config.pop.code,
         request_id: &id,
-        encoding: match (&behavior.compress, codings) {
-            (None, _) => Encoding::Pass,
-            (Some(_), []) => Encoding::Identity,
-            (Some(_), codings) => Encoding::Only(codings),
-        },
+        encoding: encoding(behavior, codings),
         upgrade: session.is_upgrade_req(),
         grpc: upstream::is_grpc(session),
         custom: origin.map_or(&[], |origin| &origin.headers),
@@ -209,6 +196,30 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         request.set_send_end_stream(end);
     }
     request.set_raw_path(to.as_bytes())
+}
+
+/// The target an origin is asked for: with its prefix, the behavior's path, and the query that goes on.
+pub fn origin_target(behavior: &Behavior, origin: Option<&Origin>, target: Target<'_>) -> String {
+    let mut to = String::with_capacity(target.path.len() + target.query.map_or(0, str::len) + 16);
+    to.push_str(origin.map_or("", |origin| origin.path.as_str()));
+    to.push_str(&path::origin_path(behavior, target.path));
+    if let Some(query) = target.query {
+        let query = select::query(query, &behavior.request.query, &behavior.cache.key.query);
+        if !query.is_empty() {
+            to.push('?');
+            to.push_str(&query);
+        }
+    }
+    to
+}
+
+/// What an origin is told about codings; `codings` are those the cache keeps apart.
+pub fn encoding<'a>(behavior: &Behavior, codings: &'a [Coding]) -> Encoding<'a> {
+    match (&behavior.compress, codings) {
+        (None, _) => Encoding::Pass,
+        (Some(_), []) => Encoding::Identity,
+        (Some(_), codings) => Encoding::Only(codings),
+    }
 }
 
 /// Ends a request whose body grows past the behavior's bound.

@@ -17,6 +17,7 @@ use crate::origin::{TargetId, TargetRef};
 
 use super::edge::RequestId;
 use super::plan::Slot;
+use super::prior::Trouble;
 use super::snapshot::{Served, Snapshot};
 use super::soft::{Revalidation, Waited};
 
@@ -33,6 +34,8 @@ pub struct RequestCtx {
     pub slot: Option<Slot>,
     pub cache: CacheNote,
     pub origin: OriginNote,
+    /// What became of an attempt made before this context was.
+    pub trouble: Option<Trouble>,
     pub answer: AnswerNote,
     pub body_in: u64,
     /// Reused for the field values this request writes.
@@ -141,6 +144,7 @@ impl RequestCtx {
             slot: None,
             cache: CacheNote::default(),
             origin: OriginNote::default(),
+            trouble: None,
             answer: AnswerNote::default(),
             body_in: 0,
             scratch: String::new(),

@@ -20,7 +20,7 @@ use crate::origin::group::Cause;
 
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
-use super::{answering, asking, failure, keeping, pages, record, respond, shared::Shared, upstream};
+use super::{answering, asking, failure, keeping, pages, prior, record, respond, shared::Shared, upstream};
 
 /// The full path. All state is shared with the fast lane.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl ProxyHttp for Phases {
     type CTX = RequestCtx;
 
     fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new(self.0.live.load(), now_ms())
+        prior::context().unwrap_or_else(|| RequestCtx::new(self.0.live.load(), now_ms()))
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {

@@ -10,6 +10,7 @@ use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
 use crate::observe::Observer;
+use crate::origin::Pool;
 
 use super::snapshot::Live;
 use super::soft::Revalidations;
@@ -29,6 +30,8 @@ pub struct Shared {
     pub stamps: Stamps,
     pub revalidations: Arc<Revalidations>,
     pub observer: Arc<Observer>,
+    /// Connections of the pass-through lane.
+    pub pool: Pool,
 }
 
 impl Shared {
@@ -46,6 +49,7 @@ impl Shared {
             stamps: Stamps::default(),
             revalidations: Arc::default(),
             observer,
+            pool: Pool::default(),
         }
     }
 }
