@@ -16,7 +16,9 @@ use super::OriginError;
 use super::adapter::Adapter;
 use super::direct::Direct;
 use super::dns::Names;
+use super::link::Patience;
 use super::peer::Needs;
+use super::pool::Place;
 use super::reroute::{self, Reroute, Reroutes};
 use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
 use crate::config::compiled::{Origin, OriginId, OriginKind};
@@ -49,6 +51,16 @@ pub struct Pick<'a> {
 #[derive(Debug)]
 pub struct Picked {
     pub peer: Box<HttpPeer>,
+    pub target: TargetRef,
+    /// The Host header to send.
+    pub host: HeaderValue,
+}
+
+/// Where one attempt goes whose connection is not Pingora's.
+#[derive(Debug)]
+pub struct Aim {
+    pub place: Place,
+    pub patience: Patience,
     pub target: TargetRef,
     /// The Host header to send.
     pub host: HeaderValue,
@@ -129,6 +141,22 @@ impl Origins {
                 Err(OriginError::Private { host: host.clone(), address: address.ip() })
             }
             _ => Ok(picked),
+        }
+    }
+
+    /// Whether every target of `origin` speaks HTTP/1.1 without TLS: then [`Origins::aim`] is for it.
+    pub fn is_plain(&self, origin: OriginId) -> bool {
+        matches!(self.lanes.get(origin), Some(Lane::Http(direct)) if direct.is_plain())
+    }
+
+    /// As [`Origins::pick`], for a connection that is not Pingora's.
+    ///
+    /// # Errors
+    /// As [`Origins::pick`]; an origin inside this process.
+    pub async fn aim(&self, origin: OriginId, request: &Pick<'_>) -> Result<Aim, OriginError> {
+        match self.lanes.get(origin) {
+            Some(Lane::Http(direct)) => direct.aim(request).await,
+            Some(Lane::Adapter(_)) | None => Err(OriginError::Unknown(origin)),
         }
     }
 

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::{self, Answer, Viewer, path};
-use crate::config::compiled::{Behavior, Limits, Listener};
+use crate::config::compiled::{Behavior, Coding, Limits, Listener, Origin};
 use crate::listen::Refusal;
 use crate::message::Fields;
 use crate::observe;
@@ -161,11 +161,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     let (host, target) = address(session.req_header());
     let target = Target::parse(target);
     let origin = ctx.origin.current.map(|id| &ctx.snapshot.config.origins[id]);
-    let mut asked = path::origin_path(behavior, target.path).into_owned();
-    let mut query = target
-        .query
-        .map(|query| select::query(query, &behavior.request.query, &behavior.cache.key.query).into_owned())
-        .unwrap_or_default();
+    let (mut asked, mut query) = origin_path(behavior, target);
     let viewer_host = HeaderValue::from_str(host).map_err(|_| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
     let id = HeaderValue::from_bytes(ctx.id.bytes()).map_err(|_| Error::explain(ErrorType::InternalError, "id"))?;
     let coding = ctx.slot.as_ref().and_then(|slot| slot.coding);
@@ -181,11 +177,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),
         pop: &ctx.snapshot.config.pop.code,
         request_id: &id,
-        encoding: match (&behavior.compress, codings) {
-            (None, _) => Encoding::Pass,
-            (Some(_), []) => Encoding::Identity,
-            (Some(_), codings) => Encoding::Only(codings),
-        },
+        encoding: encoding(behavior, codings),
         upgrade: session.is_upgrade_req(),
         grpc: upstream::is_grpc(session),
         custom: match ctx.hooks.way.as_ref().and_then(|way| way.headers.as_deref()) {
@@ -213,13 +205,41 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         request.set_send_end_stream(end);
     }
     let prefix = ctx.hooks.way.as_ref().and_then(|way| way.path.as_deref());
-    let mut to = prefix.unwrap_or(origin.map_or("", |origin| origin.path.as_str())).to_owned();
-    to.push_str(&asked);
+    let to = joined(prefix.unwrap_or(origin.map_or("", |origin| origin.path.as_str())), &asked, &query);
+    request.set_raw_path(to.as_bytes())
+}
+
+/// The target an origin is asked for: with its prefix, the behavior's path, and the query that goes on.
+pub fn origin_target(behavior: &Behavior, origin: Option<&Origin>, target: Target<'_>) -> String {
+    let (path, query) = origin_path(behavior, target);
+    joined(origin.map_or("", |origin| origin.path.as_str()), &path, &query)
+}
+
+/// Path and query that the behavior makes of the viewer's; "" = no query.
+fn origin_path(behavior: &Behavior, target: Target<'_>) -> (String, String) {
+    let path = path::origin_path(behavior, target.path).into_owned();
+    let query = target.query.map(|query| select::query(query, &behavior.request.query, &behavior.cache.key.query));
+    (path, query.map_or_else(String::new, |query| query.into_owned()))
+}
+
+fn joined(prefix: &str, path: &str, query: &str) -> String {
+    let mut to = String::with_capacity(prefix.len() + path.len() + query.len() + 1);
+    to.push_str(prefix);
+    to.push_str(path);
     if !query.is_empty() {
         to.push('?');
-        to.push_str(&query);
+        to.push_str(query);
     }
-    request.set_raw_path(to.as_bytes())
+    to
+}
+
+/// What an origin is told about codings; `codings` are those the cache keeps apart.
+pub fn encoding<'a>(behavior: &Behavior, codings: &'a [Coding]) -> Encoding<'a> {
+    match (&behavior.compress, codings) {
+        (None, _) => Encoding::Pass,
+        (Some(_), []) => Encoding::Identity,
+        (Some(_), codings) => Encoding::Only(codings),
+    }
 }
 
 /// Ends a request whose body grows past the behavior's bound.

@@ -18,6 +18,7 @@ use crate::origin::{TargetId, TargetRef};
 use super::edge::RequestId;
 use super::hooking::HookNote;
 use super::plan::Slot;
+use super::prior::Trouble;
 use super::snapshot::{Served, Snapshot};
 use super::soft::{Revalidation, Waited};
 
@@ -34,6 +35,8 @@ pub struct RequestCtx {
     pub slot: Option<Slot>,
     pub cache: CacheNote,
     pub origin: OriginNote,
+    /// What became of an attempt made before this context was.
+    pub trouble: Option<Trouble>,
     pub answer: AnswerNote,
     pub hooks: HookNote,
     pub body_in: u64,
@@ -143,6 +146,7 @@ impl RequestCtx {
             slot: None,
             cache: CacheNote::default(),
             origin: OriginNote::default(),
+            trouble: None,
             answer: AnswerNote::default(),
             hooks: HookNote::default(),
             body_in: 0,

@@ -26,6 +26,8 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// Between two looks whether listeners are up, and whether the last connection has gone.
 const PROBE_EVERY: Duration = Duration::from_millis(10);
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
+/// How late an idle connection to an origin may be closed.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The PoP's background service.
 pub(super) struct Control {
@@ -46,6 +48,7 @@ impl BackgroundService for Control {
         tokio::spawn(announce(pop.shared.clone(), pop.phase.clone()));
         tokio::spawn(watch_signals(pop.reload.clone()));
         tokio::spawn(watch_files(pop.reload.clone()));
+        tokio::spawn(sweep(pop.shared.clone()));
         while !*shutdown.borrow() {
             if shutdown.changed().await.is_err() {
                 return;
@@ -99,6 +102,14 @@ async fn watch_files(reload: Arc<Reload>) {
             seen = Fingerprint::of(&now);
             paths = now;
         }
+    }
+}
+
+/// Closes connections to origins that nobody used for too long.
+async fn sweep(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        shared.pool.sweep(std::time::Instant::now());
     }
 }
 

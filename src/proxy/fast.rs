@@ -241,13 +241,13 @@ fn beyond(head: &Head<'_>) -> bool {
 }
 
 /// Whether a Connection field names more than what becomes of the connection: fields that the key may count on.
-fn names_fields(connection: &[u8]) -> bool {
+pub fn names_fields(connection: &[u8]) -> bool {
     !connection.eq_ignore_ascii_case(b"keep-alive") && !connection.eq_ignore_ascii_case(b"close")
 }
 
 // === impl Spans ===
 impl Spans {
-    fn of(head: &Head<'_>, raw: &[u8]) -> Self {
+    pub fn of(head: &Head<'_>, raw: &[u8]) -> Self {
         let mut spans = Spans {
             host: within(raw, head.host.as_bytes()),
             target: within(raw, head.target.as_bytes()),

@@ -212,6 +212,10 @@ impl Chains {
         })
     }
 
+    pub fn is_empty(&self) -> bool {
+        Event::ALL.into_iter().all(|event| self.of(event).is_empty())
+    }
+
     pub fn of(&self, event: Event) -> &[Link] {
         match event {
             Event::ViewerRequest => &self.viewer_request,

@@ -21,7 +21,8 @@ use crate::origin::group::Cause;
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
 use super::{
-    answering, applying, asking, events, failure, handing, keeping, pages, record, respond, shared::Shared, upstream,
+    answering, applying, asking, events, failure, handing, keeping, pages, prior, record, respond, shared::Shared,
+    upstream,
 };
 
 /// The full path. All state is shared with the fast lane.
@@ -33,7 +34,7 @@ impl ProxyHttp for Phases {
     type CTX = RequestCtx;
 
     fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new(self.0.live.load(), now_ms())
+        prior::context().unwrap_or_else(|| RequestCtx::new(self.0.live.load(), now_ms()))
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {

@@ -10,6 +10,7 @@ use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
 use crate::observe::Observer;
+use crate::origin::Pool;
 
 use super::functions::Functions;
 use super::handing::Handed;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub observer: Arc<Observer>,
     pub functions: Functions,
     pub handed: Handed,
+    /// Connections of the pass-through lane.
+    pub pool: Pool,
 }
 
 impl Shared {
@@ -52,6 +55,7 @@ impl Shared {
             observer,
             functions,
             handed: Handed::default(),
+            pool: Pool::default(),
         }
     }
 }

@@ -20,10 +20,18 @@ use crate::origin::retry::{self, Attempt, Body, Reached};
 use crate::origin::{self, OriginError, Pick};
 
 use super::context::{Instead, RequestCtx, Role};
+use super::prior::Trouble;
 use super::{asking, events, failure, pages, respond};
 
 /// The peer for the next attempt.
 pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    match ctx.trouble.take() {
+        Some(Trouble::Unpicked(error)) => return Err(unpicked(session, ctx, &error)),
+        Some(Trouble::Broke { error, connected, reused }) => {
+            return Err(failed(session, ctx, error, connected, reused));
+        }
+        None => {}
+    }
     ctx.origin.answered = false;
     if ctx.origin.instead.is_none() {
         ctx.origin.status = 0;
@@ -234,12 +242,16 @@ pub fn failed(
 
 fn report(ctx: &RequestCtx, kind: Failure) {
     if let (Some(origin), Some(target)) = (ctx.origin.current, &ctx.origin.target) {
-        let outcome = match kind {
-            Failure::OriginConnect | Failure::OriginTls => origin::Outcome::ConnectFailed,
-            Failure::OriginTimeout => origin::Outcome::Timeout,
-            _ => origin::Outcome::ReadFailed,
-        };
-        ctx.snapshot.origins.report(origin, target, outcome);
+        ctx.snapshot.origins.report(origin, target, outcome(kind));
+    }
+}
+
+/// What a failure says of the target that was asked.
+pub fn outcome(kind: Failure) -> origin::Outcome {
+    match kind {
+        Failure::OriginConnect | Failure::OriginTls => origin::Outcome::ConnectFailed,
+        Failure::OriginTimeout => origin::Outcome::Timeout,
+        _ => origin::Outcome::ReadFailed,
     }
 }
 

@@ -21,6 +21,7 @@ mod lifecycle;
 mod listen;
 mod negative;
 mod origins;
+mod passing;
 mod purge;
 mod ranges;
 mod refusals;
