@@ -15,22 +15,33 @@ use subtle::ConstantTimeEq;
 /// Open to whoever reaches the address, such as a load balancer: they say only that the process lives, and serves.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
+/// Where the clients are AWS's: they sign, and have the token as their session token.
+const SIGNED: &str = crate::hooks::host::kv::api::PREFIX;
+const SESSION_TOKEN: &str = "x-amz-security-token";
+
 /// Middleware in front of every route.
 pub async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     if !OPEN.contains(&request.uri().path()) {
         let token = state.token.as_ref().map(|token| token.expose().as_str());
-        if let Err(refused) = check(token, request.headers()) {
+        let signed = request.uri().path().starts_with(SIGNED);
+        if let Err(refused) = check(token, request.headers(), signed) {
             return refused.into_response();
         }
     }
     next.run(request).await
 }
 
-fn check(token: Option<&str>, headers: &HeaderMap) -> Result<(), Refused> {
+fn check(token: Option<&str>, headers: &HeaderMap, signed: bool) -> Result<(), Refused> {
     match token {
+        Some(token) if signed && session(token, headers) => Ok(()),
         Some(token) => bearer(token, headers),
         None => same_machine(headers),
     }
+}
+
+/// An AWS client sends its session token beside a signature, which is in `Authorization`.
+fn session(token: &str, headers: &HeaderMap) -> bool {
+    headers.get(SESSION_TOKEN).is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
 }
 
 /// RFC 6750 §2.1.
@@ -62,7 +73,7 @@ fn same_machine(headers: &HeaderMap) -> Result<(), Refused> {
     let local = text(HOST).and_then(|host| host.parse::<Uri>().ok()).is_some_and(|host| {
         let name = host.host().unwrap_or_default();
         let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+        local_name(name) || ip.is_ok_and(|ip| ip.is_loopback())
     });
     let same_origin = match (text(ORIGIN), text(HOST)) {
         (Some(origin), Some(host)) => origin.strip_prefix("http://") == Some(host),
@@ -77,6 +88,12 @@ fn same_machine(headers: &HeaderMap) -> Result<(), Refused> {
         "without a token only this machine itself may ask",
         "use http://127.0.0.1:PORT or http://localhost:PORT, or set admin.token",
     ))
+}
+
+/// RFC 6761 §6.3: no DNS server answers for these names, so no foreign page can have one.
+fn local_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -96,6 +113,9 @@ mod tests {
             ("loopback", None, "host: 127.0.0.1:9901", None),
             ("loopback, v6", None, "host: [::1]:9901", None),
             ("localhost", None, "host: localhost:9901", None),
+            ("below localhost", None, "host: 123456789012.LocalHost:9901", None),
+            ("not below localhost", None, "host: evillocalhost", Some(403)),
+            ("session token elsewhere", Some("s3cret"), "x-amz-security-token: s3cret", Some(401)),
             ("rebinding", None, "host: evil.example", Some(403)),
             ("no host", None, "accept: */*", Some(403)),
             ("own page", None, "host: 127.0.0.1:9901\norigin: http://127.0.0.1:9901", None),
@@ -106,7 +126,7 @@ mod tests {
             for (field, value) in head.lines().filter_map(|line| line.split_once(": ")) {
                 headers.insert(axum::http::HeaderName::from_bytes(field.as_bytes()).unwrap(), value.parse().unwrap());
             }
-            let got = check(token, &headers).err().map(|refused| refused.into_response().status().as_u16());
+            let got = check(token, &headers, false).err().map(|refused| refused.into_response().status().as_u16());
             assert_eq!(got, want, "{name}");
         }
     }

@@ -5,7 +5,7 @@
 
 use super::purge::{PurgeError, PurgeRequest, Purged, label};
 use super::state::{ConfigState, RECENT, RecentPurge, Status};
-use super::{AdminState, access};
+use super::{AdminState, access, kv};
 use crate::cache::purge::Scope;
 use crate::observe::metrics::totals::Totals;
 use axum::body::Bytes;
@@ -13,7 +13,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +22,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const MAX_BODY: usize = 256 * 1024;
 
 /// Told to whoever asks for something else.
-const ENDPOINTS: &str = "GET /metrics /healthz /readyz /status /top /config, POST /purge /reload";
+const ENDPOINTS: &str =
+    "GET /metrics /healthz /readyz /status /top /config, POST /purge /reload, and /key-value-stores/NAME";
 
 /// An error answer.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/config", get(config))
         .route("/purge", post(purge))
         .route("/reload", post(reload))
+        .route(kv::ROUTE, any(kv::answer))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -4,8 +4,10 @@
 
 use super::{AdminState, Facts, PurgeDone, router};
 use crate::cache::purge::Scope;
-use crate::config::compiled::{Config, Generated, Limits, Observe, Origin, OriginKind, Store};
+
+use crate::config::compiled::{Config, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Store};
 use crate::config::{compiled, secret::Secret};
+use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
 use crate::observe::{Metrics, Numbers, metrics::TargetNumbers};
 use futures::FutureExt;
 use std::net::SocketAddr;
@@ -57,6 +59,13 @@ impl Pop {
                 let done = if broken { Err("edge.toml:3: no such key".to_owned()) } else { Ok("abc123".to_owned()) };
                 async move { done }.boxed()
             }),
+            kv: {
+                let (stores, files) = stores();
+                Arc::new(move || {
+                    let _open = &files;
+                    stores.clone()
+                })
+            },
             recent: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -79,6 +88,16 @@ impl Pop {
         self.ask_as("application/json", method, path, token, body)
     }
 
+    /// Status of a GET with one more header field.
+    pub fn ask_with(&self, path: &str, field: Option<(&str, &str)>) -> u16 {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let mut request = http::Request::builder().uri(self.url() + path);
+        if let Some((name, value)) = field {
+            request = request.header(name, value);
+        }
+        agent.run(request.body(()).unwrap()).unwrap().status().as_u16()
+    }
+
     pub fn ask_as(&self, kind: &str, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -97,6 +116,18 @@ impl Pop {
         };
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
+}
+
+/// A store `flags` with `beta` in it, and the directory that goes with it.
+fn stores() -> (KvStores, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let files = KvFiles::new(dir.path().to_owned());
+    files.attach(Duration::ZERO).unwrap();
+    let store = KvStore { name: "flags".into(), import: None, bounds: KvBounds::STRICT };
+    let stores = files.stores(&[store]).unwrap();
+    let beta = Change::Put(Entry { key: "beta".into(), value: "on".into() });
+    stores.get("flags").unwrap().update(vec![beta], None).unwrap();
+    (stores, dir)
 }
 
 fn config() -> Config {

@@ -7,6 +7,7 @@ mod access;
 mod answer;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod kv;
 mod purge;
 mod state;
 
@@ -16,6 +17,7 @@ pub use state::{CacheState, ConfigState, LastReload, OriginState, RecentPurge, S
 
 use crate::config::compiled::Config;
 use crate::config::secret::Secret;
+use crate::hooks::host::kv::KvStores;
 use crate::observe::Metrics;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -36,6 +38,8 @@ pub struct AdminState {
     pub purge: Arc<dyn Fn(PurgeRequest) -> BoxFuture<'static, Result<PurgeDone, String>> + Send + Sync>,
     /// Reads the configuration again and swaps it in; gives the new digest. `Err` is the checker's message.
     pub reload: Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
+    /// The key-value stores of the configuration that runs.
+    pub kv: Arc<dyn Fn() -> KvStores + Send + Sync>,
     /// Begins empty (`Arc::default()`).
     pub recent: Arc<Mutex<VecDeque<RecentPurge>>>,
 }

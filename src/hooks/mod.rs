@@ -7,6 +7,7 @@ pub mod event;
 pub mod exchange;
 pub mod failure;
 pub mod fields;
+pub mod host;
 pub mod limits;
 
 pub use event::Event;

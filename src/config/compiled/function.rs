@@ -109,8 +109,33 @@ impl FetchHost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvStore {
     pub name: String,
-    /// `{"data": [{"key", "value"}]}`: what an empty store begins with (CloudFront's import format).
+    /// `{"data": [{"key", "value"}]}`: what a new store begins with (CloudFront's import format).
     pub import: Option<PathBuf>,
+    pub bounds: KvBounds,
+}
+
+/// How large a key-value store may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvBounds {
+    /// Bytes of all keys and values. They are held in memory.
+    pub store: u64,
+    /// Bytes of one key.
+    pub key: usize,
+    /// Bytes of one value.
+    pub value: usize,
+    /// Keys one update may change.
+    pub batch_keys: usize,
+    /// Bytes of keys and values of one update.
+    pub batch: usize,
+}
+
+// === impl KvBounds ===
+impl KvBounds {
+    /// CloudFront's (Developer Guide, "Quotas on key value stores").
+    pub const STRICT: KvBounds = KvBounds { store: 5 << 20, key: 512, value: 1 << 10, batch_keys: 50, batch: 3 << 20 };
+    /// What keeps a PoP's memory and one commit small.
+    pub const EXTENDED: KvBounds =
+        KvBounds { store: 64 << 20, key: 1 << 10, value: 256 << 10, batch_keys: 1000, batch: 8 << 20 };
 }
 
 /// The functions of one behavior, by event, in the order they run.

@@ -1,0 +1,209 @@
+//! Store: one key-value store, in memory and on disk.
+//!
+//! In: reads, updates. Out: values of the last version, updates that survive a crash. Never: a reader that waits for a writer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::sync::Semaphore;
+
+use super::KvError;
+use super::change::{Change, Entry};
+use super::shards::Shards;
+
+/// Entries of one page of a listing (CloudFront KeyValueStore API, `ListKeys`).
+pub const PAGE_MAX: usize = 50;
+/// Functions' writes that wait for one store at once; one more fails at once. Each holds a thread of the blocking pool.
+pub(super) const WAITING_MAX: usize = 64;
+/// redb's page cache of one store, in bytes: reads come from our own memory.
+const PAGE_CACHE: usize = 1 << 20;
+
+const ENTRIES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("entries");
+/// `created`, `updated` (milliseconds since the epoch) and `version`.
+const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+
+/// What is known of a store as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// Entries.
+    pub count: u64,
+    /// Bytes of all keys and values.
+    pub size: u64,
+    /// Milliseconds since the epoch.
+    pub created_ms: u64,
+    /// The same; that of `created_ms` when nothing was written yet.
+    pub updated_ms: u64,
+    /// Updates so far.
+    version: u64,
+}
+
+/// Some entries in the order of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    pub entries: Vec<Entry>,
+    /// There are more after the last of these.
+    pub more: bool,
+}
+
+#[derive(Debug)]
+pub struct Store {
+    pub(super) live: ArcSwap<Shards>,
+    /// Absent before this process has the file, and once it has let go of it.
+    db: ArcSwapOption<Database>,
+    /// One update at a time.
+    writing: Mutex<()>,
+    /// Turns to write for functions.
+    pub(super) waiting: Arc<Semaphore>,
+}
+
+// === impl State ===
+impl State {
+    /// Names this version of this store: no other had or will have the same.
+    pub fn etag(&self) -> String {
+        format!("KV{:X}V{:X}", self.created_ms, self.version)
+    }
+
+    /// Nothing was ever written.
+    pub fn is_new(&self) -> bool {
+        self.version == 0
+    }
+}
+
+// === impl Store ===
+impl Store {
+    /// A store without its file: empty, and not to be written.
+    pub fn new() -> Self {
+        Store {
+            live: ArcSwap::from_pointee(Shards::new(State::default())),
+            db: ArcSwapOption::empty(),
+            writing: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+        }
+    }
+
+    /// Opens or creates the file and reads all of it.
+    pub fn open(&self, path: &Path) -> Result<(), KvError> {
+        let failed = |error: redb::Error| KvError::Open { path: path.to_owned(), reason: error.to_string() };
+        let db = Database::builder().set_cache_size(PAGE_CACHE).create(path).map_err(|error| failed(error.into()))?;
+        let shards = read(&db).map_err(failed)?;
+        self.live.store(Arc::new(shards));
+        self.db.store(Some(Arc::new(db)));
+        Ok(())
+    }
+
+    /// Lets go of the file. Reads go on from memory.
+    pub fn close(&self) {
+        let _turn = self.writing.lock();
+        self.db.store(None);
+    }
+
+    pub fn get(&self, key: &str) -> Option<Bytes> {
+        self.live.load().get(key).cloned()
+    }
+
+    pub fn state(&self) -> State {
+        self.live.load().state
+    }
+
+    pub fn list(&self, after: Option<&str>, max: usize) -> Result<Page, KvError> {
+        let db = self.db.load_full().ok_or(KvError::HandedOver)?;
+        Ok(page(&db, after.unwrap_or_default(), max.clamp(1, PAGE_MAX))?)
+    }
+
+    /// Applies all of `changes` or none; `limit` is the store's size in bytes.
+    pub fn update(&self, changes: &[Change], expected: Option<&str>, limit: u64) -> Result<State, KvError> {
+        let _turn = self.writing.lock();
+        let db = self.db.load_full().ok_or(KvError::HandedOver)?;
+        let before = self.live.load_full();
+        if expected.is_some_and(|version| version != before.state.etag()) {
+            return Err(KvError::Stale);
+        }
+        let mut next = before.with(changes)?;
+        let size = next.state.size;
+        // A store that is too large already, under a smaller bound than before, may shrink.
+        if size > limit && size > before.state.size {
+            return Err(KvError::Full { size, limit });
+        }
+        next.state.version += 1;
+        next.state.updated_ms = now_ms().max(before.state.updated_ms);
+        write(&db, changes, &next.state)?;
+        let state = next.state;
+        self.live.store(Arc::new(next));
+        Ok(state)
+    }
+}
+
+fn read(db: &Database) -> Result<Shards, redb::Error> {
+    // The tables, and the store's beginning, must exist before the first read.
+    let begin = db.begin_write()?;
+    {
+        begin.open_table(ENTRIES)?;
+        let mut meta = begin.open_table(META)?;
+        if meta.get("created")?.is_none() {
+            let now = now_ms();
+            meta.insert("created", now)?;
+            meta.insert("updated", now)?;
+            meta.insert("version", 0)?;
+        }
+    }
+    begin.commit()?;
+    let read = db.begin_read()?;
+    let meta = read.open_table(META)?;
+    let number = |name| -> Result<u64, redb::Error> { Ok(meta.get(name)?.map_or(0, |value| value.value())) };
+    let state = State {
+        created_ms: number("created")?,
+        updated_ms: number("updated")?,
+        version: number("version")?,
+        ..State::default()
+    };
+    let mut shards = Shards::new(state);
+    for entry in read.open_table(ENTRIES)?.iter()? {
+        let (key, value) = entry?;
+        shards.load(key.value(), value.value());
+    }
+    Ok(shards)
+}
+
+/// One durable commit (redb's default durability is an fsync).
+fn write(db: &Database, changes: &[Change], state: &State) -> Result<(), redb::Error> {
+    let write = db.begin_write()?;
+    {
+        let mut entries = write.open_table(ENTRIES)?;
+        for change in changes {
+            match change {
+                Change::Put(entry) => entries.insert(entry.key.as_str(), entry.value.as_ref())?,
+                Change::Delete(key) | Change::DeleteExisting(key) => entries.remove(key.as_str())?,
+            };
+        }
+        let mut meta = write.open_table(META)?;
+        meta.insert("updated", state.updated_ms)?;
+        meta.insert("version", state.version)?;
+    }
+    Ok(write.commit()?)
+}
+
+fn page(db: &Database, after: &str, max: usize) -> Result<Page, redb::Error> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let read = db.begin_read()?;
+    let mut page = Page::default();
+    // No key is empty: after "" are all.
+    for entry in read.open_table(ENTRIES)?.range::<&str>((Excluded(after), Unbounded))? {
+        let (key, value) = entry?;
+        if page.entries.len() == max {
+            page.more = true;
+            break;
+        }
+        let value = Bytes::copy_from_slice(value.value());
+        page.entries.push(Entry { key: key.value().to_owned(), value });
+    }
+    Ok(page)
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
