@@ -87,6 +87,8 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         content_length: ctx.answer.content_length,
         range: ctx.answer.range,
         trace: ctx.trace,
+        calls: &[],
+        result: None,
     };
     observer.finish(&record);
 }
@@ -158,6 +160,8 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         content_length: Some(hit.object.body.len()),
         range: None,
         trace: observer.trace(Some(words.traceparent)),
+        calls: &[],
+        result: None,
     };
     observer.finish(&record);
 }
@@ -202,6 +206,8 @@ pub fn finish_refusal(observer: &Observer, refusal: &Refusal, viewer: SocketAddr
         content_length: None,
         range: None,
         trace: None,
+        calls: &[],
+        result: None,
     });
 }
 
