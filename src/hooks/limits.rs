@@ -55,7 +55,7 @@ impl Limits {
             (Mode::Extended, _) => Limits {
                 body_seen: 64 << 10,
                 body_text: EXTENDED_ANSWER,
-                body_base64: EXTENDED_ANSWER / 3 * 4,
+                body_base64: EXTENDED_ANSWER.div_ceil(3) * 4,
                 answer: EXTENDED_ANSWER,
                 uri: 32 << 10,
                 fields: FIELDS,
