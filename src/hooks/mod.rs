@@ -4,6 +4,7 @@
 //! an origin; `proxy` decides when an event happens and what its outcome does.
 
 pub mod compat;
+pub mod engine;
 pub mod event;
 pub mod exchange;
 pub mod failure;

@@ -1,0 +1,1 @@
+//! Lambda: AWS's JSON through the `lambda-edge` export.
