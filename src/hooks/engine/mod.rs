@@ -12,6 +12,7 @@ mod imports;
 mod load;
 mod pool;
 mod shape;
+mod snapshot;
 mod store;
 mod ticker;
 mod wrap;
@@ -31,6 +32,7 @@ use pool::{Pool, Size};
 use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
+pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 pub use shape::{Made, SECTION};
 
 /// What the engine is given.
