@@ -34,6 +34,7 @@ use ticker::Ticker;
 pub use function::{Budget, Called, Function};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 pub use shape::{Made, SECTION};
+pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 
 /// What the engine is given.
 #[derive(Debug, Clone)]
