@@ -1,7 +1,7 @@
 // A hook for viewer-request: runs before the cache is asked.
 
-import { Answer, Field, Message, run } from "./rimward";
-export { alloc } from "./rimward";
+import { Answer, Field, Message, run } from "./rimward/rimward";
+export { alloc } from "./rimward/rimward";
 
 const OLD = "/old/";
 

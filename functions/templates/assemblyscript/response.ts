@@ -1,7 +1,7 @@
 // A hook for viewer-response: runs before the viewer is answered.
 
-import { Answer, Message, run } from "./rimward";
-export { alloc } from "./rimward";
+import { Answer, Message, run } from "./rimward/rimward";
+export { alloc } from "./rimward/rimward";
 
 function hook(m: Message, out: Answer): void {
   out.setHeader("strict-transport-security", "max-age=63072000");

@@ -79,7 +79,7 @@ impl New {
         let files = templates::files(self.language, kind, self.event, name);
         write(&self.path, &files)?;
         let dir = self.path.display();
-        let names: Vec<&str> = files.iter().map(|file| file.path).filter(|path| !path.starts_with("sdk/")).collect();
+        let names: Vec<&str> = files.iter().map(|file| file.path).filter(|path| !path.starts_with("rimward/")).collect();
         writeln!(out, "{dir} has {}. Next:\n", names.join(", "))?;
         let entry = self.path.join(templates::entry(self.language));
         let entry = entry.display().to_string();

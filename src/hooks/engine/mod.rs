@@ -32,7 +32,6 @@ use pool::{Pool, Size};
 use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
-pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 pub use shape::{Made, SECTION};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 
