@@ -5,6 +5,7 @@
 
 pub mod crypto;
 mod error;
+pub mod fetch;
 pub mod kv;
 pub mod log;
 pub mod state;
