@@ -4,6 +4,7 @@
 //! sees. Never: wasm (`engine` carries the calls here), a grant of its own.
 
 pub mod crypto;
+pub mod dynamic;
 mod error;
 pub mod fetch;
 pub mod kv;

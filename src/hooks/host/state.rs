@@ -3,17 +3,22 @@
 //! In: the message, who asks, the deadline. Out: the same after the call. Never: another call's.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::HeaderValue;
 
-use crate::config::compiled::Grants;
+use crate::config::compiled::{Grants, KvGrant};
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch, Request};
 use crate::hooks::fields;
 
-use super::Services;
+use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
+use super::{HostError, Services};
+
+/// Characters of a name that an error repeats.
+const NAME_SHOWN: usize = 64;
 
 /// A deployed function, as its calls see it.
 #[derive(Debug)]
@@ -73,8 +78,10 @@ impl CallState {
         std::mem::replace(&mut self.exchange, empty)
     }
 
-    pub fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+    /// Wall-clock milliseconds left.
+    pub fn remaining_ms(&self) -> u32 {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
     }
 
     /// Milliseconds since the epoch: of the call's beginning, or of now with the grant.
@@ -91,10 +98,40 @@ impl CallState {
     }
 
     /// A secret that was granted.
-    pub fn secret(&self, name: &str) -> Option<&[u8]> {
-        let (_, secret) = self.identity.grants.secrets.iter().find(|(granted, _)| granted == name)?;
-        Some(secret.expose())
+    pub fn secret(&self, name: &str) -> Result<&[u8], HostError> {
+        let granted = self.identity.grants.secrets.iter().find(|(granted, _)| granted == name);
+        granted.map(|(_, secret)| secret.expose().as_slice()).ok_or_else(|| denied("secret", name))
     }
+
+    /// A store that was granted.
+    pub fn store(&self, name: &str) -> Result<&KvHandle, HostError> {
+        self.kv_grant(name)?;
+        self.services.kv.get(name).ok_or_else(|| HostError::Failed(format!("there is no store '{name}'")))
+    }
+
+    pub async fn put(&self, store: &str, key: String, value: Bytes) -> Result<(), HostError> {
+        self.writable(store)?.write(Change::Put(Entry { key, value })).await
+    }
+
+    pub async fn delete(&self, store: &str, key: String) -> Result<(), HostError> {
+        self.writable(store)?.write(Change::Delete(key)).await
+    }
+
+    fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {
+        match self.kv_grant(name)?.write {
+            true => self.store(name),
+            false => Err(HostError::Denied(format!("store '{name}' was granted for reading only"))),
+        }
+    }
+
+    fn kv_grant(&self, name: &str) -> Result<&KvGrant, HostError> {
+        self.identity.grants.kv.iter().find(|grant| grant.store == name).ok_or_else(|| denied("store", name))
+    }
+}
+
+fn denied(what: &str, name: &str) -> HostError {
+    let shown: String = name.chars().take(NAME_SHOWN).collect();
+    HostError::Denied(format!("{what} '{shown}' was not granted"))
 }
 
 /// The lines of one field, as a function may see them.

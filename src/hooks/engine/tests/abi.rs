@@ -1,6 +1,8 @@
 //! Each contract, and each host call.
 
 use super::*;
+use crate::hooks::engine::shape::Shape;
+use crate::hooks::engine::wrap;
 use crate::hooks::failure::Api;
 use crate::hooks::host::{Level, LogLine};
 
@@ -354,4 +356,68 @@ async fn an_instance_is_fresh_for_every_call_unless_reuse_is_wanted() {
     }
     // The functions are gone, and their idle instances with them.
     assert_eq!(bench.engine.instances(), 0);
+}
+
+/// A guest of the `aws` world that answers with `result`, behind the event and the context in the log.
+fn aws(bench: &Bench, result: Result<&str, &str>, api: Option<&str>) -> Arc<Function> {
+    let (flag, text) = match result {
+        Ok(text) => (0, text),
+        Err(text) => (1, text),
+    };
+    let data: String = text.bytes().map(|b| format!("\\{b:02x}")).collect();
+    let wat = format!(
+        r#"(module
+          (import "rimward:edge/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+          (memory (export "memory") 2)
+          (global $next (mut i32) (i32.const 65536))
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.get $next) (global.set $next (i32.add (global.get $next) (local.get 3))))
+          (func (export "rimward:edge/lambda-edge@0.1.0#handle") (param i32 i32 i32 i32) (result i32)
+            (call $log (i32.const 0) (local.get 0) (local.get 1))
+            (call $log (i32.const 0) (local.get 2) (local.get 3))
+            (i32.store (i32.const 0) (i32.const {flag}))
+            (i32.store (i32.const 4) (i32.const 1024))
+            (i32.store (i32.const 8) (i32.const {}))
+            (i32.const 0))
+          (data (i32.const 1024) "{data}"))"#,
+        text.len()
+    );
+    let module = wrap::embed(wat::parse_str(&wat).unwrap(), "aws").unwrap();
+    let mut component = wrap::component(&module, &Shape::of(&module).unwrap()).unwrap();
+    if let Some(api) = api {
+        let data = format!(r#"{{"api":"{api}","runtime":"2.0","source":"f.js","engine":"quickjs"}}"#).into_bytes();
+        let section = wasm_encoder::CustomSection { name: "rimward".into(), data: data.into() };
+        wasm_encoder::ComponentSection::append_to_component(&section, &mut component);
+    }
+    bench.load(component, &spec("aws"))
+}
+
+#[tokio::test]
+async fn aws_events_go_in_and_results_come_out() {
+    let bench = Bench::new();
+    let function = aws(&bench, Ok(r#"{"status":"302","headers":{"location":[{"value":"/x"}]}}"#), None);
+    assert_eq!(function.api(), Api::LambdaEdge);
+    let called = call(&function).await;
+    called.outcome.unwrap();
+    assert_eq!(called.exchange.answer().unwrap().status, 302);
+    assert!(called.logs[0].message.starts_with(r#"{"Records":[{"cf":"#), "{}", called.logs[0].message);
+    assert!(called.logs[1].message.contains(r#""functionName":"aws""#), "{}", called.logs[1].message);
+
+    let function = aws(&bench, Ok("{}"), Some("cloudfront"));
+    assert_eq!(function.api(), Api::CloudFront);
+    let called = call(&function).await;
+    assert!(matches!(called.outcome, Err(Failure::Validation(_))));
+    assert!(called.logs[0].message.contains(r#""eventType":"viewer-request""#));
+}
+
+#[tokio::test]
+async fn what_a_handler_threw_is_the_failures_words() {
+    let bench = Bench::new();
+    let thrown =
+        r#"{"errorType":"TypeError","errorMessage":"x is not a function","stackTrace":["at handler (f.js:3)"]}"#;
+    let called = call(&aws(&bench, Err(thrown), Some("lambda-edge"))).await;
+    assert_eq!(called.outcome, Err(Failure::Execution("TypeError: x is not a function".into())));
+    assert_eq!(called.logs[2], LogLine { level: Level::Error, message: "at handler (f.js:3)".into() });
+    let called = call(&aws(&bench, Err("plain words"), None)).await;
+    assert_eq!(called.outcome, Err(Failure::Execution("plain words".into())));
 }
