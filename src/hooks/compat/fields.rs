@@ -60,7 +60,7 @@ pub fn apply(
 ) -> Result<(), Failure> {
     bounded(wanted.iter().map(|(_, lines)| lines.len()).sum())?;
     let seen = |name: &HeaderName| !fields::hidden(name.as_str()) && ours(name.as_str());
-    let Some(differing) = differing(of(exchange), wanted, &seen) else {
+    let Some(differing) = differing(of(exchange), wanted, seen) else {
         return rebuild(exchange, wanted, seen);
     };
     differing.into_iter().try_for_each(|at| replace(exchange, &wanted[at].0, &wanted[at].1))
