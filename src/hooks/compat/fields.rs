@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use http::header::GetAll;
+use http::header::{GetAll, HOST};
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use crate::config::compiled::Mode;
+use crate::hooks::Event;
 use crate::hooks::exchange::Exchange;
 use crate::hooks::failure::Failure;
 use crate::hooks::fields;
@@ -97,8 +98,9 @@ fn rebuild(
     let gone = of(exchange).keys().filter(|name| seen(name) && !named(name));
     let gone: Vec<String> = gone.map(|name| name.as_str().to_owned()).collect();
     for name in gone {
-        // In extended mode what was left out and cannot go simply stays.
-        if exchange.site.mode == Mode::Extended && fields::read_only(exchange.event, &name) {
+        // A request without Host is none; in extended mode what was left out and cannot go simply stays.
+        let stays = exchange.site.mode == Mode::Extended && fields::read_only(exchange.event, &name);
+        if stays || exchange.event == Event::OriginRequest && name == HOST.as_str() {
             continue;
         }
         exchange.remove_header(&name).map_err(|why| error::field(exchange.event, &name, why))?;

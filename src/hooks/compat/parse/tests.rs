@@ -1,3 +1,5 @@
+//! What is JSON, what is none, and that another reader agrees.
+
 use super::*;
 use proptest::prelude::*;
 

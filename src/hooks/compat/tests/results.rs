@@ -328,3 +328,16 @@ fn two_hosts_are_refused() {
     }));
     assert!(refused.contains("the header \"host\" has an invalid name or value"), "{refused}");
 }
+
+#[test]
+fn a_section_made_anew() {
+    let mut exchange = exchange(Event::OriginRequest, Mode::Extended);
+    change(&mut exchange, Api::LambdaEdge, |message| {
+        message["headers"] = json!({"x-a": [{"value": "1"}]});
+    })
+    .unwrap();
+    let names: Vec<&str> = exchange.request.headers.keys().map(HeaderName::as_str).collect();
+    let want = ["host", "content-length", "connection", "x-edge-x", "x-a"];
+    assert_eq!(names.len(), want.len(), "{names:?}");
+    assert!(want.iter().all(|name| names.contains(name)), "Host, read-only and hidden fields stay: {names:?}");
+}
