@@ -3,6 +3,7 @@
 //! In: a message and what is known about it. Out: the edits a function made, an answer, or a failure. Never: a session, a cache,
 //! an origin; `proxy` decides when an event happens and what its outcome does.
 
+pub mod build;
 pub mod compat;
 pub mod engine;
 pub mod event;
@@ -11,6 +12,7 @@ pub mod failure;
 pub mod fields;
 pub mod host;
 pub mod limits;
+pub mod testevent;
 pub mod valid;
 
 pub use event::Event;

@@ -9,9 +9,12 @@ mod fail;
 mod flat;
 mod function;
 mod imports;
+mod lambda;
 mod load;
 mod pool;
+mod reach;
 mod shape;
+mod snapshot;
 mod store;
 mod ticker;
 mod wrap;
@@ -32,6 +35,7 @@ use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
 pub use shape::{Made, SECTION};
+pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 
 /// What the engine is given.
 #[derive(Debug, Clone)]
