@@ -42,6 +42,8 @@ fn hit(behavior: &BehaviorMetrics) -> Record<'_> {
         content_length: Some(1_024),
         range: None,
         trace: None,
+        calls: &[],
+        result: None,
     }
 }
 

@@ -4,8 +4,9 @@
 
 use super::{AdminState, Facts, PurgeDone, router};
 use crate::cache::purge::Scope;
-
-use crate::config::compiled::{Config, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Store};
+use crate::config::compiled::{
+    Config, Functions, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Store,
+};
 use crate::config::{compiled, secret::Secret};
 use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
 use crate::observe::{Metrics, Numbers, metrics::TargetNumbers};
@@ -167,6 +168,16 @@ fn config() -> Config {
         }],
         groups: Vec::new(),
         behaviors: Vec::new(),
+        functions: Vec::new(),
+        engine: Functions {
+            concurrency: 1,
+            memory: 1 << 20,
+            artifacts: "state/functions".into(),
+            geo: Vec::new(),
+            records: "state/records".into(),
+            records_size: 1,
+        },
+        kv_stores: Vec::new(),
         admin: None,
         observe: Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 10 },
         digest: "abc123".into(),

@@ -48,6 +48,7 @@ pub(super) fn behavior() -> Behavior {
         root_object: None,
         index: None,
         rewrite: PathRewrite::default(),
+        hooks: Hooks::default(),
     }
 }
 

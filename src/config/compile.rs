@@ -7,6 +7,7 @@ mod behavior;
 mod cache;
 mod fields;
 mod files;
+mod function;
 mod listen;
 mod observe;
 mod origin;
@@ -58,8 +59,16 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let names = origin::Names::collect(&file.origin, &file.origin_group, report);
     let groups = origin::groups(file.origin_group, &names, report);
     let origins = origin::origins(file.origin, report);
+    let known = function::Known::collect(&file.function, &file.kv_store, report)?;
+    let engine = match &pop {
+        Ok(pop) => Some(function::engine(&file.functions.unwrap_or_default(), pop, report)?),
+        Err(_) => None,
+    };
+    let largest = engine.as_ref().map_or(u64::MAX, |engine| engine.memory as u64);
+    let functions = function::functions(file.function, &known, largest, report);
+    let kv_stores = function::stores(file.kv_store, report);
     let behaviors =
-        behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
+        behavior::behaviors(file.behavior, &names, &known, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
     let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), report);
     let observe = observe::observe(file.observe.unwrap_or_default(), report);
 
@@ -71,6 +80,9 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         origins: origins?,
         groups: groups?,
         behaviors: behaviors?,
+        functions: functions?,
+        engine: engine.ok_or(Refused(()))?,
+        kv_stores: kv_stores?,
         admin: admin?,
         observe: observe?,
         digest: report.files.digest(report.sources),

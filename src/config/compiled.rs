@@ -26,6 +26,10 @@ pub struct Config {
     pub groups: Vec<OriginGroup>,
     /// In the order written: the first whose pattern matches serves the request.
     pub behaviors: Vec<Arc<Behavior>>,
+    /// Edge functions, in the order written.
+    pub functions: Vec<Function>,
+    pub engine: Functions,
+    pub kv_stores: Vec<KvStore>,
     pub admin: Option<Admin>,
     pub observe: Observe,
     /// First 12 hex digits of the XXH3-128 of the configuration's texts and the pages they name: names the revision in logs
@@ -300,6 +304,7 @@ pub struct Behavior {
     /// Appended to every path that ends with '/'.
     pub index: Option<String>,
     pub rewrite: PathRewrite,
+    pub hooks: Hooks,
 }
 
 /// CloudFront's path pattern after an optional host: `*` = any run, `?` = exactly one, case-sensitive path.

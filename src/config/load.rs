@@ -94,15 +94,33 @@ fn told(sources: &Sources, file: usize, error: &toml::de::Error) -> Diagnostic {
 
 /// Tables that appear twice were reported when their places were merged.
 fn join(whole: &mut File, file: File) {
-    whole.pop = whole.pop.take().or(file.pop);
-    whole.limits = whole.limits.take().or(file.limits);
-    whole.cache = whole.cache.take().or(file.cache);
-    whole.admin = whole.admin.take().or(file.admin);
-    whole.observe = whole.observe.take().or(file.observe);
-    whole.listener.extend(file.listener);
-    whole.origin.extend(file.origin);
-    whole.origin_group.extend(file.origin_group);
-    whole.behavior.extend(file.behavior);
+    // Named one by one, so that a new table cannot be forgotten here.
+    let File {
+        pop,
+        listener,
+        limits,
+        cache,
+        origin,
+        origin_group,
+        behavior,
+        function,
+        functions,
+        kv_store,
+        admin,
+        observe,
+    } = file;
+    whole.pop = whole.pop.take().or(pop);
+    whole.limits = whole.limits.take().or(limits);
+    whole.cache = whole.cache.take().or(cache);
+    whole.functions = whole.functions.take().or(functions);
+    whole.admin = whole.admin.take().or(admin);
+    whole.observe = whole.observe.take().or(observe);
+    whole.listener.extend(listener);
+    whole.origin.extend(origin);
+    whole.origin_group.extend(origin_group);
+    whole.behavior.extend(behavior);
+    whole.function.extend(function);
+    whole.kv_store.extend(kv_store);
 }
 
 /// The *.toml files of a directory in name order; hidden ones (editors' drafts) left out.
@@ -137,5 +155,7 @@ fn unreadable(path: &Path, source: std::io::Error) -> Errors {
     ConfigError::Read { path: path.to_owned(), source }.into()
 }
 
+#[cfg(test)]
+mod function_tests;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 mod behavior;
 mod cache;
 mod choice;
+mod function;
 mod listener;
 mod observe;
 mod origin;
@@ -17,6 +18,7 @@ mod status;
 pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, ViewerProtocol};
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
+pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};
 pub use origin::{Balance, Dns, Eject, Generated, Health, Origin, OriginGroup, OriginTls, Protocol};
@@ -46,6 +48,12 @@ pub struct File {
     /// What is done with which requests, in order: the first whose `match` fits serves the request. Left out altogether,
     /// the only origin serves everything.
     pub behavior: Vec<Behavior>,
+    /// Edge functions: WebAssembly in any language, Lambda@Edge and CloudFront Functions JavaScript as it is.
+    pub function: Vec<Function>,
+    /// The engine that runs them.
+    pub functions: Option<Functions>,
+    /// Key-value stores that functions read.
+    pub kv_store: Vec<KvStore>,
     /// The operator's HTTP API: metrics, status, purge. `admin = false` turns it off.
     pub admin: Option<Toggle<Admin>>,
     /// Logs, metrics and traces.

@@ -42,6 +42,10 @@ impl Duration {
         Duration(std::time::Duration::from_secs(secs))
     }
 
+    pub const fn millis(millis: u64) -> Self {
+        Duration(std::time::Duration::from_millis(millis))
+    }
+
     pub const fn days(days: u64) -> Self {
         Duration::secs(days * 86_400)
     }

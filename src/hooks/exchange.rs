@@ -3,18 +3,21 @@
 //! In: the message as the event shows it. Out: the same after every accepted edit, and the list of them. Never: an edit that makes
 //! an invalid message; each is checked as it is made, and a refused one changes nothing.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::config::compiled::{Generated, Mode};
 
 use super::event::Event;
-use super::fields;
+use super::fields::{self, Access};
 use super::limits::Limits;
+use super::valid;
 
 /// Why an edit was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -158,6 +161,8 @@ pub struct Exchange {
 
 /// Field lines a message may have after a function edited it: what Pingora reads and writes.
 const FIELDS_MAX: usize = 256;
+/// Statuses that move on to a group's next member: as many as there are from 400 to 599.
+const FAILOVER_MAX: usize = 200;
 
 // === impl Exchange ===
 impl Exchange {
@@ -226,41 +231,46 @@ impl Exchange {
     }
 
     pub fn set_uri(&mut self, uri: &str) -> Result<(), EditError> {
-        self.at_request()?;
-        if uri.len() + self.request.query.len() > self.limits.uri {
-            return Err(EditError::TooLarge);
-        }
-        if !valid_path(uri) {
-            return Err(EditError::Invalid);
-        }
-        self.request.uri = uri.to_owned();
-        self.edits.push(Edit::Uri(uri.to_owned()));
-        Ok(())
+        self.set_target(Some(uri), None)
     }
 
     pub fn set_query(&mut self, query: &str) -> Result<(), EditError> {
+        self.set_target(None, Some(query))
+    }
+
+    /// Path, query or both: the bound is on both together.
+    pub fn set_target(&mut self, uri: Option<&str>, query: Option<&str>) -> Result<(), EditError> {
         self.at_request()?;
-        if query.len() + self.request.uri.len() > self.limits.uri {
-            return Err(EditError::TooLarge);
-        }
-        if !valid_query(query) {
+        if uri.is_some_and(|uri| !valid::path(uri)) || query.is_some_and(|query| !valid::query(query)) {
             return Err(EditError::Invalid);
         }
-        self.request.query = query.to_owned();
-        self.edits.push(Edit::Query(query.to_owned()));
+        let (uri, query) = (uri.map(valid::sendable), query.map(valid::sendable));
+        let path = uri.as_deref().unwrap_or(&self.request.uri).len();
+        let rest = query.as_deref().unwrap_or(&self.request.query).len();
+        if path + usize::from(rest > 0) + rest > self.limits.uri {
+            return Err(EditError::TooLarge);
+        }
+        if let Some(uri) = uri.map(Cow::into_owned) {
+            self.request.uri.clone_from(&uri);
+            self.record(Edit::Uri(uri));
+        }
+        if let Some(query) = query.map(Cow::into_owned) {
+            self.request.query.clone_from(&query);
+            self.record(Edit::Query(query));
+        }
         Ok(())
     }
 
     /// Replaces all lines of a field: of the request at request events, of the response at response events.
     pub fn set_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        let (name, value) = self.field(name, value)?;
+        let Some((name, value)) = self.field(name, value, false)? else { return Ok(()) };
         self.headers_mut().insert(name.clone(), value.clone());
         self.edits.push(Edit::Set(name, value));
         Ok(())
     }
 
     pub fn append_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        let (name, value) = self.field(name, value)?;
+        let Some((name, value)) = self.field(name, value, true)? else { return Ok(()) };
         self.headers_mut().append(name.clone(), value.clone());
         self.edits.push(Edit::Append(name, value));
         Ok(())
@@ -269,7 +279,13 @@ impl Exchange {
     /// Removing what is not there is no edit.
     pub fn remove_header(&mut self, name: &str) -> Result<(), EditError> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid)?;
-        fields::editable(self.event, name.as_str())?;
+        if fields::editable(self.event, name.as_str())? == Access::Edge {
+            return Ok(());
+        }
+        // A request without it is none.
+        if name == HOST && self.response.is_none() {
+            return Err(EditError::Invalid);
+        }
         if self.headers_mut().remove(&name).is_some() {
             self.edits.push(Edit::Remove(name));
         }
@@ -283,6 +299,9 @@ impl Exchange {
                 if data.len() > self.limits.answer {
                     return Err(EditError::TooLarge);
                 }
+                if valid::bodiless(response.status) && !data.is_empty() {
+                    return Err(EditError::Invalid);
+                }
                 response.body = Some(data.clone());
             }
             None => {
@@ -295,15 +314,19 @@ impl Exchange {
                 self.request.body = Some(Body { data: data.clone(), truncated: false });
             }
         }
-        self.edits.push(Edit::Body(data));
+        self.record(Edit::Body(data));
         Ok(())
     }
 
+    /// 200 to 599; one that has no body needs an empty one first, where the function set one.
     pub fn set_status(&mut self, status: u16) -> Result<(), EditError> {
-        let status = valid_status(status)?;
         let response = self.response.as_mut().ok_or(EditError::WrongEvent)?;
+        let status = valid::status(status)?;
+        if valid::bodiless(status) && response.body.as_ref().is_some_and(|body| !body.is_empty()) {
+            return Err(EditError::Invalid);
+        }
         response.status = status;
-        self.edits.push(Edit::Status(status));
+        self.record(Edit::Status(status));
         Ok(())
     }
 
@@ -312,21 +335,20 @@ impl Exchange {
         let known = |name: &String| self.site.origins.contains(name);
         match &change {
             OriginChange::To(patch) => {
-                if patch.base.as_ref().is_some_and(|name| !known(name)) || !valid_patch(patch) {
+                if !patch.base.iter().all(known) {
                     return Err(EditError::Invalid);
                 }
-                if patch.headers.iter().flatten().any(|(name, _)| !fields::for_origin(name.as_str())) {
-                    return Err(EditError::Forbidden);
-                }
+                valid::patch(self.site.mode, patch)?;
             }
             OriginChange::Group { members, failover } => {
-                let statuses = failover.iter().all(|status| status.as_u16() >= 400);
-                if members.len() < 2 || !members.iter().all(known) || !statuses {
+                let errors = failover.iter().all(|status| (400..=599).contains(&status.as_u16()));
+                let count = (2..=valid::GROUP_MAX).contains(&members.len()) && failover.len() <= FAILOVER_MAX;
+                if !count || !members.iter().all(known) || !errors {
                     return Err(EditError::Invalid);
                 }
             }
         }
-        self.edits.push(Edit::Origin(Box::new(change)));
+        self.record(Edit::Origin(Box::new(change)));
         Ok(())
     }
 
@@ -338,25 +360,23 @@ impl Exchange {
         body: Bytes,
     ) -> Result<(), EditError> {
         self.at_request()?;
-        let status = valid_status(status)?;
-        let mut size = body.len();
-        let mut out = Vec::new();
+        let status = valid::status(status)?;
+        let (mut size, mut out) = (0, Vec::new());
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid)?;
             let value = HeaderValue::from_bytes(value).map_err(|_| EditError::Invalid)?;
-            if !fields::answerable(name.as_str()) {
-                return Err(EditError::Forbidden);
+            size += size_of_line(&name, &value);
+            if out.len() >= FIELDS_MAX || size > self.limits.fields {
+                return Err(EditError::TooLarge);
             }
-            size += name.as_str().len() + value.len() + 4;
-            // Framing is the edge's: computed from the body.
-            if !matches!(name.as_str(), "content-length" | "transfer-encoding") {
+            if fields::answerable(self.site.mode, self.event, name.as_str())? == Access::Write {
                 out.push((name, value));
             }
         }
-        if size > self.limits.answer {
+        if size + body.len() > self.limits.answer {
             return Err(EditError::TooLarge);
         }
-        if matches!(status.as_u16(), 204 | 304) && !body.is_empty() {
+        if valid::bodiless(status) && !body.is_empty() {
             return Err(EditError::Invalid);
         }
         self.answer = Some(Generated { status, headers: out, body });
@@ -367,16 +387,40 @@ impl Exchange {
         if self.event.is_request() { Ok(()) } else { Err(EditError::WrongEvent) }
     }
 
-    fn field(&mut self, name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), EditError> {
+    /// A line that may be added or set; `None` = accepted, and the edge's own is sent.
+    fn field(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        append: bool,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, EditError> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid)?;
-        fields::editable(self.event, name.as_str())?;
+        let access = fields::editable(self.event, name.as_str())?;
         let value = HeaderValue::from_bytes(value).map_err(|_| EditError::Invalid)?;
-        let added = self.added + name.as_str().len() + value.len() + 4;
-        if added > self.limits.fields || self.headers_mut().len() >= FIELDS_MAX {
+        if access == Access::Edge {
+            return Ok(None);
+        }
+        let there = self.headers_mut().contains_key(&name);
+        // One Host, that names one.
+        if name == HOST && self.response.is_none() && (append && there || !valid::host_field(value.as_bytes())) {
+            return Err(EditError::Invalid);
+        }
+        let added = self.added + size_of_line(&name, &value);
+        let full = self.headers_mut().len() >= FIELDS_MAX && (append || !there);
+        if added > self.limits.fields || full {
             return Err(EditError::TooLarge);
         }
         self.added = added;
-        Ok((name, value))
+        Ok(Some((name, value)))
+    }
+
+    /// Keeps the last of what can only be one: a function that sets it again and again holds no more memory.
+    fn record(&mut self, edit: Edit) {
+        let kind = std::mem::discriminant(&edit);
+        match self.edits.iter_mut().find(|earlier| std::mem::discriminant(*earlier) == kind) {
+            Some(earlier) => *earlier = edit,
+            None => self.edits.push(edit),
+        }
     }
 
     fn headers_mut(&mut self) -> &mut HeaderMap {
@@ -387,38 +431,10 @@ impl Exchange {
     }
 }
 
-/// A path: starts with '/', no space, control character, '#' or '?'.
-pub fn valid_path(path: &str) -> bool {
-    path.starts_with('/') && !path.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'#' || b == b'?')
+/// As in a header section of HTTP/1.1: name, colon, space, value, line end.
+fn size_of_line(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len() + 4
 }
 
-/// A query string: no space, control character or '#' (CloudFront Developer Guide, "Restrictions on edge functions").
-pub fn valid_query(query: &str) -> bool {
-    !query.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'#')
-}
-
-/// 200 to 599.
-pub fn valid_status(status: u16) -> Result<StatusCode, EditError> {
-    match status {
-        200..=599 => StatusCode::from_u16(status).map_err(|_| EditError::Invalid),
-        _ => Err(EditError::Invalid),
-    }
-}
-
-/// Name at most 253 bytes and no address; path "" or "/prefix" of at most 255 bytes; port 80, 443 or 1024 and more (CloudFront
-/// Developer Guide, "Lambda@Edge event structure", custom origin).
-fn valid_patch(patch: &OriginPatch) -> bool {
-    let name = |host: &String| {
-        !host.is_empty()
-            && host.len() <= 253
-            && host.parse::<IpAddr>().is_err()
-            && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-    };
-    let prefix = |path: &String| path.is_empty() || path.len() <= 255 && valid_path(path) && !path.ends_with('/');
-    patch.host.as_ref().is_none_or(name)
-        && patch.host_header.as_ref().is_none_or(|host| HeaderValue::from_str(host).is_ok() && !host.is_empty())
-        && patch.sni.as_ref().is_none_or(name)
-        && patch.path.as_ref().is_none_or(prefix)
-        && patch.port.is_none_or(|port| port == 80 || port == 443 || port >= 1024)
-        && patch.attempts.is_none_or(|n| (1..=3).contains(&n))
-}
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,10 @@
 //! In: borrowed pieces that the request path already holds. Out: the same, plus what follows from them (CloudFront's
 //! result types, status class). Never: allocation, a clock, I/O.
 
-use super::metrics::{BehaviorMetrics, OriginMetrics};
+use super::metrics::{BehaviorMetrics, FunctionMetrics, OriginMetrics};
 use super::trace::TraceContext;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// One finished request. Filled once, at the end, by whichever lane served it; header values are bytes because that is
 /// what viewers send. Times are milliseconds since the epoch, durations nanoseconds.
@@ -61,6 +62,39 @@ pub struct Record<'a> {
     /// First and last byte of a 206 with one range.
     pub range: Option<(u64, u64)>,
     pub trace: Option<TraceContext>,
+    /// Function calls of this request, in their order.
+    pub calls: &'a [Call],
+    /// CloudFront's result type where a function decided it ("LambdaValidationError", "FunctionGeneratedResponse"…).
+    pub result: Option<&'static str>,
+}
+
+/// One call of an edge function.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub function: Arc<FunctionMetrics>,
+    /// "viewer-request"…
+    pub event: &'static str,
+    pub outcome: CallOutcome,
+    pub cpu_ns: u64,
+    pub wall_ns: u64,
+    /// Accepted changes of the message.
+    pub edits: u32,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The message goes on, edited or not.
+    Ok,
+    /// It answered by itself.
+    Answered,
+    Validation,
+    Execution,
+    Memory,
+    Cpu,
+    Timeout,
+    Throttled,
+    Exhausted,
 }
 
 /// The viewer's TLS session.
@@ -149,6 +183,9 @@ impl Record<'_> {
     /// CloudFront's `x-edge-result-type`.
     /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html>
     pub fn result_type(&self) -> &'static str {
+        if let Some(result) = self.result {
+            return result;
+        }
         match (self.failure, self.cache) {
             (Some(Failure::LimitExceeded), _) => "LimitExceeded",
             // A viewer that hung up is an error for CloudFront too, and so is stale served for a broken origin a hit.
@@ -175,6 +212,36 @@ impl Record<'_> {
             (Some(failure), "Error") => failure.cloudfront(),
             (None, "Error") if self.origin.is_some() => "OriginError",
             (_, result) => result,
+        }
+    }
+}
+
+// === impl CallOutcome ===
+impl CallOutcome {
+    pub const ALL: [CallOutcome; 9] = [
+        CallOutcome::Ok,
+        CallOutcome::Answered,
+        CallOutcome::Validation,
+        CallOutcome::Execution,
+        CallOutcome::Memory,
+        CallOutcome::Cpu,
+        CallOutcome::Timeout,
+        CallOutcome::Throttled,
+        CallOutcome::Exhausted,
+    ];
+
+    /// Label in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CallOutcome::Ok => "ok",
+            CallOutcome::Answered => "answered",
+            CallOutcome::Validation => "validation",
+            CallOutcome::Execution => "execution",
+            CallOutcome::Memory => "memory",
+            CallOutcome::Cpu => "cpu",
+            CallOutcome::Timeout => "timeout",
+            CallOutcome::Throttled => "throttled",
+            CallOutcome::Exhausted => "exhausted",
         }
     }
 }
@@ -307,6 +374,8 @@ pub(crate) fn sample(behavior: &BehaviorMetrics) -> Record<'_> {
         content_length: Some(1024),
         range: None,
         trace: None,
+        calls: &[],
+        result: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use super::function::{self, Known};
 use super::origin::Names;
 use super::{Checked, Report, all, cache, pattern, response};
 use crate::config::compiled::{
@@ -23,6 +24,7 @@ const VARIABLES: [&str; 5] = ["scheme", "host", "path", "query", "uri"];
 pub(super) fn behaviors(
     written: Vec<schema::Behavior>,
     names: &Names,
+    known: &Known,
     body_size: u64,
     report: &mut Report<'_>,
 ) -> Checked<Vec<Arc<Behavior>>> {
@@ -33,7 +35,8 @@ pub(super) fn behaviors(
     }
     let written = if written.is_empty() { vec![schema::Behavior::everything()] } else { written };
     let each = written.into_iter().enumerate();
-    let behaviors = all(each.map(|(i, one)| behavior(&place(i), one, names, body_size, report)).collect::<Vec<_>>())?;
+    let behaviors =
+        all(each.map(|(i, one)| behavior(&place(i), one, names, known, body_size, report)).collect::<Vec<_>>())?;
     let behaviors = unique_names(behaviors, report)?;
     for (i, later) in behaviors.iter().enumerate() {
         if let Some(earlier) =
@@ -72,6 +75,7 @@ fn behavior(
     at: &At,
     written: schema::Behavior,
     names: &Names,
+    known: &Known,
     body_size: u64,
     report: &mut Report<'_>,
 ) -> Checked<Behavior> {
@@ -100,6 +104,7 @@ fn behavior(
     let index = written.index.map(|name| relative(&at.key("index"), name, report)).transpose();
     let strip = written.strip_prefix.map(|path| prefix(&at.key("strip_prefix"), &path, report)).transpose();
     let add = written.add_prefix.map(|path| prefix(&at.key("add_prefix"), &path, report)).transpose();
+    let hooks = function::hooks(&at.key("hooks"), &written.hooks, known, report);
     Ok(Behavior {
         name,
         pattern: pattern?,
@@ -118,6 +123,7 @@ fn behavior(
         root_object: root_object?,
         index: index?,
         rewrite: PathRewrite { strip_prefix: strip?, add_prefix: add? },
+        hooks: hooks?,
     })
 }
 

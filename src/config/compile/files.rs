@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Checked, Refused, Report};
+use super::{Checked, Refused, Report, function};
 use crate::config::secret::Secret;
 use crate::config::source::{At, Sources};
 
@@ -55,6 +55,15 @@ impl Files {
         digest
     }
 
+    /// A file that is not read here: its place, size and time stand for what is in it.
+    fn note(&mut self, path: &Path, found: &std::fs::Metadata) {
+        self.seen.push(path.to_owned());
+        self.contents.update(path.as_os_str().as_encoded_bytes());
+        self.contents.update(&found.len().to_be_bytes());
+        let changed = found.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        self.contents.update(&changed.unwrap_or_default().as_nanos().to_be_bytes());
+    }
+
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         self.seen.push(path.to_owned());
         let says = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
@@ -84,6 +93,43 @@ impl Report<'_> {
         self.files.contents.update(&(bytes.len() as u64).to_be_bytes());
         self.files.contents.update(&bytes);
         Ok((bytes.into(), HeaderValue::from_static(content_type(&path))))
+    }
+
+    /// A file that something else reads: it is there, and a change of it is a reason to reload.
+    pub(super) fn watched(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
+        let path = self.path(path);
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() => {
+                self.files.note(&path, &found);
+                Ok(path)
+            }
+            Ok(_) => Err(self.refuse(at, format!("{} is not a file", path.display()))),
+            Err(error) => Err(self.refuse(at, format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+
+    /// A function's file, or the directory that holds its files.
+    pub(super) fn function_file(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
+        let resolved = self.path(path);
+        if !resolved.is_dir() {
+            return self.watched(at, path);
+        }
+        if !resolved.join("package.json").is_file() {
+            let help = "name the file itself, or a directory with a package.json";
+            return Err(self.refuse_with(at, format!("{} has no package.json", resolved.display()), help));
+        }
+        match function::files_below(&resolved) {
+            Ok(Some(files)) => {
+                for file in files {
+                    if let Ok(found) = std::fs::metadata(&file) {
+                        self.files.note(&file, &found);
+                    }
+                }
+                Ok(resolved)
+            }
+            Ok(None) => Err(self.refuse(at, format!("{} holds too many files", resolved.display()))),
+            Err(error) => Err(self.refuse(at, format!("cannot read {}: {error}", resolved.display()))),
+        }
     }
 
     /// A PEM file with at least one certificate.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::CacheRules;
 use super::choice::{HeaderSelection, Methods, Selection, Toggle};
+use super::function::Hooks;
 use super::response::Response;
 use super::status::StatusRange;
 use crate::config::units::{ByteSize, Duration};
@@ -61,6 +62,9 @@ pub struct Behavior {
     /// Put before the path (after `strip_prefix`) before the origin is asked: "/v2".
     #[serde(default)]
     pub add_prefix: Option<String>,
+    /// Edge functions that run at its events.
+    #[serde(default)]
+    pub hooks: Hooks,
 }
 
 impl Behavior {
@@ -82,6 +86,7 @@ impl Behavior {
             index: None,
             strip_prefix: None,
             add_prefix: None,
+            hooks: Hooks::default(),
         }
     }
 }

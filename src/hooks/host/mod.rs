@@ -1,11 +1,25 @@
-//! Host: what a function may call.
+//! Host: what a function may call besides its message.
 //!
-//! In: a call's arguments and what was granted. Out: the answer, or a [`HostError`] that the function sees. Never: wasm (the
-//! engine wires these), a grant of its own.
+//! In: a call's arguments and what was granted; the services of this PoP. Out: the answer, or a [`HostError`] that the function
+//! sees. Never: wasm (`engine` carries the calls here), a grant of its own.
+
+use std::sync::Arc;
 
 pub mod crypto;
+pub mod dynamic;
 mod error;
 pub mod fetch;
 pub mod kv;
+pub mod log;
+pub mod state;
 
 pub use error::HostError;
+pub use log::{Level, LogLine};
+pub use state::{CallState, Identity};
+
+/// What every function of this PoP may be granted a part of.
+#[derive(Debug)]
+pub struct Services {
+    pub kv: kv::KvStores,
+    pub fetch: Arc<fetch::Fetcher>,
+}

@@ -4,7 +4,7 @@
 //! break, whatever bytes a viewer sent; cookies.
 
 use super::digits::{Civil, push_i64, push_ip, push_padded, push_thousandths, push_u64};
-use crate::observe::record::{Record, Visit};
+use crate::observe::record::{Call, Record, Visit};
 use crate::observe::trace::hex;
 
 /// Appends the line, with its line feed.
@@ -71,6 +71,10 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>, pop: &str) {
         push_u64(out, last);
         out.push(b']');
     }
+    if let Some(result) = record.result {
+        text(out, "result", result.as_bytes());
+    }
+    functions(out, record.calls);
     if let Some(trace) = &record.trace {
         let mut id = [0; 32];
         hex(&trace.trace, &mut id);
@@ -79,6 +83,23 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>, pop: &str) {
         text(out, "span_id", &id[..16]);
     }
     out.extend_from_slice(b"}\n");
+}
+
+fn functions(out: &mut Vec<u8>, calls: &[Call]) {
+    for (i, call) in calls.iter().enumerate() {
+        out.extend_from_slice(if i == 0 { b",\"functions\":[{\"name\":\"" } else { &b",{\"name\":\""[..] });
+        escape(out, call.function.name().as_bytes());
+        out.push(b'"');
+        text(out, "event", call.event.as_bytes());
+        text(out, "outcome", call.outcome.as_str().as_bytes());
+        millis(out, "cpu_ms", call.cpu_ns);
+        millis(out, "ms", call.wall_ns);
+        number(out, "edits", u64::from(call.edits));
+        out.push(b'}');
+    }
+    if !calls.is_empty() {
+        out.push(b']');
+    }
 }
 
 fn origin(out: &mut Vec<u8>, visit: &Visit<'_>) {

@@ -73,7 +73,7 @@ struct OriginShard {
 
 /// Buckets and sum of a duration.
 #[derive(Default)]
-struct Latency {
+pub(super) struct Latency {
     buckets: [AtomicU64; BUCKETS],
     nanos: AtomicU64,
 }
@@ -219,14 +219,14 @@ impl fmt::Debug for OriginMetrics {
 
 // === impl Latency ===
 impl Latency {
-    fn add(&self, nanos: u64) {
+    pub(super) fn add(&self, nanos: u64) {
         // Linear: most requests are hits and end in the first two steps.
         let at = BOUNDS_NS.iter().position(|&bound| nanos <= bound).unwrap_or(BOUNDS_NS.len());
         add(&self.buckets[at], 1);
         add(&self.nanos, nanos);
     }
 
-    fn add_to(&self, sum: &mut LatencySum) {
+    pub(super) fn add_to(&self, sum: &mut LatencySum) {
         for (total, cell) in sum.buckets.iter_mut().zip(&self.buckets) {
             *total += get(cell);
         }

@@ -3,6 +3,7 @@
 //! In: finished requests, rare events, numbers read at scrape. Out: handles that the request path adds to, Prometheus
 //! text, totals for `rimward top`. Never: a label that a viewer can invent without bound, a lock on the hit path.
 
+mod calls;
 mod cells;
 mod hosts;
 mod labels;
@@ -10,6 +11,7 @@ mod paths;
 mod scrape;
 pub mod totals;
 
+pub use calls::FunctionMetrics;
 pub use cells::{BehaviorMetrics, OriginMetrics};
 pub(in crate::observe) use cells::{shard, shard_count};
 pub use labels::{PurgeScope, Refusal};
@@ -31,6 +33,7 @@ pub struct Metrics {
     /// By name, of the configuration that runs: a reload drops the series of names that are gone.
     behaviors: RwLock<Vec<Arc<BehaviorMetrics>>>,
     origins: RwLock<Vec<Arc<OriginMetrics>>>,
+    functions: RwLock<Vec<Arc<FunctionMetrics>>>,
     hosts: Hosts,
     paths: Mutex<Paths>,
     refused: Counters<{ Refusal::ALL.len() }>,
@@ -82,6 +85,7 @@ impl Metrics {
             unrouted: Arc::new(BehaviorMetrics::new("unrouted")),
             behaviors: RwLock::default(),
             origins: RwLock::default(),
+            functions: RwLock::default(),
             hosts: Hosts::new(metric_hosts),
             paths: Mutex::default(),
             refused: Counters::default(),
@@ -105,6 +109,11 @@ impl Metrics {
         replace(&self.origins, None, names, OriginMetrics::name, OriginMetrics::new)
     }
 
+    /// Handles for the functions of a new configuration, in its order.
+    pub fn functions<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<Arc<FunctionMetrics>> {
+        replace(&self.functions, None, names, FunctionMetrics::name, FunctionMetrics::new)
+    }
+
     /// Where requests count that were refused before a behavior was found.
     pub fn unrouted(&self) -> &Arc<BehaviorMetrics> {
         &self.unrouted
@@ -115,6 +124,9 @@ impl Metrics {
         record.behavior.finish(record);
         if let Some(visit) = &record.origin {
             visit.origin.finish(visit, record.failure);
+        }
+        for call in record.calls {
+            call.function.finish(call);
         }
         self.hosts.count(record.host, record.status);
         if paths::sampled() {

@@ -4,7 +4,7 @@
 
 use super::cells::{BOUNDS_NS, BehaviorSum, LatencySum, STATUS_CLASSES};
 use super::{Metrics, PurgeScope, Refusal};
-use crate::observe::record::{Failure, Outcome};
+use crate::observe::record::{CallOutcome, Failure, Outcome};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::sync::atomic::Ordering;
@@ -16,6 +16,7 @@ pub fn render(metrics: &Metrics) -> String {
     let mut families = Vec::with_capacity(24);
     behaviors(metrics, &mut families);
     origins(metrics, &mut families);
+    functions(metrics, &mut families);
     numbers(metrics, &mut families);
     events(metrics, &mut families);
     families.retain(|family| !family.get_metric().is_empty());
@@ -71,6 +72,26 @@ fn origins(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         family("origin_seconds", "Until an origin's first byte.", MetricType::HISTOGRAM, latency),
         counters("origin_attempts_total", "Tries, the repeated ones included.", attempts),
         counters("origin_errors_total", "Visits that failed.", errors),
+    ]);
+}
+
+fn functions(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let functions = metrics.functions.read().clone();
+    let (mut calls, mut cpu, mut wall) = (Vec::new(), Vec::new(), Vec::new());
+    for function in &functions {
+        let sum = function.sum();
+        for (outcome, &count) in CallOutcome::ALL.iter().zip(&sum.outcomes) {
+            if count > 0 {
+                calls.push(counter([("function", function.name()), ("outcome", outcome.as_str())], count));
+            }
+        }
+        cpu.push(histogram([("function", function.name())], &sum.cpu));
+        wall.push(histogram([("function", function.name())], &sum.wall));
+    }
+    families.extend([
+        counters("function_calls_total", "Finished function calls.", calls),
+        family("function_cpu_seconds", "CPU time of a call.", MetricType::HISTOGRAM, cpu),
+        family("function_seconds", "Time of a call, waiting included.", MetricType::HISTOGRAM, wall),
     ]);
 }
 

@@ -1,0 +1,479 @@
+// What the engine runs first: finds modules, evaluates the bundle, describes errors. `require` here is the global object.
+const globalObject = require;
+const ROOT = '/var/task';
+const LAMBDA = 1, CLOUDFRONT1 = 2, CLOUDFRONT2 = 3;
+
+// --- the engine's own modules
+
+// Names a function may require; those of the engine alone begin with "internal/".
+const shims = new Map();
+
+function shim(name) {
+  const known = shims.get(name);
+  if (known) return known.exports;
+  const own = { exports: {} };
+  shims.set(name, own);
+  try {
+    host.compileShim(name).call(undefined, host, shim, own, own.exports);
+  } catch (e) {
+    shims.delete(name);
+    throw e;
+  }
+  return own.exports;
+}
+
+const ABSENT = new Set(['async_hooks', 'child_process', 'cluster', 'dgram', 'diagnostics_channel', 'dns', 'domain', 'http2', 'inspector',
+  'net', 'readline', 'repl', 'tls', 'trace_events', 'tty', 'v8', 'vm', 'wasi', 'worker_threads', 'zlib']);
+
+function builtin(spec) {
+  const name = spec.startsWith('node:') ? spec.slice(5) : spec;
+  if (!name.startsWith('internal/') && name !== 'boot' && host.hasShim(name)) return name;
+  if (spec.startsWith('node:') || ABSENT.has(name)) throw coded('ERR_UNKNOWN_BUILTIN_MODULE', `Node's module '${name}' is not in this engine`);
+  return null;
+}
+
+function coded(code, message) {
+  const e = new Error(message);
+  e.code = code;
+  return e;
+}
+
+// --- where a specifier leads (Node's algorithm, over the bundle's files)
+
+const files = new Set(host.files());
+const dirs = new Set(['']);
+for (const file of files) for (let at = file.lastIndexOf('/'); at > 0; at = file.lastIndexOf('/', at - 1)) dirs.add(file.slice(0, at));
+
+function dirname(path) {
+  const at = path.lastIndexOf('/');
+  return at < 0 ? '' : path.slice(0, at);
+}
+
+function join(base, path) {
+  const out = [];
+  for (const part of `${base}/${path}`.split('/')) {
+    if (part === '..') out.pop();
+    else if (part && part !== '.') out.push(part);
+  }
+  return out.join('/');
+}
+
+const manifests = new Map();
+
+function manifest(dir) {
+  if (!manifests.has(dir)) {
+    const path = join(dir, 'package.json');
+    manifests.set(dir, files.has(path) ? parseJson(path) : null);
+  }
+  return manifests.get(dir);
+}
+
+function text(path) {
+  return host.encode(host.file(path), 0);
+}
+
+function parseJson(path) {
+  try {
+    return JSON.parse(text(path).replace(/^\uFEFF/, ''));
+  } catch (e) {
+    throw new SyntaxError(`${path}: ${e.message}`);
+  }
+}
+
+function nearestManifest(path) {
+  for (let dir = dirname(path); ; dir = dirname(dir)) {
+    const found = manifest(dir);
+    if (found || !dir) return found;
+  }
+}
+
+const EXTENSIONS = ['', '.js', '.json', '.cjs', '.mjs'];
+
+function asFile(path) {
+  for (const extension of EXTENSIONS) if (files.has(path + extension)) return path + extension;
+  return null;
+}
+
+function asDirectory(path) {
+  if (!dirs.has(path)) return null;
+  const main = manifest(path)?.main;
+  return (typeof main === 'string' && (asFile(join(path, main)) ?? asFile(join(path, `${main}/index`)))) || asFile(join(path, 'index'));
+}
+
+// `exports` and `imports` of a manifest: conditions in the package's order, then `*` patterns, longest first.
+function target(value, conditions, star) {
+  if (typeof value === 'string') return star === undefined ? value : value.replaceAll('*', star);
+  if (Array.isArray(value)) {
+    for (const one of value) {
+      const found = target(one, conditions, star);
+      if (found) return found;
+    }
+    return null;
+  }
+  for (const key of Object.keys(value ?? {})) {
+    if (key !== 'default' && !conditions.includes(key)) continue;
+    const found = target(value[key], conditions, star);
+    if (found) return found;
+  }
+  return null;
+}
+
+function mapped(map, key, conditions) {
+  if (Object.hasOwn(map, key) && !key.includes('*')) return target(map[key], conditions);
+  const patterns = Object.keys(map).filter((p) => p.includes('*')).sort((a, b) => b.indexOf('*') - a.indexOf('*'));
+  for (const pattern of patterns) {
+    const [head, tail] = pattern.split('*');
+    if (key.length >= pattern.length && key.startsWith(head) && key.endsWith(tail)) {
+      return target(map[pattern], conditions, key.slice(head.length, key.length - tail.length));
+    }
+  }
+  return null;
+}
+
+function inPackage(dir, rest, conditions) {
+  const own = manifest(dir);
+  if (own?.exports !== undefined && own.exports !== null) {
+    const table = typeof own.exports === 'object' && !Array.isArray(own.exports) && Object.keys(own.exports)[0]?.startsWith('.') ? own.exports : { '.': own.exports };
+    const found = mapped(table, rest ? `./${rest}` : '.', conditions);
+    return found && files.has(join(dir, found)) ? join(dir, found) : null;
+  }
+  const path = rest ? join(dir, rest) : dir;
+  return (rest && asFile(path)) || asDirectory(path);
+}
+
+function bare(spec, from, conditions) {
+  const parts = spec.split('/');
+  const name = parts.splice(0, spec.startsWith('@') ? 2 : 1).join('/');
+  for (let dir = dirname(from); ; dir = dirname(dir)) {
+    const own = manifest(dir);
+    if (own?.name === name && own.exports) return inPackage(dir, parts.join('/'), conditions);
+    const home = join(dir, `node_modules/${name}`);
+    const found = dirs.has(home) ? inPackage(home, parts.join('/'), conditions) : asFile(home);
+    if (found || !dir) return found;
+  }
+}
+
+function aws(spec) {
+  if (spec === 'aws-sdk' || spec.startsWith('aws-sdk/') || spec.startsWith('@aws-sdk/') || spec.startsWith('@smithy/')) {
+    return `Cannot find module '${spec}': the AWS SDK is not part of this engine. Put it in the bundle's node_modules, or call the service with fetch`;
+  }
+  return null;
+}
+
+// A file's name, or "node:name".
+function resolve(spec, from, conditions) {
+  const own = builtin(spec);
+  let found = null;
+  if (own && !(bundled(spec, from))) return `node:${own}`;
+  if (spec.startsWith('file://')) spec = spec.slice(7);
+  if (spec.startsWith('./') || spec.startsWith('../') || spec === '.' || spec === '..') found = local(join(dirname(from), spec));
+  else if (spec.startsWith('/')) found = spec.startsWith(ROOT) ? local(join('', spec.slice(ROOT.length))) : null;
+  else if (spec.startsWith('#')) found = imported(spec, from, conditions);
+  else found = bare(spec, from, conditions);
+  if (!found) throw coded('MODULE_NOT_FOUND', aws(spec) ?? `Cannot find module '${spec}' (asked for by ${from})`);
+  return found;
+}
+
+// Packages called like one of Node's modules (`buffer/`, `punycode`) are meant only with a slash behind.
+function bundled(spec) {
+  return spec.endsWith('/');
+}
+
+function local(path) {
+  return asFile(path) ?? asDirectory(path);
+}
+
+function imported(spec, from, conditions) {
+  for (let dir = dirname(from); ; dir = dirname(dir)) {
+    const own = manifest(dir);
+    if (own?.imports) {
+      const found = mapped(own.imports, spec, conditions);
+      return found && (found.startsWith('.') ? join(dir, found) : resolve(found, join(dir, 'package.json'), conditions));
+    }
+    if (!dir) return null;
+  }
+}
+
+const REQUIRE = ['node', 'require', 'module-sync'], IMPORT = ['node', 'import', 'module-sync'];
+
+// --- CommonJS
+
+const modules = new Map();
+const esm = new Map();
+
+function looksLikeEsm(path) {
+  if (path.endsWith('.mjs')) return true;
+  if (path.endsWith('.cjs') || path.endsWith('.json')) return false;
+  const type = nearestManifest(path)?.type;
+  if (type === 'module') return true;
+  if (type === 'commonjs' || !/(^|[\n;])\s*(import[\s{*"']|import\.meta|export[\s{*])/.test(text(path))) return false;
+  try {
+    host.compileCjs(path, cloudfrontFile(path));
+    return false;
+  } catch (e) {
+    return e instanceof SyntaxError;
+  }
+}
+
+function isEsm(path) {
+  if (!esm.has(path)) esm.set(path, looksLikeEsm(path));
+  return esm.get(path);
+}
+
+function cloudfrontFile(path) {
+  return path === host.entry && host.flavor >= CLOUDFRONT1;
+}
+
+class Module {
+  constructor(path, parent) {
+    this.id = this.filename = `${ROOT}/${path}`;
+    this.path = dirname(this.filename);
+    this.exports = {};
+    this.loaded = false;
+    this.parent = parent;
+    this.children = [];
+    this.paths = [];
+  }
+}
+
+function makeRequire(path, module) {
+  const find = (spec) => {
+    if (typeof spec !== 'string') throw new TypeError('The "id" argument must be of type string');
+    return resolve(spec, path, REQUIRE);
+  };
+  const fn = (spec) => load(find(spec), module);
+  fn.resolve = (spec) => {
+    const id = find(spec);
+    return id.startsWith('node:') ? spec : `${ROOT}/${id}`;
+  };
+  fn.cache = {};
+  fn.main = main;
+  fn.extensions = {};
+  return fn;
+}
+
+host.makeRequire = (path) => makeRequire(path, undefined);
+
+let main;
+
+function load(id, parent) {
+  if (id.startsWith('node:')) return shim(id.slice(5));
+  const known = modules.get(id);
+  if (known) return known.exports;
+  const module = new Module(id, parent);
+  modules.set(id, module);
+  main ??= module;
+  try {
+    if (id.endsWith('.json')) module.exports = parseJson(id);
+    else if (isEsm(id)) module.exports = fromEsm(id);
+    else {
+      preload(text(id));
+      const make = host.compileCjs(id, cloudfrontFile(id));
+      module.handler = make.call(module.exports, module.exports, makeRequire(id, module), module, module.filename, module.path);
+    }
+  } catch (e) {
+    modules.delete(id);
+    throw e;
+  }
+  module.loaded = true;
+  return module.exports;
+}
+
+function fromEsm(id) {
+  const [done, namespace] = imports(id);
+  host.waitFor(done);
+  return namespace;
+}
+
+const namespaces = new Map();
+
+function imports(id) {
+  if (!namespaces.has(id)) namespaces.set(id, host.importModule(id));
+  return namespaces.get(id);
+}
+
+host.setHooks(
+  (from, spec) => resolve(spec, from, IMPORT),
+  (id) => {
+    if (!id.startsWith('node:') && isEsm(id)) return void preload(text(id));
+    return [load(id)];
+  },
+);
+
+// --- globals: made when they are first read, and before the snapshot when the source names them
+
+const lazy = new Map();
+
+function define(name, make) {
+  lazy.set(name, false);
+  Object.defineProperty(globalObject, name, {
+    configurable: true,
+    enumerable: false,
+    get() {
+      const value = make();
+      Object.defineProperty(globalObject, name, { value, writable: true, configurable: true, enumerable: false });
+      return value;
+    },
+    set(value) {
+      Object.defineProperty(globalObject, name, { value, writable: true, configurable: true, enumerable: true });
+    },
+  });
+}
+
+function defineGlobals() {
+  const from = { buffer: ['Buffer', 'Blob'], url: ['URL', 'URLSearchParams'], 'internal/encoding': ['TextEncoder', 'TextDecoder'],
+    'internal/fetch': ['fetch', 'Headers', 'Request', 'Response', 'FormData'], 'internal/events': ['AbortController', 'AbortSignal', 'Event', 'EventTarget'],
+    'internal/clone': ['structuredClone'], 'internal/loop': ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'] };
+  for (const [module, names] of Object.entries(from)) for (const name of names) define(name, () => shim(module)[name]);
+  define('process', () => shim('process'));
+  define('console', () => shim('console'));
+  define('crypto', () => shim('crypto').webcrypto);
+  globalObject.global = globalObject;
+  Object.defineProperty(globalObject, 'global', { enumerable: false });
+  Math.random = host.random;
+  Object.defineProperty(Math, 'random', { enumerable: false });
+  delete globalObject.navigator;
+}
+
+// A module that is first needed at a call would be compiled then: what the source names is ready before.
+function preload(source) {
+  for (const [name, done] of lazy) {
+    if (!done && source.includes(name) && new RegExp(`\\b${name}\\b`).test(source)) {
+      lazy.set(name, true);
+      void globalObject[name];
+    }
+  }
+  for (const [, spec] of source.matchAll(/\b(?:require|import)\(\s*['"`]([\w:/-]+)['"`]\s*\)/g)) {
+    const name = spec.startsWith('node:') ? spec.slice(5) : spec;
+    if (!name.startsWith('internal/') && name !== 'boot' && host.hasShim(name)) shim(name);
+  }
+}
+
+// --- errors
+
+const FRAME = /^\s*at (?:(.*) \()?((?:[^()]|\([^)]*\))*?):(-?\d+)(?::(\d+))?\)?$/;
+
+// The user's frames, as Node words them. The engine's own are left out.
+function frames(stack) {
+  const out = [];
+  for (const line of String(stack ?? '').split('\n')) {
+    const m = FRAME.exec(line);
+    if (!m || m[2].startsWith('node:boot') || m[2].startsWith('node:internal/loop') || +m[3] < 1) continue;
+    out.push({ name: m[1], file: m[2], line: +m[3], column: +(m[4] ?? 1) });
+  }
+  return out;
+}
+
+function describe(error) {
+  const thrown = error !== null && typeof error === 'object';
+  const type = thrown ? String(error.name ?? error.constructor?.name ?? 'Error') : typeof error;
+  let message = thrown ? error.message : error;
+  if (thrown && message === undefined) {
+    try {
+      message = JSON.stringify(error);
+    } catch {
+      message = String(error);
+    }
+  }
+  const at = frames(thrown ? error.stack : '');
+  const lines = at.map((f) => `at ${f.name && f.name !== '<anonymous>' ? `${f.name} (${f.file}:${f.line}:${f.column})` : `${f.file}:${f.line}:${f.column}`}`);
+  const cause = thrown && error.cause !== undefined ? describe(error.cause) : undefined;
+  const first = at.find((f) => !f.file.startsWith('node:'));
+  const out = { errorType: type, errorMessage: String(message), stackTrace: lines };
+  if (cause) out.cause = JSON.parse(cause);
+  if (first) Object.assign(out, { file: first.file, line: first.line, column: first.column });
+  return JSON.stringify(out);
+}
+
+// --- what C asks for
+
+function forget() {
+  shims.get('internal/loop')?.exports.forget();
+}
+
+function tick() {
+  const loop = shims.get('internal/loop');
+  return loop ? loop.exports.tick() : false;
+}
+
+const contextPrototype = {
+  __proto__: Object.prototype,
+  getRemainingTimeInMillis() {
+    return JSON.parse(host.call('call.info')).remainingMs;
+  },
+  succeed(value) {
+    this.done(null, value);
+  },
+  fail(error) {
+    this.done(error ?? new Error('failed'));
+  },
+};
+for (const [name, value] of Object.entries({ callbackWaitsForEmptyEventLoop: true, invokedFunctionArn: '', memoryLimitInMB: '128', logGroupName: '', logStreamName: '' })) {
+  contextPrototype[name] = value;
+}
+
+const requestPrototype = Object.create(Object.prototype, {
+  rawQueryString: {
+    value() {
+      return JSON.parse(host.context()).rawQueryString ?? undefined;
+    },
+  },
+});
+
+// --- the function itself
+
+function evaluate() {
+  const entry = host.entry;
+  if (isEsm(entry)) {
+    preload(text(entry));
+    const [done, namespace, meta] = imports(entry);
+    host.waitFor(done);
+    return pick(namespace, meta.handler);
+  }
+  load(entry);
+  const { exports, handler } = modules.get(entry);
+  return pick(exports, handler);
+}
+
+// Exported handlers are Lambda@Edge's, a global one is CloudFront Functions'.
+function pick(exports, global) {
+  const exported = [exports?.handler, exports?.default?.handler, exports?.default, exports].find((f) => typeof f === 'function');
+  if (host.flavor >= CLOUDFRONT1 || (host.flavor !== LAMBDA && !exported && global)) {
+    if (!global) throw coded('NO_HANDLER', 'no handler: a CloudFront function has a global `function handler(event)`');
+    return { handler: global, cloudfront: true };
+  }
+  const handler = exported ?? global;
+  if (!handler) throw coded('NO_HANDLER', 'no handler: export one (`exports.handler = async (event) => …`), or declare a global `function handler(event)`');
+  return { handler, cloudfront: false };
+}
+
+function restrict() {
+  delete globalObject.eval;
+  const refuse = function () {
+    throw new EvalError('Code generation from strings disallowed for this context');
+  };
+  for (const f of [function () {}, async function () {}, function* () {}, async function* () {}]) {
+    const proto = Object.getPrototypeOf(f);
+    Object.defineProperty(proto, 'constructor', { value: refuse });
+  }
+  globalObject.Function = Object.assign(refuse, {});
+  Object.defineProperty(refuse, 'prototype', { value: Object.getPrototypeOf(function () {}) });
+}
+
+function start() {
+  defineGlobals();
+  if (host.flavor >= CLOUDFRONT1 || host.flavor === 0) shim('internal/cloudfront1');
+  if (host.flavor >= CLOUDFRONT1 && host.strict) restrict();
+  if (host.deferred) {
+    for (const file of files) if (/\.[cm]?js$/.test(file)) preload(text(file));
+    return { report: JSON.stringify({ deferred: true }) };
+  }
+  const found = evaluate();
+  if (!found.cloudfront && host.flavor !== LAMBDA) shim('internal/cloudfront1').remove();
+  found.report = JSON.stringify({ api: found.cloudfront ? 'cloudfront' : 'lambda-edge' });
+  return found;
+}
+
+Object.assign(exports, {
+  start, load: evaluate, tick, describe, forget, contextPrototype, requestPrototype, toPromise: (thenable) => Promise.resolve(thenable),
+});

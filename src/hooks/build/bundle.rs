@@ -1,0 +1,221 @@
+//! Bundle: the files of a function, under the names the engine knows them by.
+//!
+//! In: a file or a directory. Out: its files in the order of their names, and which one has the handler. Never: a file outside the
+//! directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::config::compiled::Flavor;
+
+use super::{BuildError, Source, typescript};
+
+/// Files one function may have.
+const FILES: usize = 20_000;
+/// Bytes they may have together (Lambda@Edge allows 50 MB, compressed).
+const BYTES: u64 = 64 << 20;
+/// Directories within directories.
+const DEPTH: usize = 32;
+/// What the engine can do nothing with.
+const SKIPPED: [&str; 4] = [".map", ".d.ts", ".node", ".wasm"];
+/// Entries of a directory whose package.json names none.
+const ENTRIES: [&str; 5] = ["index.js", "index.mjs", "index.cjs", "index.ts", "handler.js"];
+
+/// The files of one function.
+#[derive(Debug)]
+pub struct Bundle {
+    /// What was given, without its directory.
+    pub name: String,
+    /// The file with the handler.
+    pub entry: String,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    main: Option<String>,
+    module: Option<String>,
+    exports: Option<serde_json::Value>,
+}
+
+// === impl Bundle ===
+impl Bundle {
+    pub fn read(source: &Source) -> Result<Self, BuildError> {
+        match source {
+            Source::Text { name, text } => {
+                let files = [(name.clone(), text.clone().into_bytes())].into();
+                Ok(Bundle { name: name.clone(), entry: name.clone(), files })
+            }
+            Source::Path(path) if path.is_dir() => directory(path),
+            Source::Path(path) => file(path),
+        }
+    }
+
+    /// As the engine reads it (functions/js-engine/src/bundle.c).
+    pub fn encode(&self, flavor: Flavor, strict: bool, deferred: bool) -> Vec<u8> {
+        let flavor = match flavor {
+            Flavor::Auto => 0,
+            Flavor::LambdaEdge => 1,
+            Flavor::CloudFront1 => 2,
+            Flavor::CloudFront2 => 3,
+        };
+        let mut out = vec![flavor, u8::from(strict), u8::from(deferred)];
+        put(&mut out, self.entry.as_bytes());
+        out.extend(u32::try_from(self.files.len()).unwrap_or(0).to_le_bytes());
+        for (name, data) in &self.files {
+            put(&mut out, name.as_bytes());
+            put(&mut out, data);
+            out.push(0);
+        }
+        out
+    }
+
+    pub fn text(&self, file: &str) -> Option<&str> {
+        std::str::from_utf8(self.files.get(file)?).ok()
+    }
+
+    pub fn entry_text(&self) -> &str {
+        self.text(&self.entry).unwrap_or_default()
+    }
+
+    /// Whether the entry has the words of a module that exports.
+    pub fn exports_something(&self) -> bool {
+        let text = self.entry_text();
+        text.contains("exports") || text.lines().any(|line| line.trim_start().starts_with("export "))
+    }
+}
+
+fn put(out: &mut Vec<u8>, data: &[u8]) {
+    // Bounded by BYTES.
+    out.extend(u32::try_from(data.len()).unwrap_or(0).to_le_bytes());
+    out.extend_from_slice(data);
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn file(path: &Path) -> Result<Bundle, BuildError> {
+    let name = name_of(path);
+    if typescript::is(path) {
+        let (entry, text) = typescript::compile(path)?;
+        return Ok(Bundle { name, entry: entry.clone(), files: [(entry, text)].into() });
+    }
+    let data = read(path)?;
+    if std::str::from_utf8(&data).is_err() {
+        return Err(BuildError::Input { path: path.to_owned(), message: "it is not UTF-8 text".to_owned() });
+    }
+    Ok(Bundle { name: name.clone(), entry: name.clone(), files: [(name, data)].into() })
+}
+
+fn directory(root: &Path) -> Result<Bundle, BuildError> {
+    let mut files = BTreeMap::new();
+    let mut bytes = 0;
+    walk(root, "", 0, &mut files, &mut bytes)?;
+    let entry = entry(root, &files)?;
+    if typescript::is(Path::new(&entry)) {
+        let (name, text) = typescript::compile(&root.join(&entry))?;
+        files.insert(name.clone(), text);
+        return Ok(Bundle { name: name_of(root), entry: name, files });
+    }
+    Ok(Bundle { name: name_of(root), entry, files })
+}
+
+fn walk(
+    dir: &Path,
+    prefix: &str,
+    depth: usize,
+    files: &mut BTreeMap<String, Vec<u8>>,
+    bytes: &mut u64,
+) -> Result<(), BuildError> {
+    let failed = |source| BuildError::Read { path: dir.to_owned(), source };
+    let refused = |message: String| Err(BuildError::Input { path: dir.to_owned(), message });
+    if depth > DEPTH {
+        return refused(format!("more than {DEPTH} directories within each other"));
+    }
+    for item in fs::read_dir(dir).map_err(failed)? {
+        let item = item.map_err(failed)?;
+        let name = item.file_name().to_string_lossy().into_owned();
+        // Links are not followed: they may lead out of the directory.
+        let kind = item.file_type().map_err(failed)?;
+        let inner = format!("{prefix}{name}");
+        if name.starts_with('.') || SKIPPED.iter().any(|skipped| name.ends_with(skipped)) {
+            continue;
+        }
+        if kind.is_dir() {
+            walk(&item.path(), &format!("{inner}/"), depth + 1, files, bytes)?;
+        } else if kind.is_file() {
+            *bytes += item.metadata().map_err(failed)?.len();
+            if *bytes > BYTES || files.len() >= FILES {
+                return refused(format!("more than {} MiB or {FILES} files", BYTES >> 20));
+            }
+            files.insert(inner, read(&item.path())?);
+        }
+    }
+    Ok(())
+}
+
+/// package.json's `main`, else its `exports` or `module`, else the usual names.
+fn entry(root: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<String, BuildError> {
+    let path = root.join("package.json");
+    let manifest: Option<Manifest> = match files.get("package.json") {
+        Some(text) => Some(serde_json::from_slice(text).map_err(|error| BuildError::Input {
+            path: path.clone(),
+            message: format!("{}:{}: {error}", error.line(), error.column()),
+        })?),
+        None => None,
+    };
+    let named = manifest.and_then(|manifest| {
+        let exported = manifest.exports.as_ref().and_then(exported).map(str::to_owned);
+        manifest.main.or(exported).or(manifest.module)
+    });
+    if let Some(named) = named {
+        let plain = named.trim_start_matches("./").trim_end_matches('/').to_owned();
+        let tried = ["", ".js", ".cjs", ".mjs", ".ts", "/index.js"].map(|end| format!("{plain}{end}"));
+        let message = format!("its entry '{named}' is not in the directory");
+        return tried.into_iter().find(|name| files.contains_key(name)).ok_or(BuildError::Input { path, message });
+    }
+    let found = ENTRIES.into_iter().find(|name| files.contains_key(*name));
+    found.map(str::to_owned).ok_or_else(|| BuildError::Input {
+        path: root.to_owned(),
+        message: "no entry: a package.json with `main`, or an index.js".to_owned(),
+    })
+}
+
+/// The target of `exports` for ".".
+fn exported(exports: &serde_json::Value) -> Option<&str> {
+    if let Some(path) = exports.as_str() {
+        return Some(path);
+    }
+    ["node", "import", "require", "default", "."].iter().find_map(|key| exported(exports.get(key)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entry_of_a_directory() {
+        for (manifest, file, want) in [
+            (r#"{"main": "./lib/a"}"#, "lib/a.js", Some("lib/a.js")),
+            (r#"{"main": "lib"}"#, "lib/index.js", Some("lib/index.js")),
+            (r#"{"exports": {".": {"import": "./m.mjs"}}}"#, "m.mjs", Some("m.mjs")),
+            (r#"{"module": "m.js"}"#, "m.js", Some("m.js")),
+            (r#"{"name": "x"}"#, "index.mjs", Some("index.mjs")),
+            (r#"{"main": "gone.js"}"#, "index.js", None),
+            ("{}", "other.js", None),
+        ] {
+            let files = [("package.json", manifest), (file, "")]
+                .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+                .into();
+            assert_eq!(entry(Path::new("fn"), &files).ok().as_deref(), want, "{manifest}");
+        }
+    }
+}

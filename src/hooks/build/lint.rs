@@ -1,0 +1,192 @@
+//! Lint: what CloudFront Functions refuses and this engine would run.
+//!
+//! In: the source of a function. Out: every use of a construct that AWS's runtime does not have, with its place. Never: an opinion
+//! about anything else. Source: CloudFront Developer Guide, "JavaScript runtime 1.0 / 2.0 features for CloudFront Functions".
+
+use crate::config::compiled::Flavor;
+
+use super::Diagnosis;
+
+/// Names that neither runtime has.
+const ABSENT: [(&str, &str); 12] = [
+    ("eval", "eval is not available"),
+    ("Function", "code generation from strings is not available"),
+    ("setTimeout", "timers are not available"),
+    ("setInterval", "timers are not available"),
+    ("setImmediate", "timers are not available"),
+    ("clearTimeout", "timers are not available"),
+    ("fetch", "there is no network"),
+    ("XMLHttpRequest", "there is no network"),
+    ("class", "classes are not supported"),
+    ("yield", "generators are not supported"),
+    ("WebAssembly", "WebAssembly is not available"),
+    ("Proxy", "Proxy is not supported"),
+];
+/// What came with runtime 2.0.
+const NEW: [(&str, &str); 7] = [
+    ("let", "let needs runtime 2.0"),
+    ("const", "const needs runtime 2.0"),
+    ("async", "async needs runtime 2.0"),
+    ("await", "await needs runtime 2.0"),
+    ("import", "import needs runtime 2.0"),
+    ("atob", "atob needs runtime 2.0"),
+    ("btoa", "btoa needs runtime 2.0"),
+];
+/// Modules `require` and `import` may name.
+const MODULES: [&str; 3] = ["crypto", "querystring", "cloudfront"];
+
+/// One word or sign of the source, with its place.
+struct Token<'a> {
+    text: &'a str,
+    kind: Kind,
+    at: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Word,
+    Text,
+    Sign,
+}
+
+/// Every construct that AWS would refuse.
+pub fn check(file: &str, source: &str, flavor: Flavor) -> Vec<Diagnosis> {
+    let tokens = tokens(source);
+    let mut found = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        if let Some(message) = judge(&tokens, i, token, flavor) {
+            let (line, column) = place(source, token.at);
+            found.push(Diagnosis { message, ..Diagnosis::default() }.at(file, line, column, source));
+        }
+    }
+    found
+}
+
+fn judge(tokens: &[Token<'_>], i: usize, token: &Token<'_>, flavor: Flavor) -> Option<String> {
+    let back = |n: usize| i.checked_sub(n).and_then(|i| tokens.get(i)).map_or("", |token| token.text);
+    let next = tokens.get(i + 1).map_or("", |token| token.text);
+    match token.kind {
+        Kind::Word if back(1) != "." && next != ":" => {
+            let old = flavor == Flavor::CloudFront1;
+            let mut lists = ABSENT.iter().chain(NEW.iter().filter(|_| old));
+            lists.find(|(name, _)| *name == token.text).map(|(_, why)| (*why).to_owned())
+        }
+        Kind::Text if back(1) == "from" || (back(1) == "(" && back(2) == "require") => {
+            let name = token.text.trim_matches(['\'', '"']);
+            (!MODULES.contains(&name)).then(|| format!("there is no module '{name}'"))
+        }
+        Kind::Sign if token.text == "?." => Some("optional chaining is not supported".to_owned()),
+        Kind::Sign if token.text == "??" => Some("nullish coalescing is not supported".to_owned()),
+        _ => None,
+    }
+}
+
+fn place(source: &str, at: usize) -> (u32, u32) {
+    let before = &source[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |text| text.chars().count()) + 1;
+    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+}
+
+/// Words, strings and the signs that matter; comments are left out. Template literals are one text: what is within `${}` is not
+/// looked at.
+fn tokens(source: &str) -> Vec<Token<'_>> {
+    let bytes = source.as_bytes();
+    let mut out: Vec<Token<'_>> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = match bytes[at] {
+            b'/' if bytes.get(at + 1) == Some(&b'/') => line_end(bytes, at),
+            b'/' if bytes.get(at + 1) == Some(&b'*') => source[at..].find("*/").map_or(bytes.len(), |n| at + n + 2),
+            b'/' if regular(out.last()) => regular_end(bytes, at),
+            quote @ (b'\'' | b'"' | b'`') => text_end(bytes, at, quote),
+            c if is_word(c) => at + bytes[at..].iter().take_while(|&&c| is_word(c)).count(),
+            b'?' if matches!(bytes.get(at + 1), Some(b'.' | b'?')) => at + 2,
+            _ => at + 1,
+        };
+        let kind = match bytes[at] {
+            b'/' => None,
+            b'\'' | b'"' | b'`' => Some(Kind::Text),
+            c if is_word(c) => Some(Kind::Word),
+            c if c.is_ascii_whitespace() || !c.is_ascii() => None,
+            _ => Some(Kind::Sign),
+        };
+        // A `/` that stands for division is a sign that decides nothing.
+        let kind = if bytes[at] == b'/' && end == at + 1 { Some(Kind::Sign) } else { kind };
+        if let (Some(kind), Some(text)) = (kind, source.get(at..end)) {
+            out.push(Token { text, kind, at });
+        }
+        at = end;
+    }
+    out
+}
+
+fn is_word(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || c == b'_' || c == b'$' || c >= 0x80
+}
+
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at..].iter().take_while(|&&c| c != b'\n').count()
+}
+
+fn text_end(bytes: &[u8], at: usize, quote: u8) -> usize {
+    let mut end = at + 1;
+    while end < bytes.len() && bytes[end] != quote {
+        end += if bytes[end] == b'\\' { 2 } else { 1 };
+    }
+    (end + 1).min(bytes.len())
+}
+
+/// Whether a `/` after this begins a regular expression.
+fn regular(before: Option<&Token<'_>>) -> bool {
+    match before {
+        None => true,
+        Some(token) if token.kind == Kind::Word => matches!(token.text, "return" | "typeof" | "case" | "in" | "of"),
+        Some(token) if token.kind == Kind::Text => false,
+        Some(token) => !matches!(token.text, ")" | "]" | "}"),
+    }
+}
+
+fn regular_end(bytes: &[u8], at: usize) -> usize {
+    let (mut end, mut class) = (at + 1, false);
+    while end < bytes.len() && bytes[end] != b'\n' && (class || bytes[end] != b'/') {
+        match bytes[end] {
+            b'\\' => end += 1,
+            b'[' => class = true,
+            b']' => class = false,
+            _ => {}
+        }
+        end += 1;
+    }
+    (end + 1).min(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aws_refuses() {
+        for (source, flavor, want) in [
+            ("var a = eval('1');", Flavor::CloudFront2, vec!["a.js:1:9: eval is not available"]),
+            ("// eval\nvar a = 'eval'; a.eval; /eval/;", Flavor::CloudFront2, vec![]),
+            ("\n  setTimeout(f, 1)", Flavor::CloudFront2, vec!["a.js:2:3: timers are not available"]),
+            ("const a = 1", Flavor::CloudFront2, vec![]),
+            ("const a = 1", Flavor::CloudFront1, vec!["a.js:1:1: const needs runtime 2.0"]),
+            (
+                "import cf from 'cloudfront'; import x from \"fs\"",
+                Flavor::CloudFront2,
+                vec!["a.js:1:44: there is no module 'fs'"],
+            ),
+            ("a?.b; a ? .5 : 1", Flavor::CloudFront2, vec!["a.js:1:2: optional chaining is not supported"]),
+            ("var x = a / b; class B {}", Flavor::CloudFront2, vec!["a.js:1:16: classes are not supported"]),
+            ("var o = { class: 1 }; o.class", Flavor::CloudFront2, vec![]),
+        ] {
+            let found: Vec<String> = check("a.js", source, flavor)
+                .iter()
+                .map(|one| one.to_string().lines().next().unwrap_or_default().to_owned())
+                .collect();
+            assert_eq!(found, want, "{source}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Build: from a JavaScript file or directory to a component.
+//!
+//! In: source files as people write them for Lambda@Edge and CloudFront Functions. Out: a component that exports
+//! `rimward:edge/lambda-edge`, the same bytes for the same source; or an error with its file, line and a caret. Never: a network, a
+//! toolchain (but esbuild for TypeScript, when it is installed).
+
+mod bundle;
+mod component;
+mod diagnose;
+mod lint;
+mod typescript;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::config::compiled::{Flavor, Mode};
+
+use super::engine::{Evaluated, SnapshotError, Snapshotter};
+use super::failure::Api;
+use bundle::Bundle;
+pub use diagnose::Diagnosis;
+
+/// The JavaScript engine: functions/js-engine.
+pub const ENGINE: &[u8] = include_bytes!("../../../functions/js-engine/engine.wasm");
+/// Its hash, as `sha256sum` writes it.
+const ENGINE_SHA256: &str = include_str!("../../../functions/js-engine/engine.sha256");
+
+/// Bytes of source a CloudFront function may have (CloudFront Developer Guide, "Quotas on CloudFront Functions").
+const CLOUDFRONT_BYTES: usize = 10_240;
+
+/// Why a function was not built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {message}", path.display())]
+    Input { path: PathBuf, message: String },
+    /// The function's own error, at its place in the source.
+    #[error("{0}")]
+    Source(Diagnosis),
+    /// Constructs that CloudFront Functions refuses; strict mode only.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Lint(Vec<Diagnosis>),
+    #[error("{path}: {bytes} bytes of source, CloudFront Functions allows {CLOUDFRONT_BYTES}", path = path.display())]
+    Size { path: PathBuf, bytes: usize },
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("{0}")]
+    TypeScript(String),
+    #[error("the component cannot be written: {0}")]
+    Component(String),
+}
+
+/// What a function is built from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A `.js`, `.mjs`, `.cjs` or `.ts` file, or a directory with a `package.json` or an `index.js`.
+    Path(PathBuf),
+    /// One file that is at hand.
+    Text { name: String, text: String },
+}
+
+/// A function that was built.
+#[derive(Debug)]
+pub struct Built {
+    pub component: Vec<u8>,
+    pub api: Api,
+    /// Why the top level runs at the first call of each instance instead of now: the host call it makes.
+    pub deferred: Option<String>,
+    /// What the top level wrote to `console`: JSON lines as `log.write` takes them.
+    pub logs: Vec<String>,
+}
+
+/// Builds functions; compiles the JavaScript engine once.
+pub struct Builder {
+    snapshotter: Snapshotter,
+}
+
+/// What the engine says of a bundle it evaluated.
+#[derive(Deserialize)]
+struct Report {
+    #[serde(default)]
+    api: String,
+}
+
+// === impl Builder ===
+impl Builder {
+    /// `engine`: the engine module, [`ENGINE`] but in tests.
+    pub fn new(engine: &[u8]) -> Result<Self, BuildError> {
+        Ok(Builder { snapshotter: Snapshotter::new(engine)? })
+    }
+
+    /// A function for `flavor`; in strict mode also held to AWS's limits.
+    pub fn build(&self, source: &Source, flavor: Flavor, mode: Mode) -> Result<Built, BuildError> {
+        let strict = mode == Mode::Strict;
+        let bundle = Bundle::read(source)?;
+        if strict && matches!(flavor, Flavor::CloudFront1 | Flavor::CloudFront2) {
+            held_to_limits(&bundle, flavor)?;
+        }
+        let mut evaluated = self.snapshotter.evaluate(&bundle.encode(flavor, strict, false))?;
+        let deferred = evaluated.needs.take();
+        let api = self.api(&bundle, flavor, &evaluated, deferred.is_some())?;
+        if deferred.is_some() {
+            let logs = std::mem::take(&mut evaluated.logs);
+            evaluated = self.snapshotter.evaluate(&bundle.encode(flavor_of(flavor, api), strict, true))?;
+            evaluated.report.as_ref().map_err(|error| BuildError::Source(Diagnosis::read(error, &bundle)))?;
+            evaluated.logs = logs;
+        }
+        let component = component::write(evaluated.module, api, flavor, &bundle.name, ENGINE_SHA256)?;
+        Ok(Built { component, api, deferred, logs: evaluated.logs })
+    }
+
+    /// Which contract it was written to. Code that asked for a host may have failed by that, and is judged by its words.
+    fn api(&self, bundle: &Bundle, flavor: Flavor, got: &Evaluated, deferred: bool) -> Result<Api, BuildError> {
+        match (&got.report, flavor) {
+            (Err(error), _) if !deferred => Err(BuildError::Source(Diagnosis::read(error, bundle))),
+            (Ok(report), _) => match serde_json::from_str::<Report>(report) {
+                Ok(report) if report.api == "cloudfront" => Ok(Api::CloudFront),
+                _ => Ok(Api::LambdaEdge),
+            },
+            (Err(_), Flavor::CloudFront1 | Flavor::CloudFront2) => Ok(Api::CloudFront),
+            (Err(_), Flavor::Auto) if !bundle.exports_something() => Ok(Api::CloudFront),
+            (Err(_), _) => Ok(Api::LambdaEdge),
+        }
+    }
+}
+
+/// The flavor to write down once it is known.
+fn flavor_of(flavor: Flavor, api: Api) -> Flavor {
+    match (flavor, api) {
+        (Flavor::Auto, Api::CloudFront) => Flavor::CloudFront2,
+        (Flavor::Auto, _) => Flavor::LambdaEdge,
+        (flavor, _) => flavor,
+    }
+}
+
+fn held_to_limits(bundle: &Bundle, flavor: Flavor) -> Result<(), BuildError> {
+    let text = bundle.entry_text();
+    if text.len() > CLOUDFRONT_BYTES {
+        return Err(BuildError::Size { path: bundle.entry.clone().into(), bytes: text.len() });
+    }
+    let found = lint::check(&bundle.entry, text, flavor);
+    if found.is_empty() { Ok(()) } else { Err(BuildError::Lint(found)) }
+}
+
+/// Whether `path` is something this room builds, rather than wasm.
+pub fn is_source(path: &Path) -> bool {
+    let known = path.extension().and_then(|extension| extension.to_str());
+    path.is_dir() || matches!(known, Some("js" | "mjs" | "cjs" | "ts" | "mts" | "cts"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Origin: `request.origin` of an origin-request result, as a change of origin.
+//!
+//! In: the member; the origin the event showed. Out: a patch of what differs. Never: a lookup; where it leads is the proxy's.
+
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{HeaderName, HeaderValue};
+
+use crate::config::compiled::Mode;
+use crate::hooks::exchange::{EditError, Exchange, Origin, OriginChange, OriginPatch};
+use crate::hooks::failure::Failure;
+use crate::hooks::{fields, valid};
+
+use super::super::Warnings;
+use super::super::error::{invalid, property, quote, wrong_kind};
+use super::super::parse::Node;
+use super::super::write::same;
+use super::event::shown;
+
+/// Bytes of a bucket's domain name (CloudFront Developer Guide, "Lambda@Edge event structure", S3 origin).
+const BUCKET_MAX: usize = 128;
+/// Seconds an origin's connection may be kept, and its silence be borne: AWS's present quota.
+const SECONDS: std::ops::RangeInclusive<u64> = 1..=120;
+/// Values of `sslProtocols`.
+const PROTOCOLS: [&str; 5] = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "SSLv3"];
+
+type Lines = Vec<(HeaderName, HeaderValue)>;
+
+pub fn accept(exchange: &mut Exchange, origin: &Node<'_>, warnings: &mut Warnings) -> Result<(), Failure> {
+    let Node::Object(_) = origin else { return Err(wrong_kind("origin", "an object", origin)) };
+    let patch = match (origin.get("custom"), origin.get("s3")) {
+        (custom @ Node::Object(_), Node::Absent | Node::Null) => custom_patch(exchange, custom, warnings)?,
+        (Node::Absent | Node::Null, s3 @ Node::Object(_)) => bucket_patch(exchange, s3)?,
+        (Node::Absent | Node::Null, Node::Absent | Node::Null) => {
+            return Err(invalid("\"origin\" must have \"custom\" or \"s3\""));
+        }
+        (Node::Object(_), Node::Object(_)) => {
+            return Err(invalid("\"origin\" must have one of \"custom\" and \"s3\", not both"));
+        }
+        (Node::Absent | Node::Null, other) => return Err(wrong_kind("origin.s3", "an object", other)),
+        (other, _) => return Err(wrong_kind("origin.custom", "an object", other)),
+    };
+    if patch == OriginPatch::default() {
+        return Ok(());
+    }
+    let event = exchange.event;
+    exchange.set_origin(OriginChange::To(patch)).map_err(|why| property(event, "origin", why))
+}
+
+fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings) -> Result<OriginPatch, Failure> {
+    let now = exchange.request.origin.as_ref();
+    let host = text(custom, "origin.custom", "domainName", now.is_none())?;
+    let host = host.filter(|host| now.is_none_or(|now| now.host != *host));
+    if let Some(host) = host.filter(|host| !valid::host(host)) {
+        let words = "a domain name of at most 253 characters without port or address";
+        return Err(invalid(format_args!("\"origin.custom.domainName\" must be {words}, not {}", quote(host))));
+    }
+    let path = path(custom, "origin.custom", now)?;
+    let port = match number(custom, "origin.custom", "port")? {
+        Some(port) => match u16::try_from(port).ok().filter(|port| valid::port(*port)) {
+            Some(port) => Some(port),
+            None => return Err(invalid("\"origin.custom.port\" must be 80, 443 or 1024 to 65535")),
+        },
+        None => None,
+    };
+    let tls = match text(custom, "origin.custom", "protocol", now.is_none())? {
+        Some("https") => Some(true),
+        Some("http") => Some(false),
+        Some(other) => {
+            let other = quote(other);
+            return Err(invalid(format_args!("\"origin.custom.protocol\" must be \"http\" or \"https\", not {other}")));
+        }
+        None => None,
+    };
+    let silence = seconds(custom, "readTimeout")?;
+    let kept = seconds(custom, "keepaliveTimeout")?;
+    if kept.is_some() && kept != now.map(|now| now.keepalive_timeout.as_secs()) {
+        warnings.push("\"origin.custom.keepaliveTimeout\" is ignored: this edge keeps its own time".to_owned());
+    }
+    protocols(custom)?;
+    Ok(OriginPatch {
+        host: host.map(str::to_owned),
+        // AWS sends what the request's Host says, whatever the origin is called.
+        host_header: host.and_then(|_| host_header(exchange)),
+        path,
+        port: port.filter(|port| now.is_none_or(|now| now.port != *port)),
+        tls: tls.filter(|tls| now.is_none_or(|now| now.tls != *tls)),
+        read_timeout: silence
+            .filter(|secs| now.is_none_or(|now| now.read_timeout.as_secs() != *secs))
+            .map(Duration::from_secs),
+        headers: headers(exchange, custom, "origin.custom.customHeaders")?,
+        ..OriginPatch::default()
+    })
+}
+
+/// A bucket is an origin like any other here, over TLS; requests to it are not signed.
+fn bucket_patch(exchange: &Exchange, s3: &Node<'_>) -> Result<OriginPatch, Failure> {
+    match text(s3, "origin.s3", "authMethod", false)? {
+        None | Some("none") => {}
+        Some("origin-access-identity") => {
+            return Err(invalid(
+                "\"origin.s3.authMethod\" \"origin-access-identity\" is not available here: use \"none\", or choose a configured origin that signs",
+            ));
+        }
+        Some(other) => {
+            return Err(invalid(format_args!("\"origin.s3.authMethod\" must be \"none\", not {}", quote(other))));
+        }
+    }
+    let host = text(s3, "origin.s3", "domainName", true)?.unwrap_or_default();
+    if !valid::host(host) || host.len() > BUCKET_MAX || host.bytes().any(|b| b.is_ascii_uppercase()) {
+        let words = "a lower-case domain name of at most 128 characters";
+        return Err(invalid(format_args!("\"origin.s3.domainName\" must be {words}, not {}", quote(host))));
+    }
+    text(s3, "origin.s3", "region", false)?;
+    Ok(OriginPatch {
+        host: Some(host.to_owned()),
+        host_header: host_header(exchange),
+        path: Some(text(s3, "origin.s3", "path", false)?.unwrap_or_default())
+            .map(|path| prefix("origin.s3", path))
+            .transpose()?,
+        port: Some(443),
+        tls: Some(true),
+        headers: headers(exchange, s3, "origin.s3.customHeaders")?.or_else(|| Some(Vec::new())),
+        ..OriginPatch::default()
+    })
+}
+
+/// The request's Host, in the form it has after the function's own edits.
+fn host_header(exchange: &Exchange) -> Option<String> {
+    let value = exchange.request.headers.get(HOST)?.to_str().ok()?;
+    valid::host_field(value.as_bytes()).then(|| value.to_owned())
+}
+
+fn text<'n>(of: &'n Node<'_>, place: &str, name: &str, needed: bool) -> Result<Option<&'n str>, Failure> {
+    match of.get(name) {
+        Node::Text(text) => Ok(Some(text)),
+        Node::Absent | Node::Null if !needed => Ok(None),
+        other => Err(wrong_kind(&format!("{place}.{name}"), "a string", other)),
+    }
+}
+
+fn number(of: &Node<'_>, place: &str, name: &str) -> Result<Option<u64>, Failure> {
+    match of.get(name) {
+        Node::Absent | Node::Null => Ok(None),
+        Node::Number(number) if number.fract() == 0.0 && (0.0..1e9).contains(number) => Ok(Some(*number as u64)),
+        other => Err(wrong_kind(&format!("{place}.{name}"), "a whole number", other)),
+    }
+}
+
+fn seconds(custom: &Node<'_>, name: &str) -> Result<Option<u64>, Failure> {
+    match number(custom, "origin.custom", name)? {
+        Some(secs) if !SECONDS.contains(&secs) => {
+            Err(invalid(format_args!("\"origin.custom.{name}\" must be 1 to 120 seconds, not {secs}")))
+        }
+        secs => Ok(secs),
+    }
+}
+
+fn protocols(custom: &Node<'_>) -> Result<(), Failure> {
+    match custom.get("sslProtocols") {
+        Node::Absent | Node::Null => Ok(()),
+        Node::List(list) if list.iter().all(|node| node.text().is_some_and(|text| PROTOCOLS.contains(&text))) => Ok(()),
+        _ => Err(invalid("\"origin.custom.sslProtocols\" must be an array of TLS versions such as \"TLSv1.2\"")),
+    }
+}
+
+fn path(of: &Node<'_>, place: &str, now: Option<&Origin>) -> Result<Option<String>, Failure> {
+    match text(of, place, "path", false)? {
+        Some(path) if now.is_some_and(|now| now.path == path) => Ok(None),
+        Some(path) => prefix(place, path).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn prefix(place: &str, path: &str) -> Result<String, Failure> {
+    if valid::prefix(path) {
+        return Ok(path.to_owned());
+    }
+    let words = "\"\" or a URL-encoded path of at most 255 characters that begins with \"/\" and does not end with it";
+    Err(invalid(format_args!("\"{place}.path\" must be {words}, not {}", quote(path))))
+}
+
+/// The origin's own fields, when they are not those of the event. A secret that comes back as it was shown stays what it is.
+fn headers(exchange: &Exchange, of: &Node<'_>, place: &str) -> Result<Option<Lines>, Failure> {
+    let members = match of.get("customHeaders") {
+        Node::Absent | Node::Null => return Ok(None),
+        Node::Object(members) => members,
+        other => return Err(wrong_kind(place, "an object", other)),
+    };
+    let now = exchange.request.origin.as_ref().map(|origin| origin.headers.as_slice()).unwrap_or_default();
+    let mut wanted = Lines::new();
+    for (name, list) in members {
+        let Node::List(list) = list else {
+            return Err(invalid(format_args!("the header {} of {place} must be an array", quote(name))));
+        };
+        let own = HeaderName::from_bytes(name.as_bytes());
+        let own = own.map_err(|_| invalid(format_args!("the header {} of {place} is not valid", quote(name))))?;
+        let mut before = now.iter().filter(|(there, _)| *there == own).map(|(_, value)| value);
+        for line in list {
+            let Node::Text(text) = line.get("value") else {
+                return Err(invalid(format_args!("the header {} of {place} needs a string as its value", quote(name))));
+            };
+            let value = match before.next().filter(|value| same(shown(value), text)) {
+                Some(value) => value.clone(),
+                None => HeaderValue::from_bytes(text.as_bytes())
+                    .map_err(|_| invalid(format_args!("the header {} of {place} is not valid", quote(name))))?,
+            };
+            wanted.push((own.clone(), value));
+        }
+    }
+    if wanted.len() == now.len() && wanted.iter().all(|line| now.contains(line)) {
+        return Ok(None);
+    }
+    for (name, value) in &wanted {
+        // What the operator configured may stay, whatever it is called.
+        if now.iter().any(|(there, was)| there == name && was == value) {
+            continue;
+        }
+        if !fields::for_origin(name.as_str()) {
+            return Err(invalid(format_args!("the header \"{name}\" is disallowed in {place}")));
+        }
+        if exchange.site.mode == Mode::Strict && exchange.request.headers.contains_key(name) {
+            return Err(invalid(format_args!("the header \"{name}\" of {place} is already in the request's headers")));
+        }
+    }
+    if let Some((name, _)) = wanted.iter().find(|(name, _)| !fields::for_origin(name.as_str())) {
+        return Err(super::super::error::field(exchange.event, name.as_str(), EditError::Forbidden));
+    }
+    Ok(Some(wanted))
+}

@@ -1,0 +1,166 @@
+//! Artifact: compiled functions on disk.
+//!
+//! In: a component. Out: its machine code, from the directory when this engine wrote it there before. Never: code that this
+//! engine's key does not vouch for; a forged, damaged or foreign file is compiled anew.
+#![allow(unsafe_code)]
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use aws_lc_rs::{digest, hmac, rand};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::EngineError;
+
+/// Bytes of all artifacts; beyond it the ones that were not loaded for longest go.
+const BYTES_MAX: u64 = 2 << 30;
+/// Bytes of the key and of the digest.
+const KEY: usize = 32;
+/// Nice value of the threads that compile: they run when nothing else wants to.
+const NICE: i32 = 19;
+const EXTENSION: &str = "cwasm";
+
+/// The directory.
+pub struct Artifacts {
+    dir: PathBuf,
+    key: hmac::Key,
+    compilers: OnceLock<Result<ThreadPool, String>>,
+}
+
+// === impl Artifacts ===
+impl Artifacts {
+    /// Opens or makes the directory, readable by this user only, and its key.
+    pub fn open(dir: &Path) -> Result<Self, EngineError> {
+        let failed = |source| EngineError::Artifacts { path: dir.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)?;
+        let key = key(&dir.join("key")).map_err(failed)?;
+        Ok(Artifacts { dir: dir.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key), compilers: OnceLock::new() })
+    }
+
+    /// The component's code: loaded, or compiled on threads that leave the machine to others. Blocks.
+    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> Result<Component, EngineError> {
+        let name = name(engine, wasm);
+        let path = self.dir.join(&name);
+        if let Some(component) = self.load(engine, &name, &path) {
+            return Ok(component);
+        }
+        let compilers = self.compilers.get_or_init(compilers);
+        let compilers = compilers.as_ref().map_err(|error| EngineError::Start(error.clone()))?;
+        let compiled = compilers.install(|| engine.precompile_component(wasm));
+        let code = compiled.map_err(|error| EngineError::Compile(format!("{error:#}")))?;
+        if let Err(error) = self.save(&name, &path, &code) {
+            log::warn!("compiled function not kept in {}: {error}", self.dir.display());
+        }
+        // SAFETY: this process compiled these bytes just now.
+        let component = unsafe { Component::deserialize(engine, &code) };
+        component.map_err(|error| EngineError::Compile(format!("{error:#}")))
+    }
+
+    /// `None`: not there, or not ours.
+    fn load(&self, engine: &Engine, name: &str, path: &Path) -> Option<Component> {
+        let file = File::open(path).ok()?;
+        if !self.vouched(name, &file).ok()? {
+            log::warn!("{}: not written by this engine, or damaged; the function is compiled again", path.display());
+            return None;
+        }
+        // Said to be used: the oldest go first.
+        let _ = file.set_modified(SystemTime::now());
+        // SAFETY: the key vouches that this engine wrote the file's bytes for this wasm and this configuration; only this user can
+        // write to the directory, and artifacts are replaced by renaming, never changed in place.
+        let component = unsafe { Component::deserialize_file(engine, path) };
+        component.inspect_err(|error| log::warn!("{}: {error:#}; compiled again", path.display())).ok()
+    }
+
+    /// Whether the digest at the file's end is ours.
+    fn vouched(&self, name: &str, mut file: &File) -> io::Result<bool> {
+        let length = file.metadata()?.len();
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        file.read_to_end(&mut bytes)?;
+        let Some((code, tag)) = bytes.split_last_chunk::<KEY>() else { return Ok(false) };
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(name.as_bytes());
+        context.update(code);
+        Ok(aws_lc_rs::constant_time::verify_slices_are_equal(context.sign().as_ref(), tag).is_ok())
+    }
+
+    /// On disk whole or not at all.
+    fn save(&self, name: &str, path: &Path, code: &[u8]) -> io::Result<()> {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(name.as_bytes());
+        context.update(code);
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        file.write_all(code)?;
+        file.write_all(context.sign().as_ref())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(&self.dir)?.sync_all()?;
+        self.shrink(BYTES_MAX)
+    }
+
+    /// Drops the artifacts that were not used for longest. A function that runs from one keeps its mapping.
+    fn shrink(&self, bytes_max: u64) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.path().extension().is_some_and(|extension| extension == EXTENSION) {
+                let about = entry.metadata()?;
+                files.push((about.modified()?, about.len(), entry.path()));
+            }
+        }
+        files.sort();
+        let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
+        for (_, length, path) in files {
+            if bytes <= bytes_max {
+                break;
+            }
+            fs::remove_file(path)?;
+            bytes -= length;
+        }
+        Ok(())
+    }
+}
+
+/// The directory's key; made when there is none.
+fn key(path: &Path) -> io::Result<[u8; KEY]> {
+    let mut key = [0; KEY];
+    match File::open(path) {
+        Ok(mut file) => {
+            if file.metadata()?.permissions().mode() & 0o077 == 0 && file.read_exact(&mut key).is_ok() {
+                return Ok(key);
+            }
+            fs::remove_file(path)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    rand::fill(&mut key).map_err(|_| io::Error::other("no randomness"))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    Ok(key)
+}
+
+fn name(engine: &Engine, wasm: &[u8]) -> String {
+    use std::hash::{Hash, Hasher};
+    let mut compatible = xxhash_rust::xxh3::Xxh3Default::new();
+    engine.precompile_compatibility_hash().hash(&mut compatible);
+    format!("{}-{:016x}.{EXTENSION}", super::hex(digest::digest(&digest::SHA256, wasm).as_ref()), compatible.finish())
+}
+
+fn compilers() -> Result<ThreadPool, String> {
+    let built = ThreadPoolBuilder::new()
+        .thread_name(|n| format!("functions-compile-{n}"))
+        // SAFETY: a system call on plain numbers; on Linux it is about the calling thread only. A refusal only costs politeness.
+        .start_handler(|_| unsafe {
+            libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+        })
+        .build();
+    built.map_err(|error| format!("cannot start compiler threads: {error}"))
+}

@@ -1,0 +1,280 @@
+//! Function: a deployed function, and one call of it.
+//!
+//! In: a message and a budget. Out: the message with its edits, or why there are none; what it cost, what it said. Never: a queue;
+//! a call that finds no room fails at once.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre};
+
+use crate::config::compiled;
+use crate::hooks::event::Event;
+use crate::hooks::exchange::Exchange;
+use crate::hooks::failure::{Api, Failure};
+use crate::hooks::host::{CallState, Identity, Level, LogLine, Services};
+
+use super::fail::{self, Stop};
+use super::pool::Size;
+use super::store::{Bound, Data, Meter, Metered};
+use super::{Shared, pool};
+use super::{flat, lambda};
+
+/// Ticks before a call lets others run for the first time. The first tick may come at once; with two, most calls never meet one.
+const FIRST_TICKS: u64 = 2;
+
+/// What one call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    pub cpu: Duration,
+    /// Wall-clock time, waiting included.
+    pub timeout: Duration,
+    /// Bytes of linear memory.
+    pub memory: usize,
+}
+
+/// A call that is over.
+#[derive(Debug)]
+pub struct Called {
+    /// With the edits and the answer when `outcome` is `Ok`; otherwise they are not to be used.
+    pub exchange: Exchange,
+    pub outcome: Result<(), Failure>,
+    /// Time the function ran.
+    pub cpu: Duration,
+    pub wall: Duration,
+    /// Bytes of linear memory the instance had at the end.
+    pub memory: usize,
+    pub logs: Vec<LogLine>,
+}
+
+/// A function that can be called.
+pub struct Function {
+    identity: Arc<Identity>,
+    services: Arc<Services>,
+    pub(super) shared: Arc<Shared>,
+    size: Size,
+    pre: InstancePre<Data>,
+    handlers: Handlers,
+    api: Api,
+    calls: Semaphore,
+    concurrency: usize,
+    reuse: u32,
+    idle: Mutex<Vec<Live>>,
+}
+
+/// What a component exports of what we know.
+#[derive(Debug, Default)]
+pub struct Handlers {
+    pub native: [Option<ComponentExportIndex>; 4],
+    pub flat: Option<ComponentExportIndex>,
+    pub lambda: Option<ComponentExportIndex>,
+}
+
+#[derive(Clone, Copy)]
+enum Handler<'f> {
+    Native(&'f ComponentExportIndex),
+    Flat(&'f ComponentExportIndex),
+    Lambda(&'f ComponentExportIndex),
+}
+
+/// An instance with its slot. The store goes before the slot is free.
+struct Live {
+    store: Store<Data>,
+    instance: Option<Instance>,
+    /// Calls it may serve after this one.
+    left: u32,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// What `Engine::load` found out.
+pub struct Parts {
+    pub identity: Identity,
+    pub services: Arc<Services>,
+    pub shared: Arc<Shared>,
+    pub size: Size,
+    pub pre: InstancePre<Data>,
+    pub handlers: Handlers,
+    pub api: Api,
+}
+
+// === impl Function ===
+impl Function {
+    pub(super) fn new(parts: Parts, spec: &compiled::Function) -> Self {
+        Function {
+            identity: Arc::new(parts.identity),
+            services: parts.services,
+            shared: parts.shared,
+            size: parts.size,
+            pre: parts.pre,
+            handlers: parts.handlers,
+            api: parts.api,
+            calls: Semaphore::new(spec.concurrency),
+            concurrency: spec.concurrency,
+            reuse: spec.reuse.max(1),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// First 12 hex digits of the file's SHA-256.
+    pub fn version(&self) -> &str {
+        &self.identity.version
+    }
+
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
+    /// Whether it can be attached to that event.
+    pub fn handles(&self, event: Event) -> bool {
+        self.handlers.of(event).is_some()
+    }
+
+    /// Runs it once.
+    pub async fn call(&self, exchange: Exchange, budget: Budget) -> Called {
+        let began = Instant::now();
+        let Ok(_own) = self.calls.try_acquire() else {
+            return Called::refused(exchange, Failure::Throttled(self.concurrency));
+        };
+        let Ok(_all) = self.shared.calls.try_acquire() else {
+            return Called::refused(exchange, Failure::Exhausted("all functions together run too many calls".into()));
+        };
+        self.shared.ticker.wake();
+        let mut live = match self.live(exchange, &budget, began + budget.timeout) {
+            Ok(live) => live,
+            Err(exchange) => {
+                return Called::refused(*exchange, Failure::Exhausted("every instance slot is taken".into()));
+            }
+        };
+        let meter = live.store.data().meter.clone();
+        let ran = {
+            let run = pin!(self.run(&mut live));
+            tokio::time::timeout(budget.timeout, Metered::new(&meter, run)).await
+        };
+        let data = live.store.data_mut();
+        let outcome = match ran {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Stop::Failed(failure))) => Err(failure),
+            Ok(Err(Stop::Trapped(error))) => {
+                if let Some(stack) = fail::stack(&error) {
+                    data.call.log.write(Level::Error, &stack);
+                }
+                Err(fail::failure(&error, &data.bound, &budget))
+            }
+            Err(_) => Err(Failure::Timeout(budget.timeout)),
+        };
+        let called = Called {
+            exchange: data.call.take_exchange(),
+            cpu: meter.spent(),
+            wall: began.elapsed(),
+            memory: data.bound.used(),
+            logs: data.call.log.take(),
+            outcome,
+        };
+        if called.outcome.is_ok() && live.left > 0 {
+            live.left -= 1;
+            self.idle.lock().push(live);
+        }
+        called
+    }
+
+    /// An instance for this call: an idle one, or a slot for a new one.
+    fn live(&self, exchange: Exchange, budget: &Budget, deadline: Instant) -> Result<Live, Box<Exchange>> {
+        let idle = if self.reuse > 1 { self.idle.lock().pop() } else { None };
+        let mut live = match idle {
+            Some(mut live) => {
+                let data = live.store.data_mut();
+                data.call.renew(exchange, deadline);
+                data.bound.renew(budget.memory);
+                live
+            }
+            None => {
+                let pool = self.shared.pool(self.size);
+                let Some(slot) = self.shared.slot(pool) else { return Err(Box::new(exchange)) };
+                let call = CallState::new(exchange, &self.identity, &self.services, deadline);
+                let data = Data { call, bound: Bound::new(budget.memory), meter: Arc::new(Meter::default()) };
+                let mut store = Store::new(&pool.engine, data);
+                store.limiter(|data| &mut data.bound);
+                store.epoch_deadline_callback(|store| store.data().meter.tick());
+                Live { store, instance: None, left: self.reuse - 1, _slot: slot }
+            }
+        };
+        live.store.data().meter.renew(budget.cpu);
+        live.store.set_epoch_deadline(FIRST_TICKS);
+        Ok(live)
+    }
+
+    async fn run(&self, live: &mut Live) -> Result<(), Stop> {
+        let store = &mut live.store;
+        let instance = match live.instance {
+            Some(instance) => instance,
+            None => *live.instance.insert(self.pre.instantiate_async(&mut *store).await?),
+        };
+        let event = store.data().call.exchange.event;
+        match self.handlers.of(event) {
+            Some(Handler::Native(index)) => {
+                let handler = instance.get_typed_func::<(), (Result<(), String>,)>(&mut *store, index)?;
+                let (outcome,) = handler.call_async(&mut *store, ()).await?;
+                outcome.map_err(|words| Failure::Execution(words).into())
+            }
+            Some(Handler::Flat(index)) => {
+                let handler = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, index)?;
+                let input = flat::input(&store.data().call.exchange);
+                let (output,) = handler.call_async(&mut *store, (input,)).await?;
+                Ok(flat::apply(&mut store.data_mut().call, &output)?)
+            }
+            Some(Handler::Lambda(index)) => {
+                let handler =
+                    instance.get_typed_func::<(String, String), (Result<String, String>,)>(&mut *store, index)?;
+                let (event, context) = lambda::arguments(&store.data().call, self.api);
+                let (result,) = handler.call_async(&mut *store, (event, context)).await?;
+                Ok(lambda::accept(&mut store.data_mut().call, self.api, result)?)
+            }
+            None => Err(Failure::Execution(format!("it has no handler for {event}")).into()),
+        }
+    }
+
+    /// Gives one idle instance's slot back, if it has one in that pool.
+    pub(super) fn yield_slot(&self, of: &pool::Pool) -> bool {
+        std::ptr::eq(self.shared.pool(self.size), of) && self.idle.lock().pop().is_some()
+    }
+
+    /// Gives back all.
+    pub(super) fn cool(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
+    }
+}
+
+// === impl Called ===
+impl Called {
+    fn refused(exchange: Exchange, failure: Failure) -> Self {
+        Called {
+            exchange,
+            outcome: Err(failure),
+            cpu: Duration::ZERO,
+            wall: Duration::ZERO,
+            memory: 0,
+            logs: Vec::new(),
+        }
+    }
+}
+
+// === impl Handlers ===
+impl Handlers {
+    pub fn handles(&self, event: Event) -> bool {
+        self.of(event).is_some()
+    }
+
+    fn of(&self, event: Event) -> Option<Handler<'_>> {
+        let native = self.native[usize::from(event.code() - 1)].as_ref().map(Handler::Native);
+        native.or(self.flat.as_ref().map(Handler::Flat)).or(self.lambda.as_ref().map(Handler::Lambda))
+    }
+}

@@ -1,0 +1,119 @@
+//! Load: from a wasm file to a function that can be called.
+//!
+//! In: the file, the grants. Out: a pre-linked component. Never: an import that was not granted: it fails here, by name.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use wasmtime::component::{Component, ComponentExportIndex};
+
+use crate::config::compiled::{self, Flavor, Grants};
+use crate::hooks::event::Event;
+use crate::hooks::failure::Api;
+use crate::hooks::host::{Identity, Services};
+
+use super::function::{Function, Handlers, Parts};
+use super::pool::Size;
+use super::shape::Shape;
+use super::{EngineError, Shared, wrap};
+
+/// The package of the contract; its versions 0.1.x are one.
+const PACKAGE: &str = "rimward:edge/";
+const LINE: &str = "0.1.";
+/// A core module this large is an interpreter with its snapshot, or a runtime.
+const BIG: usize = 1 << 20;
+/// Bytes of a page of linear memory.
+const PAGE: u64 = 64 << 10;
+/// Hex digits of a function's version.
+const VERSION: usize = 12;
+
+/// Compiles or loads it, and looks up what it exports.
+pub fn load(
+    shared: &Arc<Shared>,
+    wasm: &[u8],
+    spec: &compiled::Function,
+    services: &Arc<Services>,
+) -> Result<Function, EngineError> {
+    let mut version = super::hex(digest::digest(&digest::SHA256, wasm).as_ref());
+    version.truncate(VERSION);
+    let binary = wat::parse_bytes(wasm).map_err(|error| EngineError::Invalid(error.to_string()))?;
+    let given = Shape::of(&binary)?;
+    let (binary, shape) = if given.component {
+        (binary, given)
+    } else {
+        let wrapped = wrap::component(&binary, &given)?;
+        let shape = Shape::of(&wrapped)?;
+        (wrapped.into(), shape)
+    };
+    for import in &shape.imports {
+        if let Some(hint) = refused(import, &spec.grants) {
+            return Err(EngineError::Import { function: spec.name.clone(), import: import.clone(), hint });
+        }
+    }
+    let size = if shape.made.is_some() || shape.largest > BIG { Size::Big } else { Size::Small };
+    let pool = shared.pool(size);
+    let component = shared.artifacts.component(&pool.engine, &binary)?;
+    let begins = component.resources_required().and_then(|needed| needed.max_initial_memory_size).unwrap_or(0) * PAGE;
+    if begins > spec.memory as u64 {
+        return Err(EngineError::Memory { function: spec.name.clone(), needs: begins, limit: spec.memory });
+    }
+    let handlers = handlers(&component, &shape);
+    if !Event::ALL.iter().any(|&event| handlers.handles(event)) {
+        return Err(EngineError::Handler { function: spec.name.clone() });
+    }
+    let api = api(&handlers, &shape, spec.flavor);
+    let pre = pool.linker.instantiate_pre(&component).map_err(|error| EngineError::Invalid(format!("{error:#}")))?;
+    // Here rather than in the first call.
+    component.initialize_copy_on_write_image().map_err(|error| EngineError::Start(format!("{error:#}")))?;
+    let identity = Identity { name: spec.name.clone(), version, grants: spec.grants.clone() };
+    let (services, shared) = (services.clone(), shared.clone());
+    Ok(Function::new(Parts { identity, services, shared, size, pre, handlers, api }, spec))
+}
+
+/// Why a function may not import this.
+fn refused(import: &str, grants: &Grants) -> Option<String> {
+    let Some((interface, version)) = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
+        return Some(match import.starts_with("wasi:") {
+            true => "WASI is not offered; build it as a WASI preview 1 module, or with WASI stubbed out".to_owned(),
+            false => "there is no such interface; functions/wit/edge.wit has all there are".to_owned(),
+        });
+    };
+    if !version.starts_with(LINE) {
+        return Some(format!("this host offers {LINE}x"));
+    }
+    let (granted, key) = match interface {
+        "call" | "request" | "origin" | "answer" | "response" | "types" | "log" | "config" | "crypto" | "clock"
+        | "dynamic" | "preview1" => return None,
+        "secrets" => (!grants.secrets.is_empty(), "secrets = [\"name\"]"),
+        "kv" => (!grants.kv.is_empty(), "kv = [\"store\"]"),
+        "geo" => (grants.geo, "geo = true"),
+        "fetch" => (grants.fetch.is_some(), "fetch = { allow = [\"host\"] }"),
+        _ => return Some("there is no such interface; functions/wit/edge.wit has all there are".to_owned()),
+    };
+    (!granted).then(|| format!("it was not granted; add `grants.{key}` to the function"))
+}
+
+fn handlers(component: &Component, shape: &Shape) -> Handlers {
+    let root = |name: &str| component.get_export_index(None, name);
+    let lambda = shape.exports.iter().find(|name| {
+        let version = name.strip_prefix(PACKAGE).and_then(|name| name.strip_prefix("lambda-edge@"));
+        version.is_some_and(|version| version.starts_with(LINE))
+    });
+    let lambda: Option<ComponentExportIndex> = lambda.and_then(|name| {
+        let interface = component.get_export_index(None, name)?;
+        component.get_export_index(Some(&interface), "handle")
+    });
+    Handlers { native: Event::ALL.map(|event| root(event.export())), flat: root("flat"), lambda }
+}
+
+fn api(handlers: &Handlers, shape: &Shape, flavor: Flavor) -> Api {
+    let cloudfront = match &shape.made {
+        Some(made) => made.api == "cloudfront",
+        None => matches!(flavor, Flavor::CloudFront1 | Flavor::CloudFront2),
+    };
+    match handlers.lambda {
+        None => Api::Native,
+        Some(_) if cloudfront => Api::CloudFront,
+        Some(_) => Api::LambdaEdge,
+    }
+}

@@ -1,0 +1,168 @@
+//! Engine: edge functions on wasmtime.
+//!
+//! In: a wasm file and what its function was granted. Out: a [`Function`] that can be called. Never: a function that imports what
+//! it was not granted; wasmtime outside this directory.
+
+mod artifact;
+mod bindings;
+mod fail;
+mod flat;
+mod function;
+mod imports;
+mod lambda;
+mod load;
+mod pool;
+mod reach;
+mod shape;
+mod snapshot;
+mod store;
+mod ticker;
+mod wrap;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::compiled;
+
+use super::host::Services;
+
+use artifact::Artifacts;
+use pool::{Pool, Size};
+use ticker::Ticker;
+
+pub use function::{Budget, Called, Function};
+pub use shape::{Made, SECTION};
+pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
+
+/// What the engine is given.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Calls of all functions at once.
+    pub concurrency: usize,
+    /// Bytes of linear memory that any function may ask for.
+    pub memory: usize,
+    /// Where compiled functions are kept.
+    pub artifacts: PathBuf,
+}
+
+/// Why there is no engine, or no function.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    #[error("the function engine cannot start: {0}")]
+    Start(String),
+    #[error("{}: {source}: the directory of compiled functions must be writable", path.display())]
+    Artifacts { path: PathBuf, source: std::io::Error },
+    #[error("not a usable wasm file: {0}")]
+    Invalid(String),
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    #[error("function '{function}' imports '{import}': {hint}")]
+    Import { function: String, import: String, hint: String },
+    #[error(
+        "function '{function}' exports no handler: on-viewer-request, on-origin-request, on-origin-response, on-viewer-response, flat or lambda-edge"
+    )]
+    Handler { function: String },
+    #[error("function '{function}' begins with {needs} bytes of memory, `memory` allows {limit}")]
+    Memory { function: String, needs: u64, limit: usize },
+}
+
+/// The engine of a PoP. Clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What all functions share.
+pub(crate) struct Shared {
+    small: Pool,
+    big: Pool,
+    calls: Semaphore,
+    concurrency: usize,
+    ticker: Ticker,
+    artifacts: Artifacts,
+    loaded: Mutex<Vec<Weak<Function>>>,
+}
+
+// === impl Engine ===
+impl Engine {
+    /// Reserves the instances' address space. Starts no thread.
+    pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
+        let slots = u32::try_from(settings.concurrency).unwrap_or(u32::MAX);
+        let shared = Shared {
+            small: Pool::new(Size::Small, slots, settings.memory)?,
+            big: Pool::new(Size::Big, slots, settings.memory)?,
+            calls: Semaphore::new(settings.concurrency),
+            concurrency: settings.concurrency,
+            ticker: Ticker::default(),
+            artifacts: Artifacts::open(&settings.artifacts)?,
+            loaded: Mutex::new(Vec::new()),
+        };
+        Ok(Engine { shared: Arc::new(shared) })
+    }
+
+    /// Makes a function of a component, a core module, or either as text. Blocks: compiling a large file takes seconds.
+    pub fn load(
+        &self,
+        wasm: &[u8],
+        spec: &compiled::Function,
+        services: &Arc<Services>,
+    ) -> Result<Arc<Function>, EngineError> {
+        self.shared.ticker.start(Arc::downgrade(&self.shared))?;
+        let function = Arc::new(load::load(&self.shared, wasm, spec, services)?);
+        let mut loaded = self.shared.loaded.lock();
+        loaded.retain(|function| function.strong_count() > 0);
+        loaded.push(Arc::downgrade(&function));
+        Ok(function)
+    }
+
+    /// Instances that live now, idle ones too.
+    pub fn instances(&self) -> usize {
+        self.shared.small.living() + self.shared.big.living()
+    }
+}
+
+// === impl Shared ===
+impl Shared {
+    fn pool(&self, size: Size) -> &Pool {
+        match size {
+            Size::Small => &self.small,
+            Size::Big => &self.big,
+        }
+    }
+
+    /// A free slot; an idle instance makes room for one that is called.
+    fn slot(&self, pool: &Pool) -> Option<OwnedSemaphorePermit> {
+        pool.slot().or_else(|| {
+            let loaded = self.loaded.lock().clone();
+            let idle = loaded.iter().filter_map(Weak::upgrade).any(|function| function.yield_slot(pool));
+            if idle { pool.slot() } else { None }
+        })
+    }
+
+    fn busy(&self) -> bool {
+        self.calls.available_permits() < self.concurrency
+    }
+
+    fn tick(&self) {
+        self.small.engine.increment_epoch();
+        self.big.engine.increment_epoch();
+    }
+
+    /// Gives idle instances back.
+    fn cool(&self) {
+        let loaded = self.loaded.lock().clone();
+        loaded.iter().filter_map(Weak::upgrade).for_each(|function| function.cool());
+    }
+}
+
+/// Lower-case hex digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Snapshot: the JavaScript engine with a function's code already evaluated in it.
+//!
+//! In: the engine module, and a bundle it understands. Out: the module whose memory is as it was after that; what the engine said.
+//! Never: a host for the code that is evaluated: its log lines are collected, and everything else is refused.
+
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use wasmtime::{
+    Caller, Config, Engine, Extern, Instance, Linker, Module, OptLevel, Store, StoreLimits, StoreLimitsBuilder,
+    UpdateDeadline, Val,
+};
+use wasmtime_wizer::{InstanceState, ModuleContext, SnapshotVal, ValType, Wizer};
+
+/// Bytes of memory the top level of a function may take.
+const MEMORY: usize = 512 << 20;
+/// Wall-clock time it may take.
+const TIME: Duration = Duration::from_secs(20);
+/// How often that is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Bytes of stack; the engine module bounds its own recursion below this.
+const STACK: usize = 1 << 20;
+/// Log lines that are kept.
+const LINES: usize = 200;
+
+/// The export that evaluates a bundle; it is not in the snapshot.
+const INIT: &str = "rimward-init";
+/// The one import.
+const HOST: (&str, &str) = ("rimward:edge/dynamic@0.1.0", "call");
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    #[error("the JavaScript engine module is not usable: {0}")]
+    Engine(String),
+    #[error("the top level of the function runs longer than {TIME:?}")]
+    Time,
+    #[error("the top level of the function stopped the engine: {0}")]
+    Stopped(String),
+}
+
+/// What evaluating a bundle gave.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// What the engine says as JSON: a report, or `Err` with an error.
+    pub report: Result<String, String>,
+    /// What the top level wanted of a host, if anything: then the snapshot is not to be used.
+    pub needs: Option<String>,
+    /// JSON lines as `log.write` takes them.
+    pub logs: Vec<String>,
+    /// The module, when `report` is `Ok`.
+    pub module: Vec<u8>,
+}
+
+/// The engine module, compiled once, for any number of snapshots.
+pub struct Snapshotter {
+    wasm: Vec<u8>,
+    engine: Engine,
+    module: Module,
+}
+
+struct State {
+    limits: StoreLimits,
+    began: Instant,
+    logs: Vec<String>,
+}
+
+// === impl Snapshotter ===
+impl Snapshotter {
+    /// Compiles the engine module: a second or two of CPU time.
+    pub fn new(wasm: &[u8]) -> Result<Self, SnapshotError> {
+        let unusable = |error: wasmtime::Error| SnapshotError::Engine(format!("{error:#}"));
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        config.max_wasm_stack(STACK);
+        config.async_stack_size(STACK * 2);
+        // What runs here runs for milliseconds: compiling is what takes time.
+        config.cranelift_opt_level(OptLevel::None);
+        let engine = Engine::new(&config).map_err(unusable)?;
+        let (_, instrumented) = wizer().instrument(wasm).map_err(unusable)?;
+        let module = Module::new(&engine, &instrumented).map_err(unusable)?;
+        Ok(Snapshotter { wasm: wasm.to_owned(), engine, module })
+    }
+
+    /// Evaluates a bundle (functions/js-engine/src/bundle.c) in a fresh engine.
+    pub fn evaluate(&self, bundle: &[u8]) -> Result<Evaluated, SnapshotError> {
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let clock = self.engine.clone();
+        let ticker = std::thread::spawn(move || {
+            while ended.recv_timeout(TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                clock.increment_epoch();
+            }
+        });
+        let result = self.run(bundle);
+        drop(done);
+        let _ = ticker.join();
+        result
+    }
+
+    fn run(&self, bundle: &[u8]) -> Result<Evaluated, SnapshotError> {
+        let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
+        let mut store = Store::new(&self.engine, State { limits, began: Instant::now(), logs: Vec::new() });
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| match context.data().began.elapsed() > TIME {
+            true => Err(wasmtime::Error::msg("too long")),
+            false => Ok(UpdateDeadline::Continue(1)),
+        });
+        let stopped = |store: &Store<State>, error: wasmtime::Error| match store.data().began.elapsed() > TIME {
+            true => SnapshotError::Time,
+            false => SnapshotError::Stopped(error.root_cause().to_string()),
+        };
+        let (instance, area) = self.initialize(&mut store, bundle).map_err(|error| stopped(&store, error))?;
+        let mut evaluated = report(&mut store, &instance, area)
+            .ok_or_else(|| SnapshotError::Engine("its report is outside its memory".to_owned()))?;
+        evaluated.logs = std::mem::take(&mut store.data_mut().logs);
+        if evaluated.report.is_ok() && evaluated.needs.is_none() {
+            evaluated.module = self.snapshot(&mut store, instance)?;
+        }
+        Ok(evaluated)
+    }
+
+    /// Gives the bundle to the engine; where its report is.
+    fn initialize(&self, store: &mut Store<State>, bundle: &[u8]) -> wasmtime::Result<(Instance, u32)> {
+        let mut linker = Linker::new(&self.engine);
+        linker.func_wrap(HOST.0, HOST.1, call)?;
+        let instance = linker.instantiate(&mut *store, &self.module)?;
+        if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
+            start.call(&mut *store, ())?;
+        }
+        let len = u32::try_from(bundle.len())?;
+        let realloc = instance.get_typed_func::<(u32, u32, u32, u32), u32>(&mut *store, "cabi_realloc")?;
+        let at = realloc.call(&mut *store, (0, 0, 1, len))?;
+        let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("no memory"))?;
+        memory.write(&mut *store, at as usize, bundle)?;
+        let init = instance.get_typed_func::<(u32, u32), u32>(&mut *store, INIT)?;
+        let area = init.call(&mut *store, (at, len))?;
+        Ok((instance, area))
+    }
+
+    fn snapshot(&self, store: &mut Store<State>, instance: Instance) -> Result<Vec<u8>, SnapshotError> {
+        let unusable = |error: wasmtime::Error| SnapshotError::Engine(format!("{error:#}"));
+        let wizer = wizer();
+        let (context, _): (ModuleContext<'_>, _) = wizer.instrument(&self.wasm).map_err(unusable)?;
+        let mut state = Frozen { store, instance, missing: false };
+        let module = block_on(wizer.snapshot(&context, &mut state)).map_err(unusable)?;
+        match state.missing {
+            true => Err(SnapshotError::Engine("a part of its state is not exported".to_owned())),
+            false => Ok(module),
+        }
+    }
+}
+
+fn wizer() -> Wizer {
+    let mut wizer = Wizer::new();
+    wizer.init_func(INIT);
+    wizer
+}
+
+/// `dynamic.call` while there is no host: the engine asks only for `log.write`, and gets an empty answer.
+fn call(
+    mut caller: Caller<'_, State>,
+    op: u32,
+    op_len: u32,
+    payload: u32,
+    len: u32,
+    result: u32,
+) -> wasmtime::Result<()> {
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        return Err(wasmtime::Error::msg("no memory"));
+    };
+    let (data, state) = memory.data_and_store_mut(&mut caller);
+    let operation = slice(data, op, op_len).ok_or_else(|| wasmtime::Error::msg("bad pointer"))?;
+    if operation == b"log.write" && state.logs.len() < LINES {
+        let line = slice(data, payload, len).ok_or_else(|| wasmtime::Error::msg("bad pointer"))?;
+        state.logs.push(String::from_utf8_lossy(line).into_owned());
+    }
+    memory.write(&mut caller, result as usize, &[0; 12])?;
+    Ok(())
+}
+
+fn slice(data: &[u8], at: u32, len: u32) -> Option<&[u8]> {
+    data.get(at as usize..)?.get(..len as usize)
+}
+
+/// Reads `{u8 failed, u32 text, u32 length, u32 needs}`.
+fn report(store: &mut Store<State>, instance: &Instance, area: u32) -> Option<Evaluated> {
+    let memory = instance.get_memory(&mut *store, "memory")?;
+    let data = memory.data(&*store);
+    let number = |at: u32| slice(data, at, 4)?.try_into().ok().map(u32::from_le_bytes);
+    let failed = *data.get(area as usize)? != 0;
+    let text = slice(data, number(area + 4)?, number(area + 8)?)?;
+    let text = String::from_utf8_lossy(text).into_owned();
+    let needs = data.get(number(area + 12)? as usize..)?.split(|&byte| byte == 0).next()?;
+    let needs = String::from_utf8_lossy(needs).into_owned();
+    Some(Evaluated {
+        report: if failed { Err(text) } else { Ok(text) },
+        needs: (!needs.is_empty()).then_some(needs),
+        logs: Vec::new(),
+        module: Vec::new(),
+    })
+}
+
+/// An instance whose state is read.
+struct Frozen<'s> {
+    store: &'s mut Store<State>,
+    instance: Instance,
+    missing: bool,
+}
+
+impl InstanceState for Frozen<'_> {
+    async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
+        let value = self.instance.get_global(&mut *self.store, name).map(|global| global.get(&mut *self.store));
+        match value {
+            Some(Val::I32(value)) => SnapshotVal::I32(value),
+            Some(Val::I64(value)) => SnapshotVal::I64(value),
+            Some(Val::F32(bits)) => SnapshotVal::F32(bits),
+            Some(Val::F64(bits)) => SnapshotVal::F64(bits),
+            Some(Val::V128(value)) => SnapshotVal::V128(value.as_u128()),
+            _ => {
+                self.missing = true;
+                SnapshotVal::I32(0)
+            }
+        }
+    }
+
+    async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
+        match self.instance.get_memory(&mut *self.store, name) {
+            Some(memory) => contents(memory.data(&*self.store)),
+            None => self.missing = true,
+        }
+    }
+}

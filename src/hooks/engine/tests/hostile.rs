@@ -1,0 +1,193 @@
+//! Hostile guests: each more often than there are slots, and the engine serves on.
+
+use super::*;
+
+/// Loads `module`, calls it more often than there are slots, and has every failure judged.
+async fn attack(module: Vec<u8>, budget: Budget, expected: impl Fn(&Called) -> bool) {
+    let bench = Bench::new();
+    let good = good(&bench);
+    let mut reused = spec("hostile");
+    reused.reuse = 100;
+    for spec in [spec("hostile"), reused] {
+        let function = bench.load(&module, &spec);
+        for _ in 0..SLOTS * 2 {
+            let called = function.call(exchange(Event::ViewerRequest), budget).await;
+            assert!(expected(&called), "{:?}: {:?}", called.outcome, called.logs);
+            assert_eq!(bench.engine.instances(), 0);
+        }
+        serves(&good).await;
+    }
+}
+
+fn failed(called: &Called, words: &str) -> bool {
+    matches!(&called.outcome, Err(Failure::Execution(text)) if text.contains(words))
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_with_its_cpu_budget() {
+    let cpu = Duration::from_millis(5);
+    let module = Guest::default().module("(loop $l (br $l))");
+    attack(module, Budget { cpu, ..budget() }, |called| called.outcome == Err(Failure::Cpu(cpu)) && called.cpu >= cpu)
+        .await;
+}
+
+#[tokio::test]
+async fn an_endless_loop_in_the_start_function_too() {
+    let cpu = Duration::from_millis(5);
+    let module = Guest::default().starting("(loop $l (br $l))");
+    attack(module, Budget { cpu, ..budget() }, |called| called.outcome == Err(Failure::Cpu(cpu))).await;
+}
+
+#[tokio::test]
+async fn a_loop_lets_others_run_and_the_wall_clock_ends_it() {
+    let timeout = Duration::from_millis(20);
+    let budget = Budget { cpu: Duration::from_secs(60), timeout, ..budget() };
+    attack(Guest::default().module("(loop $l (br $l))"), budget, |called| {
+        called.outcome == Err(Failure::Timeout(timeout))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_memory_bomb_ends_with_its_memory() {
+    let module = Guest::default()
+        .module("(loop $l (if (i32.eq (memory.grow (i32.const 8)) (i32.const -1)) (then (unreachable))) (br $l))");
+    attack(module, budget(), |called| called.outcome == Err(Failure::Memory(MEMORY)) && called.memory <= MEMORY).await;
+}
+
+#[tokio::test]
+async fn a_smaller_bound_of_the_association_counts() {
+    let module =
+        Guest::default().module("(if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then (unreachable)))");
+    let memory = 1 << 20;
+    attack(module, Budget { memory, ..budget() }, |called| called.outcome == Err(Failure::Memory(memory))).await;
+}
+
+#[tokio::test]
+async fn a_table_grows_to_its_bound() {
+    let mut guest = Guest::default();
+    guest.items = "(table $t 1 funcref)".into();
+    let module = guest.module(
+        "(loop $l (if (i32.eq (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)) \
+         (then (unreachable))) (br $l))",
+    );
+    attack(module, budget(), |called| failed(called, "unreachable")).await;
+}
+
+#[tokio::test]
+async fn deep_recursion_ends_with_the_stack() {
+    let mut guest = Guest::default();
+    guest.items = "(func $deep (param i64) (result i64) (i64.add (call $deep (i64.add (local.get 0) (i64.const 1))) \
+                   (local.get 0)))"
+        .into();
+    attack(guest.module("(drop (call $deep (i64.const 0)))"), budget(), |called| {
+        failed(called, "call stack exhausted")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_trap_shows_the_guests_stack() {
+    let mut guest = Guest::default();
+    guest.items = "(func $inner (unreachable)) (func $outer (call $inner))".into();
+    attack(guest.module("(call $outer)"), budget(), |called| {
+        let stack = &called.logs[0].message;
+        failed(called, "unreachable") && stack.contains("inner") && stack.contains("outer")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_trap_in_the_start_function_is_a_failure_of_the_call() {
+    attack(Guest::default().starting("(unreachable)"), budget(), |called| failed(called, "unreachable")).await;
+}
+
+#[tokio::test]
+async fn a_huge_log_is_cut_off() {
+    let mut guest = Guest::default();
+    let log = guest.import("log", "write", "(param i32 i32 i32)");
+    let module =
+        guest.module(&format!("(loop $l (call {log} (i32.const 0) (i32.const 0) (i32.const 100000)) (br $l))"));
+    let cpu = Duration::from_millis(5);
+    attack(module, Budget { cpu, ..budget() }, |called| {
+        called.outcome == Err(Failure::Cpu(cpu))
+            && called.logs.iter().map(|line| line.message.len()).sum::<usize>() < 100_000
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn endless_headers_are_refused_at_the_bound() {
+    let mut guest = Guest::default();
+    let append = guest.import("request", "append-header", "(param i32 i32 i32 i32 i32)");
+    let name = guest.text("x-many");
+    let module = guest.module(&format!(
+        "(loop $l (call {append} {name} (i32.const 2048) (i32.const 0) (i32.const 0)) \
+         (br_if $l (i32.eqz (i32.load8_u (i32.const 0))))) (unreachable)"
+    ));
+    attack(module, budget(), |called| failed(called, "unreachable") && called.exchange.request.headers.len() <= 256)
+        .await;
+}
+
+#[tokio::test]
+async fn pointers_out_of_memory_are_traps() {
+    let mut guest = Guest::default();
+    let log = guest.import("log", "write", "(param i32 i32 i32)");
+    let module = guest.module(&format!("(call {log} (i32.const 0) (i32.const 1) (i32.const -1))"));
+    attack(module, budget(), |called| failed(called, "out of bounds")).await;
+}
+
+#[tokio::test]
+async fn calls_beyond_the_bound_fail_at_once() {
+    let bench = Bench::new();
+    let (good, endless) = (good(&bench), Guest::default().module("(loop $l (br $l))"));
+    let mut one = spec("one");
+    one.concurrency = 1;
+    let function = bench.load(&endless, &one);
+    let all = bench.load(&endless, &spec("all"));
+    let budget = Budget { cpu: Duration::from_secs(60), timeout: Duration::from_secs(60), ..budget() };
+    let run = |function: &Arc<Function>| {
+        let function = function.clone();
+        tokio::spawn(async move { function.call(exchange(Event::ViewerRequest), budget).await })
+    };
+    let first = run(&function);
+    tokio::task::yield_now().await;
+    assert_eq!(run(&function).await.unwrap().outcome, Err(Failure::Throttled(1)));
+    let rest: Vec<_> = (1..SLOTS).map(|_| run(&all)).collect();
+    tokio::task::yield_now().await;
+    assert!(matches!(call(&good).await.outcome, Err(Failure::Exhausted(_))));
+    for call in rest.into_iter().chain([first]) {
+        call.abort();
+        assert!(call.await.is_err());
+    }
+    serves(&good).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_call_leaves_no_instance() {
+    let bench = Bench::new();
+    let mut reused = spec("reused");
+    reused.reuse = 10;
+    let function = bench.load(Guest::default().module("(loop $l (br $l))"), &reused);
+    let budget = Budget { cpu: Duration::from_secs(60), ..budget() };
+    for _ in 0..SLOTS * 2 {
+        let call = function.call(exchange(Event::ViewerRequest), budget);
+        assert!(tokio::time::timeout(Duration::from_millis(5), call).await.is_err());
+        assert_eq!(bench.engine.instances(), 0);
+    }
+    serves(&good(&bench)).await;
+}
+
+#[tokio::test]
+async fn idle_instances_make_room() {
+    let bench = Bench::new();
+    let mut reused = spec("reused");
+    reused.reuse = 10;
+    let idle: Vec<_> = (0..SLOTS).map(|_| bench.load(Guest::default().module(""), &reused)).collect();
+    for function in &idle {
+        call(function).await.outcome.unwrap();
+    }
+    assert_eq!(bench.engine.instances(), SLOTS);
+    serves(&good(&bench)).await;
+    assert_eq!(bench.engine.instances(), SLOTS - 1);
+}

@@ -1,0 +1,59 @@
+//! Calls: how function calls are added up.
+//!
+//! In: finished calls. Out: sums by function and outcome. Never: a label that a viewer chooses.
+
+use std::fmt;
+
+use super::cells::{Counters, Latency, LatencySum};
+use crate::observe::record::{Call, CallOutcome};
+
+/// Counts of one function.
+pub struct FunctionMetrics {
+    name: String,
+    outcomes: Counters<{ CallOutcome::ALL.len() }>,
+    cpu: Latency,
+    wall: Latency,
+}
+
+/// Plain sums of a function.
+#[derive(Debug)]
+pub struct FunctionSum {
+    pub outcomes: [u64; CallOutcome::ALL.len()],
+    pub cpu: LatencySum,
+    pub wall: LatencySum,
+}
+
+// === impl FunctionMetrics ===
+impl FunctionMetrics {
+    pub(super) fn new(name: &str) -> Self {
+        FunctionMetrics {
+            name: name.to_owned(),
+            outcomes: Counters::default(),
+            cpu: Latency::default(),
+            wall: Latency::default(),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn finish(&self, call: &Call) {
+        self.outcomes.add(call.outcome as usize);
+        self.cpu.add(call.cpu_ns);
+        self.wall.add(call.wall_ns);
+    }
+
+    pub(super) fn sum(&self) -> FunctionSum {
+        let (mut cpu, mut wall) = (LatencySum::default(), LatencySum::default());
+        self.cpu.add_to(&mut cpu);
+        self.wall.add_to(&mut wall);
+        FunctionSum { outcomes: self.outcomes.get(), cpu, wall }
+    }
+}
+
+impl fmt::Debug for FunctionMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FunctionMetrics").field(&self.name).finish()
+    }
+}
