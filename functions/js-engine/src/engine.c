@@ -211,7 +211,7 @@ static JSValue call_lambda(JSValue event) {
   JSValue id = JS_NewUint32(ctx, serial), args[3] = {event, JS_UNDEFINED, JS_UNDEFINED}, v;
   args[2] = JS_NewCFunctionData(ctx, js_finish, 2, 0, 1, &id);
   if (arity != 1) {
-    args[1] = JS_ParseJSON(ctx, context_text, context_len, "context");
+    args[1] = json_read(context_text, context_len);
     if (JS_IsException(args[1])) return args[1];
     JS_SetPrototype(ctx, args[1], context_proto);
     JS_DefinePropertyValueStr(ctx, args[1], "done", JS_DupValue(ctx, args[2]), JS_PROP_C_W_E);
@@ -223,7 +223,7 @@ static JSValue call_lambda(JSValue event) {
 }
 
 static void run(const char *event, size_t len) {
-  JSValue parsed = JS_ParseJSON(ctx, event, len, "event");
+  JSValue parsed = json_read(event, len);
   if (JS_IsException(parsed)) {
     settle(true, JS_GetException(ctx));
     return;
@@ -244,7 +244,6 @@ static struct {
   const char *needs; // after `init` only
 } area;
 static const char *out_string;
-static char *out_buffer;
 
 static void give_string(bool bad, JSValue v) {
   out_string = JS_ToCStringLen(ctx, &area.len, v);
@@ -266,33 +265,23 @@ static void give_error(JSValue error) {
   } else give_string(true, v);
 }
 
-// {"result":…,"origin":…}
-static void give_envelope(JSValue json) {
-  size_t n, m = 4;
-  const char *r = JS_ToCStringLen(ctx, &n, json), *o = NULL;
-  if (!JS_IsUndefined(origin)) o = JS_ToCStringLen(ctx, &m, origin);
-  out_buffer = r ? malloc(n + m + 32) : NULL;
-  area.failed = !out_buffer;
-  if (out_buffer) area.len = (size_t)sprintf(out_buffer, "{\"result\":%s,\"origin\":%s}", r, o ? o : "null");
-  area.text = out_buffer;
-  JS_FreeCString(ctx, r);
-  JS_FreeCString(ctx, o);
-  JS_FreeValue(ctx, json);
-}
-
+// For CloudFront Functions {"result":…,"origin":…}.
 static void give(void) {
   JSValue v = result;
   result = JS_UNDEFINED;
   if (failed) return give_error(v);
-  JSValue json = JS_JSONStringify(ctx, v, JS_UNDEFINED, JS_UNDEFINED);
+  json_begin();
+  bool ok = (!cloudfront || json_add("{\"result\":", 10)) && json_write(v) == 0;
   JS_FreeValue(ctx, v);
-  if (JS_IsException(json)) return give_error(JS_GetException(ctx));
-  if (!JS_IsString(json)) { // undefined, a function
-    JS_FreeValue(ctx, json);
-    json = JS_NewString(ctx, "null");
+  if (ok && cloudfront) {
+    size_t n = 4;
+    const char *o = JS_IsUndefined(origin) ? NULL : JS_ToCStringLen(ctx, &n, origin);
+    ok = json_add(",\"origin\":", 10) && json_add(o ? o : "null", n) && json_add("}", 1);
+    if (o) JS_FreeCString(ctx, o);
   }
-  if (cloudfront) give_envelope(json);
-  else give_string(false, json);
+  if (!ok) return give_error(JS_GetException(ctx));
+  area.failed = false;
+  area.text = json_text(&area.len);
 }
 
 // Whatever the call before left behind; only an instance that is used again has anything.
@@ -330,8 +319,7 @@ void *handle(char *event, size_t event_len, char *context, size_t len) {
 
 EXPORT("cabi_post_rimward:edge/lambda-edge@0.1.0#handle") void after(void *unused) {
   if (out_string) JS_FreeCString(ctx, out_string);
-  free(out_buffer);
-  out_string = NULL, out_buffer = NULL;
+  out_string = NULL;
 }
 
 // --- before the snapshot
@@ -367,7 +355,7 @@ static bool pick_handler(JSValue found) {
 }
 
 static void start(void) {
-  rt = JS_NewRuntime();
+  rt = JS_NewRuntime2(&heap_functions, NULL);
   JS_SetMaxStackSize(rt, STACK);
   JS_SetGCThreshold(rt, (size_t)-1);
   JS_SetHostPromiseRejectionTracker(rt, on_rejection, NULL);
@@ -439,6 +427,7 @@ EXPORT("rimward-init") void *init(const uint8_t *data, size_t len) {
   keep(&rejected, JS_UNDEFINED);
   reseeded = false;
   building = false;
+  heap_settle();
   area.needs = needs_host;
   return &area;
 }
