@@ -4,7 +4,7 @@
 //! unless asked for.
 
 use super::client::{Client, ClientError};
-use super::{Admin, PurgeScopes, table, top};
+use super::{Admin, PurgeScopes, kv, table, top};
 use crate::admin::{Done, PurgeBody, Purged, Several, Status};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -14,6 +14,8 @@ use std::process::ExitCode;
 pub enum Failed {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Kv(#[from] kv::KvError),
     /// Standard output is gone, or the terminal.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -62,6 +64,7 @@ impl Admin {
                     write_status(out, &answer, Colour::of(&io::stdout()))?;
                 }
             }
+            Admin::Kv(command) => kv::run(&command, out)?,
             Admin::Top(top) => top::run(&top, &Client::new(&top.access)?, out)?,
         }
         Ok(())
@@ -70,9 +73,10 @@ impl Admin {
 
 // === impl Failed ===
 impl Failed {
-    fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Failed::Client(error) => error.exit_code(),
+            Failed::Kv(error) => error.exit_code(),
             Failed::Output(_) => 1,
         }
     }

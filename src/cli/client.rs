@@ -84,6 +84,37 @@ impl Client {
         self.read(self.agent.run(request))
     }
 
+    /// Asks what does not answer as the admin API does, such as the key-value stores. Any status is an answer.
+    pub fn ask(
+        &self,
+        method: &http::Method,
+        path: &str,
+        fields: &[(http::HeaderName, &str)],
+        json: String,
+    ) -> Result<http::Response<Vec<u8>>, ClientError> {
+        let mut request = self.request(method.as_str(), path);
+        for (name, value) in fields {
+            request = request.header(name, *value);
+        }
+        if !json.is_empty() {
+            request = request.header(http::header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(json).map_err(|error| self.unreachable(&error))?;
+        let response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        let (parts, mut body) = response.into_parts();
+        let body = body.with_config().limit(MAX_ANSWER).read_to_vec().map_err(|error| self.unreachable(&error))?;
+        Ok(http::Response::from_parts(parts, body))
+    }
+
+    /// What an answer that is no success means.
+    pub fn refused(&self, status: u16, body: &[u8]) -> ClientError {
+        let Ok(Refusal { error, hint }) = serde_json::from_slice(body) else {
+            return ClientError::Stranger { url: self.url.clone(), status };
+        };
+        let hint = if status == 401 { format!("give it with --token-file PATH or {TOKEN_VARIABLE}") } else { hint };
+        ClientError::Refused { status, error, hint }
+    }
+
     fn request(&self, method: &str, path: &str) -> http::request::Builder {
         let request = http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         match &self.token {
@@ -100,13 +131,10 @@ impl Client {
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
         let body = body.map_err(|error| self.unreachable(&error))?;
-        let stranger = || ClientError::Stranger { url: self.url.clone(), status };
         if response.status().is_success() {
-            serde_json::from_slice(&body).map_err(|_| stranger())
+            serde_json::from_slice(&body).map_err(|_| ClientError::Stranger { url: self.url.clone(), status })
         } else {
-            let Refusal { error, hint } = serde_json::from_slice(&body).map_err(|_| stranger())?;
-            let hint = if status == 401 { format!("give it with --token-file PATH or {TOKEN_VARIABLE}") } else { hint };
-            Err(ClientError::Refused { status, error, hint })
+            Err(self.refused(status, &body))
         }
     }
 

@@ -9,6 +9,7 @@ pub mod client;
 mod demo;
 mod dev;
 pub mod draw;
+pub mod kv;
 mod run;
 pub mod table;
 pub mod top;
@@ -91,6 +92,7 @@ pub enum Admin {
     Status(Status),
     /// Have a PoP read its configuration again
     Reload(Reload),
+    Kv(kv::Kv),
 }
 
 /// Where the admin API is and how to be let in.

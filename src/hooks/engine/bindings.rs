@@ -14,6 +14,9 @@ wasmtime::component::bindgen!({
     imports: {
         "rimward:edge/fetch": async,
         "rimward:edge/dynamic": async,
+        "rimward:edge/kv.put": async,
+        "rimward:edge/kv.delete": async,
+        "rimward:edge/crypto.random": trappable,
     },
 });
 

@@ -19,10 +19,10 @@ use crate::hooks::failure::{Api, Failure};
 use crate::hooks::host::{CallState, Identity, Level, LogLine, Services};
 
 use super::fail::{self, Stop};
-use super::flat;
 use super::pool::Size;
 use super::store::{Bound, Data, Meter, Metered};
 use super::{Shared, pool};
+use super::{flat, lambda};
 
 /// Ticks before a call lets others run for the first time. The first tick may come at once; with two, most calls never meet one.
 const FIRST_TICKS: u64 = 2;
@@ -78,7 +78,7 @@ pub struct Handlers {
 enum Handler<'f> {
     Native(&'f ComponentExportIndex),
     Flat(&'f ComponentExportIndex),
-    Lambda,
+    Lambda(&'f ComponentExportIndex),
 }
 
 /// An instance with its slot. The store goes before the slot is free.
@@ -230,7 +230,13 @@ impl Function {
                 let (output,) = handler.call_async(&mut *store, (input,)).await?;
                 Ok(flat::apply(&mut store.data_mut().call, &output)?)
             }
-            Some(Handler::Lambda) => Err(Failure::Execution("AWS events are not there yet".to_owned()).into()),
+            Some(Handler::Lambda(index)) => {
+                let handler =
+                    instance.get_typed_func::<(String, String), (Result<String, String>,)>(&mut *store, index)?;
+                let (event, context) = lambda::arguments(&store.data().call, self.api);
+                let (result,) = handler.call_async(&mut *store, (event, context)).await?;
+                Ok(lambda::accept(&mut store.data_mut().call, self.api, result)?)
+            }
             None => Err(Failure::Execution(format!("it has no handler for {event}")).into()),
         }
     }
@@ -269,6 +275,6 @@ impl Handlers {
 
     fn of(&self, event: Event) -> Option<Handler<'_>> {
         let native = self.native[usize::from(event.code() - 1)].as_ref().map(Handler::Native);
-        native.or(self.flat.as_ref().map(Handler::Flat)).or(self.lambda.as_ref().map(|_| Handler::Lambda))
+        native.or(self.flat.as_ref().map(Handler::Flat)).or(self.lambda.as_ref().map(Handler::Lambda))
     }
 }

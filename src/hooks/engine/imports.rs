@@ -12,7 +12,9 @@ use crate::hooks::exchange::{EditError, Exchange, OriginChange, OriginPatch};
 use crate::hooks::host::log::Stream;
 use crate::hooks::host::{CallState, Level, state};
 
-use super::bindings::{answer, call, clock, config, log, origin, preview1, request, response, secrets, types};
+use super::bindings::{
+    answer, call, clock, config, crypto, dynamic, fetch, kv, log, origin, preview1, request, response, secrets, types,
+};
 use super::store::Data;
 
 /// Everything a function may import. What one was not granted is refused before it gets here.
@@ -31,6 +33,10 @@ pub fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     secrets::add_to_linker::<_, Own>(linker, state)?;
     clock::add_to_linker::<_, Own>(linker, state)?;
     preview1::add_to_linker::<_, Own>(linker, state)?;
+    kv::add_to_linker::<_, Own>(linker, state)?;
+    fetch::add_to_linker::<_, Own>(linker, state)?;
+    crypto::add_to_linker::<_, Own>(linker, state)?;
+    dynamic::add_to_linker::<_, Own>(linker, state)?;
     types::add_to_linker::<_, Own>(linker, state)
 }
 
@@ -62,7 +68,7 @@ impl call::Host for CallState {
     }
 
     fn remaining_ms(&mut self) -> u32 {
-        u32::try_from(self.remaining().as_millis()).unwrap_or(u32::MAX)
+        CallState::remaining_ms(self)
     }
 }
 
@@ -246,12 +252,6 @@ impl config::Host for CallState {
 
     fn all(&mut self) -> Vec<(String, String)> {
         self.identity.grants.config.clone()
-    }
-}
-
-impl secrets::Host for CallState {
-    fn get(&mut self, name: String) -> Result<Vec<u8>, types::HostError> {
-        self.secret(&name).map(<[u8]>::to_vec).ok_or(types::HostError::Denied(name))
     }
 }
 

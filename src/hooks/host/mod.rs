@@ -3,8 +3,12 @@
 //! In: a call's arguments and what was granted; the services of this PoP. Out: the answer, or a [`HostError`] that the function
 //! sees. Never: wasm (`engine` carries the calls here), a grant of its own.
 
+use std::sync::Arc;
+
 pub mod crypto;
+pub mod dynamic;
 mod error;
+pub mod fetch;
 pub mod kv;
 pub mod log;
 pub mod state;
@@ -14,7 +18,8 @@ pub use log::{Level, LogLine};
 pub use state::{CallState, Identity};
 
 /// What every function of this PoP may be granted a part of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Services {
     pub kv: kv::KvStores,
+    pub fetch: Arc<fetch::Fetcher>,
 }

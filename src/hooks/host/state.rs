@@ -3,17 +3,23 @@
 //! In: the message, who asks, the deadline. Out: the same after the call. Never: another call's.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::HeaderValue;
 
-use crate::config::compiled::Grants;
+use crate::config::compiled::{Grants, KvGrant};
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch, Request};
 use crate::hooks::fields;
 
-use super::Services;
+use super::fetch::{Incoming, Outgoing};
+use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
+use super::{HostError, Services};
+
+/// Characters of a name that an error repeats.
+const NAME_SHOWN: usize = 64;
 
 /// A deployed function, as its calls see it.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub struct CallState {
     pub services: Arc<Services>,
     pub log: Log,
     pub deadline: Instant,
+    /// Requests this call made.
+    fetched: u32,
 }
 
 // === impl Identity ===
@@ -46,13 +54,21 @@ impl Identity {
 // === impl CallState ===
 impl CallState {
     pub fn new(exchange: Exchange, identity: &Arc<Identity>, services: &Arc<Services>, deadline: Instant) -> Self {
-        CallState { exchange, identity: identity.clone(), services: services.clone(), log: Log::default(), deadline }
+        CallState {
+            exchange,
+            identity: identity.clone(),
+            services: services.clone(),
+            log: Log::default(),
+            deadline,
+            fetched: 0,
+        }
     }
 
     /// The state of the next call that the same instance serves.
     pub fn renew(&mut self, exchange: Exchange, deadline: Instant) {
         self.exchange = exchange;
         self.deadline = deadline;
+        self.fetched = 0;
     }
 
     /// Takes the message out and leaves an empty one.
@@ -73,8 +89,10 @@ impl CallState {
         std::mem::replace(&mut self.exchange, empty)
     }
 
-    pub fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+    /// Wall-clock milliseconds left.
+    pub fn remaining_ms(&self) -> u32 {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
     }
 
     /// Milliseconds since the epoch: of the call's beginning, or of now with the grant.
@@ -91,10 +109,52 @@ impl CallState {
     }
 
     /// A secret that was granted.
-    pub fn secret(&self, name: &str) -> Option<&[u8]> {
-        let (_, secret) = self.identity.grants.secrets.iter().find(|(granted, _)| granted == name)?;
-        Some(secret.expose())
+    pub fn secret(&self, name: &str) -> Result<&[u8], HostError> {
+        let granted = self.identity.grants.secrets.iter().find(|(granted, _)| granted == name);
+        granted.map(|(_, secret)| secret.expose().as_slice()).ok_or_else(|| denied("secret", name))
     }
+
+    /// A store that was granted.
+    pub fn store(&self, name: &str) -> Result<&KvHandle, HostError> {
+        self.kv_grant(name)?;
+        self.services.kv.get(name).ok_or_else(|| HostError::Failed(format!("there is no store '{name}'")))
+    }
+
+    pub async fn put(&self, store: &str, key: String, value: Bytes) -> Result<(), HostError> {
+        self.writable(store)?.write(Change::Put(Entry { key, value })).await
+    }
+
+    pub async fn delete(&self, store: &str, key: String) -> Result<(), HostError> {
+        self.writable(store)?.write(Change::Delete(key)).await
+    }
+
+    /// Requests to hosts that were granted, all at once; each counts.
+    pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
+        let grant = self.identity.grants.fetch.as_ref();
+        let grant = grant.ok_or_else(|| HostError::Denied("fetch was not granted".to_owned()))?;
+        let fetched = self.fetched.saturating_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
+        if fetched > grant.requests {
+            return Err(HostError::Denied(format!("one call may make {} requests", grant.requests)));
+        }
+        self.fetched = fetched;
+        Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
+    }
+
+    fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {
+        match self.kv_grant(name)?.write {
+            true => self.store(name),
+            false => Err(HostError::Denied(format!("store '{name}' was granted for reading only"))),
+        }
+    }
+
+    fn kv_grant(&self, name: &str) -> Result<&KvGrant, HostError> {
+        self.identity.grants.kv.iter().find(|grant| grant.store == name).ok_or_else(|| denied("store", name))
+    }
+}
+
+fn denied(what: &str, name: &str) -> HostError {
+    let shown: String = name.chars().take(NAME_SHOWN).collect();
+    HostError::Denied(format!("{what} '{shown}' was not granted"))
 }
 
 /// The lines of one field, as a function may see them.

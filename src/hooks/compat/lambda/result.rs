@@ -4,8 +4,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use crate::config::compiled::Mode;
 use crate::hooks::Event;
 use crate::hooks::exchange::{EditError, Exchange};
@@ -14,34 +12,50 @@ use crate::hooks::failure::Failure;
 use super::super::answer::{self, Bound};
 use super::super::error::{invalid, no_object, property, quote, wrong_kind};
 use super::super::fields::{self, Section, Wanted};
-use super::super::parse::{Lines, Map, Node};
+use super::super::parse::{Flaw, Lines, Map, Node, Read, Reader};
 use super::super::{Warnings, write};
 use super::origin;
 
 /// A request or a response: the members of both.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 struct Returned<'a> {
-    #[serde(borrow)]
     status: Node<'a>,
-    #[serde(borrow)]
     status_description: Node<'a>,
-    #[serde(borrow)]
     headers: Map<'a, Lines<'a>>,
-    #[serde(borrow)]
     body: Node<'a>,
-    #[serde(borrow)]
     body_encoding: Node<'a>,
-    #[serde(borrow)]
     client_ip: Node<'a>,
-    #[serde(borrow)]
     method: Node<'a>,
-    #[serde(borrow)]
     uri: Node<'a>,
-    #[serde(borrow)]
     querystring: Node<'a>,
-    #[serde(borrow)]
     origin: Node<'a>,
+}
+
+impl<'a> Read<'a> for Returned<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        let mut returned = Returned::default();
+        reader.object(|reader, name| {
+            let member = match &*name {
+                "headers" => {
+                    returned.headers = Map::read(reader)?;
+                    return Ok(());
+                }
+                "status" => &mut returned.status,
+                "statusDescription" => &mut returned.status_description,
+                "body" => &mut returned.body,
+                "bodyEncoding" => &mut returned.body_encoding,
+                "clientIp" => &mut returned.client_ip,
+                "method" => &mut returned.method,
+                "uri" => &mut returned.uri,
+                "querystring" => &mut returned.querystring,
+                "origin" => &mut returned.origin,
+                _ => return Node::read(reader).map(drop),
+            };
+            *member = Node::read(reader)?;
+            Ok(())
+        })?;
+        Ok(returned)
+    }
 }
 
 pub fn accept(exchange: &mut Exchange, result: &str, warnings: &mut Warnings) -> Result<(), Failure> {
@@ -65,12 +79,13 @@ pub fn accept(exchange: &mut Exchange, result: &str, warnings: &mut Warnings) ->
 }
 
 /// The text as one JSON object.
-pub fn object<'a, T: Deserialize<'a>>(result: &'a str) -> Result<T, Failure> {
-    match result.trim_start().as_bytes().first() {
-        Some(b'{') => serde_json::from_str(result)
-            .map_err(|why| no_object(&format!("the JSON output is not parsable: {}", quote(&why.to_string())))),
-        _ => Err(no_object("the JSON output must be an object type")),
+pub fn object<'a, T: Read<'a>>(result: &'a str) -> Result<T, Failure> {
+    let mut reader = Reader::new(result);
+    if reader.peek() != b'{' {
+        return Err(no_object("the JSON output must be an object type"));
     }
+    let read = T::read(&mut reader).and_then(|read| reader.end().map(|()| read));
+    read.map_err(|flaw| no_object(&format!("the JSON output is not parsable: {flaw}")))
 }
 
 fn request(
@@ -176,9 +191,11 @@ fn lines<'a>(
         Map::Members(members) => members,
         Map::Null | Map::Text(_) | Map::Wrong => return Err(invalid("\"headers\" must be an object")),
     };
+    fields::bounded(members.len())?;
     let mut out: Section<'a> = Vec::with_capacity(members.len());
+    let mut mixed = false;
     for (name, lines) in members {
-        let Lines::List(list) = lines else {
+        let Some(list) = lines.list() else {
             return Err(invalid(format_args!("the header {} must be an array of {{\"key\", \"value\"}}", quote(name))));
         };
         let mut wanted = Wanted::new();
@@ -186,15 +203,12 @@ fn lines<'a>(
             key(name, &line.key, strict, warnings)?;
             values(name, &line.value, strict, &mut wanted)?;
         }
-        if !name.bytes().any(|b| b.is_ascii_uppercase()) {
-            out.push((Cow::Borrowed(name), wanted));
-            continue;
-        }
+        let name = fields::lower(name);
         // Names have no case: what was given under another spelling is more of the same field.
-        let name = name.to_ascii_lowercase();
-        match out.iter_mut().find(|(earlier, _)| *earlier == name) {
+        mixed |= matches!(name, Cow::Owned(_));
+        match out.iter_mut().find(|(earlier, _)| mixed && *earlier == name) {
             Some((_, earlier)) => earlier.extend(wanted),
-            None => out.push((Cow::Owned(name), wanted)),
+            None => out.push((name, wanted)),
         }
     }
     Ok(Some(out))

@@ -1,0 +1,3 @@
+module rimward/edge
+
+go 1.24

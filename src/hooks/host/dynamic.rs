@@ -1,0 +1,240 @@
+//! Dynamic: every host call behind one name, for engines that cannot know what the code they run will use
+//! (functions/wit/dynamic.md).
+//!
+//! In: an operation and its payload. Out: its answer, or words. Never: more than the function was granted; each operation is
+//! checked when it is called.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderName, HeaderValue};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::fetch::{Incoming, Outgoing};
+use super::state::CallState;
+use super::{HostError, Level, crypto};
+
+#[derive(Deserialize)]
+struct Line {
+    level: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Store {
+    store: String,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    store: String,
+    key: String,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    store: String,
+    key: String,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StoreInfo {
+    key_count: u64,
+    created_ms: u64,
+    updated_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ask {
+    #[serde(default)]
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    timeout_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Ok(Answer),
+    Err(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Info<'a> {
+    request_id: &'a str,
+    event: &'a str,
+    pop: &'a str,
+    behavior: &'a str,
+    function: &'a str,
+    version: &'a str,
+    remaining_ms: u32,
+}
+
+/// Carries out one operation.
+pub async fn call(state: &mut CallState, operation: &str, payload: &[u8]) -> Result<Vec<u8>, String> {
+    answer(state, operation, payload).await.map_err(|error| error.to_string())
+}
+
+async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Result<Vec<u8>, HostError> {
+    match operation {
+        "log.write" => {
+            let line: Line = read(payload)?;
+            let level = line.level.parse().unwrap_or(Level::Info);
+            state.log.write(level, &line.message);
+            Ok(Vec::new())
+        }
+        "config.all" => {
+            let entries = state.identity.grants.config.iter();
+            write(&entries.map(|(key, value)| (key.clone(), value.clone().into())).collect::<serde_json::Map<_, _>>())
+        }
+        "secrets.get" => {
+            let Named { name } = read(payload)?;
+            state.secret(&name).map(<[u8]>::to_vec)
+        }
+        "kv.get" => {
+            let Key { store, key } = read(payload)?;
+            Ok(match state.store(&store)?.get(&key) {
+                Some(value) => [&[1], value.as_ref()].concat(),
+                None => vec![0],
+            })
+        }
+        "kv.exists" => {
+            let Key { store, key } = read(payload)?;
+            write(&state.store(&store)?.get(&key).is_some())
+        }
+        "kv.describe" => {
+            let about = state.store(&read::<Store>(payload)?.store)?.state();
+            write(&StoreInfo { key_count: about.count, created_ms: about.created_ms, updated_ms: about.updated_ms })
+        }
+        "kv.put" => {
+            let Entry { store, key, value } = read(payload)?;
+            state.put(&store, key, base64(&value)?.into()).await.map(|()| Vec::new())
+        }
+        "kv.delete" => {
+            let Key { store, key } = read(payload)?;
+            state.delete(&store, key).await.map(|()| Vec::new())
+        }
+        "kv.stores" => write(&state.identity.grants.kv.iter().map(|grant| &grant.store).collect::<Vec<_>>()),
+        "fetch.send" => {
+            let asked = outgoing(read(payload)?)?;
+            let mut answers = state.fetch(vec![asked]).await?;
+            let answer = answers.pop().ok_or_else(|| HostError::Failed("no answer".to_owned()))?;
+            write(&incoming(answer?))
+        }
+        "fetch.send-all" => {
+            let asked = read::<Vec<Ask>>(payload)?.into_iter().map(outgoing).collect::<Result<Vec<_>, _>>()?;
+            let answers = state.fetch(asked).await?.into_iter();
+            let outcome = |answer: Result<Incoming, HostError>| match answer {
+                Ok(answer) => Outcome::Ok(incoming(answer)),
+                Err(error) => Outcome::Err(error.to_string()),
+            };
+            write(&answers.map(outcome).collect::<Vec<_>>())
+        }
+        "crypto.digest" => {
+            let (algorithm, data) = text(payload)?;
+            crypto::digest(algorithm, data)
+        }
+        "crypto.hmac" => {
+            let (algorithm, rest) = text(payload)?;
+            let (key, data) = bytes(rest)?;
+            crypto::hmac(algorithm, key, data)
+        }
+        "crypto.verify" => {
+            let (algorithm, rest) = text(payload)?;
+            let (key, rest) = text(rest)?;
+            let (signature, data) = bytes(rest)?;
+            crypto::verify(algorithm, key, data, signature).map(|good| vec![u8::from(good)])
+        }
+        "crypto.random" => {
+            let count = payload.first_chunk().ok_or_else(malformed)?;
+            crypto::random(u32::from_le_bytes(*count) as usize)
+        }
+        "clock.now" => Ok(state.now_ms().to_string().into_bytes()),
+        "call.info" => write(&Info {
+            request_id: &state.exchange.request_id,
+            event: state.exchange.event.as_str(),
+            pop: &state.exchange.site.pop,
+            behavior: &state.exchange.site.behavior,
+            function: &state.identity.name,
+            version: &state.identity.version,
+            remaining_ms: state.remaining_ms(),
+        }),
+        other => Err(HostError::Invalid(format!("there is no host call '{}'", other.escape_debug()))),
+    }
+}
+
+fn outgoing(asked: Ask) -> Result<Outgoing, HostError> {
+    Ok(Outgoing {
+        method: if asked.method.is_empty() { "GET".to_owned() } else { asked.method },
+        url: asked.url,
+        headers: asked.headers.into_iter().map(|(name, value)| (name, latin1(&value))).collect(),
+        body: base64(&asked.body)?.into(),
+        timeout: (asked.timeout_ms > 0).then(|| Duration::from_millis(asked.timeout_ms)),
+    })
+}
+
+fn incoming(answer: Incoming) -> Answer {
+    let field = |(name, value): (HeaderName, HeaderValue)| {
+        (name.as_str().to_owned(), value.as_bytes().iter().map(|&byte| char::from(byte)).collect())
+    };
+    Answer {
+        status: answer.status,
+        headers: answer.headers.into_iter().map(field).collect(),
+        body: BASE64.encode(&answer.body),
+    }
+}
+
+/// A field's value as the Fetch standard has it: a character for a byte. What is beyond that goes as UTF-8.
+fn latin1(value: &str) -> Vec<u8> {
+    value.chars().map(|c| u8::try_from(c).ok()).collect::<Option<_>>().unwrap_or_else(|| value.as_bytes().to_vec())
+}
+
+fn base64(text: &str) -> Result<Vec<u8>, HostError> {
+    BASE64.decode(text).map_err(|error| HostError::Invalid(format!("base64: {error}")))
+}
+
+fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, HostError> {
+    serde_json::from_slice(payload).map_err(|error| HostError::Invalid(error.to_string()))
+}
+
+fn write(answer: &impl Serialize) -> Result<Vec<u8>, HostError> {
+    serde_json::to_vec(answer).map_err(|error| HostError::Failed(error.to_string()))
+}
+
+/// A length and that many bytes; and the rest.
+fn bytes(payload: &[u8]) -> Result<(&[u8], &[u8]), HostError> {
+    let (length, rest) = payload.split_first_chunk().ok_or_else(malformed)?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(malformed)
+}
+
+fn text(payload: &[u8]) -> Result<(&str, &[u8]), HostError> {
+    let (text, rest) = bytes(payload)?;
+    Ok((std::str::from_utf8(text).map_err(|_| malformed())?, rest))
+}
+
+fn malformed() -> HostError {
+    HostError::Invalid("the payload is not what functions/wit/dynamic.md has".to_owned())
+}

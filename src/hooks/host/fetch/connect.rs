@@ -1,0 +1,137 @@
+//! Connect: a connection to a host, to an address that may be asked.
+//!
+//! In: a URL's host and port. Out: a TCP stream. Never: an address that was not checked: the one that is connected to is the one
+//! that was looked at, whatever the name means a moment later (DNS rebinding).
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_service::Service;
+
+use super::address;
+use super::names::Names;
+
+/// How long one of several addresses may take before the next is tried.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("none of its addresses may be asked")]
+    Address,
+    #[error("{0}")]
+    Name(String),
+    #[error("{0}")]
+    Connect(String),
+}
+
+/// Opens connections under one set of private addresses.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    pub names: Arc<Names>,
+    pub turns: Arc<Semaphore>,
+    pub private: Arc<[IpNet]>,
+}
+
+/// A connection, counted for as long as it is open.
+#[derive(Debug)]
+pub struct Stream {
+    io: TokioIo<TcpStream>,
+    _turn: OwnedSemaphorePermit,
+}
+
+// === impl Connector ===
+impl Connector {
+    async fn connect(self, uri: Uri) -> Result<Stream, Refused> {
+        let host = uri.host().unwrap_or_default();
+        let port = super::request::port(&uri);
+        let addresses = self.names.addresses(host).await.map_err(Refused::Name)?;
+        let allowed: Vec<SocketAddr> = addresses
+            .into_iter()
+            .filter(|address| address::allowed(*address, &self.private))
+            .map(|address| SocketAddr::new(address, port))
+            .collect();
+        if allowed.is_empty() {
+            return Err(Refused::Address);
+        }
+        let turn = self.turns.acquire_owned().await.map_err(|error| Refused::Connect(error.to_string()))?;
+        let mut reason = String::new();
+        for address in allowed {
+            match tokio::time::timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Small requests leave at once; a socket that cannot do it works all the same.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(Stream { io: TokioIo::new(stream), _turn: turn });
+                }
+                Ok(Err(error)) => reason = error.to_string(),
+                Err(_) => reason = format!("no answer within {ADDRESS_TIMEOUT:?}"),
+            }
+        }
+        Err(Refused::Connect(reason))
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = Refused;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, Refused>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(uri))
+    }
+}
+
+// === impl Stream ===
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+}
