@@ -15,7 +15,7 @@
 JSRuntime *rt;
 JSContext *ctx;
 
-static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, describe, load_now, context_proto, request_proto, settle_thenable;
+static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable;
 static JSAtom a_request, a_then;
 static bool cloudfront, loaded, reseeded;
 static int arity;
@@ -23,7 +23,7 @@ static int arity;
 // The call in hand. `settled`: a first result is there, and nothing that comes later counts.
 static uint32_t serial;
 static bool settled, failed;
-static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED;
+static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED, lambda_context = JS_UNDEFINED;
 static const char *context_text;
 static size_t context_len;
 
@@ -170,6 +170,19 @@ static void take_promise(JSValueConst promise) {
   }
 }
 
+// Requests and timers that a handler left behind when it called back: Lambda lets them finish, unless told not to.
+static void finish_rest(void) {
+  JSValue wait = JS_IsObject(lambda_context) ? JS_GetPropertyStr(ctx, lambda_context, "callbackWaitsForEmptyEventLoop") : JS_TRUE;
+  bool more = JS_ToBool(ctx, wait);
+  JS_FreeValue(ctx, wait);
+  while (more && run_jobs()) {
+    JSValue v = JS_Call(ctx, rest, JS_UNDEFINED, 0, NULL);
+    if (JS_IsException(v)) JS_FreeValue(ctx, JS_GetException(ctx));
+    more = JS_ToBool(ctx, v) > 0;
+    JS_FreeValue(ctx, v);
+  }
+}
+
 // Until there is a result. `answer` is what the handler returned.
 static void drive(JSValueConst answer, bool promise) {
   for (;;) {
@@ -217,7 +230,7 @@ static JSValue call_lambda(JSValue event) {
     JS_DefinePropertyValueStr(ctx, args[1], "done", JS_DupValue(ctx, args[2]), JS_PROP_C_W_E);
   }
   v = JS_Call(ctx, handler, JS_UNDEFINED, 3, args);
-  JS_FreeValue(ctx, args[1]);
+  keep(&lambda_context, args[1]);
   JS_FreeValue(ctx, args[2]);
   return v;
 }
@@ -230,7 +243,10 @@ static void run(const char *event, size_t len) {
   }
   JSValue answer = to_promise(cloudfront ? call_cloudfront(parsed) : call_lambda(parsed));
   if (JS_IsException(answer)) settle(true, JS_GetException(ctx));
-  else drive(answer, JS_IsPromise(answer));
+  else {
+    drive(answer, JS_IsPromise(answer));
+    if (!failed && !JS_IsPromise(answer)) finish_rest();
+  }
   JS_FreeValue(ctx, answer);
   JS_FreeValue(ctx, parsed);
 }
@@ -311,6 +327,7 @@ void *handle(char *event, size_t event_len, char *context, size_t len) {
   give();
   keep(&origin, JS_UNDEFINED);
   keep(&rejected, JS_UNDEFINED);
+  keep(&lambda_context, JS_UNDEFINED);
   context_text = NULL;
   free(event);
   free(context);
@@ -354,6 +371,16 @@ static bool pick_handler(JSValue found) {
   return true;
 }
 
+// Names that events are full of: known before a call, so that it makes no strings of them.
+static const char *const NAMES[] = {"Records", "cf", "config", "distributionDomainName", "distributionId", "eventType", "requestId", "request", "clientIp",
+  "headers", "method", "querystring", "uri", "key", "value", "multiValue", "attributes", "cookies", "viewer", "ip", "version", "context", "response", "status",
+  "statusCode", "statusDescription", "origin", "custom", "customHeaders", "domainName", "keepaliveTimeout", "path", "port", "protocol", "readTimeout",
+  "sslProtocols", "body", "data", "encoding", "action", "inputTruncated", "functionName", "functionVersion", "awsRequestId", "remainingMs", "rawQueryString", "pop",
+  "accept", "accept-encoding", "accept-language", "authorization", "cache-control", "content-length", "content-type", "cookie", "host", "if-modified-since",
+  "if-none-match", "origin", "pragma", "priority", "range", "referer", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-fetch-dest", "sec-fetch-mode",
+  "sec-fetch-site", "sec-fetch-user", "upgrade-insecure-requests", "user-agent", "via", "x-forwarded-for", "age", "connection", "date", "etag", "expires",
+  "last-modified", "location", "server", "set-cookie", "vary", "cloudfront-viewer-country", "cloudfront-is-mobile-viewer", "cloudfront-viewer-address"};
+
 static void start(void) {
   rt = JS_NewRuntime2(&heap_functions, NULL);
   JS_SetMaxStackSize(rt, STACK);
@@ -364,6 +391,7 @@ static void start(void) {
   needs_host[0] = 0; // it seeds a generator that is not used
   a_request = JS_NewAtom(ctx, "request");
   a_then = JS_NewAtom(ctx, "then");
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) JS_NewAtom(ctx, NAMES[i]); // never freed
 }
 
 static JSValue host_object(void) {
@@ -393,6 +421,7 @@ static bool boot_up(void) {
   JSValue args[4] = {host, global, module, boot}, r = JS_Call(ctx, f, JS_UNDEFINED, 4, args);
   if (JS_IsException(r)) return false;
   tick = JS_GetPropertyStr(ctx, boot, "tick");
+  rest = JS_GetPropertyStr(ctx, boot, "rest");
   describe = JS_GetPropertyStr(ctx, boot, "describe");
   load_now = JS_GetPropertyStr(ctx, boot, "load");
   context_proto = JS_GetPropertyStr(ctx, boot, "contextPrototype");
