@@ -34,7 +34,8 @@ use pool::{Pool, Size};
 use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
-pub use shape::{Made, SECTION};
+pub use load::component;
+pub use shape::{Made, SECTION, Shape};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 
 /// What the engine is given.

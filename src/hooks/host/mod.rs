@@ -9,6 +9,7 @@ mod error;
 pub mod fetch;
 pub mod kv;
 pub mod log;
+pub mod random;
 pub mod state;
 
 pub use error::HostError;
@@ -19,4 +20,6 @@ pub use state::{CallState, Identity};
 #[derive(Debug, Default)]
 pub struct Services {
     pub kv: kv::KvStores,
+    /// Every call's randomness begins with this instead of the system's: for tests, never on a PoP.
+    pub seed: Option<u64>,
 }

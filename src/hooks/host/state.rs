@@ -15,6 +15,7 @@ use crate::hooks::fields;
 
 use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
+use super::random::Random;
 use super::{HostError, Services};
 
 /// Characters of a name that an error repeats.
@@ -36,6 +37,7 @@ pub struct CallState {
     pub identity: Arc<Identity>,
     pub services: Arc<Services>,
     pub log: Log,
+    pub random: Random,
     pub deadline: Instant,
 }
 
@@ -51,12 +53,20 @@ impl Identity {
 // === impl CallState ===
 impl CallState {
     pub fn new(exchange: Exchange, identity: &Arc<Identity>, services: &Arc<Services>, deadline: Instant) -> Self {
-        CallState { exchange, identity: identity.clone(), services: services.clone(), log: Log::default(), deadline }
+        CallState {
+            exchange,
+            identity: identity.clone(),
+            random: Random::new(services.seed),
+            services: services.clone(),
+            log: Log::default(),
+            deadline,
+        }
     }
 
     /// The state of the next call that the same instance serves.
     pub fn renew(&mut self, exchange: Exchange, deadline: Instant) {
         self.exchange = exchange;
+        self.random = Random::new(self.services.seed);
         self.deadline = deadline;
     }
 
