@@ -11,7 +11,7 @@ const ITERATIONS_SLOW: u32 = 2_000;
 const MAX_INPUT: usize = 512;
 
 /// Pieces that parsers have opinions about.
-const DICTIONARY: [&[u8]; 56] = [
+const DICTIONARY: [&[u8]; 68] = [
     b",",
     b";",
     b"=",
@@ -68,6 +68,18 @@ const DICTIONARY: [&[u8]; 56] = [
     b"\"1MiB\"",
     b"{ ",
     b" }",
+    b"[]",
+    b"null",
+    b"\\u0000",
+    b"\\ud800",
+    b"\"headers\":{",
+    b"\"value\":\"1\"",
+    b"\"multiValue\":[",
+    b"\"status\":\"204\",",
+    b"\"statusCode\":304,",
+    b"\"body\":\"x\",",
+    b"\"host\":",
+    b"1e999",
 ];
 
 /// Xorshift: the same inputs in every run.
@@ -206,6 +218,24 @@ fn framing() {
             b"\x015\r\nhello\r\n0\r\n\r\nGET /",
             b"\x02A;x=\"y\"\r\n0123456789\r\n000\r\nX-A: b\r\n\r\n",
             b"\x031\r\na\r\n1\r\nb\r\n0\r\n\r\n",
+        ],
+    );
+}
+
+#[test]
+fn result() {
+    drive(
+        fuzz_targets::result::run,
+        &[
+            b"\0{\"uri\":\"/b\",\"method\":\"GET\",\"querystring\":\"x\",\"headers\":{\"host\":[{\"key\":\"Host\",\"value\":\"h\"}]}}",
+            b"\x09{\"uri\":\"/b\",\"origin\":{\"custom\":{\"domainName\":\"a.example\",\"port\":443,\"customHeaders\":{}}}}",
+            b"\x08{\"status\":\"200\",\"headers\":{\"x-a\":[{\"value\":\"1\"}]},\"body\":\"YQ==\",\"bodyEncoding\":\"base64\"}",
+            b"\x08{\"uri\":\"/\",\"body\":{\"action\":\"replace\",\"encoding\":\"text\",\"data\":\"x\"}}",
+            b"\x0a{\"status\":404,\"headers\":{\"X-A\":[{\"value\":[\"1\",\"2\"]}]},\"body\":\"\"}",
+            b"\x0c{\"result\":{\"uri\":\"/c\",\"querystring\":{\"a\":{\"value\":\"2\"}},\"cookies\":{\"c\":{\"value\":\"1\"}},\"headers\":{}}}",
+            b"\x0c{\"result\":{\"uri\":\"/c\"},\"origin\":{\"op\":\"select\",\"id\":\"a\",\"overrides\":{\"originPath\":\"/p\"}}}",
+            b"\x0f{\"result\":{\"statusCode\":200,\"headers\":{},\"cookies\":{\"a\":{\"multiValue\":[{\"value\":\"1\"}]}}}}",
+            b"\0{\"errorType\":\"E\",\"errorMessage\":\"m\",\"stackTrace\":[\"at f\"]}",
         ],
     );
 }

@@ -10,7 +10,6 @@ use futures::FutureExt;
 
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, compiled::Config};
-use crate::hooks::host::kv::KvStores;
 use crate::proxy::server::{Pop, Start, StartError};
 
 use super::admin::Colour;
@@ -130,7 +129,10 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
             let reload = reload.clone();
             async move { reload.now() }.boxed()
         }),
-        kv: Arc::new(KvStores::default),
+        kv: {
+            let shared = pop.shared.clone();
+            Arc::new(move || shared.live.load().functions.kv.clone())
+        },
         recent: Arc::default(),
     }
 }

@@ -435,3 +435,6 @@ impl Exchange {
 fn size_of_line(name: &HeaderName, value: &HeaderValue) -> usize {
     name.as_str().len() + value.len() + 4
 }
+
+#[cfg(test)]
+mod tests;

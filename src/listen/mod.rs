@@ -18,6 +18,10 @@ mod target;
 mod tls;
 mod wire;
 
+/// Bytes of a request body that one read brings at most: what was read for a function and what one more read brings must fit into
+/// the 64 KiB that Pingora can send again.
+pub const BODY_READ_MAX: usize = 24 << 10;
+
 pub use endpoint::{Endpoint, Endpoints, h2_options};
 pub use error::ListenError;
 pub use gate::{Counts, Gate, Permit};

@@ -194,6 +194,13 @@ impl Wire {
         true
     }
 
+    /// Ready when the viewer has gone, or has no more to ask, while the answer to a head without a body is awaited. Bytes of
+    /// later requests are kept, as many as while the full path serves one.
+    pub fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // However the connection ended, it has.
+        self.poll_gone(cx).map(drop)
+    }
+
     /// Whether nothing is left to read of the request begun last.
     pub fn body_finished(&self) -> bool {
         match &self.mode {

@@ -3,6 +3,7 @@
 //! In: the origin's settings, its targets' conditions, what a request tried already. Out: a peer and its Host header.
 //! Never: another origin's targets, a connection of its own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,12 +17,13 @@ use tokio::task::JoinSet;
 use super::balance::Balance;
 use super::dns::{Name, Names};
 use super::health::Probe;
+use super::link::Patience;
 use super::peer::{self, Template};
-use super::set::{Pick, Picked};
+use super::set::{Aim, Pick, Picked};
 use super::target::{Condition, Outcome, TargetId, TargetRef, TargetStatus};
 use super::tls::Material;
 use super::{OriginError, eject};
-use crate::config::compiled::{HostHeader, HttpOrigin, OriginId};
+use crate::config::compiled::{HostHeader, HttpOrigin, OriginId, UpstreamProtocol};
 
 /// What makes a target usable, best first: (it must be healthy, it must not have been tried). When none is healthy all
 /// are asked: a target that seems dead beats refusing every viewer.
@@ -81,6 +83,15 @@ impl Direct {
         &self.name
     }
 
+    pub fn settings(&self) -> &HttpOrigin {
+        &self.http
+    }
+
+    /// Whether one of its targets has that host name (lower case).
+    pub fn has_host(&self, host: &str) -> bool {
+        self.http.targets.iter().any(|target| target.host == host)
+    }
+
     /// Attempts in all that a request may make here.
     pub fn attempts(&self) -> u32 {
         self.http.attempts.max(1)
@@ -114,6 +125,30 @@ impl Direct {
 
     /// The target for the next attempt, and the peer to connect to.
     pub async fn pick(&self, request: &Pick<'_>) -> Result<Picked, OriginError> {
+        let (place, target, address) = self.choose(request).await?;
+        let peer = place.template.peer(address, request.needs);
+        Ok(Picked { peer, target, host: self.host(place, request.viewer_host) })
+    }
+
+    /// The same for a connection that is not Pingora's.
+    pub async fn aim(&self, request: &Pick<'_>) -> Result<Aim, OriginError> {
+        let (place, target, address) = self.choose(request).await?;
+        let patience = Patience {
+            connect: self.http.connect_timeout,
+            read: self.http.read_timeout,
+            write: self.http.write_timeout,
+            idle: self.http.keepalive_timeout,
+        };
+        let at = (place.template.digest(), (address, place.template.port()).into());
+        Ok(Aim { place: at, patience, target, host: self.host(place, request.viewer_host) })
+    }
+
+    /// Whether every target speaks HTTP/1.1 without TLS.
+    pub fn is_plain(&self) -> bool {
+        self.http.protocol != UpstreamProtocol::H2 && self.places.iter().all(|place| !place.tls)
+    }
+
+    async fn choose(&self, request: &Pick<'_>) -> Result<(&Place, TargetRef, IpAddr), OriginError> {
         let mut nameless: SmallVec<[TargetId; 8]> = SmallVec::new();
         let mut last = OriginError::NoTarget { origin: self.name.clone() };
         // A target whose name cannot be resolved costs no attempt: the next one is asked.
@@ -123,13 +158,12 @@ impl Direct {
             let Some(place) = self.places.get(index) else { break };
             match place.name.address().await {
                 Ok(address) => {
-                    let peer = place.template.peer(address, request.needs);
-                    let target = TargetRef {
-                        index,
-                        name: Arc::clone(&place.label),
-                        address: Some((address, place.template.port()).into()),
-                    };
-                    return Ok(Picked { peer, target, host: self.host(place, request.viewer_host) });
+                    let at = (address, place.template.port()).into();
+                    return Ok((
+                        place,
+                        TargetRef { index, name: Arc::clone(&place.label), address: Some(at) },
+                        address,
+                    ));
                 }
                 Err(error) => {
                     self.blame(place, Outcome::ConnectFailed, Instant::now());
@@ -139,6 +173,11 @@ impl Direct {
             }
         }
         Err(last)
+    }
+
+    /// The Host header, as the first target gets it.
+    pub fn first_host(&self, viewer: Option<&HeaderValue>) -> Option<HeaderValue> {
+        self.places.first().map(|place| self.host(place, viewer))
     }
 
     /// How an attempt ended.

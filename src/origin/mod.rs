@@ -5,7 +5,9 @@
 //! Never: reads a viewer's connection, decides what is cached.
 
 pub mod adapter;
+pub mod answer;
 pub mod balance;
+pub mod chunks;
 mod direct;
 pub mod dns;
 pub mod eject;
@@ -14,7 +16,10 @@ pub mod group;
 pub mod health;
 pub mod hop;
 mod known;
+pub mod link;
 pub mod peer;
+pub mod pool;
+pub mod reroute;
 mod resolver;
 pub mod response;
 pub mod retry;
@@ -32,7 +37,8 @@ use std::path::PathBuf;
 
 pub use dns::Names;
 pub use peer::Needs;
-pub use set::{Origins, Pick, Picked};
+pub use pool::Pool;
+pub use set::{Aim, Origins, Pick, Picked};
 pub use target::{Outcome, TargetId, TargetRef, TargetStatus};
 
 /// Why an origin could not be built or asked.
@@ -53,6 +59,10 @@ pub enum OriginError {
     NoTarget { origin: String },
     #[error("origin {origin}: {value:?} cannot be a Host header")]
     Host { origin: String, value: String },
+    #[error(
+        "a function may not send requests to {host} at {address}: no configured origin has that name, and the address is not public"
+    )]
+    Private { host: String, address: std::net::IpAddr },
     #[error("no origin number {0}")]
     Unknown(usize),
     #[error("the origin's answer is refused: {reason}")]

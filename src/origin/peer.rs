@@ -22,9 +22,9 @@ const H2_STREAMS: usize = 100;
 /// Between pings on a quiet HTTP/2 connection: a dead one is found before a request waits on it.
 const H2_PING: Duration = Duration::from_secs(30);
 /// Kernel keep-alive on origin connections: first probe, between probes, probes before the connection is given up.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_COUNT: usize = 3;
+pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const KEEPALIVE_COUNT: usize = 3;
 
 /// What a request asks of its connection.
 #[derive(Debug, Clone, Copy, Default)]
@@ -108,6 +108,11 @@ impl Template {
         peer.options.read_timeout = Some(timeout);
         peer.options.write_timeout = Some(timeout);
         peer
+    }
+
+    /// What connections to this target under these settings have in common.
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     pub fn port(&self) -> u16 {

@@ -28,6 +28,18 @@ pub fn clean(fields: &mut HeaderMap, status: StatusCode, received: Version, pop:
     hop::via(fields, received, pop);
 }
 
+/// Whether an answer has no body whatever its fields say (RFC 9112 §6.3).
+pub fn bodiless(head_asked: bool, status: StatusCode) -> bool {
+    head_asked || matches!(status.as_u16(), 101 | 204 | 304)
+}
+
+/// Takes off a Transfer-Encoding of RFC 2616 times that means no coding at all.
+pub fn uncode(fields: &mut HeaderMap) {
+    if fields.get(TRANSFER_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        fields.remove(TRANSFER_ENCODING);
+    }
+}
+
 /// The length an answer announces; `None` when it is chunked or ends with its connection.
 ///
 /// # Errors

@@ -16,7 +16,10 @@ use super::OriginError;
 use super::adapter::Adapter;
 use super::direct::Direct;
 use super::dns::Names;
+use super::link::Patience;
 use super::peer::Needs;
+use super::pool::Place;
+use super::reroute::{self, Reroute, Reroutes};
 use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
 use crate::config::compiled::{Origin, OriginId, OriginKind};
 
@@ -27,6 +30,9 @@ pub struct Origins {
     lanes: Vec<Lane>,
     /// Health checks. They end when this set is dropped or stopped.
     checks: Mutex<JoinSet<()>>,
+    /// Origins that functions made up.
+    reroutes: Reroutes,
+    names: Arc<Names>,
 }
 
 /// What one request asks of an origin.
@@ -50,6 +56,16 @@ pub struct Picked {
     pub host: HeaderValue,
 }
 
+/// Where one attempt goes whose connection is not Pingora's.
+#[derive(Debug)]
+pub struct Aim {
+    pub place: Place,
+    pub patience: Patience,
+    pub target: TargetRef,
+    /// The Host header to send.
+    pub host: HeaderValue,
+}
+
 #[derive(Debug)]
 enum Lane {
     Http(Box<Direct>),
@@ -64,9 +80,9 @@ impl Origins {
     ///
     /// # Errors
     /// A certificate file that cannot be used, a target without a usable name: named in the error.
-    pub fn new(origins: &[Origin], previous: Option<&Origins>, names: &Names) -> Result<Self, OriginError> {
+    pub fn new(origins: &[Origin], previous: Option<&Origins>, names: &Arc<Names>) -> Result<Self, OriginError> {
         let lanes = origins.iter().map(|origin| Lane::new(origin, previous, names)).collect::<Result<_, _>>()?;
-        Ok(Origins { lanes, checks: Mutex::default() })
+        Ok(Origins { lanes, checks: Mutex::default(), reroutes: Reroutes::default(), names: Arc::clone(names) })
     }
 
     /// Starts the health checks on the current tokio runtime; a second call starts them anew. `connector` serves
@@ -94,6 +110,53 @@ impl Origins {
             Some(Lane::Http(direct)) => direct.pick(request).await,
             Some(Lane::Adapter(adapter)) => Ok(adapter.pick(request.viewer_host)),
             None => Err(OriginError::Unknown(origin)),
+        }
+    }
+
+    /// The Host header that `origin` is sent, whichever of its targets is asked.
+    pub fn host(&self, origin: OriginId, viewer_host: Option<&HeaderValue>) -> Option<HeaderValue> {
+        match self.lanes.get(origin)? {
+            Lane::Http(direct) => direct.first_host(viewer_host),
+            Lane::Adapter(_) => viewer_host.cloned(),
+        }
+    }
+
+    /// The target for the next attempt at an origin that a function described.
+    ///
+    /// # Errors
+    /// As [`Origins::pick`]; an address that is not public, under a name that no configured origin has.
+    pub async fn pick_rerouted(
+        &self,
+        base: OriginId,
+        reroute: &Reroute,
+        request: &Pick<'_>,
+    ) -> Result<Picked, OriginError> {
+        let configured = self.lanes.get(base).and_then(Lane::direct);
+        let reroute = Reroute { base: configured.map_or("", Direct::name).to_owned(), ..reroute.clone() };
+        let picked = self.reroutes.find(&reroute, configured.map(Direct::settings), &self.names)?.pick(request).await?;
+        let Some(host) = &reroute.host else { return Ok(picked) };
+        let known = self.lanes.iter().filter_map(Lane::direct).any(|direct| direct.has_host(host));
+        match picked.target.address {
+            Some(address) if !known && !reroute::is_public(address.ip()) => {
+                Err(OriginError::Private { host: host.clone(), address: address.ip() })
+            }
+            _ => Ok(picked),
+        }
+    }
+
+    /// Whether every target of `origin` speaks HTTP/1.1 without TLS: then [`Origins::aim`] is for it.
+    pub fn is_plain(&self, origin: OriginId) -> bool {
+        matches!(self.lanes.get(origin), Some(Lane::Http(direct)) if direct.is_plain())
+    }
+
+    /// As [`Origins::pick`], for a connection that is not Pingora's.
+    ///
+    /// # Errors
+    /// As [`Origins::pick`]; an origin inside this process.
+    pub async fn aim(&self, origin: OriginId, request: &Pick<'_>) -> Result<Aim, OriginError> {
+        match self.lanes.get(origin) {
+            Some(Lane::Http(direct)) => direct.aim(request).await,
+            Some(Lane::Adapter(_)) | None => Err(OriginError::Unknown(origin)),
         }
     }
 

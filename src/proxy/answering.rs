@@ -30,12 +30,9 @@ const RANGES_MAX: usize = 32;
 
 /// Cleans the origin's header section and decides on compression, before anything is stored.
 pub fn receive(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
-    if response.headers.get(header::TRANSFER_ENCODING).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        // Of RFC 2616 times: no coding at all.
-        response.remove_header(&header::TRANSFER_ENCODING);
-    }
-    let bodiless = session.req_header().method == Method::HEAD && !session.cache.enabled()
-        || matches!(response.status.as_u16(), 101 | 204 | 304);
+    respond::edit(response, origin::response::uncode)?;
+    let head_asked = session.req_header().method == Method::HEAD && !session.cache.enabled();
+    let bodiless = origin::response::bodiless(head_asked, response.status);
     // RFC 9112 §6.3 rule 8: only the connection's end ends it, so a truncation cannot be seen.
     ctx.origin.close_delimited = !bodiless
         && response.version != Version::HTTP_2
@@ -215,7 +212,7 @@ pub fn send(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Requ
 
 /// What Pingora's cache phase means in the words of RFC 9211, the log, and CloudFront.
 fn classify(phase: CachePhase, ctx: &RequestCtx) -> (Outcome, StatusOutcome, ResultType, &'static str) {
-    let error = ctx.origin.instead.is_some();
+    let error = ctx.origin.instead.is_some() && !ctx.hooks.answered;
     let forwarded = |reason| StatusOutcome::Fwd(reason);
     match phase {
         CachePhase::Hit => (Outcome::Hit, StatusOutcome::Hit, ResultType::Hit, ""),
@@ -243,13 +240,20 @@ fn classify(phase: CachePhase, ctx: &RequestCtx) -> (Outcome, StatusOutcome, Res
 /// Why a request went on to an origin (RFC 9211 §2.2).
 pub fn reason(ctx: &RequestCtx) -> FwdReason {
     match ctx.slot {
-        None if ctx.cache.why == "method" => FwdReason::Method,
-        None if ctx.cache.why != "bypass" => FwdReason::Request,
-        None => FwdReason::Bypass,
+        None => passed(ctx.cache.why),
         Some(_) if ctx.cache.asked_for_new => FwdReason::Request,
         Some(_) if ctx.cache.found_stale => FwdReason::Stale,
         Some(_) if ctx.cache.vary_found => FwdReason::VaryMiss,
         Some(_) => FwdReason::UriMiss,
+    }
+}
+
+/// The same where the cache took no part, from [`keeping::bypass`](super::keeping::bypass).
+pub fn passed(why: &str) -> FwdReason {
+    match why {
+        "method" => FwdReason::Method,
+        "bypass" => FwdReason::Bypass,
+        _ => FwdReason::Request,
     }
 }
 

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::{self, Answer, Viewer, path};
-use crate::config::compiled::{Behavior, Limits, Listener};
+use crate::config::compiled::{Behavior, Coding, Limits, Listener, Origin};
 use crate::listen::Refusal;
 use crate::message::Fields;
 use crate::observe;
@@ -21,7 +21,7 @@ use crate::origin::{self, hop, select};
 use super::context::RequestCtx;
 use super::plan::Target;
 use super::shared::Shared;
-use super::{phases, respond, upstream};
+use super::{applying, handing, phases, respond, upstream};
 
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -94,6 +94,7 @@ pub fn make_copyable(session: &mut Session) {
 
 /// Gives an HTTP/2 request its version back.
 pub fn restore(session: &mut Session) {
+    session.req_header_mut().remove_header(&handing::FIELD);
     if session.as_http2().is_some() {
         session.req_header_mut().set_version(Version::HTTP_2);
     }
@@ -160,16 +161,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     let (host, target) = address(session.req_header());
     let target = Target::parse(target);
     let origin = ctx.origin.current.map(|id| &ctx.snapshot.config.origins[id]);
-    let mut to = String::with_capacity(target.path.len() + 16);
-    to.push_str(origin.map_or("", |origin| origin.path.as_str()));
-    to.push_str(&path::origin_path(behavior, target.path));
-    if let Some(query) = target.query {
-        let query = select::query(query, &behavior.request.query, &behavior.cache.key.query);
-        if !query.is_empty() {
-            to.push('?');
-            to.push_str(&query);
-        }
-    }
+    let (mut asked, mut query) = origin_path(behavior, target);
     let viewer_host = HeaderValue::from_str(host).map_err(|_| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
     let id = HeaderValue::from_bytes(ctx.id.bytes()).map_err(|_| Error::explain(ErrorType::InternalError, "id"))?;
     let coding = ctx.slot.as_ref().and_then(|slot| slot.coding);
@@ -185,14 +177,13 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),
         pop: &ctx.snapshot.config.pop.code,
         request_id: &id,
-        encoding: match (&behavior.compress, codings) {
-            (None, _) => Encoding::Pass,
-            (Some(_), []) => Encoding::Identity,
-            (Some(_), codings) => Encoding::Only(codings),
-        },
+        encoding: encoding(behavior, codings),
         upgrade: session.is_upgrade_req(),
         grpc: upstream::is_grpc(session),
-        custom: origin.map_or(&[], |origin| &origin.headers),
+        custom: match ctx.hooks.way.as_ref().and_then(|way| way.headers.as_deref()) {
+            Some(headers) => headers,
+            None => origin.map_or(&[], |origin| &origin.headers),
+        },
     };
     // Taken apart and put together again, it forgets whether a body follows.
     let end = request.send_end_stream();
@@ -204,11 +195,51 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     {
         parts.headers.insert(TRACEPARENT, value);
     }
+    applying::origin_request(&mut parts.headers, &mut asked, &mut query, &ctx.hooks.origin_edits);
+    if let Some(body) = &ctx.hooks.request_body {
+        parts.headers.remove(header::TRANSFER_ENCODING);
+        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    }
     *request = parts.into();
     if let Some(end) = end {
         request.set_send_end_stream(end);
     }
+    let prefix = ctx.hooks.way.as_ref().and_then(|way| way.path.as_deref());
+    let to = joined(prefix.unwrap_or(origin.map_or("", |origin| origin.path.as_str())), &asked, &query);
     request.set_raw_path(to.as_bytes())
+}
+
+/// The target an origin is asked for: with its prefix, the behavior's path, and the query that goes on.
+pub fn origin_target(behavior: &Behavior, origin: Option<&Origin>, target: Target<'_>) -> String {
+    let (path, query) = origin_path(behavior, target);
+    joined(origin.map_or("", |origin| origin.path.as_str()), &path, &query)
+}
+
+/// Path and query that the behavior makes of the viewer's; "" = no query.
+fn origin_path(behavior: &Behavior, target: Target<'_>) -> (String, String) {
+    let path = path::origin_path(behavior, target.path).into_owned();
+    let query = target.query.map(|query| select::query(query, &behavior.request.query, &behavior.cache.key.query));
+    (path, query.map_or_else(String::new, |query| query.into_owned()))
+}
+
+fn joined(prefix: &str, path: &str, query: &str) -> String {
+    let mut to = String::with_capacity(prefix.len() + path.len() + query.len() + 1);
+    to.push_str(prefix);
+    to.push_str(path);
+    if !query.is_empty() {
+        to.push('?');
+        to.push_str(query);
+    }
+    to
+}
+
+/// What an origin is told about codings; `codings` are those the cache keeps apart.
+pub fn encoding<'a>(behavior: &Behavior, codings: &'a [Coding]) -> Encoding<'a> {
+    match (&behavior.compress, codings) {
+        (None, _) => Encoding::Pass,
+        (Some(_), []) => Encoding::Identity,
+        (Some(_), codings) => Encoding::Only(codings),
+    }
 }
 
 /// Ends a request whose body grows past the behavior's bound.
@@ -228,6 +259,17 @@ pub fn expects_continue(session: &Session) -> bool {
     let request = session.req_header();
     request.version != Version::HTTP_10
         && request.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Sends the 100 that the viewer waits for.
+pub async fn send_continue(session: &mut Session) -> Result<()> {
+    // Pingora takes the interim answer for the final one, and closes the connection behind it.
+    session.set_close_on_response_before_downstream_finish(false);
+    session.write_continue_response().await?;
+    session.set_close_on_response_before_downstream_finish(true);
+    // Once is enough.
+    session.req_header_mut().remove_header(&header::EXPECT);
+    Ok(())
 }
 
 /// Whether the request that went to the origin carried the viewer's own conditions: with the cache in force, Pingora takes

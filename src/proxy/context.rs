@@ -16,7 +16,9 @@ use crate::observe::{Failure, Outcome, TraceContext};
 use crate::origin::{TargetId, TargetRef};
 
 use super::edge::RequestId;
+use super::hooking::HookNote;
 use super::plan::Slot;
+use super::prior::Trouble;
 use super::snapshot::{Served, Snapshot};
 use super::soft::{Revalidation, Waited};
 
@@ -33,7 +35,10 @@ pub struct RequestCtx {
     pub slot: Option<Slot>,
     pub cache: CacheNote,
     pub origin: OriginNote,
+    /// What became of an attempt made before this context was.
+    pub trouble: Option<Trouble>,
     pub answer: AnswerNote,
+    pub hooks: HookNote,
     pub body_in: u64,
     /// Reused for the field values this request writes.
     pub scratch: String,
@@ -141,7 +146,9 @@ impl RequestCtx {
             slot: None,
             cache: CacheNote::default(),
             origin: OriginNote::default(),
+            trouble: None,
             answer: AnswerNote::default(),
+            hooks: HookNote::default(),
             body_in: 0,
             scratch: String::new(),
         }

@@ -26,6 +26,8 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// Between two looks whether listeners are up, and whether the last connection has gone.
 const PROBE_EVERY: Duration = Duration::from_millis(10);
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
+/// How late an idle connection to an origin may be closed.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The PoP's background service.
 pub(super) struct Control {
@@ -41,11 +43,12 @@ impl BackgroundService for Control {
         tokio::spawn(pop.shared.observer.clone().reopen_on_signal().map(|error| log::error!("SIGUSR1: {error}")));
         let admin = self.admin.lock().take();
         if let Some((socket, router)) = admin {
-            tokio::spawn(serve_admin(socket, router, pop.purging.clone()));
+            tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.shared.clone()));
         }
         tokio::spawn(announce(pop.shared.clone(), pop.phase.clone()));
         tokio::spawn(watch_signals(pop.reload.clone()));
         tokio::spawn(watch_files(pop.reload.clone()));
+        tokio::spawn(sweep(pop.shared.clone()));
         while !*shutdown.borrow() {
             if shutdown.changed().await.is_err() {
                 return;
@@ -102,14 +105,23 @@ async fn watch_files(reload: Arc<Reload>) {
     }
 }
 
+/// Closes connections to origins that nobody used for too long.
+async fn sweep(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        shared.pool.sweep(std::time::Instant::now());
+    }
+}
+
 /// The operator's API, until this process hands over: its successor then answers on the same address.
-async fn serve_admin(socket: std::net::TcpListener, router: axum::Router, purging: Arc<Purging>) {
+async fn serve_admin(socket: std::net::TcpListener, router: axum::Router, purging: Arc<Purging>, shared: Arc<Shared>) {
     use tokio::signal::unix::{SignalKind, signal};
     let handed_over = async move {
         match signal(SignalKind::quit()) {
             Ok(mut quits) => {
                 quits.recv().await;
                 purging.close();
+                shared.functions.close();
             }
             Err(error) => {
                 log::error!("SIGQUIT cannot be watched: {error}");

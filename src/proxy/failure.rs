@@ -8,6 +8,8 @@ use crate::observe::Failure;
 
 /// Our own reasons to leave an attempt; both retry.
 pub const FAILOVER: &str = "status moves on to the next member of the group";
+/// A function wrote the body of the answer that is served instead.
+pub const REPLACED: &str = "a function replaced the answer";
 pub const ERROR_PAGE: &str = "status is replaced by an error page";
 
 /// Status for the viewer (0 = the viewer is gone) and the kind for logs and metrics.

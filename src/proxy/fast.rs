@@ -157,6 +157,12 @@ pub fn decide<F: Fields>(
     Some(Hit { served: served.clone(), object, id: RequestId::random(), started_ms, ttl_s, age_s })
 }
 
+/// Whether viewer-request functions will see this request.
+pub fn is_hooked(snapshot: &Snapshot, head: &Head<'_>) -> bool {
+    plan::route(snapshot, plan::host_name(head.host), Target::parse(head.target).path)
+        .is_some_and(|id| !snapshot.behavior(id).chains.viewer_request.is_empty())
+}
+
 /// Answers `request` if it is a plain hit.
 pub fn answer(
     shared: &Shared,
@@ -235,13 +241,13 @@ fn beyond(head: &Head<'_>) -> bool {
 }
 
 /// Whether a Connection field names more than what becomes of the connection: fields that the key may count on.
-fn names_fields(connection: &[u8]) -> bool {
+pub fn names_fields(connection: &[u8]) -> bool {
     !connection.eq_ignore_ascii_case(b"keep-alive") && !connection.eq_ignore_ascii_case(b"close")
 }
 
 // === impl Spans ===
 impl Spans {
-    fn of(head: &Head<'_>, raw: &[u8]) -> Self {
+    pub fn of(head: &Head<'_>, raw: &[u8]) -> Self {
         let mut spans = Spans {
             host: within(raw, head.host.as_bytes()),
             target: within(raw, head.target.as_bytes()),

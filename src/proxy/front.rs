@@ -1,6 +1,7 @@
 //! Front: one viewer connection, request after request.
 //!
-//! In: an accepted stream. Out: hits answered here, everything else handed to Pingora with one message's bytes at a time.
+//! In: an accepted stream. Out: hits answered here, plain requests passed to their origin and back, everything else handed to
+//! Pingora with one message's bytes at a time.
 //! Never: decides what an answer is.
 
 use std::net::SocketAddr;
@@ -19,17 +20,21 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::compiled::Listener;
-use crate::listen::head::{self, Framing, Parsed};
+use crate::listen::head::{self, Framing, Parsed, Request};
 use crate::listen::{Endpoints, Gate, Refusal, Wire};
+use crate::message::Fields;
 use crate::observe::{self, Failure};
 
-use super::fast::{self, Answer, Arrival};
+use super::fast::{self, Answer, Arrival, Spans};
+use super::pass::{self, Pass};
 use super::phases::Phases;
 use super::plan::Scratch;
 use super::record::Words;
+use super::relay::{self, Passed};
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 use super::streams::Streams;
-use super::{asking, record};
+use super::{asking, handing, prior, record};
 
 /// The application behind every listener.
 pub struct Front {
@@ -48,12 +53,30 @@ struct Viewer {
     listener: Arc<Listener>,
 }
 
+/// What became of an answer's bytes.
+struct Sent {
+    bytes: u64,
+    failure: Option<Failure>,
+}
+
 /// What the bytes at hand ask for.
 enum Step {
     Read,
     Refuse(Refusal),
     Answer { answer: Box<Answer>, len: usize, keep_alive: bool },
-    Full { len: usize, canonical: Option<BytesMut>, framing: Framing, expect_continue: bool, upgrade: bool },
+    Pass { pass: Box<Pass>, full: Full },
+    Full(Full),
+}
+
+/// What the full path needs besides the head's bytes.
+struct Full {
+    len: usize,
+    canonical: Option<BytesMut>,
+    framing: Framing,
+    expect_continue: bool,
+    upgrade: bool,
+    /// The connection ends with this request.
+    last: bool,
 }
 
 #[async_trait]
@@ -123,7 +146,7 @@ impl Front {
         tokio::pin!(drain);
         loop {
             let last = self.last(served + 1, shutdown);
-            match self.step(&wire, viewer, last, &mut scratch) {
+            match self.step(&wire, viewer, since, last, &mut scratch) {
                 Step::Read => {
                     let idle = wire.buffer().is_empty();
                     let filled = tokio::select! {
@@ -146,7 +169,10 @@ impl Front {
                 Step::Answer { answer, len, keep_alive } => {
                     let before = wire.sent();
                     let written = self.write(&mut wire, &answer, &scratch).await;
-                    self.note(&answer, &wire.buffer()[..len], viewer, since, wire.sent() - before, written);
+                    let failure = (!written).then_some(Failure::ClientAborted);
+                    let sent = Sent { bytes: wire.sent() - before, failure };
+                    let words = words(&answer.spans, &wire.buffer()[..len], viewer, since, sent);
+                    record::finish_hit(&self.shared.observer, &answer.hit, &words);
                     if !written {
                         return;
                     }
@@ -157,27 +183,62 @@ impl Front {
                         return shut(wire).await;
                     }
                 }
-                Step::Full { len, canonical, framing, expect_continue, upgrade } => {
-                    served += 1;
-                    let head = wire.take_head(len);
-                    wire.begin(framing, expect_continue, upgrade);
-                    let mut session = ServerSession::new_http1(Box::new(wire));
-                    session.set_pipelined_prefix(canonical.unwrap_or(head));
-                    if last {
-                        // The only switch that the request's own fields do not turn on again.
-                        session.set_keepalive_reuses_remaining(Some(0));
+                Step::Pass { mut pass, full } => {
+                    let head = wire.take_head(full.len);
+                    let before = wire.sent();
+                    let passed = relay::run(&self.shared, &mut wire, &mut pass, &mut scratch).await;
+                    pass.give_back(&mut scratch);
+                    let (failure, error) = match passed {
+                        Passed::Whole => (None, String::new()),
+                        Passed::Broken(failure, error) => (Some(failure), error),
+                        Passed::Full(prior) => {
+                            match prior::with(Some(prior), self.full(wire, head, full, shutdown)).await {
+                                Some(same) => wire = same,
+                                None => return,
+                            }
+                            (served, since) = (served + 1, Instant::now());
+                            continue;
+                        }
+                    };
+                    let sent = Sent { bytes: wire.sent() - before, failure };
+                    let words = words(&pass.spans, &head, viewer, since, sent);
+                    record::finish_pass(&self.shared.observer, &pass, &words, &error);
+                    if failure.is_some() {
+                        return;
                     }
-                    let Some(reused) = self.proxy.process_new_http(session, shutdown).await else { return };
-                    let (stream, _) = reused.consume();
-                    let Ok(same) = stream.into_any().downcast::<Wire>() else { return };
-                    wire = *same;
-                    if !wire.next_request() {
+                    (served, since) = (served + 1, Instant::now());
+                    if !pass.keep_alive {
                         return shut(wire).await;
                     }
-                    since = Instant::now();
+                }
+                Step::Full(full) => {
+                    let head = wire.take_head(full.len);
+                    match self.full(wire, head, full, shutdown).await {
+                        Some(same) => wire = same,
+                        None => return,
+                    }
+                    (served, since) = (served + 1, Instant::now());
                 }
             }
         }
+    }
+
+    /// Has Pingora serve one request. The wire, when another may follow on it.
+    async fn full(&self, mut wire: Wire, head: BytesMut, full: Full, shutdown: &ShutdownWatch) -> Option<Wire> {
+        wire.begin(full.framing, full.expect_continue, full.upgrade);
+        let mut session = ServerSession::new_http1(Box::new(wire));
+        session.set_pipelined_prefix(full.canonical.unwrap_or(head));
+        if full.last {
+            // The only switch that the request's own fields do not turn on again.
+            session.set_keepalive_reuses_remaining(Some(0));
+        }
+        let (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
+        let mut wire = *stream.into_any().downcast::<Wire>().ok()?;
+        if !wire.next_request() {
+            shut(wire).await;
+            return None;
+        }
+        Some(wire)
     }
 
     /// Whether the connection ends with the request served now.
@@ -185,7 +246,7 @@ impl Front {
         *shutdown.borrow() || served >= self.shared.live.peek().config.limits.requests_per_connection
     }
 
-    fn step(&self, wire: &Wire, viewer: &Viewer, last: bool, scratch: &mut Scratch) -> Step {
+    fn step(&self, wire: &Wire, viewer: &Viewer, since: Instant, last: bool, scratch: &mut Scratch) -> Step {
         let raw = wire.buffer();
         if raw.is_empty() {
             return Step::Read;
@@ -199,16 +260,44 @@ impl Front {
         };
         let keep_alive = request.keep_alive && !last;
         let arrival = Arrival { raw, tls: viewer.tls.is_some(), keep_alive };
-        match fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
-            Some(answer) => Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
-            None => Step::Full {
-                len: request.len,
-                canonical: request.rewritten(&raw[..request.len]),
-                framing: request.framing,
-                expect_continue: request.expect_continue,
-                upgrade: request.upgrade,
-            },
+        if let Some(answer) = fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
+            return Step::Answer { answer: Box::new(answer), len: request.len, keep_alive };
         }
+        let name = asking::X_FORWARDED_FOR;
+        let forwarded_for = request.head.lines(&name);
+        let from = pass::From {
+            raw,
+            viewer: asking::viewer(viewer.address, Some(&viewer.listener), forwarded_for),
+            tls: arrival.tls,
+            keep_alive,
+            since,
+        };
+        let pass = pass::plan(&self.shared, &snapshot, &request, from, scratch);
+        let full = Full {
+            len: request.len,
+            canonical: self.head(&snapshot, &request, &raw[..request.len]),
+            framing: request.framing,
+            expect_continue: request.expect_continue,
+            upgrade: request.upgrade,
+            last,
+        };
+        match pass {
+            Some(pass) => Step::Pass { pass, full },
+            None => Step::Full(full),
+        }
+    }
+
+    /// The head that Pingora reads, when it is not the one received.
+    fn head(&self, snapshot: &Snapshot, request: &Request<'_>, raw: &[u8]) -> Option<BytesMut> {
+        let rewritten = request.rewritten(raw);
+        if !fast::is_hooked(snapshot, &request.head) {
+            return rewritten;
+        }
+        let mut head = rewritten.unwrap_or_else(|| BytesMut::from(raw));
+        let rest = head.split_off(memchr::memchr(b'\n', &head)? + 1);
+        head.extend_from_slice(&handing::line());
+        head.unsplit(rest);
+        Some(head)
     }
 
     async fn write(&self, wire: &mut Wire, answer: &Answer, scratch: &Scratch) -> bool {
@@ -225,36 +314,35 @@ impl Front {
         wire.flush().await.is_ok()
     }
 
-    fn note(&self, answer: &Answer, raw: &[u8], viewer: &Viewer, since: Instant, bytes_out: u64, written: bool) {
-        let spans = &answer.spans;
-        let bytes = |span: &Range<usize>| &raw[span.clone()];
-        let text = |span: &Range<usize>| std::str::from_utf8(bytes(span)).unwrap_or("");
-        let forwarded_for = bytes(&spans.forwarded_for);
-        let words = Words {
-            viewer: asking::viewer(viewer.address, Some(&viewer.listener), std::iter::once(forwarded_for)),
-            tls: viewer.tls.as_deref().map(record::tls_words),
-            version: Version::HTTP_11,
-            host: text(&spans.host),
-            target: text(&spans.target),
-            user_agent: bytes(&spans.user_agent),
-            referer: bytes(&spans.referer),
-            cookie: bytes(&spans.cookie),
-            forwarded_for,
-            traceparent: bytes(&spans.traceparent),
-            bytes_in: raw.len() as u64,
-            bytes_out,
-            duration: since.elapsed(),
-            failure: (!written).then_some(Failure::ClientAborted),
-        };
-        record::finish_hit(&self.shared.observer, &answer.hit, &words);
-    }
-
     async fn refuse(&self, wire: Wire, viewer: &Viewer, refusal: Refusal) {
         let metrics = self.shared.observer.metrics();
         metrics.refused(asking::refusal_kind(&refusal));
         let seen = wire.buffer().len() as u64;
         record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), seen);
         wire.refuse(refusal).await;
+    }
+}
+
+/// What the log says of a request whose head is `raw`.
+fn words<'a>(spans: &Spans, raw: &'a [u8], viewer: &'a Viewer, since: Instant, sent: Sent) -> Words<'a> {
+    let bytes = |span: &Range<usize>| &raw[span.clone()];
+    let text = |span: &Range<usize>| std::str::from_utf8(bytes(span)).unwrap_or("");
+    let forwarded_for = bytes(&spans.forwarded_for);
+    Words {
+        viewer: asking::viewer(viewer.address, Some(&viewer.listener), std::iter::once(forwarded_for)),
+        tls: viewer.tls.as_deref().map(record::tls_words),
+        version: Version::HTTP_11,
+        host: text(&spans.host),
+        target: text(&spans.target),
+        user_agent: bytes(&spans.user_agent),
+        referer: bytes(&spans.referer),
+        cookie: bytes(&spans.cookie),
+        forwarded_for,
+        traceparent: bytes(&spans.traceparent),
+        bytes_in: raw.len() as u64,
+        bytes_out: sent.bytes,
+        duration: since.elapsed(),
+        failure: sent.failure,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::cache::policy::{self, Admit, Ask, Times, Why};
 use crate::cache::store::{self, Admission};
 use crate::cache::{key, method, purge, vary};
 use crate::config::compiled::Behavior;
+use crate::message::Fields;
 use crate::origin::hop;
 
 use super::context::RequestCtx;
@@ -29,25 +30,30 @@ use super::{asking, respond};
 /// Decides whether the cache takes part and under which key; else notes why not.
 pub fn plan(session: &Session, ctx: &mut RequestCtx, behavior: &Behavior, host: &str, target: Target<'_>) {
     let request = session.req_header();
-    ctx.cache.why = if !behavior.cache.enabled {
-        "bypass"
-    } else if !plan::cacheable(behavior, &request.method) {
-        "method"
-    } else if session.is_upgrade_req() {
-        "upgrade"
-    } else if request.headers.contains_key(header::IF_MATCH)
-        || request.headers.contains_key(header::IF_UNMODIFIED_SINCE)
-    {
-        // RFC 9110 §13.1.1: only the origin can evaluate these.
-        "precondition"
-    } else if policy::request_no_store(&behavior.cache, &request.headers) {
-        "request-no-store"
-    } else {
+    ctx.cache.why = bypass(behavior, &request.method, session.is_upgrade_req(), &request.headers).unwrap_or("");
+    if ctx.cache.why.is_empty() {
         let mut bytes = Vec::with_capacity(128);
         let (hash, coding) = plan::slot(behavior, plan::host_name(host), target, &request.headers, &mut bytes);
         ctx.slot = Some(Slot { key: bytes, hash, coding });
-        ""
-    };
+    }
+}
+
+/// Why the cache takes no part in a request, if it takes none.
+pub fn bypass<F: Fields>(behavior: &Behavior, method: &Method, upgrade: bool, fields: &F) -> Option<&'static str> {
+    if !behavior.cache.enabled {
+        Some("bypass")
+    } else if !plan::cacheable(behavior, method) {
+        Some("method")
+    } else if upgrade {
+        Some("upgrade")
+    } else if fields.has(&header::IF_MATCH) || fields.has(&header::IF_UNMODIFIED_SINCE) {
+        // RFC 9110 §13.1.1: only the origin can evaluate these.
+        Some("precondition")
+    } else if policy::request_no_store(&behavior.cache, fields) {
+        Some("request-no-store")
+    } else {
+        None
+    }
 }
 
 /// What a found object may become; notes what it allows.

@@ -1,24 +1,35 @@
 //! Proxy: the way of one request through the rooms.
 //!
-//! Two lanes lead a viewer to an answer. `fast` answers plain hits straight from the connection's buffer; `phases` is the
-//! full path on Pingora's state machine. Both ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
+//! Three lanes lead a viewer to an answer. `fast` answers plain hits straight from the connection's buffer; `pass` carries
+//! plain requests that no cache takes part in to an origin and back; `phases` is the full path on Pingora's state machine.
+//! All ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
 
 pub mod answering;
+mod applying;
 pub mod asking;
 pub mod context;
 mod control;
 pub mod edge;
+mod events;
 pub mod failure;
 pub mod fast;
 pub mod front;
+pub mod functions;
+mod handing;
+mod hooking;
 pub mod judge;
 pub mod keeping;
 pub mod pages;
+pub mod pass;
 pub mod phases;
 pub mod plan;
+pub mod prior;
 pub mod purging;
 pub mod record;
+mod recording;
+pub mod relay;
 pub mod reload;
+mod rerouting;
 pub mod respond;
 pub mod server;
 pub mod shared;
@@ -26,3 +37,4 @@ pub mod snapshot;
 pub mod soft;
 pub mod streams;
 pub mod upstream;
+mod views;

@@ -20,7 +20,10 @@ use crate::origin::group::Cause;
 
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
-use super::{answering, asking, failure, keeping, pages, record, respond, shared::Shared, upstream};
+use super::{
+    answering, applying, asking, events, failure, handing, keeping, pages, prior, record, respond, shared::Shared,
+    upstream,
+};
 
 /// The full path. All state is shared with the fast lane.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl ProxyHttp for Phases {
     type CTX = RequestCtx;
 
     fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new(self.0.live.load(), now_ms())
+        prior::context().unwrap_or_else(|| RequestCtx::new(self.0.live.load(), now_ms()))
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
@@ -62,6 +65,7 @@ impl ProxyHttp for Phases {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
         asking::arrive(&self.0, session, ctx);
+        let passed = handing::receive(&self.0, session, ctx);
         if let Some((status, what)) = asking::refuse(session.req_header(), &ctx.snapshot.config.limits) {
             let answer = respond::error_answer(session, ctx, status, &what);
             respond::answer(session, ctx, answer, "refused").await?;
@@ -69,7 +73,9 @@ impl ProxyHttp for Phases {
         }
         let (host, target) = asking::address(session.req_header());
         let (host, target) = (host.to_owned(), target.to_owned());
-        let Some(id) = plan::route(&ctx.snapshot, plan::host_name(&host), Target::parse(&target).path) else {
+        let routed = passed.as_ref().and_then(|passed| passed.behavior(ctx));
+        let route = || plan::route(&ctx.snapshot, plan::host_name(&host), Target::parse(&target).path);
+        let Some(id) = routed.or_else(route) else {
             let what = format!("no behavior of this PoP matches host {host:?} and this path");
             let answer = respond::error_answer(session, ctx, 404, &what);
             respond::answer(session, ctx, answer, "unrouted").await?;
@@ -93,6 +99,15 @@ impl ProxyHttp for Phases {
             respond::answer(session, ctx, answer, "hides-key").await?;
             return Ok(true);
         }
+        if let Some(passed) = passed {
+            ctx.hooks.way = passed.way;
+            applying::viewer_request(session.req_header_mut(), passed.edits)?;
+        } else if let Some(answer) = events::viewer_request(session, ctx).await? {
+            respond::answer(session, ctx, answer, "function").await?;
+            return Ok(true);
+        }
+        // A function may have changed what is asked for; who answers it is settled.
+        let target = asking::address(session.req_header()).1.to_owned();
         keeping::plan(session, ctx, behavior, &host, Target::parse(&target));
         if ctx.is_viewer() {
             self.soft_timeout(session, ctx).await;
@@ -144,6 +159,7 @@ impl ProxyHttp for Phases {
                 let serves = ctx.is_viewer() && (ctx.cache.while_revalidate || ctx.cache.soft_expired);
                 if serves {
                     // What follows may be the background request; the answer's header restores this.
+                    handing::pass(&self.0, session, ctx);
                     asking::make_copyable(session);
                 }
                 serves
@@ -171,10 +187,7 @@ impl ProxyHttp for Phases {
             return Ok(false);
         }
         if asking::expects_continue(session) {
-            // Pingora takes the interim answer for the final one, and closes the connection behind it.
-            session.set_close_on_response_before_downstream_finish(false);
-            session.write_continue_response().await?;
-            session.set_close_on_response_before_downstream_finish(true);
+            asking::send_continue(session).await?;
         }
         ctx.origin.fetch_start = self.0.stamps.next(now_nanos());
         Ok(true)
@@ -211,11 +224,13 @@ impl ProxyHttp for Phases {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |b| b.len() as u64);
-        asking::bound_body(session, ctx)
+        asking::bound_body(session, ctx)?;
+        events::request_body(&ctx.hooks, body, end);
+        Ok(())
     }
 
     fn fail_to_connect(
@@ -258,6 +273,7 @@ impl ProxyHttp for Phases {
             .into_up());
         }
         if status == 304 && session.cache.maybe_cache_meta().is_some() {
+            events::origin_response(session, response, ctx).await?;
             return answering::confirm(session, response, ctx);
         }
         if status == 304 && !asking::conditional(session) {
@@ -270,6 +286,9 @@ impl ProxyHttp for Phases {
                 upstream::move_on(ctx, to);
                 return Err(again(failure::FAILOVER));
             }
+            events::origin_response(session, response, ctx).await?;
+            // Error pages and what stays stored go by what the functions made of it.
+            let status = response.status.as_u16();
             if response.status.is_server_error() && upstream::keeps_stale(ctx) {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
@@ -346,7 +365,21 @@ impl ProxyHttp for Phases {
             guard.renewed();
         }
         keeping::invalidate(&self.0, session, response, ctx);
-        answering::send(session, response, ctx)
+        answering::send(session, response, ctx)?;
+        events::viewer_response(session, response, ctx).await?;
+        ctx.answer.status = response.status.as_u16();
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Duration>> {
+        events::viewer_body(ctx, body);
+        Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
@@ -405,6 +438,7 @@ impl Phases {
     /// origin is still being asked, or because it failed.
     async fn soft_timeout(&self, session: &mut Session, ctx: &mut RequestCtx) {
         let Some((hash, limit)) = keeping::soft(&self.0, session, ctx) else { return };
+        handing::pass(&self.0, session, ctx);
         asking::make_copyable(session);
         let Some(spawner) = session.subrequest_spawner.as_ref() else { return asking::restore(session) };
         let (waiter, guard) = self.0.revalidations.join(hash);

@@ -3,7 +3,7 @@
 //! In: method, host, target and fields of a request, whatever holds them. Out: behavior, key and coding. Never: I/O.
 
 use bytes::BytesMut;
-use http::Method;
+use http::{HeaderMap, Method};
 
 use crate::behavior::compress;
 use crate::cache::key::{self, MethodClass};
@@ -78,11 +78,15 @@ pub fn slot<F: Fields>(
     (key::hash(key), coding)
 }
 
-/// A reusable buffer for keys and heads, one per connection.
+/// Reusable room for keys, heads and fields, one per connection.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub key: Vec<u8>,
     pub out: BytesMut,
+    /// Lines of an answer before the behavior's edits.
+    pub lines: BytesMut,
+    pub asked: HeaderMap,
+    pub answered: HeaderMap,
 }
 
 #[cfg(test)]

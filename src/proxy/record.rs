@@ -17,6 +17,7 @@ use crate::observe::{Failure, Observer, Outcome, Record, Tls, Visit};
 use super::context::{RequestCtx, Role};
 use super::edge::RequestId;
 use super::fast::Hit;
+use super::pass::Pass;
 use super::phases::now_ms;
 use super::plan::{self, Target};
 use super::{asking, failure, respond};
@@ -37,7 +38,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
     }
     let request = session.req_header();
     let (host, target) = asking::address(request);
-    let target = Target::parse(target);
+    let target = Target::parse(ctx.hooks.asked_target.as_deref().unwrap_or(target));
     let value = |name: HeaderName| request.headers.get(name).map_or(&b""[..], |v| v.as_bytes());
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
     let duration = ctx.started.elapsed();
@@ -87,8 +88,8 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         content_length: ctx.answer.content_length,
         range: ctx.answer.range,
         trace: ctx.trace,
-        calls: &[],
-        result: None,
+        calls: &ctx.hooks.calls,
+        result: ctx.hooks.result,
     };
     observer.finish(&record);
 }
@@ -160,6 +161,60 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         content_length: Some(hit.object.body.len()),
         range: None,
         trace: observer.trace(Some(words.traceparent)),
+        calls: &[],
+        result: None,
+    };
+    observer.finish(&record);
+}
+
+/// Tells the observer about a request of the pass-through lane. `error` are the words for what failed.
+pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &str) {
+    let target = Target::parse(words.target);
+    let asked = &pass.asked;
+    let after = asked.started.map_or(Duration::ZERO, |at| at.saturating_duration_since(pass.started));
+    let record = Record {
+        started_ms: pass.started_ms,
+        duration_ns: nanos(words.duration),
+        first_byte_ns: nanos(pass.told.first_byte.unwrap_or(words.duration)),
+        request_id: pass.id.as_str(),
+        viewer: pass.viewer,
+        method: if pass.head_asked { "HEAD" } else { "GET" },
+        scheme: if words.tls.is_some() { "https" } else { "http" },
+        host: plan::host_name(words.host),
+        path: target.path.as_bytes(),
+        query: target.query.unwrap_or("").as_bytes(),
+        protocol: protocol(words.version),
+        tls: words.tls,
+        behavior: &pass.served.metrics,
+        pattern: &pass.served.behavior.pattern.text,
+        status: pass.told.status,
+        bytes_in: words.bytes_in,
+        bytes_out: words.bytes_out,
+        // Without an answer there was none to pass on.
+        cache: if pass.told.status == 0 { Outcome::Error } else { Outcome::Pass },
+        reason: pass.why,
+        ttl_s: None,
+        age_s: None,
+        origin: Some(Visit {
+            origin: &pass.snapshot.origin_metrics[pass.origin],
+            target: asked.target.as_ref().and_then(|target| target.address),
+            after_ns: nanos(after),
+            connect_ns: asked.connect.map(nanos),
+            first_byte_ns: asked.first_byte.map(nanos),
+            total_ns: nanos(super::upstream::since(asked.started)),
+            attempts: asked.attempts,
+            status: asked.status,
+        }),
+        failure: words.failure,
+        error,
+        referer: words.referer,
+        user_agent: words.user_agent,
+        cookie: words.cookie,
+        forwarded_for: words.forwarded_for,
+        content_type: pass.told.content_type.as_ref().map_or(b"", |kind| kind.as_bytes()),
+        content_length: pass.told.content_length,
+        range: None,
+        trace: pass.trace,
         calls: &[],
         result: None,
     };

@@ -64,7 +64,7 @@ impl Reload {
     ///
     /// Must run on a Tokio runtime: health checks of the new origins start here.
     pub fn now(&self) -> Result<String, String> {
-        let outcome = self.build();
+        let outcome = blocking(|| self.build());
         self.shared.observer.metrics().reloaded(outcome.is_ok());
         match outcome {
             Ok((snapshot, warnings)) => {
@@ -96,10 +96,28 @@ impl Reload {
         warnings.extend(needs_restart(&old.config, &config));
         let origins =
             Origins::new(&config.origins, Some(&old.origins), &self.names).map_err(|error| error.to_string())?;
+        let functions = self
+            .shared
+            .functions
+            .load(&config, Some(&old.functions), self.shared.observer.metrics())
+            .map_err(|error| error.to_string())?;
+        let metrics = self.shared.observer.metrics();
+        let snapshot =
+            Snapshot::new(config, Arc::new(origins), functions, metrics).map_err(|error| error.to_string())?;
+        let config = &snapshot.config;
         let waiting = self.endpoints.reload(&config.listeners).map_err(|error| error.to_string())?;
         warnings.extend(waiting.iter().map(|address| later(&format!("listener {address}"))));
         self.gate.adjust(&config.limits);
-        Ok((Arc::new(Snapshot::new(config, Arc::new(origins), self.shared.observer.metrics())), warnings))
+        Ok((Arc::new(snapshot), warnings))
+    }
+}
+
+/// Runs what may take seconds (compiling functions) without holding up the other tasks of this thread.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -115,6 +133,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("admin.token", token(old) != token(new)),
         ("cache.memory", old.store.memory != new.store.memory),
         ("cache.disk", disk(old) != disk(new)),
+        ("functions.concurrency", old.engine.concurrency != new.engine.concurrency),
+        ("functions.memory", old.engine.memory != new.engine.memory),
         ("observe", observe(old) != observe(new)),
         ("pop.drain", old.pop.drain != new.pop.drain),
         ("pop.threads", old.pop.threads != new.pop.threads),

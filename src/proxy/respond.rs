@@ -78,7 +78,7 @@ pub fn dress(
     let _ = status.write(&mut fields);
     let own = HeaderValue::from_str(&fields).map_err(|_| Error::explain(ErrorType::InternalError, "cache-status"))?;
     response.append_header(edge::CACHE_STATUS, own)?;
-    response.insert_header(edge::X_CACHE, x_cache(result))?;
+    response.insert_header(edge::X_CACHE, x_cache(ctx.hooks.result.unwrap_or(result.as_str())))?;
     // A preflight answer is the CORS policy's already.
     let preflight = response.headers.contains_key(http::header::ACCESS_CONTROL_ALLOW_METHODS);
     if let Some(served) = ctx.served().filter(|_| !preflight) {
@@ -117,8 +117,8 @@ pub fn note(ctx: &mut RequestCtx, response: &ResponseHeader, length: Option<u64>
 }
 
 /// CloudFront's words, with our name: existing dashboards and tests read them.
-fn x_cache(result: ResultType) -> String {
-    format!("{} from rimward", result.as_str())
+fn x_cache(result: &str) -> String {
+    format!("{result} from rimward")
 }
 
 pub fn is_tls(session: &Session) -> bool {

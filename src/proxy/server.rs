@@ -24,6 +24,7 @@ use crate::origin::{Names, Origins};
 
 use super::control::Control;
 use super::front::Front;
+use super::functions::Functions;
 use super::phases::{Phases, now_ms};
 use super::purging::Purging;
 use super::reload::Reload;
@@ -48,6 +49,8 @@ const POOL: usize = 1024;
 pub enum StartError {
     #[error("cannot use the state directory {}: {source}", path.display())]
     State { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Functions(#[from] super::functions::LoadError),
     #[error(transparent)]
     Observe(#[from] crate::observe::ObserveError),
     #[error(transparent)]
@@ -98,8 +101,10 @@ impl Pop {
         let origins = Arc::new(Origins::new(&config.origins, None, &names)?);
         let endpoints = Arc::new(Endpoints::new(&config.listeners)?);
         let gate = Gate::new(&config.limits);
-        let snapshot = Arc::new(Snapshot::new(config, origins, observer.metrics()));
-        let shared = Arc::new(Shared::new(Live::new(snapshot), tiers, observer));
+        let functions = Functions::new(&state);
+        let loaded = functions.load(&config, None, observer.metrics())?;
+        let snapshot = Arc::new(Snapshot::new(config, origins, loaded, observer.metrics())?);
+        let shared = Arc::new(Shared::new(Live::new(snapshot), tiers, observer, functions));
         let reload = Arc::new(Reload::new(shared.clone(), start.path, names, endpoints.clone(), gate.clone()));
         let purging = Arc::new(Purging::new(shared.clone()));
         let phase = Arc::new(Mutex::new(Some("starting")));
@@ -166,6 +171,7 @@ impl Pop {
         };
         self.purging
             .open(&config.pop.state_dir.join("purges.redb"), if self.upgrade { HANDOVER } else { Duration::ZERO })?;
+        self.shared.functions.attach(if self.upgrade { HANDOVER } else { Duration::ZERO })?;
         let mut proxy = HttpProxy::new(Phases(self.shared.clone()), server.configuration.clone());
         let mut options = HttpServerOptions::default();
         options.h2c = true;

@@ -10,7 +10,10 @@ use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
 use crate::observe::Observer;
+use crate::origin::Pool;
 
+use super::functions::Functions;
+use super::handing::Handed;
 use super::snapshot::Live;
 use super::soft::Revalidations;
 
@@ -29,10 +32,14 @@ pub struct Shared {
     pub stamps: Stamps,
     pub revalidations: Arc<Revalidations>,
     pub observer: Arc<Observer>,
+    pub functions: Functions,
+    pub handed: Handed,
+    /// Connections of the pass-through lane.
+    pub pool: Pool,
 }
 
 impl Shared {
-    pub fn new(live: Live, tiers: &'static Tiers, observer: Arc<Observer>) -> Self {
+    pub fn new(live: Live, tiers: &'static Tiers, observer: Arc<Observer>, functions: Functions) -> Self {
         // A fill that is older than this no longer holds others back; it goes on by itself.
         let config = live.load().config.store.clone();
         let (age, scopes) = (config.collapse_timeout, config.purge_scopes);
@@ -46,6 +53,9 @@ impl Shared {
             stamps: Stamps::default(),
             revalidations: Arc::default(),
             observer,
+            functions,
+            handed: Handed::default(),
+            pool: Pool::default(),
         }
     }
 }

@@ -20,10 +20,18 @@ use crate::origin::retry::{self, Attempt, Body, Reached};
 use crate::origin::{self, OriginError, Pick};
 
 use super::context::{Instead, RequestCtx, Role};
-use super::{asking, failure, pages, respond};
+use super::prior::Trouble;
+use super::{asking, events, failure, pages, respond};
 
 /// The peer for the next attempt.
 pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    match ctx.trouble.take() {
+        Some(Trouble::Unpicked(error)) => return Err(unpicked(session, ctx, &error)),
+        Some(Trouble::Broke { error, connected, reused }) => {
+            return Err(failed(session, ctx, error, connected, reused));
+        }
+        None => {}
+    }
     ctx.origin.answered = false;
     if ctx.origin.instead.is_none() {
         ctx.origin.status = 0;
@@ -42,6 +50,11 @@ pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<Htt
     let Some(current) = current(ctx) else {
         return Err(Error::explain(ErrorType::InternalError, "a redirect has no origin"));
     };
+    events::origin_request(session, ctx, current).await?;
+    if let Some(Instead::Ready(answer)) = ctx.origin.instead.clone() {
+        return adapter(session, ctx, &answer);
+    }
+    let current = ctx.origin.current.unwrap_or(current);
     ctx.origin.attempts += 1;
     // What was read of the body is sent, and counted, again.
     ctx.body_in = 0;
@@ -53,7 +66,12 @@ pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<Htt
         viewer_host: viewer_host.as_ref(),
         needs: Needs { upgrade: session.is_upgrade_req(), grpc: is_grpc(session) },
     };
-    match snapshot.origins.pick(current, &pick).await {
+    let reroute = ctx.hooks.way.as_ref().and_then(|way| way.reroute.as_ref());
+    let picked = match reroute {
+        None => snapshot.origins.pick(current, &pick).await,
+        Some(reroute) => snapshot.origins.pick_rerouted(current, reroute, &pick).await,
+    };
+    match picked {
         Ok(picked) => {
             ctx.origin.tried.push(picked.target.index);
             ctx.origin.target = Some(picked.target);
@@ -94,6 +112,10 @@ fn unpicked(session: &Session, ctx: &mut RequestCtx, error: &OriginError) -> Box
 pub fn current(ctx: &mut RequestCtx) -> Option<OriginId> {
     if ctx.origin.current.is_none() {
         let served = ctx.behavior.map(|id| ctx.snapshot.behavior(id))?;
+        if let Some(chosen) = ctx.hooks.way.as_ref().and_then(|way| way.base) {
+            ctx.origin.current = Some(chosen);
+            return ctx.origin.current;
+        }
         let first = match &served.behavior.action {
             Action::Forward(Upstream::Origin(id)) => *id,
             Action::Forward(Upstream::Group(id)) => *ctx.snapshot.config.groups[*id].members.first()?,
@@ -108,14 +130,21 @@ pub fn current(ctx: &mut RequestCtx) -> Option<OriginId> {
 /// method allows it, and its body can be sent again.
 pub fn next_member(session: &Session, ctx: &RequestCtx, cause: Cause) -> Option<OriginId> {
     let served = ctx.behavior.map(|id| ctx.snapshot.behavior(id))?;
-    let Action::Forward(Upstream::Group(group)) = &served.behavior.action else { return None };
+    let made = ctx.hooks.way.as_ref().and_then(|way| way.group.as_deref());
+    let group = match (made, &served.behavior.action) {
+        (Some(group), _) => group,
+        // An origin that a function chose stands alone.
+        (None, _) if ctx.hooks.way.as_ref().is_some_and(|way| way.base.is_some()) => return None,
+        (None, Action::Forward(Upstream::Group(group))) => &ctx.snapshot.config.groups[*group],
+        (None, _) => return None,
+    };
     let current = ctx.origin.current?;
     if session.as_ref().retry_buffer_truncated() {
         return None;
     }
     let mut asked = ctx.origin.asked.clone();
     asked.push(current);
-    group::next(&ctx.snapshot.config.groups[*group], &asked, cause, &session.req_header().method)
+    group::next(group, &asked, cause, &session.req_header().method)
 }
 
 /// Moves on to another member; its attempts begin anew.
@@ -125,6 +154,11 @@ pub fn move_on(ctx: &mut RequestCtx, to: OriginId) {
     }
     ctx.origin.attempt = 0;
     ctx.origin.tried.clear();
+    // Differences were of the origin that failed.
+    if let Some(way) = &mut ctx.hooks.way {
+        (way.reroute, way.path, way.headers) = (None, None, None);
+    }
+    ctx.hooks.origin_edits.clear();
 }
 
 /// Decides after a failed attempt without an answer: `true` = go round again. Order: the same origin while attempts are
@@ -171,7 +205,7 @@ pub fn failed(
     connected: bool,
     reused: bool,
 ) -> Box<Error> {
-    if matches!(error.etype(), ErrorType::Custom(failure::FAILOVER | failure::ERROR_PAGE)) {
+    if matches!(error.etype(), ErrorType::Custom(failure::FAILOVER | failure::ERROR_PAGE | failure::REPLACED)) {
         error.set_retry(!respond::begun(session));
         return error;
     }
@@ -208,12 +242,16 @@ pub fn failed(
 
 fn report(ctx: &RequestCtx, kind: Failure) {
     if let (Some(origin), Some(target)) = (ctx.origin.current, &ctx.origin.target) {
-        let outcome = match kind {
-            Failure::OriginConnect | Failure::OriginTls => origin::Outcome::ConnectFailed,
-            Failure::OriginTimeout => origin::Outcome::Timeout,
-            _ => origin::Outcome::ReadFailed,
-        };
-        ctx.snapshot.origins.report(origin, target, outcome);
+        ctx.snapshot.origins.report(origin, target, outcome(kind));
+    }
+}
+
+/// What a failure says of the target that was asked.
+pub fn outcome(kind: Failure) -> origin::Outcome {
+    match kind {
+        Failure::OriginConnect | Failure::OriginTls => origin::Outcome::ConnectFailed,
+        Failure::OriginTimeout => origin::Outcome::Timeout,
+        _ => origin::Outcome::ReadFailed,
     }
 }
 

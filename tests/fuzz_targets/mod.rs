@@ -10,4 +10,5 @@ pub mod key;
 mod limits;
 pub mod location;
 pub mod range;
+pub mod result;
 pub mod vary;

@@ -252,6 +252,8 @@ function makeRequire(path, module) {
   return fn;
 }
 
+host.makeRequire = (path) => makeRequire(path, undefined);
+
 let main;
 
 function load(id, parent) {
@@ -283,11 +285,11 @@ function fromEsm(id) {
   return namespace;
 }
 
-const imported_ = new Map();
+const namespaces = new Map();
 
 function imports(id) {
-  if (!imported_.has(id)) imported_.set(id, host.importModule(id));
-  return imported_.get(id);
+  if (!namespaces.has(id)) namespaces.set(id, host.importModule(id));
+  return namespaces.get(id);
 }
 
 host.setHooks(

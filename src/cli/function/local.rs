@@ -13,6 +13,7 @@ use crate::config::compiled::{self, Flavor, Grants, KvStore, Mode};
 use crate::hooks::Exchange;
 use crate::hooks::engine::{Budget, Called, Engine, EngineSettings, Function};
 use crate::hooks::host::Services;
+use crate::hooks::host::fetch::Fetcher;
 use crate::hooks::host::kv::KvFiles;
 
 /// Instances at once: one call runs at a time.
@@ -53,7 +54,8 @@ impl Local {
         let files = KvFiles::new(kv.path().to_owned());
         files.attach(Duration::ZERO).map_err(|error| start(&error))?;
         let stores = files.stores(&settings.stores).map_err(|error| FnError::Usage(error.to_string()))?;
-        let services = Services { kv: stores, seed: Some(settings.seed) };
+        let fetch = Fetcher::new().map_err(|error| start(&error))?;
+        let services = Services { kv: stores, fetch: Arc::new(fetch), seed: Some(settings.seed) };
         let memory = settings.budget.memory.max(MEMORY_MAX);
         let artifacts = settings.artifacts.clone().unwrap_or_else(artifacts);
         let engine = Engine::new(&EngineSettings { concurrency: CONCURRENCY, memory, artifacts })?;

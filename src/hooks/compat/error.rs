@@ -16,6 +16,8 @@ use super::parse::Node;
 const WORDS_MAX: usize = 16 << 10;
 /// Lines of its stack.
 const STACK_MAX: usize = 32;
+/// What a guest says that says nothing.
+const SILENT: &str = "the function failed and said nothing";
 /// Characters of a value that an error quotes.
 const QUOTED: usize = 80;
 
@@ -84,13 +86,13 @@ pub fn guest_error(err: &str) -> Failure {
     let parsed = if err.trim_start().starts_with('{') { serde_json::from_str::<Guest<'_>>(err).ok() } else { None };
     let Some(guest) = parsed else {
         let words = err.trim();
-        return Failure::Execution(cut(if words.is_empty() { "the function failed and said nothing" } else { words }));
+        return Failure::Execution(cut(if words.is_empty() { SILENT } else { words }));
     };
-    let mut words = match (guest.error_type.text().filter(|text| !text.is_empty()), guest.error_message.text()) {
+    let said = |node: &Node<'_>| node.text().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let mut words = match (said(&guest.error_type), said(&guest.error_message)) {
         (Some(kind), Some(message)) => format!("{kind}: {message}"),
-        (Some(kind), None) => kind.to_owned(),
-        (None, Some(message)) => message.to_owned(),
-        (None, None) => "the function failed and said nothing".to_owned(),
+        (Some(words), None) | (None, Some(words)) => words,
+        (None, None) => SILENT.to_owned(),
     };
     if let Node::List(lines) = &guest.stack_trace {
         for line in lines.iter().filter_map(Node::text).flat_map(str::lines).take(STACK_MAX) {
@@ -127,6 +129,7 @@ mod tests {
             ),
             (r#"{"errorType":"Error","errorMessage":"m","stackTrace":"no list"}"#, "Error: m"),
             (r#"{"errorMessage":"m"}"#, "m"),
+            (r#"{"errorType":"Error","errorMessage":""}"#, "Error"),
             (r#"{"errorType":"Runtime.ExitError"}"#, "Runtime.ExitError"),
             ("{}", "the function failed and said nothing"),
             ("", "the function failed and said nothing"),

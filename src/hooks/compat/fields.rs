@@ -26,6 +26,23 @@ pub type Section<'a> = Vec<(Cow<'a, str>, Wanted<'a>)>;
 /// Lines a returned header section may have, hidden ones included: above what a message may have after an edit.
 const LINES_MAX: usize = 1024;
 
+/// Refuses a section with more names or lines than that.
+pub fn bounded(lines: usize) -> Result<(), Failure> {
+    if lines > LINES_MAX {
+        return Err(error::invalid(format_args!("\"headers\" has more than {LINES_MAX} lines")));
+    }
+    Ok(())
+}
+
+/// A name as the message has it.
+pub fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 /// The header section that an event edits.
 pub fn of(exchange: &Exchange) -> &HeaderMap {
     match &exchange.response {
@@ -41,9 +58,7 @@ pub fn apply(
     wanted: &[(Cow<'_, str>, Wanted<'_>)],
     ours: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
-    if wanted.iter().map(|(_, lines)| lines.len().max(1)).sum::<usize>() > LINES_MAX {
-        return Err(error::invalid(format_args!("\"headers\" has more than {LINES_MAX} lines")));
-    }
+    bounded(wanted.iter().map(|(_, lines)| lines.len()).sum())?;
     let map = of(exchange);
     let seen = |name: &&http::HeaderName| !fields::hidden(name.as_str()) && ours(name.as_str());
     let kept = wanted.iter().filter(|(name, _)| map.contains_key(&**name) && !fields::hidden(name)).count();

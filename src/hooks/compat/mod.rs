@@ -28,6 +28,7 @@ use super::exchange::Exchange;
 use super::failure::{Api, Failure};
 
 pub use error::guest_error;
+pub use write::text as seen;
 
 /// What a function should know of a result that was accepted all the same.
 pub type Warnings = Vec<String>;
@@ -55,8 +56,10 @@ pub fn context_json(exchange: &Exchange, function: &str, version: &str, remainin
         "" => out.push_str("null"),
         query => write::string(&mut out, query),
     }
-    write::member(&mut out, "pop", &exchange.site.pop);
-    out.push('}');
+    write::key(&mut out, "edgeLocation");
+    out.push('{');
+    write::member(&mut out, "name", &exchange.site.pop);
+    out.push_str("}}");
     out
 }
 
@@ -78,4 +81,4 @@ pub fn accept(exchange: &mut Exchange, api: Api, result: &str) -> Result<Warning
 const RESULT_EXTRA: usize = 512 << 10;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

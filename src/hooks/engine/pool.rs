@@ -32,10 +32,11 @@ const KEEP_TABLE: usize = 64 << 10;
 const KEEP_STACK: usize = 64 << 10;
 /// Address space of one memory: all a 32-bit guest can name, so that no access needs a check.
 const RESERVATION: u64 = 4 << 30;
-/// Stack of a guest; deeper recursion traps.
-const WASM_STACK: usize = 512 << 10;
-/// Stack of a fiber: the guest's, and what host calls need on top.
-const FIBER_STACK: usize = 1 << 20;
+/// Stack of a guest; deeper recursion traps. Interpreters recurse on behalf of their code.
+const STACK_SMALL: usize = 512 << 10;
+const STACK_BIG: usize = 1 << 20;
+/// What host calls need of a fiber's stack besides.
+const STACK_HOST: usize = 512 << 10;
 /// Core instances, memories and tables one component may have (componentize-qjs makes 13 instances).
 const CORES_PER_COMPONENT: u32 = 40;
 const MEMORIES_PER_COMPONENT: u32 = 4;
@@ -100,9 +101,15 @@ fn config(size: Size, slots: u32, memory: usize) -> Config {
         .table_elements(TABLE_MAX)
         .table_keep_resident(KEEP_TABLE)
         .async_stack_keep_resident(KEEP_STACK);
-    match size {
-        Size::Small => pool.linear_memory_keep_resident(KEEP_SMALL),
-        Size::Big => pool.linear_memory_keep_resident(KEEP_BIG).pagemap_scan(Enabled::Auto),
+    let stack = match size {
+        Size::Small => {
+            pool.linear_memory_keep_resident(KEEP_SMALL);
+            STACK_SMALL
+        }
+        Size::Big => {
+            pool.linear_memory_keep_resident(KEEP_BIG).pagemap_scan(Enabled::Auto);
+            STACK_BIG
+        }
     };
     let mut config = Config::new();
     config
@@ -113,8 +120,8 @@ fn config(size: Size, slots: u32, memory: usize) -> Config {
         .concurrency_support(false)
         .parallel_compilation(true)
         .cranelift_opt_level(OptLevel::Speed)
-        .max_wasm_stack(WASM_STACK)
-        .async_stack_size(FIBER_STACK)
+        .max_wasm_stack(stack)
+        .async_stack_size(stack + STACK_HOST)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(FRAMES))
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .wasm_memory64(false)

@@ -2,11 +2,15 @@
 //!
 //! In: a guest's call. Out: what the call's state says to it. Never: a check of a grant; `host` makes it.
 
-use bytes::Bytes;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use crate::hooks::host::fetch::{Incoming, Outgoing};
 use crate::hooks::host::{CallState, HostError, crypto, dynamic};
 
-use super::bindings::{crypto as wit_crypto, dynamic as wit_dynamic, kv, secrets, types};
+use super::bindings::{crypto as wit_crypto, dynamic as wit_dynamic, fetch, kv, secrets, types};
 
 impl secrets::Host for CallState {
     fn get(&mut self, name: String) -> Result<Vec<u8>, types::HostError> {
@@ -63,6 +67,46 @@ impl wit_crypto::Host for CallState {
     /// There is no error to answer with, and fewer bytes than asked for would be a trap of another kind.
     fn random(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         Ok(self.random.bytes(count as usize)?)
+    }
+}
+
+impl fetch::Host for CallState {
+    async fn send(&mut self, request: fetch::Outgoing) -> Result<fetch::Incoming, types::HostError> {
+        let mut answers = self.fetch(vec![outgoing(request)]).await?;
+        match answers.pop() {
+            Some(answer) => Ok(incoming(answer?)),
+            None => Err(types::HostError::Failed("no answer".to_owned())),
+        }
+    }
+
+    async fn send_all(&mut self, requests: Vec<fetch::Outgoing>) -> Vec<Result<fetch::Incoming, types::HostError>> {
+        let count = requests.len();
+        match self.fetch(requests.into_iter().map(outgoing).collect()).await {
+            Ok(answers) => answers.into_iter().map(|answer| Ok(incoming(answer?))).collect(),
+            Err(error) => vec![Err(error.into()); count],
+        }
+    }
+}
+
+fn outgoing(request: fetch::Outgoing) -> Outgoing {
+    Outgoing {
+        method: request.method,
+        url: request.url,
+        headers: request.headers.into_iter().map(|field| (field.name, field.value)).collect(),
+        body: request.body.into(),
+        timeout: (request.timeout_ms > 0).then(|| Duration::from_millis(request.timeout_ms.into())),
+    }
+}
+
+fn incoming(answer: Incoming) -> fetch::Incoming {
+    let field = |(name, value): &(HeaderName, HeaderValue)| types::Field {
+        name: name.as_str().to_owned(),
+        value: value.as_bytes().to_vec(),
+    };
+    fetch::Incoming {
+        status: answer.status,
+        headers: answer.headers.iter().map(field).collect(),
+        body: answer.body.into(),
     }
 }
 

@@ -1,42 +1,61 @@
 //! Wrap: makes a component of a core module.
 //!
-//! In: a module with the flat world's three exports, or one that carries its WIT world; WASI preview 1 imports in either. Out: a
-//! component. Never: anything behind preview 1 but the function's own log, config, clock and randomness.
+//! In: a module that carries its WIT world, exports handlers by their canonical names, or has the flat world's three exports; WASI
+//! preview 1 imports in any. Out: a component. Never: anything behind preview 1 but the function's own log, config, clock and
+//! randomness.
 
 use wasm_encoder::{Encode, ExportKind, ExportSection, Function, Module, RawSection, SectionId};
 use wasmparser::{BinaryReader, ExternalKind, Parser, Payload, TypeRef};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+use crate::hooks::event::Event;
+
 use super::EngineError;
 use super::shape::Shape;
 
 /// The contract, for what is wrapped here.
 const WIT: &str = include_str!("../../../functions/wit/edge.wit");
+const AWS: &str = "rimward:edge/lambda-edge@0.1.0";
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 const ADAPTER: &str = include_str!("preview1.wat");
 
 /// A component that does what `module` does.
 pub fn component(module: &[u8], shape: &Shape) -> Result<Vec<u8>, EngineError> {
-    let module = match shape.world {
-        true => module.to_vec(),
-        false => embed(bridge(module, shape)?, "flat")?,
+    let module = match handlers(shape) {
+        _ if shape.world => module.to_vec(),
+        Some(world) => embed(module.to_vec(), &world, "guest")?,
+        None => embed(bridge(module, shape)?, "", "flat")?,
     };
     let encoder = ComponentEncoder::default().module(&module).map_err(wrong)?;
     let mut encoder = match shape.imports.iter().any(|import| import == PREVIEW1) {
         true => {
             let adapter = wat::parse_str(ADAPTER).map_err(|error| EngineError::Invalid(error.to_string()))?;
-            encoder.adapter(PREVIEW1, &embed(adapter, "preview1-adapter")?).map_err(wrong)?
+            encoder.adapter(PREVIEW1, &embed(adapter, "", "preview1-adapter")?).map_err(wrong)?
         }
         false => encoder,
     };
     encoder.encode().map_err(wrong)
 }
 
-/// Writes into a module which of our worlds it is made for.
-pub(super) fn embed(mut module: Vec<u8>, world: &str) -> Result<Vec<u8>, EngineError> {
+/// The world of a module that exports handlers by their canonical names and does not say so itself.
+fn handlers(shape: &Shape) -> Option<String> {
+    let exported = Event::ALL.iter().map(|event| event.export()).filter(|name| shape.exports(name));
+    let mut exports: String = exported.map(|name| format!("export {name}: func() -> result<_, string>; ")).collect();
+    if shape.exports(&format!("{AWS}#handle")) {
+        exports.push_str(&format!("export {AWS};"));
+    }
+    let world = format!("package rimward:guest; world guest {{ include rimward:edge/imports@0.1.0; {exports} }}");
+    (!exports.is_empty()).then_some(world)
+}
+
+/// Writes into a module which world it is made for: one of ours, or one of `more`.
+fn embed(mut module: Vec<u8>, more: &str, world: &str) -> Result<Vec<u8>, EngineError> {
     let mut resolve = Resolve::default();
-    let package = resolve.push_source("edge.wit", WIT).map_err(wrong)?;
+    let mut package = resolve.push_source("edge.wit", WIT).map_err(wrong)?;
+    if !more.is_empty() {
+        package = resolve.push_source("guest.wit", more).map_err(wrong)?;
+    }
     let world = resolve.select_world(&[package], Some(world)).map_err(wrong)?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(wrong)?;
     Ok(module)
@@ -59,8 +78,8 @@ struct Known {
 fn bridge(module: &[u8], shape: &Shape) -> Result<Vec<u8>, EngineError> {
     if !["memory", "alloc", "flat"].iter().all(|name| shape.exports(name)) {
         return Err(EngineError::Invalid(
-            "a core module must export memory, alloc and flat, or carry its WIT world \
-             (functions/wit/flat.md; wasm-tools component embed)"
+            "a core module must export memory, and a handler (on-viewer-request, …) or alloc and flat \
+             (functions/wit/flat.md)"
                 .to_owned(),
         ));
     }

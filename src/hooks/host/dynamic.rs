@@ -4,11 +4,15 @@
 //! In: an operation and its payload. Out: its answer, or words. Never: more than the function was granted; each operation is
 //! checked when it is called.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::fetch::{Incoming, Outgoing};
 use super::state::CallState;
 use super::{HostError, Level, crypto};
 
@@ -47,6 +51,34 @@ struct StoreInfo {
     key_count: u64,
     created_ms: u64,
     updated_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ask {
+    #[serde(default)]
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    timeout_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Ok(Answer),
+    Err(String),
 }
 
 #[derive(Serialize)]
@@ -99,14 +131,28 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
         }
         "kv.put" => {
             let Entry { store, key, value } = read(payload)?;
-            let value = BASE64.decode(value).map_err(|error| HostError::Invalid(format!("value: {error}")))?;
-            state.put(&store, key, value.into()).await.map(|()| Vec::new())
+            state.put(&store, key, base64(&value)?.into()).await.map(|()| Vec::new())
         }
         "kv.delete" => {
             let Key { store, key } = read(payload)?;
             state.delete(&store, key).await.map(|()| Vec::new())
         }
         "kv.stores" => write(&state.identity.grants.kv.iter().map(|grant| &grant.store).collect::<Vec<_>>()),
+        "fetch.send" => {
+            let asked = outgoing(read(payload)?)?;
+            let mut answers = state.fetch(vec![asked]).await?;
+            let answer = answers.pop().ok_or_else(|| HostError::Failed("no answer".to_owned()))?;
+            write(&incoming(answer?))
+        }
+        "fetch.send-all" => {
+            let asked = read::<Vec<Ask>>(payload)?.into_iter().map(outgoing).collect::<Result<Vec<_>, _>>()?;
+            let answers = state.fetch(asked).await?.into_iter();
+            let outcome = |answer: Result<Incoming, HostError>| match answer {
+                Ok(answer) => Outcome::Ok(incoming(answer)),
+                Err(error) => Outcome::Err(error.to_string()),
+            };
+            write(&answers.map(outcome).collect::<Vec<_>>())
+        }
         "crypto.digest" => {
             let (algorithm, data) = text(payload)?;
             crypto::digest(algorithm, data)
@@ -138,6 +184,36 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
         }),
         other => Err(HostError::Invalid(format!("there is no host call '{}'", other.escape_debug()))),
     }
+}
+
+fn outgoing(asked: Ask) -> Result<Outgoing, HostError> {
+    Ok(Outgoing {
+        method: if asked.method.is_empty() { "GET".to_owned() } else { asked.method },
+        url: asked.url,
+        headers: asked.headers.into_iter().map(|(name, value)| (name, latin1(&value))).collect(),
+        body: base64(&asked.body)?.into(),
+        timeout: (asked.timeout_ms > 0).then(|| Duration::from_millis(asked.timeout_ms)),
+    })
+}
+
+fn incoming(answer: Incoming) -> Answer {
+    let field = |(name, value): (HeaderName, HeaderValue)| {
+        (name.as_str().to_owned(), value.as_bytes().iter().map(|&byte| char::from(byte)).collect())
+    };
+    Answer {
+        status: answer.status,
+        headers: answer.headers.into_iter().map(field).collect(),
+        body: BASE64.encode(&answer.body),
+    }
+}
+
+/// A field's value as the Fetch standard has it: a character for a byte. What is beyond that goes as UTF-8.
+fn latin1(value: &str) -> Vec<u8> {
+    value.chars().map(|c| u8::try_from(c).ok()).collect::<Option<_>>().unwrap_or_else(|| value.as_bytes().to_vec())
+}
+
+fn base64(text: &str) -> Result<Vec<u8>, HostError> {
+    BASE64.decode(text).map_err(|error| HostError::Invalid(format!("base64: {error}")))
 }
 
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, HostError> {

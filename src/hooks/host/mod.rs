@@ -3,6 +3,8 @@
 //! In: a call's arguments and what was granted; the services of this PoP. Out: the answer, or a [`HostError`] that the function
 //! sees. Never: wasm (`engine` carries the calls here), a grant of its own.
 
+use std::sync::Arc;
+
 pub mod crypto;
 pub mod dynamic;
 mod error;
@@ -17,9 +19,10 @@ pub use log::{Level, LogLine};
 pub use state::{CallState, Identity};
 
 /// What every function of this PoP may be granted a part of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Services {
     pub kv: kv::KvStores,
     /// Every call's randomness begins with this instead of the system's: for tests, never on a PoP.
     pub seed: Option<u64>,
+    pub fetch: Arc<fetch::Fetcher>,
 }

@@ -13,6 +13,7 @@ use crate::config::compiled::{Grants, KvGrant};
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch, Request};
 use crate::hooks::fields;
 
+use super::fetch::{Incoming, Outgoing};
 use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
 use super::random::Random;
@@ -39,6 +40,8 @@ pub struct CallState {
     pub log: Log,
     pub random: Random,
     pub deadline: Instant,
+    /// Requests this call made.
+    fetched: u32,
 }
 
 // === impl Identity ===
@@ -60,6 +63,7 @@ impl CallState {
             services: services.clone(),
             log: Log::default(),
             deadline,
+            fetched: 0,
         }
     }
 
@@ -68,6 +72,7 @@ impl CallState {
         self.exchange = exchange;
         self.random = Random::new(self.services.seed);
         self.deadline = deadline;
+        self.fetched = 0;
     }
 
     /// Takes the message out and leaves an empty one.
@@ -125,6 +130,18 @@ impl CallState {
 
     pub async fn delete(&self, store: &str, key: String) -> Result<(), HostError> {
         self.writable(store)?.write(Change::Delete(key)).await
+    }
+
+    /// Requests to hosts that were granted, all at once; each counts.
+    pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
+        let grant = self.identity.grants.fetch.as_ref();
+        let grant = grant.ok_or_else(|| HostError::Denied("fetch was not granted".to_owned()))?;
+        let fetched = self.fetched.saturating_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
+        if fetched > grant.requests {
+            return Err(HostError::Denied(format!("one call may make {} requests", grant.requests)));
+        }
+        self.fetched = fetched;
+        Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
     }
 
     fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {

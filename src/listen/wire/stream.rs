@@ -3,6 +3,7 @@
 //! In: Pingora's polls. Out: the wire's bytes in the mode it is in, everything else from the stream below. Never:
 //! decisions of its own.
 
+use super::super::BODY_READ_MAX;
 use super::{Mode, Wire};
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -25,7 +26,14 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         match &self.mode {
-            Mode::Body(body) if !body.finished() => self.poll_body(cx, out),
+            Mode::Body(body) if !body.finished() => {
+                let room = out.remaining().min(BODY_READ_MAX);
+                let mut part = ReadBuf::new(out.initialize_unfilled_to(room));
+                let read = self.poll_body(cx, &mut part);
+                let came = part.filled().len();
+                out.advance(came);
+                read
+            }
             Mode::Head | Mode::Body(_) => self.poll_gone(cx),
             Mode::Tunnel(_) => self.poll_tunnel(cx, out),
             Mode::Http2(_) => self.poll_h2(cx, out),

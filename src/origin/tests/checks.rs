@@ -22,7 +22,7 @@ async fn a_target_goes_down_and_comes_up() {
     let (a, b) = (Scripted::start().await, Scripted::start().await);
     let targets = vec![target("127.0.0.1", a.address.port()), target("127.0.0.1", b.address.port())];
     let config = [origin("o", HttpOrigin { health: Some(health()), ..http(targets) })];
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let origins = Origins::new(&config, None, &names).unwrap();
     origins.start(&Arc::new(Connector::new(None)));
 
@@ -59,7 +59,7 @@ async fn a_dead_port_is_down_and_checks_end_with_the_set() {
     drop(dead);
     let targets = vec![target("127.0.0.1", port), target("127.0.0.1", alive.address.port())];
     let config = [origin("o", HttpOrigin { health: Some(health()), ..http(targets) })];
-    let origins = Origins::new(&config, None, &Names::default()).unwrap();
+    let origins = Origins::new(&config, None, &Arc::default()).unwrap();
     origins.start(&Arc::new(Connector::new(None)));
     until(|| !origins.status()[0].up).await;
     until(|| alive.asked.load(Ordering::SeqCst) > 0).await;

@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[tokio::test]
 async fn one_answer_serves_all_round_robin() {
     let zone = Zone::start(&[ONE, TWO]).await;
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let name = names.name("name.test", &zone.dns(HOUR)).unwrap();
     let mut seen = Vec::new();
     for _ in 0..4 {
@@ -26,7 +26,7 @@ async fn one_answer_serves_all_round_robin() {
 #[tokio::test]
 async fn questions_at_once_are_one() {
     let zone = Zone::start(&[ONE]).await;
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let (a, b) = (names.name("name.test", &zone.dns(HOUR)).unwrap(), names.name("NAME.test", &zone.dns(HOUR)).unwrap());
     let all = futures::future::join_all((0..50).map(|n| if n % 2 == 0 { a.address() } else { b.address() })).await;
     assert!(all.iter().all(|address| address.as_ref().is_ok_and(|address| *address == ONE)));
@@ -37,7 +37,7 @@ async fn questions_at_once_are_one() {
 #[tokio::test]
 async fn a_failed_address_is_passed_over() {
     let zone = Zone::start(&[ONE, TWO]).await;
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let name = names.name("name.test", &zone.dns(HOUR)).unwrap();
     name.failed(IpAddr::V4(ONE));
     for _ in 0..3 {
@@ -50,7 +50,7 @@ async fn a_failed_address_is_passed_over() {
 #[tokio::test]
 async fn an_expired_answer_is_asked_for_again() {
     let zone = Zone::start(&[ONE]).await;
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let name = names.name("name.test", &zone.dns(Duration::from_millis(1))).unwrap();
     assert_eq!(name.address().await.unwrap(), IpAddr::V4(ONE));
     *zone.answer.lock() = Some(vec![TWO]);
@@ -61,7 +61,7 @@ async fn an_expired_answer_is_asked_for_again() {
 #[tokio::test]
 async fn the_last_good_answer_outlives_the_resolver() {
     let zone = Zone::start(&[ONE]).await;
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let name = names.name("name.test", &zone.dns(Duration::from_millis(1))).unwrap();
     assert!(name.address().await.is_ok());
     *zone.answer.lock() = None;
@@ -76,7 +76,7 @@ async fn the_last_good_answer_outlives_the_resolver() {
 #[tokio::test]
 async fn an_unknown_name_is_an_error_that_names_it() {
     let zone = Zone::start(&[ONE]).await;
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let name = names.name("nowhere.test", &zone.dns(HOUR)).unwrap();
     match name.address().await {
         Err(OriginError::Name { host, reason }) => {
@@ -90,7 +90,7 @@ async fn an_unknown_name_is_an_error_that_names_it() {
 #[tokio::test]
 async fn literals_and_localhost_need_no_resolver() {
     let dead = Dns { min_ttl: HOUR, max_ttl: HOUR, servers: vec!["127.0.0.1:1".parse().unwrap()] };
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     for (host, want) in [
         ("192.0.2.7", "192.0.2.7"),
         ("[2001:db8::1]", "2001:db8::1"),
@@ -108,7 +108,7 @@ async fn literals_and_localhost_need_no_resolver() {
 #[tokio::test]
 async fn an_answer_is_refreshed_behind_the_requests() {
     let zone = Zone::start(&[ONE]).await;
-    let names = Names::default();
+    let names = Arc::new(Names::default());
     let name = names.name("name.test", &zone.dns(Duration::from_secs(1))).unwrap();
     assert_eq!(name.address().await.unwrap(), IpAddr::V4(ONE));
     *zone.answer.lock() = Some(vec![TWO]);

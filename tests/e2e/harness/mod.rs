@@ -11,6 +11,7 @@ pub mod pop;
 pub mod raw;
 pub mod reply;
 pub mod wait;
+pub mod wat;
 
 pub use certs::Authority;
 pub use h2::H2;

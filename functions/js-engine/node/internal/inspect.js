@@ -1,7 +1,7 @@
 // util.format and util.inspect, as Node prints ordinary values.
 const KEY = /^[A-Za-z_$][\w$]*$/;
 const CUSTOM = Symbol.for('nodejs.util.inspect.custom');
-const WIDTH = 72, SHORT = 76;
+const WIDTH = 80;
 
 function quote(text) {
   const mark = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !text.includes('`') ? '`' : "'";
@@ -39,26 +39,27 @@ function indentRest(text, by) {
   return text.replaceAll('\n', `\n${' '.repeat(by)}`);
 }
 
-function wrap(prefix, items, open, close, depthLeft, isList) {
+// `depth`: of the value whose members these are. Node puts them on one line when they are short and not nested too deep.
+function wrap(prefix, items, open, close, ctx, depth, isList) {
   if (!items.length) return `${prefix}${open}${close}`;
-  const total = items.reduce((n, item) => n + item.length + 2, 0);
-  if (isList && items.length > 6 && total > WIDTH) items = columns(items);
-  else if (items.every((item) => !item.includes('\n')) && depthLeft <= 3 && total + prefix.length + items.length <= SHORT) {
-    return `${prefix}${open} ${items.join(', ')} ${close}`;
+  const grouped = isList && items.length > 6 ? columns(items, depth) : items;
+  if (grouped === items && ctx.deepest - depth < 3) {
+    const total = items.reduce((n, item) => n + item.length + 2, depth * 2 + prefix.length + 11);
+    if (total <= WIDTH && !items.some((item) => item.includes('\n'))) return `${prefix}${open} ${items.join(', ')} ${close}`;
   }
-  return `${prefix}${open}\n  ${items.map((item) => indentRest(item, 2)).join(',\n  ')}\n${close}`;
+  return `${prefix}${open}\n  ${grouped.map((item) => indentRest(item, 2)).join(',\n  ')}\n${close}`;
 }
 
 // Node puts many short items of a list into columns.
-function columns(items) {
-  if (items.some((item) => item.includes('\n'))) return items;
+function columns(all, depth) {
+  const more = all.at(-1).startsWith('... ') ? 1 : 0;
+  const items = more ? all.slice(0, -1) : all;
   const lengths = items.map((item) => item.length + 2);
   const total = lengths.reduce((a, b) => a + b, 0), longest = Math.max(...lengths);
-  if (longest * 3 + 2 >= 80 || !(total / longest > 5 || longest <= 6)) return items;
-  const bias = Math.sqrt(longest - total / items.length);
-  const width = Math.max(longest - 4 - bias + 1, 1);
-  const count = Math.min(Math.round(Math.sqrt(2.5 * width * items.length) / width), Math.floor((80 - 2) / longest), 16, 15);
-  if (count <= 1) return items;
+  if (longest * 3 + depth * 2 >= WIDTH || !(total / longest > 5 || longest <= 8)) return all;
+  const width = Math.max(longest - 3 - Math.sqrt(longest - total / all.length), 1);
+  const count = Math.min(Math.round(Math.sqrt(2.5 * width * items.length) / width), Math.floor((WIDTH - depth * 2) / longest), 12, 15);
+  if (count <= 1) return all;
   const widths = [];
   for (let i = 0; i < count; i++) widths.push(Math.max(...lengths.filter((_, j) => j % count === i)));
   const numeric = items.every((item) => /^-?[\d.]+n?$/.test(item));
@@ -71,7 +72,7 @@ function columns(items) {
       return last ? item : `${item}, `.padEnd(widths[j]);
     }).join(''));
   }
-  return rows;
+  return more ? [...rows, all.at(-1)] : rows;
 }
 
 function key(name) {
@@ -136,24 +137,24 @@ const isIndex = (k) => /^(0|[1-9]\d*)$/.test(k);
 
 function object(value, ctx, depth) {
   const name = className(value);
-  const left = 3;
+  ctx.deepest = depth;
   if (Array.isArray(value)) {
     const prefix = name === 'Array' ? '' : tag(name, 'Array', value.length);
-    return wrap(prefix, [...listItems(value, ctx, depth), ...members(value, ctx, depth, isIndex)], '[', ']', left, true);
+    return wrap(prefix, [...listItems(value, ctx, depth), ...members(value, ctx, depth, isIndex)], '[', ']', ctx, depth, true);
   }
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
-    return wrap(`${name}(${value.length}) `, [...listItems(value, ctx, depth), ...members(value, ctx, depth, isIndex)], '[', ']', left, true);
+    return wrap(`${name}(${value.length}) `, [...listItems(value, ctx, depth), ...members(value, ctx, depth, isIndex)], '[', ']', ctx, depth, true);
   }
-  if (value instanceof Map) return wrap(`${name}(${value.size}) `, [...[...value].map(([k, v]) => `${show(k, ctx, depth + 1)} => ${show(v, ctx, depth + 1)}`), ...members(value, ctx, depth)], '{', '}', left);
-  if (value instanceof Set) return wrap(`${name}(${value.size}) `, [...[...value].map((v) => show(v, ctx, depth + 1)), ...members(value, ctx, depth)], '{', '}', left);
-  const own = members(value, ctx, depth, value instanceof Error ? (k) => k === 'stack' || k === 'message' : undefined);
+  if (value instanceof Map) return wrap(`${name}(${value.size}) `, [...[...value].map(([k, v]) => `${show(k, ctx, depth + 1)} => ${show(v, ctx, depth + 1)}`), ...members(value, ctx, depth)], '{', '}', ctx, depth);
+  if (value instanceof Set) return wrap(`${name}(${value.size}) `, [...[...value].map((v) => show(v, ctx, depth + 1)), ...members(value, ctx, depth)], '{', '}', ctx, depth);
+  const own = members(value, ctx, depth, value instanceof Error ? (k) => k === 'stack' || k === 'message' : value instanceof String ? isIndex : undefined);
   const base = simple(value, name, ctx);
-  if (base !== null) return own.length ? wrap(`${base} `, own, '{', '}', left) : base;
-  if (value instanceof Promise) return wrap('Promise ', ['<pending>', ...own], '{', '}', left);
-  if (value instanceof ArrayBuffer) return wrap('ArrayBuffer ', [`[Uint8Contents]: <${host.encode(new Uint8Array(value), 1).replace(/..(?=.)/g, '$& ')}>`, `byteLength: ${value.byteLength}`], '{', '}', left);
+  if (base !== null) return own.length ? wrap(`${base} `, own, '{', '}', ctx, depth) : base;
+  if (value instanceof Promise) return wrap('Promise ', ['<pending>', ...own], '{', '}', ctx, depth);
+  if (value instanceof ArrayBuffer) return wrap('ArrayBuffer ', [`[Uint8Contents]: <${host.encode(new Uint8Array(value), 1).replace(/..(?=.)/g, '$& ')}>`, `byteLength: ${value.byteLength}`], '{', '}', ctx, depth);
   const label = value[Symbol.toStringTag];
   const prefix = `${tag(name, 'Object')}${typeof label === 'string' && label && label !== name ? `[${label}] ` : ''}`;
-  return wrap(name === 'Object' && prefix && !label ? '' : label && name === 'Object' ? `Object [${label}] ` : prefix, own, '{', '}', left);
+  return wrap(name === 'Object' && prefix && !label ? '' : label && name === 'Object' ? `Object [${label}] ` : prefix, own, '{', '}', ctx, depth);
 }
 
 // Values that are one word unless they carry members of their own.

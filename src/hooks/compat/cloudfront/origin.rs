@@ -27,7 +27,7 @@ pub fn accept(exchange: &mut Exchange, origin: &Node<'_>, warnings: &mut Warning
     };
     let change = match op {
         "update" => {
-            let patch = patch("updateRequestOrigin", origin, None, warnings)?;
+            let patch = patch("updateRequestOrigin", origin.get("origin"), None, warnings)?;
             if patch == OriginPatch::default() {
                 return Ok(());
             }
@@ -35,7 +35,7 @@ pub fn accept(exchange: &mut Exchange, origin: &Node<'_>, warnings: &mut Warning
         }
         "select" => {
             let id = known(exchange, "selectRequestOriginById", origin.get("id"))?;
-            let overrides = origin.get("originOverrides");
+            let overrides = origin.get("overrides");
             OriginChange::To(patch("selectRequestOriginById", overrides, Some(id), warnings)?)
         }
         "group" => group(exchange, origin)?,
@@ -151,7 +151,7 @@ fn group(exchange: &Exchange, of: &Node<'_>) -> Result<OriginChange, Failure> {
         Node::Text(how) if how == "default" => {}
         _ => return Err(invalid(format_args!("{CALL}: \"selectionCriteria\" must be \"default\""))),
     }
-    let Node::List(codes) = of.get("failoverCriteria").get("statusCodes") else {
+    let Node::List(codes) = of.get("statusCodes") else {
         return Err(invalid(format_args!("{CALL}: \"failoverCriteria.statusCodes\" must be an array")));
     };
     let mut failover = Vec::with_capacity(codes.len().min(FAILOVER.len()));

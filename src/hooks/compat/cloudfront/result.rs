@@ -209,6 +209,7 @@ fn headers_of(exchange: &mut Exchange, map: &Map<'_, Member<'_>>, strict: bool) 
         Map::Members(members) => members,
         _ => return Err(invalid("\"headers\" must be an object")),
     };
+    fields::bounded(members.len())?;
     let mut all: Section<'_> = Vec::with_capacity(members.len());
     for (name, member) in members {
         let name = lower(name, strict)?;
@@ -224,13 +225,10 @@ fn headers_of(exchange: &mut Exchange, map: &Map<'_, Member<'_>>, strict: bool) 
 }
 
 fn lower<'a>(name: &'a str, strict: bool) -> Result<Cow<'a, str>, Failure> {
-    if !name.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Ok(Cow::Borrowed(name));
+    match fields::lower(name) {
+        Cow::Owned(_) if strict => Err(invalid(format_args!("the header {} must be lower-case", quote(name)))),
+        name => Ok(name),
     }
-    if strict {
-        return Err(invalid(format_args!("the header {} must be lower-case", quote(name))));
-    }
-    Ok(Cow::Owned(name.to_ascii_lowercase()))
 }
 
 /// A generated response's header section, cookies included.

@@ -176,7 +176,9 @@ fn lines<'a>(
         Map::Members(members) => members,
         Map::Null | Map::Text(_) | Map::Wrong => return Err(invalid("\"headers\" must be an object")),
     };
+    fields::bounded(members.len())?;
     let mut out: Section<'a> = Vec::with_capacity(members.len());
+    let mut mixed = false;
     for (name, lines) in members {
         let Lines::List(list) = lines else {
             return Err(invalid(format_args!("the header {} must be an array of {{\"key\", \"value\"}}", quote(name))));
@@ -186,15 +188,12 @@ fn lines<'a>(
             key(name, &line.key, strict, warnings)?;
             values(name, &line.value, strict, &mut wanted)?;
         }
-        if !name.bytes().any(|b| b.is_ascii_uppercase()) {
-            out.push((Cow::Borrowed(name), wanted));
-            continue;
-        }
+        let name = fields::lower(name);
         // Names have no case: what was given under another spelling is more of the same field.
-        let name = name.to_ascii_lowercase();
-        match out.iter_mut().find(|(earlier, _)| *earlier == name) {
+        mixed |= matches!(name, Cow::Owned(_));
+        match out.iter_mut().find(|(earlier, _)| mixed && *earlier == name) {
             Some((_, earlier)) => earlier.extend(wanted),
-            None => out.push((Cow::Owned(name), wanted)),
+            None => out.push((name, wanted)),
         }
     }
     Ok(Some(out))

@@ -1,7 +1,13 @@
 //! Tests of the whole core: events out, results in, in tables that follow the reference page's.
 
+mod bodies;
 mod echo;
+mod functions;
 mod headers;
+mod origins;
+mod property;
+mod results;
+mod samples;
 
 use std::net::IpAddr;
 use std::sync::Arc;

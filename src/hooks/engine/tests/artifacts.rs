@@ -59,7 +59,7 @@ async fn what_this_engine_did_not_write_is_compiled_again() {
     let name = files(&bench).into_iter().find(|path| path != file).unwrap();
     let good_one = fs::read(file).unwrap();
     fs::write(&name, &good_one).unwrap();
-    again(&bench).load(&Guest::default().module(""), &other, &Arc::new(Services::default())).unwrap();
+    again(&bench).load(&Guest::default().module(""), &other, &services()).unwrap();
     assert_ne!(fs::read(&name).unwrap(), good_one);
 }
 

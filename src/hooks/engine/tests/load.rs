@@ -35,7 +35,7 @@ fn what_is_no_function_is_refused_with_words() {
         (import("rimward:edge/shell@0.1.0"), "no such interface"),
         (import("other:thing/x"), "no such interface"),
         ("(component)".into(), "exports no handler"),
-        ("(module)".into(), "must export memory, alloc and flat"),
+        ("(module)".into(), "must export memory, and a handler"),
         ("(module (memory".into(), "not a usable wasm file"),
         ("\0asm\u{1}\0\0\0garbage".into(), "not a usable wasm file"),
         (String::new(), "not a usable wasm file"),

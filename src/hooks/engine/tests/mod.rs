@@ -5,6 +5,7 @@ mod artifacts;
 mod guest;
 mod hostile;
 mod load;
+mod worlds;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use super::{Budget, Called, Engine, EngineSettings, Function};
 use crate::config::compiled::{self, Flavor, Grants, Mode};
 use crate::hooks::exchange::{Body, Exchange, Origin, Request, Response, Site};
 use crate::hooks::host::Services;
+use crate::hooks::host::fetch::Fetcher;
+use crate::hooks::host::kv::KvStores;
 use crate::hooks::{Event, Failure};
 
 use guest::Guest;
@@ -37,15 +40,19 @@ impl Bench {
     }
 
     fn load(&self, wasm: impl AsRef<[u8]>, spec: &compiled::Function) -> Arc<Function> {
-        self.engine.load(wasm.as_ref(), spec, &Arc::new(Services::default())).unwrap()
+        self.engine.load(wasm.as_ref(), spec, &services()).unwrap()
     }
 
     fn refused(&self, wasm: impl AsRef<[u8]>, spec: &compiled::Function) -> String {
-        match self.engine.load(wasm.as_ref(), spec, &Arc::new(Services::default())) {
+        match self.engine.load(wasm.as_ref(), spec, &services()) {
             Ok(_) => panic!("it was loaded"),
             Err(error) => error.to_string(),
         }
     }
+}
+
+fn services() -> Arc<Services> {
+    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), seed: None })
 }
 
 fn spec(name: &str) -> compiled::Function {

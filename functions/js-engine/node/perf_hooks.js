@@ -1,0 +1,1 @@
+module.exports = { performance, PerformanceObserver: class { observe() {} disconnect() {} }, constants: {} };

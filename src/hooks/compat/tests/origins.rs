@@ -1,0 +1,286 @@
+//! Origins: what a function may make of where a request goes.
+
+use http::header::HOST;
+use serde_json::json;
+
+use crate::hooks::exchange::{Edit, OriginChange, OriginPatch};
+
+use super::*;
+
+const EVENT: Event = Event::OriginRequest;
+
+fn patch(exchange: &Exchange) -> OriginPatch {
+    match exchange.edits() {
+        [.., Edit::Origin(change)] => match &**change {
+            OriginChange::To(patch) => patch.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_differs_of_a_custom_origin() {
+    let none = OriginPatch::default;
+    for (member, value, want) in [
+        (
+            "domainName",
+            json!("b.example"),
+            OriginPatch { host: Some("b.example".to_owned()), host_header: Some("shop.example".to_owned()), ..none() },
+        ),
+        ("path", json!("/v2"), OriginPatch { path: Some("/v2".to_owned()), ..none() }),
+        ("path", json!(""), OriginPatch { path: Some(String::new()), ..none() }),
+        ("port", json!(8443), OriginPatch { port: Some(8443), ..none() }),
+        ("protocol", json!("http"), OriginPatch { tls: Some(false), ..none() }),
+        ("readTimeout", json!(4), OriginPatch { read_timeout: Some(Duration::from_secs(4)), ..none() }),
+        ("customHeaders", json!({}), OriginPatch { headers: Some(Vec::new()), ..none() }),
+        (
+            "customHeaders",
+            json!({"X-Shared": [{"value": "t"}]}),
+            OriginPatch {
+                headers: Some(vec![(HeaderName::from_static("x-shared"), HeaderValue::from_static("t"))]),
+                ..none()
+            },
+        ),
+    ] {
+        let mut exchange = exchange(EVENT, Mode::Strict);
+        change(&mut exchange, Api::LambdaEdge, |message| message["origin"]["custom"][member] = value).unwrap();
+        assert_eq!(patch(&exchange), want, "{member}");
+    }
+    let mut same = exchange(EVENT, Mode::Strict);
+    change(&mut same, Api::LambdaEdge, |message| {
+        message["origin"]["custom"]["keepaliveTimeout"] = json!(60);
+        message["origin"]["custom"]["sslProtocols"] = json!(["TLSv1.2", "TLSv1"]);
+    })
+    .unwrap();
+    assert_eq!(same.edits(), []);
+}
+
+/// The documented way to another origin: its name, and Host to match.
+#[test]
+fn host_follows_the_functions_own() {
+    let mut exchange = exchange(EVENT, Mode::Strict);
+    change(&mut exchange, Api::LambdaEdge, |message| {
+        message["origin"]["custom"]["domainName"] = json!("b.example");
+        message["headers"]["host"] = json!([{"key": "host", "value": "b.example"}]);
+    })
+    .unwrap();
+    assert_eq!(exchange.edits()[0], Edit::Set(HOST, HeaderValue::from_static("b.example")));
+    assert_eq!(patch(&exchange).host_header.as_deref(), Some("b.example"));
+}
+
+#[test]
+fn what_no_origin_may_be() {
+    for (member, value, want) in [
+        ("domainName", json!(""), "\"origin.custom.domainName\" must be a domain name"),
+        ("domainName", json!("a:80"), "\"origin.custom.domainName\" must be a domain name"),
+        ("domainName", json!("192.0.2.1"), "\"origin.custom.domainName\" must be a domain name"),
+        ("domainName", json!("a".repeat(254)), "\"origin.custom.domainName\" must be a domain name"),
+        ("domainName", json!(5), "\"origin.custom.domainName\" must be a string"),
+        ("path", json!("/a/"), "\"origin.custom.path\" must be \"\" or a URL-encoded path"),
+        ("path", json!("a"), "\"origin.custom.path\" must be \"\" or a URL-encoded path"),
+        ("path", json!("/é"), "\"origin.custom.path\" must be \"\" or a URL-encoded path"),
+        ("path", json!(format!("/{}", "a".repeat(255))), "\"origin.custom.path\" must be \"\" or a URL-encoded path"),
+        ("port", json!(79), "\"origin.custom.port\" must be 80, 443 or 1024 to 65535"),
+        ("port", json!(1023), "\"origin.custom.port\" must be"),
+        ("port", json!(65536), "\"origin.custom.port\" must be"),
+        ("port", json!("443"), "\"origin.custom.port\" must be a whole number, not a string"),
+        ("port", json!(443.5), "\"origin.custom.port\" must be a whole number"),
+        ("protocol", json!("ftp"), "\"origin.custom.protocol\" must be \"http\" or \"https\", not \"ftp\""),
+        ("readTimeout", json!(0), "\"origin.custom.readTimeout\" must be 1 to 120 seconds, not 0"),
+        ("readTimeout", json!(121), "\"origin.custom.readTimeout\" must be 1 to 120 seconds, not 121"),
+        ("keepaliveTimeout", json!(121), "\"origin.custom.keepaliveTimeout\" must be 1 to 120 seconds"),
+        ("sslProtocols", json!(["TLSv9"]), "\"origin.custom.sslProtocols\" must be an array"),
+        ("sslProtocols", json!("TLSv1.2"), "\"origin.custom.sslProtocols\" must be an array"),
+        ("customHeaders", json!([]), "origin.custom.customHeaders\" must be an object"),
+        ("customHeaders", json!({"x-b": "1"}), "the header \"x-b\" of origin.custom.customHeaders must be an array"),
+        ("customHeaders", json!({"x-b": [{"key": "x-b"}]}), "needs a string as its value"),
+        ("customHeaders", json!({"x b": [{"value": "1"}]}), "is not valid"),
+        ("customHeaders", json!({"x-b": [{"value": "a\nb"}]}), "is not valid"),
+        ("customHeaders", json!({"Cookie": [{"value": "1"}]}), "the header \"cookie\" is disallowed"),
+        ("customHeaders", json!({"X-Edge-A": [{"value": "1"}]}), "the header \"x-edge-a\" is disallowed"),
+        ("customHeaders", json!({"User-Agent": [{"value": "1"}]}), "is already in the request's headers"),
+    ] {
+        let mut exchange = exchange(EVENT, Mode::Strict);
+        let refused =
+            words(change(&mut exchange, Api::LambdaEdge, |message| message["origin"]["custom"][member] = value));
+        assert!(refused.contains(want), "{refused}");
+    }
+    for (origin, want) in [
+        (json!({}), "\"origin\" must have \"custom\" or \"s3\""),
+        (json!({"custom": {}, "s3": {}}), "not both"),
+        (json!({"custom": "x"}), "\"origin.custom\" must be an object, not a string"),
+        (json!({"s3": 5}), "\"origin.s3\" must be an object, not a number"),
+        (json!({"s3": {}}), "\"origin.s3.domainName\" is missing"),
+        (json!({"s3": {"domainName": "B.s3.amazonaws.com"}}), "\"origin.s3.domainName\" must be a lower-case"),
+        (json!({"s3": {"domainName": "b".repeat(129)}}), "\"origin.s3.domainName\" must be a lower-case"),
+        (json!({"s3": {"domainName": "b", "path": "/a/"}}), "\"origin.s3.path\" must be"),
+        (
+            json!({"s3": {"domainName": "b", "authMethod": "origin-access-identity", "region": "us-east-1"}}),
+            "\"origin-access-identity\" is not available here",
+        ),
+        (json!({"s3": {"domainName": "b", "authMethod": "x"}}), "\"origin.s3.authMethod\" must be \"none\""),
+    ] {
+        let mut exchange = exchange(EVENT, Mode::Strict);
+        let refused = words(change(&mut exchange, Api::LambdaEdge, |message| message["origin"] = origin));
+        assert!(refused.contains(want), "{refused}");
+    }
+}
+
+#[test]
+fn a_bucket_is_an_origin_over_tls() {
+    let mut exchange = exchange(EVENT, Mode::Strict);
+    change(&mut exchange, Api::LambdaEdge, |message| {
+        message["origin"] = json!({"s3": {
+            "authMethod": "none", "customHeaders": {}, "domainName": "b.s3.amazonaws.com", "path": "/p", "region": "",
+        }});
+    })
+    .unwrap();
+    assert_eq!(
+        patch(&exchange),
+        OriginPatch {
+            host: Some("b.s3.amazonaws.com".to_owned()),
+            host_header: Some("shop.example".to_owned()),
+            path: Some("/p".to_owned()),
+            port: Some(443),
+            tls: Some(true),
+            headers: Some(Vec::new()),
+            ..OriginPatch::default()
+        }
+    );
+}
+
+#[test]
+fn secrets_are_not_shown_and_stay() {
+    let mut exchange = exchange(EVENT, Mode::Strict);
+    let origin = exchange.request.origin.as_mut().unwrap();
+    origin.headers[0].1.set_sensitive(true);
+    let shown = &given(&exchange, Api::LambdaEdge)["origin"]["custom"]["customHeaders"]["x-shared"];
+    assert_eq!(*shown, json!([{"key": "X-Shared", "value": ""}]));
+    change(&mut exchange, Api::LambdaEdge, |message| {
+        message["origin"]["custom"]["customHeaders"]["x-more"] = json!([{"value": "1"}]);
+    })
+    .unwrap();
+    let mut headers = patch(&exchange).headers.unwrap();
+    headers.sort_by_key(|(name, _)| name.as_str().to_owned());
+    assert_eq!(
+        headers,
+        [
+            (HeaderName::from_static("x-more"), HeaderValue::from_static("1")),
+            (HeaderName::from_static("x-shared"), HeaderValue::from_static("s")),
+        ]
+    );
+}
+
+#[test]
+fn at_viewer_request_only_extended_mode_has_an_origin() {
+    let origin = json!({"custom": {"domainName": "b.example", "protocol": "https", "port": 443}});
+    let mut strict = exchange(Event::ViewerRequest, Mode::Strict);
+    let mut message = given(&strict, Api::LambdaEdge);
+    message["origin"] = origin;
+    let warnings = super::super::accept(&mut strict, Api::LambdaEdge, &message.to_string()).unwrap();
+    assert_eq!((strict.edits(), warnings.len()), (&[][..], 1));
+    let mut extended = exchange(Event::ViewerRequest, Mode::Extended);
+    accept(&mut extended, Api::LambdaEdge, &message).unwrap();
+    assert_eq!(patch(&extended).host.as_deref(), Some("b.example"));
+}
+
+fn asked(origin: &Value) -> (Result<(), Failure>, Exchange) {
+    let mut exchange = exchange(Event::ViewerRequest, Mode::Strict);
+    let result = json!({"result": given(&exchange, Api::CloudFront), "origin": origin}).to_string();
+    (super::super::accept(&mut exchange, Api::CloudFront, &result).map(drop), exchange)
+}
+
+#[test]
+fn the_cf_module() {
+    let seconds = |n| Some(Duration::from_secs(n));
+    for (origin, want) in [
+        (
+            json!({"op": "update", "origin": {
+                "domainName": "b.example", "hostHeader": "h.example", "originPath": "/p", "sni": "s.example",
+                "customHeaders": {"x-a": "1"}, "connectionAttempts": 2,
+                "timeouts": {"readTimeout": 30, "connectionTimeout": 5, "keepAliveTimeout": 5},
+                "customOriginConfig": {"port": 8443, "protocol": "https", "sslProtocols": ["TLSv1.2"]},
+                "originAccessControlConfig": {"enabled": false}, "originShield": {"enabled": false},
+            }}),
+            OriginPatch {
+                base: None,
+                host: Some("b.example".to_owned()),
+                port: Some(8443),
+                tls: Some(true),
+                path: Some("/p".to_owned()),
+                host_header: Some("h.example".to_owned()),
+                sni: Some("s.example".to_owned()),
+                headers: Some(vec![(HeaderName::from_static("x-a"), HeaderValue::from_static("1"))]),
+                connect_timeout: seconds(5),
+                read_timeout: seconds(30),
+                attempts: Some(2),
+            },
+        ),
+        (
+            json!({"op": "select", "id": "green", "overrides": null}),
+            OriginPatch { base: Some("green".to_owned()), ..OriginPatch::default() },
+        ),
+        (
+            json!({"op": "select", "id": "green", "overrides": {"originPath": "/p"}}),
+            OriginPatch { base: Some("green".to_owned()), path: Some("/p".to_owned()), ..OriginPatch::default() },
+        ),
+    ] {
+        let (done, exchange) = asked(&origin);
+        done.unwrap();
+        assert_eq!(patch(&exchange), want);
+    }
+    assert_eq!(asked(&json!({"op": "update", "origin": {}})).1.edits(), []);
+    let group = json!({"op": "group", "originIds": ["blue", {"originId": "green"}], "statusCodes": [500, 404, 500]});
+    let (done, exchange) = asked(&group);
+    done.unwrap();
+    let want = OriginChange::Group {
+        members: vec!["blue".to_owned(), "green".to_owned()],
+        failover: vec![StatusCode::INTERNAL_SERVER_ERROR, StatusCode::NOT_FOUND],
+    };
+    assert_eq!(exchange.edits(), [Edit::Origin(Box::new(want))]);
+}
+
+#[test]
+fn what_the_cf_module_may_not() {
+    for (origin, want) in [
+        (json!("x"), "\"origin\" must be an object"),
+        (json!({"op": "other"}), "\"origin.op\" \"other\" is not known"),
+        (json!({"op": "select", "id": "red"}), "selectRequestOriginById: there is no origin \"red\""),
+        (json!({"op": "select"}), "origin id\" is missing"),
+        (json!({"op": "update", "origin": {"domainName": "192.0.2.1"}}), "\"domainName\" must be a domain name"),
+        (json!({"op": "update", "origin": {"originPath": "p"}}), "\"originPath\" must be"),
+        (json!({"op": "update", "origin": {"hostHeader": "a b"}}), "\"hostHeader\" is not a host"),
+        (
+            json!({"op": "update", "origin": {"connectionAttempts": 4}}),
+            "\"connectionAttempts\" must be a whole number from 1 to 3",
+        ),
+        (
+            json!({"op": "update", "origin": {"timeouts": {"readTimeout": 0}}}),
+            "\"readTimeout\" must be a whole number from 1 to 120",
+        ),
+        (json!({"op": "update", "origin": {"customOriginConfig": {"port": 81}}}), "\"port\" must be 80, 443"),
+        (json!({"op": "update", "origin": {"customOriginConfig": {"protocol": "x"}}}), "\"protocol\" must be"),
+        (json!({"op": "update", "origin": {"customHeaders": {"cookie": "x"}}}), "\"cookie\" is disallowed"),
+        (json!({"op": "update", "origin": {"customHeaders": {"x-a": 5}}}), "the value of \"x-a\" must be a string"),
+        (
+            json!({"op": "update", "origin": {"originAccessControlConfig": {"enabled": true, "signingBehavior": "always"}}}),
+            "\"originAccessControlConfig\" is not available here",
+        ),
+        (json!({"op": "update", "origin": {"allowedCertificateNames": ["a"]}}), "is not available here"),
+        (
+            json!({"op": "group", "originIds": ["blue"], "statusCodes": [500]}),
+            "\"originIds\" must be two origins, not 1",
+        ),
+        (json!({"op": "group", "originIds": ["blue", "red"], "statusCodes": [500]}), "there is no origin \"red\""),
+        (json!({"op": "group", "originIds": ["blue", "green"], "statusCodes": [200]}), "may hold only"),
+        (json!({"op": "group", "originIds": ["blue", "green"], "statusCodes": "x"}), "must be an array"),
+        (
+            json!({"op": "group", "originIds": ["blue", "green"], "statusCodes": [500], "selectionCriteria": "media-quality-score"}),
+            "\"selectionCriteria\" must be \"default\"",
+        ),
+    ] {
+        let refused = words(asked(&origin).0);
+        assert!(refused.contains(want), "{refused}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Reroute: an origin that a function chose for one request, described by what differs from a configured one.
+//!
+//! In: the configured origin and the differences. Out: an origin of its own pool and conditions, kept for the next such request.
+//! Never: health checks, an address literal, more than [`REROUTES_MAX`] of them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+
+use super::OriginError;
+use super::direct::Direct;
+use super::dns::Names;
+use crate::config::compiled::{Balance, Dns, HostHeader, HttpOrigin, OriginTls, Target, UpstreamProtocol};
+
+/// Distinct descriptions kept; past it all are forgotten (requests on their way keep theirs).
+const REROUTES_MAX: usize = 1024;
+
+/// What differs; absent parts are the base's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Reroute {
+    /// The configured origin it is like.
+    pub base: String,
+    /// Lower case.
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub tls: Option<bool>,
+    pub host_header: Option<HeaderValue>,
+    pub sni: Option<String>,
+    pub connect_timeout: Option<Duration>,
+    pub read_timeout: Option<Duration>,
+    pub attempts: Option<u32>,
+}
+
+/// Those made so far.
+#[derive(Debug, Default)]
+pub struct Reroutes(Mutex<HashMap<Reroute, Arc<Direct>>>);
+
+// === impl Reroutes ===
+impl Reroutes {
+    /// The origin that `reroute` describes; `base` = settings of the configured one, if it is an HTTP origin.
+    pub fn find(
+        &self,
+        reroute: &Reroute,
+        base: Option<&HttpOrigin>,
+        names: &Names,
+    ) -> Result<Arc<Direct>, OriginError> {
+        if let Some(known) = self.0.lock().get(reroute) {
+            return Ok(known.clone());
+        }
+        let label = format!("{} rerouted", reroute.base);
+        let made = Arc::new(Direct::new(&label, &reroute.applied(base), None, names)?);
+        let mut known = self.0.lock();
+        if known.len() >= REROUTES_MAX {
+            known.clear();
+        }
+        Ok(known.entry(reroute.clone()).or_insert(made).clone())
+    }
+}
+
+// === impl Reroute ===
+impl Reroute {
+    /// The base's settings with the differences.
+    fn applied(&self, base: Option<&HttpOrigin>) -> HttpOrigin {
+        let mut http = base.cloned().unwrap_or_else(plain);
+        if self.host.is_some() || self.port.is_some() || self.tls.is_some() {
+            let first = http.targets.first().cloned();
+            let tls = self.tls.or(first.as_ref().map(|target| target.tls)).unwrap_or(true);
+            // Another host or scheme has its scheme's port, unless one is named.
+            let inherited = first.as_ref().filter(|target| self.host.is_none() && target.tls == tls).map(|t| t.port);
+            let target = Target {
+                host: self.host.clone().or(first.map(|target| target.host)).unwrap_or_default(),
+                port: self.port.or(inherited).unwrap_or(if tls { 443 } else { 80 }),
+                tls,
+                weight: 1,
+            };
+            http.targets = vec![target];
+            if self.host.is_some() {
+                // What was written for another server's name and certificate does not hold here.
+                http.host = HostHeader::Origin;
+                http.tls.sni = None;
+            }
+        }
+        if let Some(host) = &self.host_header {
+            http.host = HostHeader::Fixed(host.clone());
+        }
+        if self.sni.is_some() {
+            http.tls.sni.clone_from(&self.sni);
+        }
+        http.connect_timeout = self.connect_timeout.unwrap_or(http.connect_timeout);
+        http.read_timeout = self.read_timeout.unwrap_or(http.read_timeout);
+        http.attempts = self.attempts.unwrap_or(http.attempts);
+        http.health = None;
+        http
+    }
+}
+
+/// Settings of an origin that has no configured one behind it: the configuration's own defaults.
+fn plain() -> HttpOrigin {
+    HttpOrigin {
+        targets: Vec::new(),
+        host: HostHeader::Origin,
+        balance: Balance::RoundRobin,
+        protocol: UpstreamProtocol::H1,
+        connect_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(30),
+        keepalive_timeout: Duration::from_secs(60),
+        attempts: 3,
+        tls: OriginTls { verify: true, sni: None, ca: None, client: None },
+        dns: Dns { min_ttl: Duration::from_secs(5), max_ttl: Duration::from_secs(300), servers: Vec::new() },
+        health: None,
+        eject: None,
+    }
+}
+
+/// Whether an address is one of the public Internet's (IANA special-purpose registries; RFC 6890): what functions may name
+/// without the operator naming it first.
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || v4.is_multicast()
+                || a == 0
+                || a >= 240
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 192 && b == 0 && c == 0)
+                || (a == 198 && (18..20).contains(&b)))
+        }
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            // Global unicast only, without documentation, Teredo and 6to4, which carry IPv4 addresses.
+            first & 0xe000 == 0x2000 && !(first == 0x2001 && (second == 0 || second == 0x0db8)) && first != 0x2002
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_inherited() {
+        let mut base = plain();
+        base.targets = vec![Target { host: "a.test".into(), port: 8443, tls: true, weight: 3 }];
+        base.host = HostHeader::Fixed(HeaderValue::from_static("fixed.test"));
+        base.tls.sni = Some("a.test".into());
+        let of = |reroute: Reroute| {
+            let http = reroute.applied(Some(&base));
+            let target = http.targets[0].clone();
+            (target.host, target.port, target.tls, http.host, http.tls.sni)
+        };
+        let fixed = HostHeader::Fixed(HeaderValue::from_static("fixed.test"));
+        let sni = Some("a.test".to_owned());
+        for (reroute, want) in [
+            (Reroute::default(), ("a.test", 8443, true, fixed.clone(), sni.clone())),
+            (Reroute { port: Some(9000), ..Reroute::default() }, ("a.test", 9000, true, fixed.clone(), sni.clone())),
+            (Reroute { tls: Some(false), ..Reroute::default() }, ("a.test", 80, false, fixed.clone(), sni.clone())),
+            (
+                Reroute { host: Some("b.test".into()), ..Reroute::default() },
+                ("b.test", 443, true, HostHeader::Origin, None),
+            ),
+            (
+                Reroute { host: Some("b.test".into()), tls: Some(false), port: Some(81), ..Reroute::default() },
+                ("b.test", 81, false, HostHeader::Origin, None),
+            ),
+            (
+                Reroute { host_header: Some(HeaderValue::from_static("x")), ..Reroute::default() },
+                ("a.test", 8443, true, HostHeader::Fixed(HeaderValue::from_static("x")), sni.clone()),
+            ),
+        ] {
+            let (host, port, tls, header, name) = want;
+            assert_eq!(of(reroute.clone()), (host.to_owned(), port, tls, header, name), "{reroute:?}");
+        }
+    }
+
+    #[test]
+    fn one_description_is_one_origin_and_they_are_bounded() {
+        let (reroutes, names) = (Reroutes::default(), Names::default());
+        let to = |port| Reroute { host: Some("127.0.0.1".into()), port: Some(port), ..Reroute::default() };
+        let first = reroutes.find(&to(1025), None, &names).unwrap();
+        assert!(Arc::ptr_eq(&first, &reroutes.find(&to(1025), None, &names).unwrap()));
+        for port in 2000..2000 + REROUTES_MAX as u16 + 10 {
+            reroutes.find(&to(port), None, &names).unwrap();
+        }
+        assert!(reroutes.0.lock().len() <= REROUTES_MAX);
+    }
+}

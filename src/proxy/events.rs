@@ -1,0 +1,277 @@
+//! Events: the four places where functions run, and what becomes of what they did.
+//!
+//! In: the session at an event. Out: the request or answer changed, an answer in its place, or an error with AWS's status.
+//! Never: runs where CloudFront does not run them (Developer Guide, "CloudFront events that can trigger a function"); a function's
+//! failure is never stored.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use crate::behavior::{Answer, ResultType};
+use crate::config::compiled::{Generated, OriginId};
+use crate::hooks::{Api, Body, Edit, Event, Failure, OriginChange, Request, Response};
+
+use super::context::{Instead, RequestCtx};
+use super::functions::Link;
+use super::hooking::{self, HookNote, Ran};
+use super::phases::now_ms;
+use super::snapshot::Served;
+use super::{applying, asking, failure, rerouting, respond, views};
+
+/// Runs the viewer-request functions; `Some` = the viewer is answered with this. What they change takes part in the cache key.
+pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
+    let Some(served) = chains(ctx, Event::ViewerRequest) else { return Ok(None) };
+    if !ctx.is_viewer() {
+        // A background request was shown to them already; a page is nobody's request.
+        return Ok(None);
+    }
+    let links = &served.chains.viewer_request;
+    let body = if links.iter().any(|link| link.include_body) { read_body(session).await? } else { None };
+    let request = views::viewer_request(session, ctx, body);
+    let ran = run(ctx, links, Event::ViewerRequest, (request, None)).await;
+    match ran {
+        Ran::Go(edits) => {
+            let before = asking::address(session.req_header()).1.to_owned();
+            ctx.hooks.viewer_edits.clone_from(&edits);
+            let asked = applying::viewer_request(session.req_header_mut(), edits)?;
+            if asked.target {
+                ctx.hooks.asked_target = Some(before);
+            }
+            ctx.hooks.request_body = asked.body;
+            if let Some(change) = asked.origin {
+                ctx.hooks.way = Some(way(ctx, &change)?);
+            }
+            Ok(None)
+        }
+        Ran::Answer(answer, api) => {
+            ctx.hooks.result = Some(api.generated());
+            Ok(Some(Answer {
+                status: answer.status,
+                headers: answer.headers,
+                body: answer.body,
+                result: ResultType::Miss,
+                failure: None,
+            }))
+        }
+        Ran::Fail(failed, api) => Err(fails(&mut ctx.hooks, failed, api)),
+    }
+}
+
+/// Runs the origin-request functions for `origin`, once an origin: what they answer is stored like an origin's answer.
+pub async fn origin_request(session: &mut Session, ctx: &mut RequestCtx, origin: OriginId) -> Result<()> {
+    let Some(served) = chains(ctx, Event::OriginRequest) else { return Ok(()) };
+    if ctx.hooks.ran_for == Some(origin) {
+        return Ok(());
+    }
+    let links = &served.chains.origin_request;
+    let body = if links.iter().any(|link| link.include_body) { read_body(session).await? } else { None };
+    // Which target is asked is not decided yet; what it is called is.
+    let host = HeaderValue::from_str(asking::address(session.req_header()).0).ok();
+    ctx.origin.host = ctx.snapshot.origins.host(origin, host.as_ref());
+    let request = views::origin_request(session, ctx, origin, body)?;
+    ctx.hooks.ran_for = Some(origin);
+    match run(ctx, links, Event::OriginRequest, (request, None)).await {
+        Ran::Go(edits) => {
+            for edit in &edits {
+                match edit {
+                    Edit::Body(data) => ctx.hooks.request_body = Some(data.clone()),
+                    Edit::Origin(change) => {
+                        let way = way(ctx, change)?;
+                        if let Some(base) = way.base {
+                            // It was chosen by the functions: they do not run again for it.
+                            ctx.origin.current = Some(base);
+                            ctx.hooks.ran_for = Some(base);
+                        }
+                        ctx.hooks.way = Some(way);
+                    }
+                    _ => {}
+                }
+            }
+            ctx.hooks.origin_edits = edits;
+            Ok(())
+        }
+        Ran::Answer(answer, api) => {
+            instead(ctx, answer);
+            ctx.hooks.result = Some(api.generated());
+            Ok(())
+        }
+        Ran::Fail(failed, api) => Err(fails(&mut ctx.hooks, failed, api)),
+    }
+}
+
+/// Runs the origin-response functions: what they make of the answer is what is stored. An answer whose body they wrote is served
+/// through the adapter lane, so that every status and framing is right.
+pub async fn origin_response(session: &mut Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    let Some(served) = chains(ctx, Event::OriginResponse) else { return Ok(()) };
+    if ctx.origin.instead.is_some() || response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    let confirmed = response.status == StatusCode::NOT_MODIFIED;
+    let message = (views::asked(session, ctx)?, Some(views::response(response)));
+    match run(ctx, &served.chains.origin_response, Event::OriginResponse, message).await {
+        Ran::Go(edits) => {
+            let before = response.status;
+            let changed = applying::response(response, edits)?;
+            if confirmed {
+                // The stored answer keeps its status and body.
+                return Ok(());
+            }
+            if let Some(status) = changed.status {
+                response.set_status(status)?;
+                ctx.hooks.origin_status = Some(before.as_u16());
+            }
+            match changed.body {
+                Some(body) => replace(session, response, ctx, body, changed.coding_set),
+                None => Ok(()),
+            }
+        }
+        Ran::Answer(..) => Ok(()),
+        Ran::Fail(failed, api) => Err(fails(&mut ctx.hooks, failed, api)),
+    }
+}
+
+/// Runs the viewer-response functions, on hits as well; what they change is never stored.
+pub async fn viewer_response(session: &mut Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    let Some(served) = chains(ctx, Event::ViewerResponse) else { return Ok(()) };
+    let failing = response.status.as_u16() >= 400 || ctx.hooks.origin_status.unwrap_or(ctx.origin.status) >= 400;
+    if !ctx.is_viewer() || failing || response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    let message = (views::viewer_request(session, ctx, None), Some(views::response(response)));
+    match run(ctx, &served.chains.viewer_response, Event::ViewerResponse, message).await {
+        Ran::Go(edits) => {
+            let changed = applying::response(response, edits)?;
+            // The status of a part, or of "you have it", belongs to the body that follows, or does not.
+            let fixed = matches!(response.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED);
+            if let Some(status) = changed.status.filter(|_| !fixed) {
+                response.set_status(status)?;
+            }
+            let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            if let Some(body) = changed.body.filter(|_| !bodiless) {
+                respond::edit(response, |headers| applying::reframe(headers, &body, changed.coding_set))?;
+                ctx.hooks.viewer_body = Some(body);
+            }
+            Ok(())
+        }
+        Ran::Answer(..) => Ok(()),
+        Ran::Fail(failed, api) => refuse(session, response, ctx, failed, api),
+    }
+}
+
+/// Makes an answer that is on its way into the error that a failed viewer-response function means. (An error from Pingora's filter
+/// would be answered by Pingora itself.)
+fn refuse(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+    failed: Failure,
+    api: Api,
+) -> Result<()> {
+    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let status = failed.status();
+    let words = told(&failed, api);
+    fails(&mut ctx.hooks, failed, api);
+    respond::fail(ctx, crate::observe::Failure::Internal, words.to_owned());
+    ctx.answer.outcome = Some(crate::observe::Outcome::Error);
+    let answer = respond::error_answer(session, ctx, status, words);
+    response.set_status(answer.status)?;
+    let body = if bodiless { Bytes::new() } else { answer.body };
+    respond::edit(response, |headers| {
+        headers.clear();
+        headers.extend(answer.headers);
+        applying::reframe(headers, &body, false);
+    })?;
+    response.insert_header(header::DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
+    response.insert_header(header::VIA, ctx.snapshot.signature.via.clone())?;
+    ctx.hooks.viewer_body = (!bodiless).then_some(body);
+    respond::dress(session, ctx, response, ResultType::Error, None, "function")
+}
+
+/// Puts the body that a viewer-response function wrote in the place of the one that comes.
+pub fn viewer_body(ctx: &mut RequestCtx, body: &mut Option<Bytes>) {
+    if let Some(written) = &ctx.hooks.viewer_body {
+        *body = Some(if std::mem::replace(&mut ctx.hooks.body_sent, true) { Bytes::new() } else { written.clone() });
+    }
+}
+
+/// Puts the body that a request function wrote in the place of the viewer's.
+pub fn request_body(ctx: &HookNote, body: &mut Option<Bytes>, end: bool) {
+    if let Some(written) = &ctx.request_body {
+        // One piece, at the end: what the viewer sends is read to its end and dropped.
+        *body = Some(if end { written.clone() } else { Bytes::new() });
+    }
+}
+
+async fn run(ctx: &mut RequestCtx, links: &[Link], event: Event, message: (Request, Option<Response>)) -> Ran {
+    let id = ctx.id;
+    hooking::run(links, event, id.as_str(), now_ms(), message, &mut ctx.hooks).await
+}
+
+/// The behavior in force, when it has functions at `event`.
+fn chains(ctx: &RequestCtx, event: Event) -> Option<Arc<Served>> {
+    ctx.served().filter(|served| !served.chains.of(event).is_empty()).cloned()
+}
+
+async fn read_body(session: &mut Session) -> Result<Option<Body>> {
+    if asking::expects_continue(session) {
+        asking::send_continue(session).await?;
+    }
+    views::body(session).await
+}
+
+fn way(ctx: &RequestCtx, change: &OriginChange) -> Result<rerouting::Way> {
+    rerouting::way(change, &ctx.snapshot.config)
+        .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), "a function chose an origin that is not configured"))
+}
+
+/// Serves `answer` in the origin's place.
+fn instead(ctx: &mut RequestCtx, answer: Generated) {
+    ctx.origin.instead = Some(Instead::Ready(Arc::new(answer)));
+    ctx.hooks.answered = true;
+}
+
+fn replace(
+    session: &Session,
+    response: &ResponseHeader,
+    ctx: &mut RequestCtx,
+    body: Bytes,
+    coding_set: bool,
+) -> Result<()> {
+    if session.as_ref().retry_buffer_truncated() {
+        let what =
+            "a function replaced the body of an answer to a request whose own body is too large to be sent again";
+        return Err(Error::explain(ErrorType::HTTPStatus(502), what));
+    }
+    let mut headers = response.headers.clone();
+    applying::reframe(&mut headers, &body, coding_set);
+    let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    instead(ctx, Generated { status: response.status, headers, body });
+    let mut error = Error::new_up(ErrorType::Custom(failure::REPLACED));
+    error.set_retry(true);
+    Err(error)
+}
+
+/// The error that a failed call becomes.
+fn fails(note: &mut HookNote, failed: Failure, api: Api) -> Box<Error> {
+    note.result = Some(failed.result_type(api));
+    let error = Error::explain(ErrorType::HTTPStatus(failed.status()), told(&failed, api));
+    note.failed = Some(failed);
+    error
+}
+
+/// What a viewer is told: never a function's own words.
+fn told(failed: &Failure, api: Api) -> &'static str {
+    match (failed, api) {
+        (Failure::Validation(_), Api::LambdaEdge) => "the Lambda function returned an invalid result",
+        (Failure::Validation(_), _) => "the function returned an invalid result",
+        (Failure::Execution(_) | Failure::Memory(_), Api::LambdaEdge) => "the Lambda function failed",
+        (Failure::Execution(_) | Failure::Memory(_), _) => "the function failed",
+        (_, Api::LambdaEdge) => "the Lambda function reached a limit",
+        (_, _) => "the function reached a limit",
+    }
+}

@@ -1,0 +1,284 @@
+//! Functions: the configuration's functions, loaded and attached.
+//!
+//! In: compiled functions and hooks, what ran before. Out: chains that a request runs. Never: a request; a function that cannot be
+//! loaded leaves what runs in place.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::config::compiled::{self, Behavior, Config, OnError};
+use crate::hooks::build::{self, Builder, Source};
+use crate::hooks::engine::{Budget, Engine, EngineSettings, Function};
+use crate::hooks::host::Services;
+use crate::hooks::host::fetch::Fetcher;
+use crate::hooks::host::kv::{KvFiles, KvStores};
+use crate::hooks::{Event, Site};
+use crate::observe::{FunctionMetrics, Metrics};
+
+use super::recording::Recorder;
+
+/// Why functions could not be loaded, with the function's name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    #[error("{0}")]
+    Engine(String),
+    #[error("key-value stores: {0}")]
+    Stores(String),
+    #[error("function '{name}': {reason}")]
+    Function { name: String, reason: String },
+    #[error("behavior '{behavior}': function '{function}' has no handler for {event}; it has {has}")]
+    Handler { behavior: String, function: String, event: Event, has: String },
+}
+
+/// What lives as long as the process: the engine, the JavaScript builder, the stores' files.
+pub struct Functions {
+    engine: OnceLock<Engine>,
+    builder: OnceLock<Builder>,
+    kv: KvFiles,
+    fetch: OnceLock<Arc<Fetcher>>,
+    recorder: OnceLock<Arc<Recorder>>,
+    /// One load at a time.
+    loading: Mutex<()>,
+}
+
+/// A function of one configuration.
+pub struct Loaded {
+    pub function: Arc<Function>,
+    pub metrics: Arc<FunctionMetrics>,
+    /// Share of its calls to record, in 1/10,000.
+    pub record: u32,
+    pub recorder: Option<Arc<Recorder>>,
+    /// What it was made of: the same again needs no second load.
+    made_of: u64,
+}
+
+/// The functions and stores of one configuration.
+#[derive(Default)]
+pub struct Set {
+    pub loaded: Vec<Arc<Loaded>>,
+    pub kv: KvStores,
+}
+
+/// One function at one event of one behavior.
+pub struct Link {
+    pub loaded: Arc<Loaded>,
+    pub skip_on_error: bool,
+    pub include_body: bool,
+    pub budget: Budget,
+    pub site: Arc<Site>,
+}
+
+/// The functions of one behavior, by event.
+#[derive(Default)]
+pub struct Chains {
+    pub viewer_request: Vec<Link>,
+    pub origin_request: Vec<Link>,
+    pub origin_response: Vec<Link>,
+    pub viewer_response: Vec<Link>,
+}
+
+// === impl Functions ===
+impl Functions {
+    /// Stores keep their files below `state`; nothing is opened yet.
+    pub fn new(state: &Path) -> Self {
+        Functions {
+            engine: OnceLock::new(),
+            builder: OnceLock::new(),
+            kv: KvFiles::new(state.join("kv")),
+            fetch: OnceLock::new(),
+            recorder: OnceLock::new(),
+            loading: Mutex::new(()),
+        }
+    }
+
+    /// Loads every function of `config`. One that is as it was in `old` is kept, with its warm instances and its count of
+    /// running calls. Blocks: compiling takes seconds.
+    pub fn load(&self, config: &Config, old: Option<&Set>, metrics: &Metrics) -> Result<Set, LoadError> {
+        let counters = metrics.functions(config.functions.iter().map(|function| function.name.as_str()));
+        let _one = self.loading.lock();
+        let kv = self.kv.stores(&config.kv_stores).map_err(|error| LoadError::Stores(error.to_string()))?;
+        let mut set = Set { loaded: Vec::with_capacity(config.functions.len()), kv };
+        if config.functions.is_empty() {
+            return Ok(set);
+        }
+        let services = Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()?, seed: None });
+        for (spec, metrics) in config.functions.iter().zip(counters) {
+            let says = |reason: String| LoadError::Function { name: spec.name.clone(), reason };
+            let made_of = made_of(config, spec).map_err(|error| says(format!("{}: {error}", spec.file.display())))?;
+            let same = |old: &&Arc<Loaded>| old.made_of == made_of && old.function.name() == spec.name;
+            if let Some(same) = old.and_then(|old| old.loaded.iter().find(same)) {
+                set.loaded.push(same.clone());
+                continue;
+            }
+            let wasm = self.wasm(spec).map_err(says)?;
+            let engine = self.engine(config)?;
+            let function = engine.load(&wasm, spec, &services).map_err(|error| says(error.to_string()))?;
+            log::info!("function {} {} is loaded", spec.name, function.version());
+            let recorder = match spec.record {
+                0 => None,
+                _ => Some(self.recorder(config)?),
+            };
+            set.loaded.push(Arc::new(Loaded { function, metrics, record: spec.record, recorder, made_of }));
+        }
+        Ok(set)
+    }
+
+    /// Opens the stores' files, which a process that hands over may still hold. Blocks, at most for `patience`.
+    pub fn attach(&self, patience: Duration) -> Result<(), LoadError> {
+        self.kv.attach(patience).map_err(|error| LoadError::Stores(error.to_string()))
+    }
+
+    /// Lets go of the stores' files, for the process that takes over.
+    pub fn close(&self) {
+        self.kv.close();
+    }
+
+    /// What the engine takes: the file itself, or what the builder makes of JavaScript.
+    fn wasm(&self, spec: &compiled::Function) -> Result<Vec<u8>, String> {
+        let extension = spec.file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if matches!(extension, "wasm" | "wat") {
+            return std::fs::read(&spec.file).map_err(|error| format!("{}: {error}", spec.file.display()));
+        }
+        let builder = match self.builder.get() {
+            Some(builder) => builder,
+            None => {
+                let made = Builder::new(build::ENGINE).map_err(|error| error.to_string())?;
+                self.builder.get_or_init(|| made)
+            }
+        };
+        let built = builder
+            .build(&Source::Path(spec.file.clone()), spec.flavor, spec.mode)
+            .map_err(|error| error.to_string())?;
+        for line in built.logs {
+            log::info!(target: "function", "{} at load: {line}", spec.name);
+        }
+        Ok(built.component)
+    }
+
+    fn fetch(&self) -> Result<Arc<Fetcher>, LoadError> {
+        if let Some(fetch) = self.fetch.get() {
+            return Ok(fetch.clone());
+        }
+        let made = Fetcher::new().map_err(|error| LoadError::Engine(error.to_string()))?;
+        Ok(self.fetch.get_or_init(|| Arc::new(made)).clone())
+    }
+
+    fn recorder(&self, config: &Config) -> Result<Arc<Recorder>, LoadError> {
+        if let Some(recorder) = self.recorder.get() {
+            return Ok(recorder.clone());
+        }
+        let dir = &config.engine.records;
+        let made = Recorder::start(dir, config.engine.records_size)
+            .map_err(|error| LoadError::Engine(format!("{}: {error}", dir.display())))?;
+        Ok(self.recorder.get_or_init(|| Arc::new(made)).clone())
+    }
+
+    fn engine(&self, config: &Config) -> Result<&Engine, LoadError> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let settings = EngineSettings {
+            concurrency: config.engine.concurrency,
+            memory: config.engine.memory,
+            artifacts: config.engine.artifacts.clone(),
+        };
+        let engine = Engine::new(&settings).map_err(|error| LoadError::Engine(error.to_string()))?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+}
+
+// === impl Chains ===
+impl Chains {
+    /// The chains of `behavior`. Every function has a handler for the event it is attached to.
+    pub fn new(config: &Config, behavior: &Behavior, loaded: &[Arc<Loaded>]) -> Result<Self, LoadError> {
+        let mut origins: Vec<String> = config.origins.iter().map(|origin| origin.name.clone()).collect();
+        origins.extend(config.groups.iter().map(|group| group.name.clone()));
+        let attach = |event: Event, hooks: &[compiled::Hook]| {
+            let link = |hook: &compiled::Hook| link(config, behavior, &origins, event, hook, loaded);
+            hooks.iter().map(link).collect::<Result<Vec<_>, _>>()
+        };
+        let hooks = &behavior.hooks;
+        Ok(Chains {
+            viewer_request: attach(Event::ViewerRequest, &hooks.viewer_request)?,
+            origin_request: attach(Event::OriginRequest, &hooks.origin_request)?,
+            origin_response: attach(Event::OriginResponse, &hooks.origin_response)?,
+            viewer_response: attach(Event::ViewerResponse, &hooks.viewer_response)?,
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        Event::ALL.into_iter().all(|event| self.of(event).is_empty())
+    }
+
+    pub fn of(&self, event: Event) -> &[Link] {
+        match event {
+            Event::ViewerRequest => &self.viewer_request,
+            Event::OriginRequest => &self.origin_request,
+            Event::OriginResponse => &self.origin_response,
+            Event::ViewerResponse => &self.viewer_response,
+        }
+    }
+}
+
+fn link(
+    config: &Config,
+    behavior: &Behavior,
+    origins: &[String],
+    event: Event,
+    hook: &compiled::Hook,
+    loaded: &[Arc<Loaded>],
+) -> Result<Link, LoadError> {
+    let (spec, loaded) = (&config.functions[hook.function], &loaded[hook.function]);
+    if !loaded.function.handles(event) {
+        let has: Vec<&str> =
+            Event::ALL.into_iter().filter(|event| loaded.function.handles(*event)).map(Event::as_str).collect();
+        return Err(LoadError::Handler {
+            behavior: behavior.name.clone(),
+            function: spec.name.clone(),
+            event,
+            has: if has.is_empty() { "none".to_owned() } else { has.join(", ") },
+        });
+    }
+    let pop = &config.pop.code;
+    Ok(Link {
+        loaded: loaded.clone(),
+        skip_on_error: hook.on_error == OnError::Skip,
+        include_body: hook.include_body && event.is_request(),
+        budget: Budget {
+            cpu: hook.cpu.unwrap_or(spec.cpu),
+            timeout: spec.timeout,
+            memory: hook.memory.unwrap_or(spec.memory),
+        },
+        site: Arc::new(Site {
+            pop: pop.clone(),
+            behavior: behavior.name.clone(),
+            domain: behavior.pattern.host.clone().unwrap_or_else(|| format!("{}.rimward.invalid", pop.to_lowercase())),
+            distribution: format!("RIMWARD{pop}"),
+            origins: origins.to_vec(),
+            mode: spec.mode,
+            include_body: hook.include_body && event.is_request(),
+        }),
+    })
+}
+
+/// Everything that makes a loaded function what it is: its files, and what was written about it and about what it may reach.
+fn made_of(config: &Config, spec: &compiled::Function) -> std::io::Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    // Secrets are redacted in it; their values are hashed apart.
+    format!("{spec:?} {:?} {:?}", config.kv_stores, config.engine.geo).hash(&mut hasher);
+    for (name, secret) in &spec.grants.secrets {
+        (name, secret.expose()).hash(&mut hasher);
+    }
+    let own = config.sources.iter().filter(|path| path.starts_with(&spec.file));
+    for path in own.chain(&config.engine.geo) {
+        let found = std::fs::metadata(path)?;
+        (path, found.len(), found.modified()?).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}

@@ -1,0 +1,143 @@
+//! Hooking: runs the functions of one event, one after another.
+//!
+//! In: a chain and the message as its event shows it. Out: go on with these edits, answer with this, or fail. Never: a session.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::config::compiled::{Generated, OriginGroup, OriginId};
+use crate::hooks::engine::Called;
+use crate::hooks::{Api, Edit, Event, Exchange, Failure, Request, Response};
+use crate::observe::{Call, CallOutcome};
+
+use super::functions::Link;
+use super::recording::Recorder;
+use super::rerouting::Way;
+
+/// What functions did to one request.
+#[derive(Debug, Default)]
+pub struct HookNote {
+    pub calls: Vec<Call>,
+    /// CloudFront's result type, where a function decided it.
+    pub result: Option<&'static str>,
+    /// The failure that became the answer.
+    pub failed: Option<Failure>,
+    /// Names this request to the background requests that copy it.
+    pub call: Option<HeaderValue>,
+    /// What functions changed in the viewer's request.
+    pub viewer_edits: Vec<Edit>,
+    /// The viewer's target, when a function changed it.
+    pub asked_target: Option<String>,
+    /// The request's body, when a function replaced it.
+    pub request_body: Option<Bytes>,
+    /// Where a function sends the request.
+    pub way: Option<Way>,
+    /// The origin that origin-request functions ran for, and their edits.
+    pub ran_for: Option<OriginId>,
+    pub origin_edits: Vec<Edit>,
+    /// A function answered in the origin's place.
+    pub answered: bool,
+    /// The origin's status, when a function changed it.
+    pub origin_status: Option<u16>,
+    /// The viewer's body, when a function replaced it.
+    pub viewer_body: Option<Bytes>,
+    /// It stands in for what the cache or the origin sends.
+    pub body_sent: bool,
+    /// Group of origins that a function made up.
+    pub group: Option<OriginGroup>,
+}
+
+/// How a chain ended.
+#[derive(Debug)]
+pub enum Ran {
+    Go(Vec<Edit>),
+    Answer(Generated, Api),
+    Fail(Failure, Api),
+}
+
+/// Runs `links` in order; each sees what the ones before it made of the message.
+pub async fn run(
+    links: &[Link],
+    event: Event,
+    request_id: &str,
+    now_ms: u64,
+    message: (Request, Option<Response>),
+    note: &mut HookNote,
+) -> Ran {
+    let (mut request, mut response) = message;
+    let mut edits = Vec::new();
+    for link in links {
+        let kept = link.skip_on_error.then(|| (request.clone(), response.clone()));
+        let exchange = match response {
+            None => Exchange::request(event, &link.site, request_id, now_ms, request),
+            Some(response) => Exchange::response(event, &link.site, request_id, now_ms, request, response),
+        };
+        let recorded = Recorder::sample(link.loaded.record, &exchange);
+        let mut called = link.loaded.function.call(exchange, link.budget).await;
+        note.calls.push(told(link, event, &called));
+        say(link, request_id, &called);
+        if let (Some(before), Some(recorder)) = (recorded, &link.loaded.recorder) {
+            recorder.keep(&link.loaded.function, before, &called);
+        }
+        let api = link.loaded.function.api();
+        match (called.outcome, kept) {
+            (Ok(()), _) => {}
+            (Err(_), Some((before, after))) => {
+                (request, response) = (before, after);
+                continue;
+            }
+            (Err(failure), None) => return Ran::Fail(failure, api),
+        }
+        if let Some(answer) = called.exchange.take_answer() {
+            return Ran::Answer(answer, api);
+        }
+        edits.append(&mut called.exchange.take_edits());
+        (request, response) = (called.exchange.request, called.exchange.response);
+    }
+    Ran::Go(edits)
+}
+
+fn told(link: &Link, event: Event, called: &Called) -> Call {
+    let outcome = match &called.outcome {
+        Ok(()) if called.exchange.answer().is_some() => CallOutcome::Answered,
+        Ok(()) => CallOutcome::Ok,
+        Err(Failure::Validation(_)) => CallOutcome::Validation,
+        Err(Failure::Memory(_)) => CallOutcome::Memory,
+        Err(Failure::Cpu(_)) => CallOutcome::Cpu,
+        Err(Failure::Timeout(_)) => CallOutcome::Timeout,
+        Err(Failure::Throttled(_)) => CallOutcome::Throttled,
+        Err(Failure::Exhausted(_)) => CallOutcome::Exhausted,
+        Err(_) => CallOutcome::Execution,
+    };
+    Call {
+        function: Arc::clone(&link.loaded.metrics),
+        event: event.as_str(),
+        outcome,
+        cpu_ns: u64::try_from(called.cpu.as_nanos()).unwrap_or(u64::MAX),
+        wall_ns: u64::try_from(called.wall.as_nanos()).unwrap_or(u64::MAX),
+        edits: u32::try_from(called.exchange.edits().len()).unwrap_or(u32::MAX),
+    }
+}
+
+/// The function's own lines, and why it failed, joined to the request by its id.
+fn say(link: &Link, request_id: &str, called: &Called) {
+    let name = link.loaded.function.name();
+    for line in &called.logs {
+        log::log!(target: "function", level(line.level), "{request_id} {name}: {}", line.message);
+    }
+    if let Err(failure) = &called.outcome {
+        log::warn!(target: "function", "{request_id} {name} failed: {failure}");
+    }
+}
+
+fn level(level: crate::hooks::host::Level) -> log::Level {
+    use crate::hooks::host::Level;
+    match level {
+        Level::Debug => log::Level::Debug,
+        Level::Info => log::Level::Info,
+        Level::Warn => log::Level::Warn,
+        Level::Error => log::Level::Error,
+    }
+}

@@ -1,0 +1,128 @@
+//! Views: the message as each event shows it to a function.
+//!
+//! In: the session, what is known of the request. Out: requests and responses that a function may own. Never: an edit.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use bytes::BytesMut;
+use http::{HeaderValue, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::config::compiled::{Config, HttpOrigin, OriginId, OriginKind};
+use crate::hooks::{Body, Request, Response, exchange};
+
+use super::context::RequestCtx;
+use super::plan::Target;
+use super::{asking, respond};
+
+/// Bytes of a request body that functions see. Pingora can send 64 KiB again that were read before an origin was chosen; one read
+/// brings at most [`crate::listen::BODY_READ_MAX`].
+pub const BODY_SEEN: usize = 40 << 10;
+
+/// The viewer's request.
+pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -> Request {
+    let request = session.req_header();
+    let (host, target) = asking::address(request);
+    let target = Target::parse(target);
+    let mut headers = request.headers.clone();
+    if !headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(host)
+    {
+        // HTTP/2 says it in `:authority`.
+        headers.insert(header::HOST, host);
+    }
+    Request {
+        method: request.method.clone(),
+        uri: target.path.to_owned(),
+        query: target.query.unwrap_or("").to_owned(),
+        client_ip: client(ctx),
+        version: request.version,
+        tls: respond::is_tls(session),
+        headers,
+        body,
+        origin: None,
+    }
+}
+
+/// What the origin would be sent, before any function changed it.
+pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, body: Option<Body>) -> Result<Request> {
+    let mut sent = session.req_header().clone();
+    asking::forward(session, &mut sent, ctx)?;
+    let config = &ctx.snapshot.config;
+    let prefix = config.origins[origin].path.len();
+    let target = String::from_utf8_lossy(sent.raw_path()).into_owned();
+    let target = Target::parse(target.get(prefix..).unwrap_or("/"));
+    Ok(Request {
+        method: sent.method.clone(),
+        uri: target.path.to_owned(),
+        query: target.query.unwrap_or("").to_owned(),
+        client_ip: client(ctx),
+        version: session.req_header().version,
+        tls: respond::is_tls(session),
+        headers: sent.headers.clone(),
+        body,
+        origin: Some(in_force(config, origin)),
+    })
+}
+
+/// The request that belongs to an answer of an origin: what that origin was sent.
+pub fn asked(session: &Session, ctx: &RequestCtx) -> Result<Request> {
+    let Some(origin) = ctx.origin.current else { return Ok(viewer_request(session, ctx, None)) };
+    let mut request = origin_request(session, ctx, origin, None)?;
+    super::applying::replay(&mut request, &ctx.hooks.origin_edits);
+    Ok(request)
+}
+
+/// An answer's head; its body is never shown.
+pub fn response(response: &ResponseHeader) -> Response {
+    Response { status: response.status, headers: response.headers.clone(), body: None }
+}
+
+/// Reads the beginning of the request's body; what was read is sent to the origin all the same.
+pub async fn body(session: &mut Session) -> Result<Option<Body>> {
+    let downstream = session.as_mut();
+    if downstream.is_body_empty() {
+        return Ok(None);
+    }
+    downstream.enable_retry_buffering();
+    let mut data = BytesMut::new();
+    // After a retry, or another function, it is there already.
+    if let Some(read) = downstream.get_retry_buffer() {
+        data.extend_from_slice(&read);
+    }
+    while data.len() < BODY_SEEN && !downstream.is_body_done() {
+        match downstream.read_request_body().await? {
+            Some(more) => data.extend_from_slice(&more),
+            None => break,
+        }
+    }
+    let truncated = !downstream.is_body_done() || data.len() > BODY_SEEN;
+    data.truncate(BODY_SEEN);
+    Ok(Some(Body { data: data.freeze(), truncated }))
+}
+
+fn client(ctx: &RequestCtx) -> IpAddr {
+    ctx.viewer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |viewer| viewer.ip())
+}
+
+fn in_force(config: &Config, id: OriginId) -> exchange::Origin {
+    let origin = &config.origins[id];
+    let http = match &origin.kind {
+        OriginKind::Http(http) => Some(&**http),
+        OriginKind::Generated(_) => None,
+    };
+    let target = http.and_then(|http: &HttpOrigin| http.targets.first());
+    exchange::Origin {
+        name: origin.name.clone(),
+        host: target.map_or_else(|| origin.name.clone(), |target| target.host.clone()),
+        port: target.map_or(80, |target| target.port),
+        tls: target.is_some_and(|target| target.tls),
+        path: origin.path.clone(),
+        read_timeout: http.map_or(std::time::Duration::from_secs(30), |http| http.read_timeout),
+        keepalive_timeout: http.map_or(std::time::Duration::from_secs(5), |http| http.keepalive_timeout),
+        // Their values may be secrets.
+        headers: Vec::new(),
+    }
+}
