@@ -4,13 +4,11 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-
 use crate::hooks::event::Event;
 use crate::hooks::exchange::EditError;
 use crate::hooks::failure::Failure;
 
-use super::parse::Node;
+use super::parse::{Node, Read, Reader};
 
 /// Bytes of a guest's own words that are kept.
 const WORDS_MAX: usize = 16 << 10;
@@ -73,28 +71,19 @@ pub fn quote(value: &str) -> String {
 
 /// What a guest says of its own failure: `{"errorType", "errorMessage", "stackTrace": [string]}`, or any words.
 pub fn guest_error(err: &str) -> Failure {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Guest<'a> {
-        #[serde(borrow, default)]
-        error_type: Node<'a>,
-        #[serde(borrow, default)]
-        error_message: Node<'a>,
-        #[serde(borrow, default)]
-        stack_trace: Node<'a>,
-    }
-    let parsed = if err.trim_start().starts_with('{') { serde_json::from_str::<Guest<'_>>(err).ok() } else { None };
+    let mut reader = Reader::new(err);
+    let parsed = if reader.peek() == b'{' { Node::read(&mut reader).ok() } else { None };
     let Some(guest) = parsed else {
         let words = err.trim();
         return Failure::Execution(cut(if words.is_empty() { SILENT } else { words }));
     };
     let said = |node: &Node<'_>| node.text().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let mut words = match (said(&guest.error_type), said(&guest.error_message)) {
+    let mut words = match (said(guest.get("errorType")), said(guest.get("errorMessage"))) {
         (Some(kind), Some(message)) => format!("{kind}: {message}"),
         (Some(words), None) | (None, Some(words)) => words,
         (None, None) => SILENT.to_owned(),
     };
-    if let Node::List(lines) = &guest.stack_trace {
+    if let Node::List(lines) = guest.get("stackTrace") {
         for line in lines.iter().filter_map(Node::text).flat_map(str::lines).take(STACK_MAX) {
             let line = line.trim();
             // JavaScript repeats the message in front of its stack.

@@ -1,3 +1,5 @@
+//! Event files, recordings and differences, as tables.
+
 use serde_json::json;
 
 use super::*;
