@@ -107,7 +107,7 @@ impl Functions {
         if config.functions.is_empty() {
             return Ok(set);
         }
-        let services = Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()? });
+        let services = Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()?, seed: None });
         for (spec, metrics) in config.functions.iter().zip(counters) {
             let says = |reason: String| LoadError::Function {
                 name: spec.name.clone(),
