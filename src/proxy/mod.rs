@@ -12,6 +12,7 @@ pub mod edge;
 pub mod failure;
 pub mod fast;
 pub mod front;
+pub mod heads;
 pub mod judge;
 pub mod keeping;
 pub mod pages;
