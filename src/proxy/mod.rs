@@ -17,6 +17,7 @@ pub mod front;
 pub mod functions;
 mod handing;
 mod hooking;
+pub mod heads;
 pub mod judge;
 pub mod keeping;
 pub mod pages;
