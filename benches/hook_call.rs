@@ -1,5 +1,6 @@
 //! What does an edge function cost a request? Fresh and reused instances; host calls, the flat world, an unmodified Lambda@Edge
 //! handler; loading one from the artifact cache; a thousand of them.
+#![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;
 use std::path::PathBuf;

@@ -57,7 +57,7 @@ impl Bench {
 }
 
 fn services() -> Arc<Services> {
-    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()) })
+    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), seed: None })
 }
 
 fn spec(name: &str) -> compiled::Function {
