@@ -4,29 +4,40 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rimward::config::compiled::{Flavor, Function as Spec, Grants, Mode};
+use rimward::config::compiled::{Flavor, Function as Spec, Grants, KvBounds, KvStore, Mode};
+use rimward::hooks::build::{Builder, ENGINE, Source};
 use rimward::hooks::engine::{Budget, Engine, EngineSettings, Function};
 use rimward::hooks::host::Services;
+use rimward::hooks::host::fetch::Fetcher;
+use rimward::hooks::host::kv::{KvFiles, KvStores};
 
 use crate::exchange::{self, Case};
 
 /// Calls an instance serves: so that every case also meets an instance that was used before.
 const REUSE: u32 = 1000;
 
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/functions/samples");
+
 pub struct Bench {
     function: Arc<Function>,
     budget: Budget,
-    _artifacts: tempfile::TempDir,
+    _state: tempfile::TempDir,
 }
 
 // === impl Bench ===
 impl Bench {
-    /// `None`: this one is no fixture, and nobody built it.
+    /// A sample by its name, or a JavaScript file of functions/samples as it lies there. `None`: this one is no fixture, and
+    /// nobody built it.
     pub fn of(name: &str, grants: Grants) -> Option<Self> {
-        let wasm = std::fs::read(file(name)?).unwrap();
-        let artifacts = tempfile::tempdir().unwrap();
+        let file = if name.ends_with(".js") { Path::new(SAMPLES).join(name) } else { built(name)? };
+        let wasm = match file.extension() {
+            Some(extension) if extension == "js" => javascript(file),
+            _ => std::fs::read(file).unwrap(),
+        };
+        let state = tempfile::tempdir().unwrap();
         let budget = Budget { cpu: Duration::from_secs(5), timeout: Duration::from_secs(30), memory: 128 << 20 };
-        let settings = EngineSettings { concurrency: 4, memory: budget.memory, artifacts: artifacts.path().to_owned() };
+        let settings =
+            EngineSettings { concurrency: 4, memory: budget.memory, artifacts: state.path().join("artifacts") };
         let spec = Spec {
             name: name.to_owned(),
             file: name.into(),
@@ -40,10 +51,10 @@ impl Bench {
             grants,
             record: 0,
         };
-        let engine = Engine::new(&settings).unwrap();
-        let function = engine.load(&wasm, &spec, &Arc::new(Services::default()));
+        let services = Services { kv: stores(state.path()), fetch: Arc::new(Fetcher::new().unwrap()) };
+        let function = Engine::new(&settings).unwrap().load(&wasm, &spec, &Arc::new(services));
         let function = function.unwrap_or_else(|error| panic!("{name}: {error}"));
-        Some(Bench { function, budget, _artifacts: artifacts })
+        Some(Bench { function, budget, _state: state })
     }
 
     /// What the function makes of one message.
@@ -53,19 +64,34 @@ impl Bench {
     }
 }
 
-/// Where a sample's wasm is.
-fn file(name: &str) -> Option<PathBuf> {
+/// Where a sample is: a fixture, or with RIMWARD_SAMPLES=built what was built last.
+fn built(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let guests = std::env::var_os("RIMWARD_GUESTS").map_or_else(|| root.join("target/guests"), PathBuf::from);
-    let built = guests.join("out").join(name).with_extension("wasm");
-    let fixture = root.join("functions/samples/fixtures").join(name).with_extension("wasm");
+    let in_dir = |dir: &Path| {
+        ["wasm", "js"].map(|kind| dir.join(name).with_extension(kind)).into_iter().find(|file| file.exists())
+    };
+    let built = in_dir(&guests.join("out"));
     if std::env::var("RIMWARD_SAMPLES").is_ok_and(|which| which == "built") {
-        assert!(built.exists(), "{} is missing: functions/samples/build.sh {name}", built.display());
-        return Some(built);
+        assert!(built.is_some(), "{name} was not built: functions/samples/build.sh {name}");
+        return built;
     }
-    let found = [fixture, built].into_iter().find(|file| file.exists());
+    let found = in_dir(&Path::new(SAMPLES).join("fixtures")).or(built);
     if found.is_none() {
         eprintln!("{name}: not run, for nobody built it (functions/samples/build.sh {name})");
     }
     found
+}
+
+fn javascript(file: PathBuf) -> Vec<u8> {
+    let builder = Builder::new(ENGINE).unwrap();
+    builder.build(&Source::Path(file), Flavor::Auto, Mode::Extended).unwrap().component
+}
+
+/// The store of the sample that wants one.
+fn stores(dir: &Path) -> KvStores {
+    let files = KvFiles::new(dir.join("kv"));
+    files.attach(Duration::from_secs(5)).unwrap();
+    let import = Some(Path::new(SAMPLES).join("redirects-kvs/redirects.json"));
+    files.stores(&[KvStore { name: "redirects".to_owned(), import, bounds: KvBounds::STRICT }]).unwrap()
 }

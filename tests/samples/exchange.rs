@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use rimward::config::compiled::Mode;
+use rimward::config::compiled::{Grants, Mode};
 use rimward::hooks::Event;
 use rimward::hooks::engine::Called;
 use rimward::hooks::exchange::{Edit, Exchange, Origin, OriginChange, Request, Response, Site};
@@ -36,6 +36,12 @@ pub fn get(about: &'static str, target: &str) -> Case {
         headers: Vec::new(),
         response: Vec::new(),
     }
+}
+
+/// Grants of nothing but config.
+pub fn with_config(pairs: &[(&str, &str)]) -> Grants {
+    let config = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Grants { config, ..Grants::default() }
 }
 
 // === impl Case ===
@@ -110,6 +116,9 @@ fn headers(fields: &[(String, String)]) -> HeaderMap {
 pub fn lines(called: Called) -> Vec<String> {
     let mut exchange = called.exchange;
     if let Err(failure) = called.outcome {
+        for line in called.logs {
+            eprintln!("{:?} {}", line.level, line.message);
+        }
         return vec![format!("{}: {failure}", failure.reason())];
     }
     if let Some(answer) = exchange.take_answer() {

@@ -3,6 +3,7 @@
 //! In: functions/samples/fixtures, or with RIMWARD_SAMPLES=built what functions/samples/build.sh made, where all must be there. Out: what
 //! each made of each request, as lines of text. Never: a compiler of a guest language.
 
+mod aws;
 mod bench;
 mod exchange;
 mod native;

@@ -1,10 +1,13 @@
 //! Samples that use what the host grants: keys, secrets, places, other servers.
 
-use rimward::config::compiled::Grants;
+use std::time::Duration;
+
+use rimward::config::compiled::{FetchGrant, FetchHost, Grants};
 use rimward::config::secret::Secret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::check;
-use crate::exchange::{Case, get};
+use crate::exchange::{Case, get, with_config};
 
 /// A token of tests/samples/jwt/tokens.txt. They were signed for 2027-01-15, the time of every call here.
 fn token(name: &str) -> &'static str {
@@ -14,17 +17,12 @@ fn token(name: &str) -> &'static str {
 
 #[tokio::test]
 async fn jwt() {
-    let grants = Grants {
-        config: [
-            ("key.r1", include_str!("jwt/rsa.pem")),
-            ("key.e1", include_str!("jwt/ec.jwk")),
-            ("issuer", "https://id.example"),
-            ("audience", "shop"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into(),
-        ..Grants::default()
-    };
+    let grants = with_config(&[
+        ("key.r1", include_str!("jwt/rsa.pem")),
+        ("key.e1", include_str!("jwt/ec.jwk")),
+        ("issuer", "https://id.example"),
+        ("audience", "shop"),
+    ]);
     let refused = |code: &str| -> Vec<String> {
         vec![
             "answer 401".to_owned(),
@@ -91,3 +89,61 @@ async fn signed_cookie() {
 }
 
 const NO_STORE: &str = "cache-control: no-store";
+
+/// A server on this machine that answers every request with one page; gives its port.
+async fn server(headers: &'static str, page: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let target = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap().to_owned();
+            let page = page.replace("TARGET", &target);
+            let length = page.len();
+            let answer =
+                format!("HTTP/1.1 200 OK\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{page}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn html_rewrite() {
+    const PAGE: &str = "<body><img src=\"http://a/b\">TARGET<script>'<img>'</script>";
+    for (about, headers, want) in [
+        (
+            "a page",
+            "content-type: text/html; charset=utf-8\r\netag: \"1\"\r\n",
+            [
+                "answer 200",
+                "content-type: text/html; charset=utf-8",
+                "body <body><b>News</b><img src=\"https://a/b\" loading=\"lazy\">/p/q?x=1<script>'<img>'</script>",
+            ],
+        ),
+        (
+            "no page",
+            "content-type: text/plain\r\n",
+            [
+                "answer 200",
+                "content-type: text/plain",
+                "body <body><img src=\"http://a/b\">/p/q?x=1<script>'<img>'</script>",
+            ],
+        ),
+    ] {
+        let port = server(headers, PAGE).await;
+        let origin = format!("http://127.0.0.1:{port}/");
+        let mut grants = with_config(&[("origin", &origin), ("banner", "<b>News</b>")]);
+        grants.fetch = Some(FetchGrant {
+            allow: vec![FetchHost { pattern: "127.0.0.1".to_owned(), port: Some(port) }],
+            private: vec!["127.0.0.0/8".parse().unwrap()],
+            timeout: Duration::from_secs(5),
+            requests: 1,
+            body: 1 << 20,
+        });
+        check("html-rewrite", "origin-request", grants, vec![get(about, "/p/q?x=1").gives(&want)]).await;
+    }
+}

@@ -3,12 +3,7 @@
 use rimward::config::compiled::Grants;
 
 use crate::check;
-use crate::exchange::get;
-
-fn config(pairs: &[(&str, &str)]) -> Grants {
-    let config = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Grants { config, ..Grants::default() }
-}
+use crate::exchange::{get, with_config};
 
 #[tokio::test]
 async fn pretty_urls() {
@@ -69,7 +64,7 @@ async fn bot_rule() {
         "cache-control: no-store",
         "body Automated requests are not served here.\n",
     ];
-    let grants = config(&[("allow", "Googlebot,bingbot"), ("deny", "curl,,python-requests")]);
+    let grants = with_config(&[("allow", "Googlebot,bingbot"), ("deny", "curl,,python-requests")]);
     let cases = vec![
         get("a browser", "/").with("user-agent", SAFARI).with("accept-language", "de").gives(&["set x-bot: no"]),
         get("says it is a browser", "/").with("user-agent", SAFARI).gives(&denied),
@@ -93,13 +88,13 @@ async fn canary() {
         get("an address in the share", "/").from_ip([192, 0, 2, 6]).gives(&canary),
         get("an address outside", "/").from_ip([192, 0, 2, 7]).gives(&[]),
     ];
-    check("canary", "origin-request", config(&[("origin", "next"), ("percent", "20")]), cases).await;
+    check("canary", "origin-request", with_config(&[("origin", "next"), ("percent", "20")]), cases).await;
 
     let cases = vec![get("nothing is configured", "/").gives(&["execution: ConfigHasNoOrigin"])];
     check("canary", "origin-request", Grants::default(), cases).await;
 
     let cases = vec![get("nobody", "/").gives(&[])];
-    check("canary", "origin-request", config(&[("origin", "next"), ("percent", "0")]), cases).await;
+    check("canary", "origin-request", with_config(&[("origin", "next"), ("percent", "0")]), cases).await;
 }
 
 #[tokio::test]
@@ -121,18 +116,4 @@ async fn device() {
     })
     .collect();
     check("device", "viewer-request", Grants::default(), cases).await;
-}
-
-#[tokio::test]
-async fn geo_redirect_in_python() {
-    let from = |about, country: &str, target: &str| get(about, target).with("cloudfront-viewer-country", country);
-    let to = |place| ["answer 302", place, "cache-control: max-age=300"];
-    let cases = vec![
-        from("a country with a site", "DE", "/a%20b?x=1").gives(&to("location: https://shop.example/de/a%20b?x=1")),
-        from("a country with another's", "BE", "/").gives(&to("location: https://shop.example/fr/")),
-        from("a country without", "US", "/").gives(&[]),
-        from("who is there already", "DE", "/de/a").gives(&[]),
-        get("nobody knows where", "/").gives(&[]),
-    ];
-    check("geo-redirect-python", "origin-request", config(&[("SITE", "https://shop.example")]), cases).await;
 }

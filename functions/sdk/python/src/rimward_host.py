@@ -5,7 +5,10 @@ imported, which happens once, when the component is built; `begin` and `end` enc
 and the machine's own are used.
 """
 
+import os
 import sys
+
+from wit_world.imports import clock, config, crypto, log
 
 live = False
 
@@ -29,8 +32,6 @@ PRELOADED = (
 
 def _clock():
     import time
-
-    from wit_world.imports import clock
 
     built_ns = time.time_ns()
 
@@ -60,10 +61,6 @@ def _clock():
 
 
 def _randomness():
-    import os
-
-    from wit_world.imports import crypto
-
     built = os.urandom
     os.urandom = lambda count: crypto.random(count) if live else built(count)
     os.getpid = lambda: 1
@@ -71,8 +68,6 @@ def _randomness():
 
 def _log():
     import logging
-
-    from wit_world.imports import log
 
     levels = {"debug": log.Level.DEBUG, "info": log.Level.INFO, "warn": log.Level.WARN, "error": log.Level.ERROR}
 
@@ -123,10 +118,7 @@ def _files():
 def begin():
     """Before a call. What was frozen when the component was built is made anew."""
     global live
-    import os
     import random
-
-    from wit_world.imports import config, crypto
 
     if not live:
         os.environ.update(config.all())
