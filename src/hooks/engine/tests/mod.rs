@@ -52,7 +52,7 @@ impl Bench {
 }
 
 fn services() -> Arc<Services> {
-    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()) })
+    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), geo: None })
 }
 
 fn spec(name: &str) -> compiled::Function {
