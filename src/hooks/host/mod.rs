@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::geo;
+
 pub mod crypto;
 pub mod dynamic;
 mod error;
@@ -22,4 +24,6 @@ pub use state::{CallState, Identity};
 pub struct Services {
     pub kv: kv::KvStores,
     pub fetch: Arc<fetch::Fetcher>,
+    /// `None` where the configuration has no database: then no address is known.
+    pub geo: Option<Arc<geo::Db>>,
 }
