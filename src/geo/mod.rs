@@ -70,6 +70,18 @@ impl Db {
         Ok(Db { files })
     }
 
+    /// The same for several paths, in their order.
+    ///
+    /// # Errors
+    /// The first that cannot be read or used.
+    pub fn open_all(paths: &[PathBuf]) -> Result<Self, GeoError> {
+        let mut all = Db { files: Vec::new() };
+        for path in paths {
+            all.files.append(&mut Db::open(path)?.files);
+        }
+        Ok(all)
+    }
+
     /// Where `address` is. `None`: no file knows anything.
     pub fn lookup(&self, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::config::compiled::{self, Behavior, Config, OnError};
+use crate::geo;
 use crate::hooks::build::{self, Builder, Source};
 use crate::hooks::engine::{Budget, Engine, EngineSettings, Function};
 use crate::hooks::host::Services;
@@ -107,7 +108,8 @@ impl Functions {
         if config.functions.is_empty() {
             return Ok(set);
         }
-        let services = Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()?, seed: None });
+        let (kv, fetch, geo) = (set.kv.clone(), self.fetch()?, places(config)?);
+        let services = Arc::new(Services { kv, fetch, geo, seed: None });
         for (spec, metrics) in config.functions.iter().zip(counters) {
             let says = |reason: String| LoadError::Function {
                 name: spec.name.clone(),
@@ -195,6 +197,15 @@ impl Functions {
         let engine = Engine::new(&settings).map_err(|error| LoadError::Engine(error.to_string()))?;
         Ok(self.engine.get_or_init(|| engine))
     }
+}
+
+/// The databases of `geo`, when a function may ask them.
+fn places(config: &Config) -> Result<Option<Arc<geo::Db>>, LoadError> {
+    if config.engine.geo.is_empty() || !config.functions.iter().any(|function| function.grants.geo) {
+        return Ok(None);
+    }
+    let opened = geo::Db::open_all(&config.engine.geo);
+    opened.map(|db| Some(Arc::new(db))).map_err(|error| LoadError::Engine(error.to_string()))
 }
 
 // === impl Chains ===

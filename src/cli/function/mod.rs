@@ -20,6 +20,7 @@ mod templates;
 mod test;
 mod time;
 mod toolchain;
+pub mod watching;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

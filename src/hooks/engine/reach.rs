@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use crate::hooks::host::fetch::{Incoming, Outgoing};
 use crate::hooks::host::{CallState, HostError, crypto, dynamic};
 
-use super::bindings::{crypto as wit_crypto, dynamic as wit_dynamic, fetch, kv, secrets, types};
+use super::bindings::{crypto as wit_crypto, dynamic as wit_dynamic, fetch, geo, kv, secrets, types};
 
 impl secrets::Host for CallState {
     fn get(&mut self, name: String) -> Result<Vec<u8>, types::HostError> {
@@ -67,6 +67,27 @@ impl wit_crypto::Host for CallState {
     /// There is no error to answer with, and fewer bytes than asked for would be a trap of another kind.
     fn random(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         Ok(self.random.bytes(count as usize)?)
+    }
+}
+
+impl geo::Host for CallState {
+    fn lookup(&mut self, ip: String) -> Option<geo::Place> {
+        // The import is the grant.
+        let place = self.place(&ip).ok().flatten()?;
+        Some(geo::Place {
+            country: place.country,
+            country_name: place.country_name,
+            region: place.region,
+            region_name: place.region_name,
+            city: place.city,
+            postal_code: place.postal_code,
+            metro_code: place.metro_code,
+            time_zone: place.time_zone,
+            latitude: place.latitude,
+            longitude: place.longitude,
+            asn: place.asn,
+            as_name: place.as_name,
+        })
     }
 }
 

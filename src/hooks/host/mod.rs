@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::geo;
+
 pub mod crypto;
 pub mod dynamic;
 mod error;
@@ -25,4 +27,6 @@ pub struct Services {
     /// Every call's randomness begins with this instead of the system's: for tests, never on a PoP.
     pub seed: Option<u64>,
     pub fetch: Arc<fetch::Fetcher>,
+    /// `None` where the configuration has no database: then no address is known.
+    pub geo: Option<Arc<geo::Db>>,
 }

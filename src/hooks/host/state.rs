@@ -2,6 +2,7 @@
 //!
 //! In: the message, who asks, the deadline. Out: the same after the call. Never: another call's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -10,6 +11,7 @@ use http::HeaderMap;
 use http::header::HeaderValue;
 
 use crate::config::compiled::{Grants, KvGrant};
+use crate::geo::Place;
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch, Request};
 use crate::hooks::fields;
 
@@ -130,6 +132,15 @@ impl CallState {
 
     pub async fn delete(&self, store: &str, key: String) -> Result<(), HostError> {
         self.writable(store)?.write(Change::Delete(key)).await
+    }
+
+    /// Where an address is. `None`: not an address, or not known.
+    pub fn place(&self, address: &str) -> Result<Option<Place>, HostError> {
+        if !self.identity.grants.geo {
+            return Err(HostError::Denied("geo was not granted".to_owned()));
+        }
+        let address = address.parse::<IpAddr>().ok();
+        Ok(address.and_then(|address| self.services.geo.as_ref()?.lookup(address)))
     }
 
     /// Requests to hosts that were granted, all at once; each counts.
