@@ -1,6 +1,6 @@
 //! Demo: the origin behind `rimward dev`.
 //!
-//! In: requests of the PoP. Out: a page, a clock, a slow answer, a stream, each with the headers that show a cache at work.
+//! In: requests of the PoP. Out: a page, a clock, a slow answer, a stream, what it was asked, each with the headers that show a cache at work.
 //! Never: reached from another machine.
 
 use std::convert::Infallible;
@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
@@ -45,6 +46,16 @@ fn router() -> Router {
         .route("/slow", get(slow))
         .route("/private", get(private))
         .route("/stream", get(stream))
+        .fallback(asked)
+}
+
+/// What the origin was asked: shows what functions made of a request.
+async fn asked(request: Request) -> impl IntoResponse {
+    let mut text = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+    }
+    ([(CACHE_CONTROL.as_str(), "no-store"), (CONTENT_TYPE.as_str(), "text/plain")], text)
 }
 
 async fn page() -> impl IntoResponse {

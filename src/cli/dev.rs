@@ -5,15 +5,24 @@
 use std::process::ExitCode;
 
 use crate::config;
+use crate::hooks::Event;
 use crate::proxy::server::Start;
 
 use super::admin::Colour;
-use super::{Dev, demo, run};
+use super::function::watching::{self, Attached};
+use super::{Dev, Run, demo, run};
 
 // === impl Dev ===
 impl Dev {
     pub fn run(self) -> ExitCode {
+        if let Some(config) = self.config {
+            return Run { config, upgrade: false }.run();
+        }
         let colour = Colour::of(&std::io::stderr());
+        let wrong = |words: &dyn std::fmt::Display| {
+            eprintln!("{} {words}", colour.paint("31;1", "error:"));
+            ExitCode::FAILURE
+        };
         let origin = match demo::start() {
             Ok(origin) => origin,
             Err(error) => {
@@ -22,8 +31,24 @@ impl Dev {
             }
         };
         let state = std::env::temp_dir().join(format!("rimward-dev-{}", self.port));
-        let text = configuration(self.port, self.admin_port, &origin.to_string(), &state.display().to_string());
-        let config = match config::parse(&text, "dev", &std::env::temp_dir()) {
+        let attached = match watching::attach(&self.function, &state) {
+            Ok(attached) => attached,
+            Err(error) => return wrong(&error),
+        };
+        let mut text = configuration(
+            self.port,
+            self.admin_port,
+            &origin.to_string(),
+            &state.display().to_string(),
+            &hooks(&attached),
+        );
+        text.push_str(&functions(&attached));
+        // A file, because files are what is watched: the functions with it.
+        let file = state.join("dev.toml");
+        if let Err(error) = std::fs::create_dir_all(&state).and_then(|()| std::fs::write(&file, &text)) {
+            return wrong(&format!("{}: {error}", file.display()));
+        }
+        let config = match config::load(&file) {
             Ok(config) => config,
             Err(errors) => {
                 eprintln!("{}", errors.render(colour.0));
@@ -32,11 +57,15 @@ impl Dev {
         };
         run::logging(&config);
         let (port, admin) = (self.port, self.admin_port);
-        run::finish(run::serve(config, Start::default(), move |_| println!("{}", welcome(port, admin, colour))))
+        let start = Start { path: Some(file), upgrade: false };
+        run::finish(run::serve(config, start, move |_| {
+            println!("{}", welcome(port, admin, &attached, colour));
+            watching::rebuild(attached);
+        }))
     }
 }
 
-fn configuration(port: u16, admin: u16, origin: &str, state: &str) -> String {
+fn configuration(port: u16, admin: u16, origin: &str, state: &str, hooks: &str) -> String {
     format!(
         r#"[pop]
 code = "DEV"
@@ -53,7 +82,7 @@ match = "*"
 origin = "demo"
 compress = true
 cache = {{ ttl = "0s", stale_if_error = "1h", tag_headers = ["surrogate-key"] }}
-
+{hooks}
 [admin]
 address = "127.0.0.1:{admin}"
 
@@ -63,10 +92,42 @@ access_log = {{ format = "json", to = "stdout" }}
     )
 }
 
-fn welcome(port: u16, admin: u16, colour: Colour) -> String {
+/// The tables of the functions, and their hooks: the demo's only behavior comes before them.
+fn functions(attached: &[Attached]) -> String {
+    let mut text = String::new();
+    for Attached { name, file, .. } in attached {
+        text.push_str(&format!("\n[[function]]\nname = {name:?}\nfile = {:?}\n", file.display().to_string()));
+    }
+    text
+}
+
+/// `hooks` of the demo's behavior.
+fn hooks(attached: &[Attached]) -> String {
+    let mut chains = Vec::new();
+    for event in Event::ALL {
+        let names = attached.iter().filter(|one| one.event == event).map(|one| format!("{:?}", one.name));
+        let names: Vec<String> = names.collect();
+        if !names.is_empty() {
+            chains.push(format!("{} = [{}]", event.as_str().replace('-', "_"), names.join(", ")));
+        }
+    }
+    if chains.is_empty() { String::new() } else { format!("hooks = {{ {} }}\n", chains.join(", ")) }
+}
+
+fn welcome(port: u16, admin: u16, attached: &[Attached], colour: Colour) -> String {
     let at = format!("http://127.0.0.1:{port}");
     let line = |what: &str, command: String| format!("  {:<12}{}", what, colour.paint("36", &command));
+    let mut lines: Vec<String> = attached
+        .iter()
+        .map(|one| format!("  {} runs at {}: change {} and ask again", one.name, one.event, one.source.display()))
+        .collect();
+    if !attached.is_empty() {
+        lines.push(line("try", format!("curl -i {at}/docs/       # the origin says what it was asked")));
+        lines.push(String::new());
+    }
+    let lines = lines.join("\n");
     [
+        lines,
         format!("{} serves {at} from a demo origin. Try, in another terminal:\n", colour.paint("1", "rimward")),
         line("a miss", format!("curl -i {at}/")),
         line("a hit", format!("curl -i {at}/            # cache-status: DEV; hit")),

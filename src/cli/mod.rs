@@ -67,7 +67,19 @@ pub struct Run {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    rimward dev\n  \
+    rimward dev --function index.js                        at the first event it handles\n  \
+    rimward dev --function a.js@viewer-request --function b.wasm@viewer-response\n  \
+    rimward dev --config edge.toml                         your own configuration\n\n\
+    A changed function is loaded in under a second; one that does not load changes nothing, and its error is shown.")]
 pub struct Dev {
+    /// Attach a function: a wasm file or a source; may be repeated, and they run in that order
+    #[arg(long, value_name = "FILE[@EVENT]", conflicts_with = "config")]
+    pub function: Vec<String>,
+    /// Serve this configuration instead of the demo's
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "admin_port"])]
+    pub config: Option<PathBuf>,
     /// Port to serve on
     #[arg(long, short, default_value_t = 8080)]
     pub port: u16,
@@ -191,6 +203,21 @@ mod tests {
             ("run -c a.toml", None),
             ("dev", None),
             ("dev --port 0", None),
+            ("dev --function a.js --function b.wasm@viewer-response", None),
+            ("dev --function a.js --config e.toml", Some(ErrorKind::ArgumentConflict)),
+            ("fn new f --language rust --event origin-request", None),
+            ("fn new f --language cobol", Some(ErrorKind::InvalidValue)),
+            ("fn build f.js -o f.wasm --flavor cloudfront-2.0", None),
+            ("fn test f.wasm --event e.json --now 2026-01-01 --seed 7 --repeat 10 --json", None),
+            ("fn test f.wasm --event e.json --at viewer-request", Some(ErrorKind::ArgumentConflict)),
+            ("fn test f.wasm --repeat 0", Some(ErrorKind::ValueValidation)),
+            ("fn test f.wasm --now soon", Some(ErrorKind::ValueValidation)),
+            ("fn test", Some(ErrorKind::MissingRequiredArgument)),
+            ("fn inspect f.wasm", None),
+            ("fn replay id --function f.wasm --dir records", None),
+            ("kv put s k v", None),
+            ("kv put s k", Some(ErrorKind::MissingRequiredArgument)),
+            ("kv import s f.json --admin http://10.0.0.1:9901", None),
             ("check config", None),
             ("schema", None),
             ("purge --url h/a --tag t --tag u --soft", None),

@@ -21,8 +21,8 @@ use super::reload::Reload;
 use super::server::{FLUSH, Phase, Pop};
 use super::shared::Shared;
 
-/// How often the configuration's files are looked at.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// How often the configuration's files and the functions' are looked at: a change that held still for one more is loaded.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
 /// Between two looks whether listeners are up, and whether the last connection has gone.
 const PROBE_EVERY: Duration = Duration::from_millis(10);
 const DRAIN_EVERY: Duration = Duration::from_millis(50);

@@ -17,6 +17,7 @@ use super::FnError;
 use super::time::Moment;
 use crate::config::compiled::Mode;
 use crate::hooks::exchange;
+use crate::hooks::testevent::{self, Recording};
 use crate::hooks::valid;
 use crate::hooks::{Body, Event, Exchange, Request, Response, Site};
 
@@ -33,7 +34,7 @@ const BODY_MAX: usize = 64 << 20;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The event")]
 pub struct Given {
-    /// Run it on this event: Lambda@Edge's or CloudFront Functions' JSON
+    /// Run it on this event: Lambda@Edge's or CloudFront Functions' JSON, or a recorded call
     #[arg(long, value_name = "FILE", conflicts_with_all = ["request", "header", "at", "body", "status", "client_ip"])]
     pub event: Option<PathBuf>,
     /// Run it on this request: 'GET /path?query', or a path or URL alone
@@ -112,8 +113,11 @@ impl FromStr for Line {
 impl Given {
     /// The exchange, at `event` unless the options say otherwise.
     pub fn exchange(&self, event: Event, mode: Mode, now: Moment) -> Result<Exchange, FnError> {
+        if let Some(path) = &self.event {
+            return self.file(path, event, mode, now);
+        }
         let event = self.at.unwrap_or(event);
-        let site = self.site(self.host(), mode);
+        let site = Arc::new(self.site(self.host(), mode));
         let request = self.request(event)?;
         let id = request_id();
         if event.is_request() {
@@ -128,6 +132,17 @@ impl Given {
         }
         let response = Response { status: self.status, headers, body: None };
         Ok(Exchange::response(event, &site, &id, now.0, request, response))
+    }
+
+    /// An event in AWS's form, or a recorded call.
+    fn file(&self, path: &Path, event: Event, mode: Mode, now: Moment) -> Result<Exchange, FnError> {
+        let wrong = |reason: String| FnError::File { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
+        if let Ok(recording) = Recording::read(&text) {
+            return recording.exchange.exchange().map_err(|error| wrong(error.to_string()));
+        }
+        let given = testevent::Given { site: self.site(DOMAIN, mode), event: Some(event), now_ms: now.0 };
+        testevent::read(&text, given).map(|(exchange, _)| exchange).map_err(|error| wrong(error.to_string()))
     }
 
     fn request(&self, event: Event) -> Result<Request, FnError> {
@@ -173,12 +188,12 @@ impl Given {
     }
 
     /// What a PoP would say of itself. Every request body is shown: whether an association includes it is the configuration's.
-    fn site(&self, host: &str, mode: Mode) -> Arc<Site> {
+    fn site(&self, host: &str, mode: Mode) -> Site {
         let mut origins = self.origin.clone();
         if !origins.iter().any(|name| name == ORIGIN) {
             origins.push(ORIGIN.to_owned());
         }
-        Arc::new(Site {
+        Site {
             pop: "DEV".to_owned(),
             behavior: "*".to_owned(),
             domain: host.to_owned(),
@@ -186,7 +201,7 @@ impl Given {
             origins,
             mode,
             include_body: true,
-        })
+        }
     }
 }
 

@@ -13,12 +13,14 @@ mod inspect;
 mod local;
 mod new;
 mod percentile;
+mod replay;
 mod report;
 mod source;
 mod templates;
 mod test;
 mod time;
 mod toolchain;
+pub mod watching;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -50,6 +52,7 @@ pub enum FnCommand {
     Build(build::Build),
     Test(Box<test::Test>),
     Inspect(inspect::Inspect),
+    Replay(Box<replay::Replay>),
 }
 
 /// What a JavaScript file is taken for.
@@ -118,6 +121,7 @@ impl Fn {
             FnCommand::Build(build) => build.run(&mut out),
             FnCommand::Test(test) => test.run(&mut out, colour),
             FnCommand::Inspect(inspect) => inspect.run(&mut out),
+            FnCommand::Replay(replay) => replay.run(&mut out, colour),
         };
         match done.and_then(|verdict| Ok(out.flush().map(|()| verdict)?)) {
             Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -35,8 +35,8 @@ pub fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     clock::add_to_linker::<_, Own>(linker, state)?;
     preview1::add_to_linker::<_, Own>(linker, state)?;
     kv::add_to_linker::<_, Own>(linker, state)?;
-    fetch::add_to_linker::<_, Own>(linker, state)?;
     geo::add_to_linker::<_, Own>(linker, state)?;
+    fetch::add_to_linker::<_, Own>(linker, state)?;
     crypto::add_to_linker::<_, Own>(linker, state)?;
     dynamic::add_to_linker::<_, Own>(linker, state)?;
     types::add_to_linker::<_, Own>(linker, state)

@@ -41,27 +41,6 @@ impl kv::Host for CallState {
     }
 }
 
-impl geo::Host for CallState {
-    /// The grant was checked when the function was loaded: this import was not there without it.
-    fn lookup(&mut self, ip: String) -> Option<geo::Place> {
-        let place = self.place(&ip).ok().flatten()?;
-        Some(geo::Place {
-            country: place.country,
-            country_name: place.country_name,
-            region: place.region,
-            region_name: place.region_name,
-            city: place.city,
-            postal_code: place.postal_code,
-            metro_code: place.metro_code,
-            time_zone: place.time_zone,
-            latitude: place.latitude,
-            longitude: place.longitude,
-            asn: place.asn,
-            as_name: place.as_name,
-        })
-    }
-}
-
 impl wit_crypto::Host for CallState {
     fn digest(&mut self, algorithm: String, data: Vec<u8>) -> Result<Vec<u8>, types::HostError> {
         Ok(crypto::digest(&algorithm, &data)?)
@@ -88,6 +67,27 @@ impl wit_crypto::Host for CallState {
     /// There is no error to answer with, and fewer bytes than asked for would be a trap of another kind.
     fn random(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         Ok(self.random.bytes(count as usize)?)
+    }
+}
+
+impl geo::Host for CallState {
+    fn lookup(&mut self, ip: String) -> Option<geo::Place> {
+        // The import is the grant.
+        let place = self.place(&ip).ok().flatten()?;
+        Some(geo::Place {
+            country: place.country,
+            country_name: place.country_name,
+            region: place.region,
+            region_name: place.region_name,
+            city: place.city,
+            postal_code: place.postal_code,
+            metro_code: place.metro_code,
+            time_zone: place.time_zone,
+            latitude: place.latitude,
+            longitude: place.longitude,
+            asn: place.asn,
+            as_name: place.as_name,
+        })
     }
 }
 

@@ -12,6 +12,8 @@ use http::{HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::geo::Place;
+
 use super::fetch::{Incoming, Outgoing};
 use super::state::CallState;
 use super::{HostError, Level, crypto};
@@ -25,11 +27,6 @@ struct Line {
 #[derive(Deserialize)]
 struct Named {
     name: String,
-}
-
-#[derive(Deserialize)]
-struct Address {
-    ip: String,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +53,28 @@ struct StoreInfo {
     key_count: u64,
     created_ms: u64,
     updated_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    ip: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Found {
+    country: Option<String>,
+    country_name: Option<String>,
+    region: Option<String>,
+    region_name: Option<String>,
+    city: Option<String>,
+    postal_code: Option<String>,
+    metro_code: Option<u32>,
+    time_zone: Option<String>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    asn: Option<u32>,
+    as_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -143,7 +162,7 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
             state.delete(&store, key).await.map(|()| Vec::new())
         }
         "kv.stores" => write(&state.identity.grants.kv.iter().map(|grant| &grant.store).collect::<Vec<_>>()),
-        "geo.lookup" => write(&state.place(&read::<Address>(payload)?.ip)?),
+        "geo.lookup" => write(&state.place(&read::<Address>(payload)?.ip)?.map(Found::from)),
         "fetch.send" => {
             let asked = outgoing(read(payload)?)?;
             let mut answers = state.fetch(vec![asked]).await?;
@@ -189,6 +208,26 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
             remaining_ms: state.remaining_ms(),
         }),
         other => Err(HostError::Invalid(format!("there is no host call '{}'", other.escape_debug()))),
+    }
+}
+
+// === impl Found ===
+impl From<Place> for Found {
+    fn from(place: Place) -> Self {
+        Found {
+            country: place.country,
+            country_name: place.country_name,
+            region: place.region,
+            region_name: place.region_name,
+            city: place.city,
+            postal_code: place.postal_code,
+            metro_code: place.metro_code,
+            time_zone: place.time_zone,
+            latitude: place.latitude,
+            longitude: place.longitude,
+            asn: place.asn,
+            as_name: place.as_name,
+        }
     }
 }
 
@@ -244,3 +283,6 @@ fn text(payload: &[u8]) -> Result<(&str, &[u8]), HostError> {
 fn malformed() -> HostError {
     HostError::Invalid("the payload is not what functions/wit/dynamic.md has".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

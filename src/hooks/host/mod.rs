@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::geo::Db;
+use crate::geo;
 
 pub mod crypto;
 pub mod dynamic;
@@ -27,6 +27,6 @@ pub struct Services {
     /// Every call's randomness begins with this instead of the system's: for tests, never on a PoP.
     pub seed: Option<u64>,
     pub fetch: Arc<fetch::Fetcher>,
-    /// `None`: the configuration names no database, and no address is anywhere.
-    pub geo: Option<Arc<Db>>,
+    /// `None` where the configuration has no database: then no address is known.
+    pub geo: Option<Arc<geo::Db>>,
 }

@@ -2,6 +2,7 @@
 //!
 //! In: the message, who asks, the deadline. Out: the same after the call. Never: another call's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -133,6 +134,15 @@ impl CallState {
         self.writable(store)?.write(Change::Delete(key)).await
     }
 
+    /// Where an address is. `None`: not an address, or not known.
+    pub fn place(&self, address: &str) -> Result<Option<Place>, HostError> {
+        if !self.identity.grants.geo {
+            return Err(HostError::Denied("geo was not granted".to_owned()));
+        }
+        let address = address.parse::<IpAddr>().ok();
+        Ok(address.and_then(|address| self.services.geo.as_ref()?.lookup(address)))
+    }
+
     /// Requests to hosts that were granted, all at once; each counts.
     pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
         let grant = self.identity.grants.fetch.as_ref();
@@ -143,15 +153,6 @@ impl CallState {
         }
         self.fetched = fetched;
         Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
-    }
-
-    /// Where an address is. `None`: it is no address, or nothing is known of it.
-    pub fn place(&self, ip: &str) -> Result<Option<Place>, HostError> {
-        if !self.identity.grants.geo {
-            return Err(HostError::Denied("geo was not granted".to_owned()));
-        }
-        let (Some(db), Ok(address)) = (&self.services.geo, ip.parse()) else { return Ok(None) };
-        Ok(db.lookup(address))
     }
 
     fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {

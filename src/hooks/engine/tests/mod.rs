@@ -6,6 +6,7 @@ mod guest;
 mod hostile;
 mod javascript;
 mod load;
+mod reach;
 mod worlds;
 
 use std::sync::Arc;
@@ -57,7 +58,8 @@ impl Bench {
 }
 
 fn services() -> Arc<Services> {
-    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), seed: None, geo: None })
+    let fetch = Arc::new(Fetcher::new().unwrap());
+    Arc::new(Services { kv: KvStores::default(), fetch, geo: None, seed: None })
 }
 
 fn spec(name: &str) -> compiled::Function {
