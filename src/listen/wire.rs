@@ -95,6 +95,8 @@ enum Awaited {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
     Nothing,
+    /// Bytes were written, and no flush asked for.
+    Buffered,
     /// They are sent when the connection's task comes round again, after the streams that are ready now.
     Soon,
     /// They did not all fit.
@@ -308,6 +310,9 @@ impl Wire {
             match write(Pin::new(&mut self.stream), cx) {
                 Poll::Ready(Ok(n)) => {
                     self.sent += n as u64;
+                    if self.owed == Owed::Nothing && matches!(self.mode, Mode::Http2(_)) {
+                        self.owed = Owed::Buffered;
+                    }
                     if !(self.answering && matches!(self.mode, Mode::Body(_))) {
                         self.answered(start);
                         return self.written(cx, Poll::Ready(Ok(n)));
@@ -349,14 +354,17 @@ impl Wire {
 
     /// Puts a flush of an HTTP/2 connection off until the task comes round again, which this asks for.
     fn poll_owed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.owed == Owed::Blocked {
-            return self.pay(cx);
+        match self.owed {
+            // The library flushes at the end of every round: only bytes are a reason for another.
+            Owed::Nothing => self.poll_sent(cx),
+            Owed::Blocked => self.pay(cx),
+            Owed::Soon => Poll::Ready(Ok(())),
+            Owed::Buffered => {
+                self.owed = Owed::Soon;
+                cx.waker().wake_by_ref();
+                Poll::Ready(Ok(()))
+            }
         }
-        if self.owed == Owed::Nothing {
-            self.owed = Owed::Soon;
-            cx.waker().wake_by_ref();
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Does what was put off.

@@ -117,7 +117,7 @@ impl Wire {
     }
 
     pub(super) fn poll_h2(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.owed != Owed::Nothing
+        if matches!(self.owed, Owed::Soon | Owed::Blocked)
             && let Poll::Ready(Err(error)) = self.pay(cx)
         {
             return Poll::Ready(Err(error));

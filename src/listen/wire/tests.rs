@@ -457,3 +457,22 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn http2_comes_round_again_to_send_what_it_wrote_and_for_nothing_else() {
+    let (wire, mut viewer) = wire(limits());
+    let mut wire = wire.into_h2();
+    wire.flush().await.unwrap();
+    assert_eq!(wire.owed, Owed::Nothing);
+    for answer in [b"one", b"two"] {
+        wire.write_all(answer).await.unwrap();
+        wire.flush().await.unwrap();
+        assert_eq!(wire.owed, Owed::Soon, "one more round, however many answers there are");
+    }
+    assert!(silent(&mut wire).await);
+    let mut got = [0; 6];
+    viewer.read_exact(&mut got).await.unwrap();
+    assert_eq!((&got, wire.owed), (b"onetwo", Owed::Nothing));
+    wire.flush().await.unwrap();
+    assert_eq!(wire.owed, Owed::Nothing, "without bytes there is no reason to come round again");
+}
