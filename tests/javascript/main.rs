@@ -3,6 +3,8 @@
 //! In: functions/js-engine/handlers and tests. Out: what each made of each request, as lines of text; what each module of Node's
 //! answers, against Node's own answers. Never: Node.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 #[path = "../samples/exchange.rs"]
 mod exchange;
