@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+#[allow(clippy::wrong_self_convention)]
 #[path = "../samples/exchange.rs"]
 mod exchange;
 mod handlers;
