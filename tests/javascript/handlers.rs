@@ -36,7 +36,7 @@ async fn lambda_edge_callbacks() {
         "viewer-request",
         vec![
             get("the first call counts", "/").with("user-agent", "GoogleBot").gives(&["answer 403", "body no bots"]),
-            get("person", "/").with("user-agent", "Firefox").gives(&[]),
+            get("person", "/").from_ip([203, 0, 113, 9]).with("user-agent", "Firefox").gives(&[]),
         ],
     )
     .await;
@@ -158,6 +158,24 @@ async fn cloudfront_functions() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn cloudfront_functions_choose_origins() {
+    for (call, want) in [
+        ("cf.selectRequestOriginById('next')", "origin next"),
+        ("cf.updateRequestOrigin({ domainName: 'x.example', originPath: '/p' })", "origin of its own"),
+        (
+            "cf.createRequestOriginGroup({ originIds: ['main', 'next'], failoverCriteria: { statusCodes: [503] } })",
+            "origins main next",
+        ),
+        ("event.request.uri = '/' + cf.edgeLocation.name", "uri /FRA"),
+    ] {
+        let source =
+            format!("import cf from 'cloudfront';\nfunction handler(event) {{ {call}; return event.request; }}");
+        let lines = Bench::of(&text("f.js", &source), 1).call("viewer-request", &get("", "/")).await;
+        assert_eq!(lines, [want], "{call}");
+    }
 }
 
 #[tokio::test]

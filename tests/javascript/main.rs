@@ -3,7 +3,10 @@
 //! In: functions/js-engine/handlers and tests. Out: what each made of each request, as lines of text; what each module of Node's
 //! answers, against Node's own answers. Never: Node.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
+#[allow(clippy::wrong_self_convention)]
 #[path = "../samples/exchange.rs"]
 mod exchange;
 mod handlers;

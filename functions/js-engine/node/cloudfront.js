@@ -75,8 +75,7 @@ const cf = {
     operation('group', { originIds, selectionCriteria, statusCodes: failoverCriteria.statusCodes });
   },
   get edgeLocation() {
-    const { pop, serverIp, region } = JSON.parse(host.context());
-    return { name: pop, serverIp, region };
+    return JSON.parse(host.context()).edgeLocation;
   },
 };
 

@@ -12,12 +12,7 @@ fn text(name: &str, text: &str) -> Source {
 #[test]
 fn builds_the_same_bytes_for_the_same_source() {
     let source = text("a.js", "exports.handler = async (event) => event.Records[0].cf.request;");
-    let began = std::time::Instant::now();
-    builder();
-    eprintln!("engine {:?}", began.elapsed());
-    let began = std::time::Instant::now();
     let one = builder().build(&source, Flavor::Auto, Mode::Extended).unwrap();
-    eprintln!("function {:?} {} bytes", began.elapsed(), one.component.len());
     let two = builder().build(&source, Flavor::Auto, Mode::Extended).unwrap();
     assert_eq!(one.api, Api::LambdaEdge);
     assert!(one.component == two.component);
