@@ -7,6 +7,7 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod fleet;
+pub mod geo;
 pub mod hooks;
 pub mod listen;
 pub mod message;

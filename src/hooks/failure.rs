@@ -111,4 +111,11 @@ mod tests {
             assert_eq!(failure.result_type(Api::Native), function, "{failure:?}");
         }
     }
+
+    #[test]
+    fn answers_have_their_documented_name() {
+        assert_eq!(Api::LambdaEdge.generated(), "LambdaGeneratedResponse");
+        assert_eq!(Api::CloudFront.generated(), "FunctionGeneratedResponse");
+        assert_eq!(Api::Native.generated(), "FunctionGeneratedResponse");
+    }
 }

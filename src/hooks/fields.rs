@@ -87,6 +87,8 @@ pub enum Access {
 /// Whether functions never see a field of that name (lower case).
 pub fn hidden(name: &str) -> bool {
     match name.strip_prefix("x-") {
+        // Most names that begin with x- are none of them: their first letter says so.
+        Some(rest) if !rest.starts_with(['a', 'c', 'e', 'f', 'r']) => false,
         Some(rest) => DISALLOWED_X.contains(&rest) || DISALLOWED_PREFIXES.iter().any(|prefix| rest.starts_with(prefix)),
         None => matches!(
             name,

@@ -63,3 +63,30 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CloudFront Developer Guide, "Quotas on Lambda@Edge"; what `Extended` has is at least as much.
+    #[test]
+    fn quotas() {
+        for event in Event::ALL {
+            let (strict, extended) = (Limits::of(Mode::Strict, event), Limits::of(Mode::Extended, event));
+            let (body, base64) = if event.is_viewer() { (40_960, 54_477) } else { (1_048_576, 1_394_606) };
+            assert_eq!((strict.body_text, strict.body_base64, strict.answer, strict.uri), (body, base64, body, 8191));
+            assert_eq!(strict.body_seen, if event.is_viewer() { 40_960 } else { 65_536 });
+            for (lifted, kept) in [
+                (extended.body_seen, strict.body_seen),
+                (extended.body_text, strict.body_text),
+                (extended.body_base64, strict.body_base64),
+                (extended.answer, strict.answer),
+                (extended.uri, strict.uri),
+                (extended.fields, strict.fields),
+            ] {
+                assert!(lifted >= kept, "{event}");
+            }
+            assert!(extended.uri < usize::from(u16::MAX), "what a request target can hold");
+        }
+    }
+}

@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
-use http::header::GetAll;
+use http::header::{GetAll, HOST};
+use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use crate::config::compiled::Mode;
+use crate::hooks::Event;
 use crate::hooks::exchange::Exchange;
 use crate::hooks::failure::Failure;
 use crate::hooks::fields;
@@ -59,18 +60,47 @@ pub fn apply(
     ours: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
     bounded(wanted.iter().map(|(_, lines)| lines.len()).sum())?;
-    let map = of(exchange);
-    let seen = |name: &&http::HeaderName| !fields::hidden(name.as_str()) && ours(name.as_str());
-    let kept = wanted.iter().filter(|(name, _)| map.contains_key(&**name) && !fields::hidden(name)).count();
-    let gone: SmallVec<[String; 4]> = if kept == map.keys().filter(seen).count() {
-        SmallVec::new()
-    } else {
-        let named = |name: &http::HeaderName| wanted.iter().any(|(wanted, _)| &**wanted == name.as_str());
-        map.keys().filter(seen).filter(|name| !named(name)).map(|name| name.as_str().to_owned()).collect()
+    let seen = |name: &HeaderName| !fields::hidden(name.as_str()) && ours(name.as_str());
+    let Some(differing) = differing(of(exchange), wanted, seen) else {
+        return rebuild(exchange, wanted, seen);
     };
+    differing.into_iter().try_for_each(|at| replace(exchange, &wanted[at].0, &wanted[at].1))
+}
+
+/// Positions of what is not as it is in the message, when both are in one order and nothing is gone: nearly always.
+fn differing(
+    map: &HeaderMap,
+    wanted: &[(Cow<'_, str>, Wanted<'_>)],
+    seen: impl Fn(&HeaderName) -> bool,
+) -> Option<Vec<usize>> {
+    let mut there = map.iter().filter(|(name, _)| seen(name)).peekable();
+    let mut differing = Vec::new();
+    for (at, (name, lines)) in wanted.iter().enumerate() {
+        let (mut count, mut equal) = (0, true);
+        while let Some((_, value)) = there.next_if(|(own, _)| own.as_str() == name) {
+            equal &= lines.get(count).is_some_and(|line| same(value.as_bytes(), line));
+            count += 1;
+        }
+        if !equal || count != lines.len() {
+            differing.push(at);
+        }
+    }
+    there.next().is_none().then_some(differing)
+}
+
+/// The same with names in another order, or gone.
+fn rebuild(
+    exchange: &mut Exchange,
+    wanted: &[(Cow<'_, str>, Wanted<'_>)],
+    seen: impl Fn(&HeaderName) -> bool,
+) -> Result<(), Failure> {
+    let named = |name: &HeaderName| wanted.iter().any(|(wanted, _)| &**wanted == name.as_str());
+    let gone = of(exchange).keys().filter(|name| seen(name) && !named(name));
+    let gone: Vec<String> = gone.map(|name| name.as_str().to_owned()).collect();
     for name in gone {
-        // In extended mode what was left out and cannot go simply stays.
-        if exchange.site.mode == Mode::Extended && fields::read_only(exchange.event, &name) {
+        // A request without Host is none; in extended mode what was left out and cannot go simply stays.
+        let stays = exchange.site.mode == Mode::Extended && fields::read_only(exchange.event, &name);
+        if stays || exchange.event == Event::OriginRequest && name == HOST.as_str() {
             continue;
         }
         exchange.remove_header(&name).map_err(|why| error::field(exchange.event, &name, why))?;

@@ -5,12 +5,24 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-/// Members a map of fields, query parameters or cookies may have.
+/// Members an object or list may have: above the parameters of the longest query string.
 const MEMBERS_MAX: usize = 32 << 10;
+/// Objects and lists within one another.
+const DEPTH_MAX: usize = 64;
+
+/// Bytes that end a run of plain characters in a string.
+const STOPS: [bool; 256] = {
+    let mut stops = [false; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        stops[b] = true;
+        b += 1;
+    }
+    stops[b'"' as usize] = true;
+    stops[b'\\' as usize] = true;
+    stops
+};
 
 /// Any JSON value.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,6 +54,8 @@ pub enum Map<'a, T> {
 /// What Lambda@Edge's events have under a field's name: `[{"key", "value"}]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lines<'a> {
+    /// Most fields have one line: no list is made for it.
+    One(Line<'a>),
     List(Vec<Line<'a>>),
     Wrong,
 }
@@ -99,202 +113,331 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A member's name, borrowed unless it has escapes.
-struct Name<'a>(Cow<'a, str>);
-
-/// How a type is made of whatever JSON has in its place. What it does not say is skipped and wrong.
-trait Shape<'de>: Sized {
-    fn scalar(node: Node<'de>) -> Self;
-
-    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Self::scalar(Node::Bool(false)))
-    }
-
-    fn object<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Self::scalar(Node::Bool(false)))
-    }
+/// Why text is no JSON, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flaw {
+    what: &'static str,
+    at: usize,
 }
 
-/// The one visitor behind all of them.
-struct Reader<T>(PhantomData<T>);
+/// Where reading is.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+}
+
+/// What an object's member is made of.
+pub trait Read<'a>: Sized {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw>;
+}
+
+// === impl Flaw ===
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.what, self.at)
+    }
+}
 
 // === impl Reader ===
-impl<'de, T: Shape<'de>> Reader<T> {
-    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        deserializer.deserialize_any(Reader(PhantomData))
+impl<'a> Reader<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Reader { text, at: 0, depth: 0 }
+    }
+
+    /// Nothing but space is left.
+    pub fn end(&mut self) -> Result<(), Flaw> {
+        if self.peek() == 0 && self.at >= self.text.len() { Ok(()) } else { Err(self.flaw("more than one value")) }
+    }
+
+    /// The next byte that is no space; 0 at the end, which begins no value either.
+    pub fn peek(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied().unwrap_or_default()
+    }
+
+    /// An object, its members one by one. Of a name given twice the last is what the caller keeps, as in JavaScript.
+    pub fn object(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Flaw>) -> Result<(), Flaw> {
+        self.sequence(b'{', b'}', |reader| {
+            if reader.peek() != b'"' {
+                return Err(reader.flaw("a name is missing"));
+            }
+            let name = reader.string()?;
+            if reader.peek() != b':' {
+                return Err(reader.flaw("a colon is missing"));
+            }
+            reader.at += 1;
+            member(reader, name)
+        })
+    }
+
+    fn list(&mut self, element: impl FnMut(&mut Self) -> Result<(), Flaw>) -> Result<(), Flaw> {
+        self.sequence(b'[', b']', element)
+    }
+
+    fn sequence(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut one: impl FnMut(&mut Self) -> Result<(), Flaw>,
+    ) -> Result<(), Flaw> {
+        if self.peek() != open {
+            return Err(self.flaw("another kind of value"));
+        }
+        if self.depth == DEPTH_MAX {
+            return Err(self.flaw("nested too deeply"));
+        }
+        self.at += 1;
+        self.depth += 1;
+        let mut count = 0;
+        while self.peek() != close || count > 0 {
+            if count == MEMBERS_MAX {
+                return Err(self.flaw("more members than a message has room for"));
+            }
+            one(self)?;
+            count += 1;
+            match self.peek() {
+                b',' => self.at += 1,
+                b if b == close => break,
+                _ => return Err(self.flaw("a comma is missing")),
+            }
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// A string, borrowed unless it has escapes.
+    fn string(&mut self) -> Result<Cow<'a, str>, Flaw> {
+        self.at += 1;
+        let from = self.at;
+        let end = self.plain()?;
+        if self.text.as_bytes()[end] == b'"' {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(&self.text[from..end]));
+        }
+        let mut out = String::from(&self.text[from..end]);
+        self.at = end;
+        loop {
+            let from = self.at;
+            let end = self.plain()?;
+            out.push_str(&self.text[from..end]);
+            self.at = end + 1;
+            if self.text.as_bytes()[end] == b'"' {
+                return Ok(Cow::Owned(out));
+            }
+            out.push(self.escape()?);
+        }
+    }
+
+    /// Where the run of plain characters from here ends: at a quote or a backslash.
+    fn plain(&self) -> Result<usize, Flaw> {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        while let Some(b) = bytes.get(at) {
+            if STOPS[usize::from(*b)] {
+                break;
+            }
+            at += 1;
+        }
+        match bytes.get(at) {
+            Some(b'"' | b'\\') => Ok(at),
+            Some(_) => Err(Flaw { what: "a control character in a string", at }),
+            None => Err(Flaw { what: "the end within a string", at }),
+        }
+    }
+
+    /// The character behind a backslash. Half a surrogate pair is U+FFFD, as where JavaScript leaves its strings.
+    fn escape(&mut self) -> Result<char, Flaw> {
+        let b = self.text.as_bytes().get(self.at).copied().unwrap_or_default();
+        self.at += 1;
+        Ok(match b {
+            b'"' | b'\\' | b'/' => char::from(b),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let unit = self.unit()?;
+                let low = || self.text.get(self.at..self.at + 2).is_some_and(|next| next == "\\u");
+                if (0xd800..0xdc00).contains(&unit) && low() {
+                    let back = self.at;
+                    self.at += 2;
+                    let low = self.unit()?;
+                    if (0xdc00..0xe000).contains(&low) {
+                        let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                        return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                    }
+                    self.at = back;
+                }
+                char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            _ => return Err(self.flaw("an unknown escape")),
+        })
+    }
+
+    fn unit(&mut self) -> Result<u32, Flaw> {
+        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let unit = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        self.at += 4;
+        unit.ok_or_else(|| self.flaw("an unknown escape"))
+    }
+
+    /// RFC 8259 §6.
+    fn number(&mut self) -> Result<f64, Flaw> {
+        let from = self.at;
+        let rest = &self.text.as_bytes()[from..];
+        let len = rest.iter().take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count();
+        let text = &self.text[from..from + len];
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, rest) = digits.split_at(digits.bytes().take_while(u8::is_ascii_digit).count());
+        let fraction = rest.strip_prefix('.').map(|rest| rest.split(['e', 'E']).next().unwrap_or_default());
+        let well = !whole.is_empty()
+            && (whole == "0" || !whole.starts_with('0'))
+            && fraction.is_none_or(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+        self.at += len;
+        match text.parse::<f64>() {
+            Ok(number) if well && number.is_finite() => Ok(number),
+            _ => Err(self.flaw("a number that is none")),
+        }
+    }
+
+    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, Flaw> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(node);
+        }
+        Err(self.flaw("an unknown word"))
+    }
+
+    fn flaw(&self, what: &'static str) -> Flaw {
+        Flaw { what, at: self.at.min(self.text.len()) }
     }
 }
 
-impl<'de, T: Shape<'de>> Visitor<'de> for Reader<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-    fn visit_unit<E>(self) -> Result<T, E> {
-        Ok(T::scalar(Node::Null))
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<T, E> {
-        Ok(T::scalar(Node::Bool(value)))
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<T, E> {
-        Ok(T::scalar(Node::Number(value as f64)))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<T, E> {
-        Ok(T::scalar(Node::Number(value as f64)))
-    }
-    fn visit_f64<E>(self, value: f64) -> Result<T, E> {
-        Ok(T::scalar(Node::Number(value)))
-    }
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<T, E> {
-        Ok(T::scalar(Node::Text(Cow::Borrowed(value))))
-    }
-    fn visit_str<E>(self, value: &str) -> Result<T, E> {
-        Ok(T::scalar(Node::Text(Cow::Owned(value.to_owned()))))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<T, A::Error> {
-        T::list(list)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::object(map)
+impl<'a> Read<'a> for Node<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        match reader.peek() {
+            b'"' => reader.string().map(Node::Text),
+            b'{' => {
+                let mut members = Vec::new();
+                reader.object(|reader, name| {
+                    members.push((name, Node::read(reader)?));
+                    Ok(())
+                })?;
+                Ok(Node::Object(members))
+            }
+            b'[' => {
+                let mut nodes = Vec::new();
+                reader.list(|reader| {
+                    nodes.push(Node::read(reader)?);
+                    Ok(())
+                })?;
+                Ok(Node::List(nodes))
+            }
+            b'n' => reader.word("null", Node::Null),
+            b't' => reader.word("true", Node::Bool(true)),
+            b'f' => reader.word("false", Node::Bool(false)),
+            b'-' | b'0'..=b'9' => reader.number().map(Node::Number),
+            _ => Err(reader.flaw("a value is missing")),
+        }
     }
 }
 
-impl<'de> Shape<'de> for Node<'de> {
-    fn scalar(node: Node<'de>) -> Self {
-        node
-    }
-    fn list<A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
-        elements(list).map(Node::List)
-    }
-    fn object<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        members(map).map(Node::Object)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Shape<'de> for Map<'de, T> {
-    fn scalar(node: Node<'de>) -> Self {
-        match node {
+impl<'a, T: Read<'a>> Read<'a> for Map<'a, T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        if reader.peek() == b'{' {
+            let mut members = Vec::with_capacity(24);
+            reader.object(|reader, name| {
+                members.push((name, T::read(reader)?));
+                Ok(())
+            })?;
+            return Ok(Map::Members(members));
+        }
+        Ok(match Node::read(reader)? {
             Node::Text(text) => Map::Text(text),
             Node::Null => Map::Null,
             _ => Map::Wrong,
+        })
+    }
+}
+
+impl<'a> Read<'a> for Lines<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        if reader.peek() != b'[' {
+            return Node::read(reader).map(|_| Lines::Wrong);
         }
-    }
-    fn object<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        members(map).map(Map::Members)
-    }
-}
-
-impl<'de> Shape<'de> for Lines<'de> {
-    fn scalar(_: Node<'de>) -> Self {
-        Lines::Wrong
-    }
-    fn list<A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
-        elements(list).map(Lines::List)
-    }
-}
-
-impl<'de> Shape<'de> for Line<'de> {
-    fn scalar(_: Node<'de>) -> Self {
-        Line::default()
-    }
-    fn object<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut line = Line::default();
-        while let Some(Name(name)) = map.next_key()? {
-            match &*name {
-                "key" => line.key = map.next_value()?,
-                "value" => line.value = map.next_value()?,
-                _ => _ = map.next_value::<IgnoredAny>()?,
+        let mut lines = Lines::List(Vec::new());
+        reader.list(|reader| {
+            let line = Line::read(reader)?;
+            match &mut lines {
+                Lines::List(list) if list.is_empty() => lines = Lines::One(line),
+                Lines::List(list) => list.push(line),
+                Lines::One(first) => lines = Lines::List(vec![std::mem::take(first), line]),
+                Lines::Wrong => {}
             }
+            Ok(())
+        })?;
+        Ok(lines)
+    }
+}
+
+impl<'a> Read<'a> for Line<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        let mut line = Line::default();
+        if reader.peek() != b'{' {
+            return Node::read(reader).map(|_| line);
         }
+        reader.object(|reader, name| {
+            let node = Node::read(reader)?;
+            match &*name {
+                "key" => line.key = node,
+                "value" => line.value = node,
+                _ => {}
+            }
+            Ok(())
+        })?;
         Ok(line)
     }
 }
 
-impl<'de> Shape<'de> for Member<'de> {
-    fn scalar(_: Node<'de>) -> Self {
-        Member { wrong: true, ..Member::default() }
-    }
-    fn object<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+impl<'a> Read<'a> for Member<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
         let mut member = Member::default();
-        while let Some(Name(name)) = map.next_key()? {
-            match &*name {
-                "value" => member.value = map.next_value()?,
-                "attributes" => member.attributes = map.next_value()?,
-                "multiValue" => member.multi = map.next_value()?,
-                _ => _ = map.next_value::<IgnoredAny>()?,
-            }
+        if reader.peek() != b'{' {
+            member.wrong = true;
+            return Node::read(reader).map(|_| member);
         }
+        reader.object(|reader, name| {
+            let node = Node::read(reader)?;
+            match &*name {
+                "value" => member.value = node,
+                "attributes" => member.attributes = node,
+                "multiValue" => member.multi = node,
+                _ => {}
+            }
+            Ok(())
+        })?;
         Ok(member)
     }
 }
 
-impl<'de> Shape<'de> for Option<Name<'de>> {
-    fn scalar(node: Node<'de>) -> Self {
-        match node {
-            Node::Text(text) => Some(Name(text)),
-            _ => None,
+// === impl Lines ===
+impl<'a> Lines<'a> {
+    /// `None`: it is no list.
+    pub fn list(&self) -> Option<&[Line<'a>]> {
+        match self {
+            Lines::One(line) => Some(std::slice::from_ref(line)),
+            Lines::List(list) => Some(list),
+            Lines::Wrong => None,
         }
     }
 }
 
-fn elements<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(mut list: A) -> Result<Vec<T>, A::Error> {
-    let mut out = Vec::new();
-    while let Some(element) = list.next_element()? {
-        bounded::<A::Error>(out.len())?;
-        out.push(element);
-    }
-    Ok(out)
-}
-
-fn members<'de, A: MapAccess<'de>, T: Deserialize<'de>>(mut map: A) -> Result<Vec<(Cow<'de, str>, T)>, A::Error> {
-    let mut out = Vec::new();
-    while let Some((Name(name), value)) = map.next_entry()? {
-        bounded::<A::Error>(out.len())?;
-        out.push((name, value));
-    }
-    Ok(out)
-}
-
-fn bounded<E: serde::de::Error>(count: usize) -> Result<(), E> {
-    if count < MEMBERS_MAX { Ok(()) } else { Err(E::custom("more members than a message has room for")) }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Reader::<Node<'de>>::read(deserializer)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = Reader::<Option<Name<'de>>>::read(deserializer)?;
-        name.ok_or_else(|| D::Error::custom("a name is a string"))
-    }
-}
-
-impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Map<'a, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Reader::<Map<'de, T>>::read(deserializer)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Lines<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Reader::<Lines<'de>>::read(deserializer)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Line<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Reader::<Line<'de>>::read(deserializer)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Reader::<Member<'de>>::read(deserializer)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 
 use aws_lc_rs::{digest, hmac, rand};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 use super::EngineError;
 
@@ -33,6 +33,42 @@ pub struct Artifacts {
     compilers: OnceLock<Result<ThreadPool, String>>,
 }
 
+/// What is compiled: a component or a module.
+pub trait Code: Sized {
+    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>>;
+
+    /// # Safety
+    /// The file has what `compile` of this engine gave, and nobody changes it.
+    unsafe fn mapped(engine: &Engine, path: &Path) -> wasmtime::Result<Self>;
+
+    /// # Safety
+    /// `code` is what `compile` of this engine gave.
+    unsafe fn copied(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
+}
+
+macro_rules! code {
+    ($what:ty, $compile:ident) => {
+        impl Code for $what {
+            fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+                engine.$compile(wasm)
+            }
+
+            unsafe fn mapped(engine: &Engine, path: &Path) -> wasmtime::Result<Self> {
+                // SAFETY: the caller's.
+                unsafe { <$what>::deserialize_file(engine, path) }
+            }
+
+            unsafe fn copied(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
+                // SAFETY: the caller's.
+                unsafe { <$what>::deserialize(engine, code) }
+            }
+        }
+    };
+}
+
+code!(Component, precompile_component);
+code!(Module, precompile_module);
+
 // === impl Artifacts ===
 impl Artifacts {
     /// Opens or makes the directory, readable by this user only, and its key.
@@ -44,27 +80,31 @@ impl Artifacts {
         Ok(Artifacts { dir: dir.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key), compilers: OnceLock::new() })
     }
 
-    /// The component's code: loaded, or compiled on threads that leave the machine to others. Blocks.
-    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> Result<Component, EngineError> {
+    /// The code of a component or module: loaded, or compiled on threads that leave the machine to others. Blocks.
+    pub fn code<C: Code>(&self, engine: &Engine, wasm: &[u8]) -> Result<C, EngineError> {
         let name = name(engine, wasm);
         let path = self.dir.join(&name);
-        if let Some(component) = self.load(engine, &name, &path) {
-            return Ok(component);
+        if let Some(code) = self.load(engine, &name, &path) {
+            return Ok(code);
         }
         let compilers = self.compilers.get_or_init(compilers);
         let compilers = compilers.as_ref().map_err(|error| EngineError::Start(error.clone()))?;
-        let compiled = compilers.install(|| engine.precompile_component(wasm));
-        let code = compiled.map_err(|error| EngineError::Compile(format!("{error:#}")))?;
-        if let Err(error) = self.save(&name, &path, &code) {
-            log::warn!("compiled function not kept in {}: {error}", self.dir.display());
+        let failed = |error: wasmtime::Error| EngineError::Compile(format!("{error:#}"));
+        let compiled = compilers.install(|| C::compile(engine, wasm)).map_err(failed)?;
+        match self.save(&name, &path, &compiled) {
+            // Mapped from the file, so that its pages are the page cache's.
+            Ok(()) => self.load(engine, &name, &path),
+            Err(error) => {
+                log::warn!("compiled function not kept in {}: {error}", self.dir.display());
+                None
+            }
         }
         // SAFETY: this process compiled these bytes just now.
-        let component = unsafe { Component::deserialize(engine, &code) };
-        component.map_err(|error| EngineError::Compile(format!("{error:#}")))
+        .map_or_else(|| unsafe { C::copied(engine, &compiled) }.map_err(failed), Ok)
     }
 
     /// `None`: not there, or not ours.
-    fn load(&self, engine: &Engine, name: &str, path: &Path) -> Option<Component> {
+    fn load<C: Code>(&self, engine: &Engine, name: &str, path: &Path) -> Option<C> {
         let file = File::open(path).ok()?;
         if !self.vouched(name, &file).ok()? {
             log::warn!("{}: not written by this engine, or damaged; the function is compiled again", path.display());
@@ -74,8 +114,8 @@ impl Artifacts {
         let _ = file.set_modified(SystemTime::now());
         // SAFETY: the key vouches that this engine wrote the file's bytes for this wasm and this configuration; only this user can
         // write to the directory, and artifacts are replaced by renaming, never changed in place.
-        let component = unsafe { Component::deserialize_file(engine, path) };
-        component.inspect_err(|error| log::warn!("{}: {error:#}; compiled again", path.display())).ok()
+        let code = unsafe { C::mapped(engine, path) };
+        code.inspect_err(|error| log::warn!("{}: {error:#}; compiled again", path.display())).ok()
     }
 
     /// Whether the digest at the file's end is ours.

@@ -2,10 +2,11 @@
 //!
 //! In: the file, the grants. Out: a pre-linked component. Never: an import that was not granted: it fails here, by name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::config::compiled::{self, Flavor, Grants};
 use crate::hooks::event::Event;
@@ -13,17 +14,16 @@ use crate::hooks::failure::Api;
 use crate::hooks::host::{Identity, Services};
 
 use super::function::{Function, Handlers, Parts};
-use super::pool::Size;
+use super::pool::{Pool, Size};
 use super::shape::Shape;
-use super::{EngineError, Shared, wrap};
+use super::store::Data;
+use super::{EngineError, Shared, outline, wrap};
 
 /// The package of the contract; its versions 0.1.x are one.
 const PACKAGE: &str = "rimward:edge/";
 const LINE: &str = "0.1.";
 /// A core module this large is an interpreter with its snapshot, or a runtime.
 const BIG: usize = 1 << 20;
-/// Bytes of a page of linear memory.
-const PAGE: u64 = 64 << 10;
 /// Hex digits of a function's version.
 const VERSION: usize = 12;
 
@@ -36,15 +36,7 @@ pub fn load(
 ) -> Result<Function, EngineError> {
     let mut version = super::hex(digest::digest(&digest::SHA256, wasm).as_ref());
     version.truncate(VERSION);
-    let binary = wat::parse_bytes(wasm).map_err(|error| EngineError::Invalid(error.to_string()))?;
-    let given = Shape::of(&binary)?;
-    let (binary, shape) = if given.component {
-        (binary, given)
-    } else {
-        let wrapped = wrap::component(&binary, &given)?;
-        let shape = Shape::of(&wrapped)?;
-        (wrapped.into(), shape)
-    };
+    let (binary, shape) = component(wasm)?;
     for import in &shape.imports {
         if let Some(hint) = refused(import, &spec.grants) {
             return Err(EngineError::Import { function: spec.name.clone(), import: import.clone(), hint });
@@ -52,22 +44,46 @@ pub fn load(
     }
     let size = if shape.made.is_some() || shape.largest > BIG { Size::Big } else { Size::Small };
     let pool = shared.pool(size);
-    let component = shared.artifacts.component(&pool.engine, &binary)?;
-    let begins = component.resources_required().and_then(|needed| needed.max_initial_memory_size).unwrap_or(0) * PAGE;
-    if begins > spec.memory as u64 {
-        return Err(EngineError::Memory { function: spec.name.clone(), needs: begins, limit: spec.memory });
+    if shape.memory > spec.memory as u64 {
+        return Err(EngineError::Memory { function: spec.name.clone(), needs: shape.memory, limit: spec.memory });
     }
-    let handlers = handlers(&component, &shape);
+    let pre = linked(shared, pool, &binary, size)?;
+    let component = pre.component();
+    let handlers = handlers(component, &shape);
     if !Event::ALL.iter().any(|&event| handlers.handles(event)) {
         return Err(EngineError::Handler { function: spec.name.clone() });
     }
     let api = api(&handlers, &shape, spec.flavor);
-    let pre = pool.linker.instantiate_pre(&component).map_err(|error| EngineError::Invalid(format!("{error:#}")))?;
     // Here rather than in the first call.
     component.initialize_copy_on_write_image().map_err(|error| EngineError::Start(format!("{error:#}")))?;
     let identity = Identity { name: spec.name.clone(), version, grants: spec.grants.clone() };
     let (services, shared) = (services.clone(), shared.clone());
     Ok(Function::new(Parts { identity, services, shared, size, pre, handlers, api }, spec))
+}
+
+/// Compiled and linked: the code that many functions share apart from the rest, where there is such code.
+fn linked(shared: &Shared, pool: &Pool, component: &[u8], size: Size) -> Result<InstancePre<Data>, EngineError> {
+    let outlined = if size == Size::Big { outline::outline(component) } else { None };
+    if let Some(outlined) = outlined {
+        match shared.apart(pool, &outlined) {
+            Ok(pre) => return Ok(pre),
+            Err(error) => log::debug!("compiled whole: {error}"),
+        }
+    }
+    let component = shared.artifacts.code::<Component>(&pool.engine, component)?;
+    pool.linker.instantiate_pre(&component).map_err(|error| EngineError::Invalid(format!("{error:#}")))
+}
+
+/// The component that a file is, or is made into, and its shape.
+pub fn component(wasm: &[u8]) -> Result<(Cow<'_, [u8]>, Shape), EngineError> {
+    let binary = wat::parse_bytes(wasm).map_err(|error| EngineError::Invalid(error.to_string()))?;
+    let given = Shape::of(&binary)?;
+    if given.component {
+        return Ok((binary, given));
+    }
+    let wrapped = wrap::component(&binary, &given)?;
+    let shape = Shape::of(&wrapped)?;
+    Ok((wrapped.into(), shape))
 }
 
 /// Why a function may not import this.

@@ -11,6 +11,7 @@ mod function;
 mod imports;
 mod lambda;
 mod load;
+mod outline;
 mod pool;
 mod reach;
 mod shape;
@@ -24,18 +25,26 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::Module;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::config::compiled;
 
 use super::host::Services;
 
 use artifact::Artifacts;
+use outline::Outlined;
 use pool::{Pool, Size};
+use store::Data;
 use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
-pub use shape::{Made, SECTION};
+pub use load::component;
+pub use shape::{Made, SECTION, Shape};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
+
+/// Shared code that is kept at hand; functions keep theirs as long as they live.
+const CODES_MAX: usize = 8;
 
 /// What the engine is given.
 #[derive(Debug, Clone)]
@@ -85,6 +94,8 @@ pub(crate) struct Shared {
     ticker: Ticker,
     artifacts: Artifacts,
     loaded: Mutex<Vec<Weak<Function>>>,
+    /// Code that functions share, by its name; the last used last.
+    codes: Mutex<Vec<(String, Module)>>,
 }
 
 // === impl Engine ===
@@ -100,6 +111,7 @@ impl Engine {
             ticker: Ticker::default(),
             artifacts: Artifacts::open(&settings.artifacts)?,
             loaded: Mutex::new(Vec::new()),
+            codes: Mutex::new(Vec::new()),
         };
         Ok(Engine { shared: Arc::new(shared) })
     }
@@ -141,6 +153,30 @@ impl Shared {
             let idle = loaded.iter().filter_map(Weak::upgrade).any(|function| function.yield_slot(pool));
             if idle { pool.slot() } else { None }
         })
+    }
+
+    /// Links a component to the code it shares.
+    fn apart(&self, pool: &Pool, outlined: &Outlined) -> Result<InstancePre<Data>, EngineError> {
+        let code = self.shared_code(pool, outlined)?;
+        let component = self.artifacts.code::<Component>(&pool.engine, &outlined.component)?;
+        let mut linker = pool.linker.clone();
+        let linked = linker.root().module(&outlined.name, &code).and_then(|()| linker.instantiate_pre(&component));
+        linked.map_err(|error| EngineError::Invalid(format!("{error:#}")))
+    }
+
+    /// Held while it compiles: who else needs it waits for it instead of compiling it too.
+    fn shared_code(&self, pool: &Pool, outlined: &Outlined) -> Result<Module, EngineError> {
+        let mut codes = self.codes.lock();
+        let known = codes.iter().position(|(name, _)| *name == outlined.name);
+        let (name, code) = match known {
+            Some(at) => codes.remove(at),
+            None => (outlined.name.clone(), self.artifacts.code::<Module>(&pool.engine, &outlined.code)?),
+        };
+        if codes.len() == CODES_MAX {
+            codes.remove(0);
+        }
+        codes.push((name, code.clone()));
+        Ok(code)
     }
 
     fn busy(&self) -> bool {

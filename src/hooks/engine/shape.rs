@@ -11,6 +11,9 @@ use super::EngineError;
 /// The custom section in which `rimward fn build` says what a component was made from.
 pub const SECTION: &str = "rimward";
 
+/// Bytes of a page of linear memory.
+const PAGE: u64 = 64 << 10;
+
 /// A wasm file from outside.
 #[derive(Debug, Default)]
 pub struct Shape {
@@ -23,6 +26,8 @@ pub struct Shape {
     pub made: Option<Made>,
     /// Bytes of the largest core module.
     pub largest: usize,
+    /// Bytes of linear memory that it begins with, all modules together.
+    pub memory: u64,
 }
 
 /// What a component was made from.
@@ -48,6 +53,12 @@ impl Shape {
                     shape.largest = shape.largest.max(unchecked_range.len());
                 }
                 Payload::ComponentSection { .. } => depth += 1,
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        shape.memory =
+                            shape.memory.saturating_add(memory.map_err(invalid)?.initial.saturating_mul(PAGE));
+                    }
+                }
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 payload if depth == 0 => shape.add(payload)?,
                 _ => {}

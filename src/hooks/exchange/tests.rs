@@ -1,3 +1,5 @@
+//! What may be edited at which event: every rule and every bound of the host calls, as tables.
+
 use super::*;
 use crate::hooks::compat::tests::{exchange, map, request, site};
 

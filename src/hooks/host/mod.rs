@@ -11,6 +11,7 @@ mod error;
 pub mod fetch;
 pub mod kv;
 pub mod log;
+pub mod random;
 pub mod state;
 
 pub use error::HostError;
@@ -21,5 +22,7 @@ pub use state::{CallState, Identity};
 #[derive(Debug)]
 pub struct Services {
     pub kv: kv::KvStores,
+    /// Every call's randomness begins with this instead of the system's: for tests, never on a PoP.
+    pub seed: Option<u64>,
     pub fetch: Arc<fetch::Fetcher>,
 }

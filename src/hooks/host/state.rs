@@ -16,6 +16,7 @@ use crate::hooks::fields;
 use super::fetch::{Incoming, Outgoing};
 use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
+use super::random::Random;
 use super::{HostError, Services};
 
 /// Characters of a name that an error repeats.
@@ -37,6 +38,7 @@ pub struct CallState {
     pub identity: Arc<Identity>,
     pub services: Arc<Services>,
     pub log: Log,
+    pub random: Random,
     pub deadline: Instant,
     /// Requests this call made.
     fetched: u32,
@@ -57,6 +59,7 @@ impl CallState {
         CallState {
             exchange,
             identity: identity.clone(),
+            random: Random::new(services.seed),
             services: services.clone(),
             log: Log::default(),
             deadline,
@@ -67,6 +70,7 @@ impl CallState {
     /// The state of the next call that the same instance serves.
     pub fn renew(&mut self, exchange: Exchange, deadline: Instant) {
         self.exchange = exchange;
+        self.random = Random::new(self.services.seed);
         self.deadline = deadline;
         self.fetched = 0;
     }

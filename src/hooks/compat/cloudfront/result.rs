@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{COOKIE, HeaderName, SET_COOKIE};
-use serde::Deserialize;
 
 use crate::config::compiled::Mode;
 use crate::hooks::exchange::{EditError, Exchange};
@@ -17,43 +16,68 @@ use super::super::answer;
 use super::super::error::{invalid, no_object, property, quote, wrong_kind};
 use super::super::fields::{self, Section, Wanted};
 use super::super::lambda::{object, retarget, scalar};
-use super::super::parse::{Map, Member, Node};
+use super::super::parse::{Flaw, Map, Member, Node, Read, Reader};
 use super::super::{Warnings, write};
 use super::event::{lines_of, listed};
 use super::{origin, pairs};
 
 /// What the guest returns: the handler's result, and what it asked of the `cf` module.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 struct Envelope<'a> {
-    #[serde(borrow)]
+    /// `None`: nothing, or no object.
     result: Option<Returned<'a>>,
-    #[serde(borrow)]
     origin: Node<'a>,
 }
 
 /// A request or a response: the members of both.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 struct Returned<'a> {
-    #[serde(borrow)]
     method: Node<'a>,
-    #[serde(borrow)]
     uri: Node<'a>,
-    #[serde(borrow)]
     querystring: Map<'a, Member<'a>>,
-    #[serde(borrow)]
     headers: Map<'a, Member<'a>>,
-    #[serde(borrow)]
     cookies: Map<'a, Member<'a>>,
-    #[serde(borrow)]
     status_code: Node<'a>,
-    #[serde(borrow)]
     status_description: Node<'a>,
-    #[serde(borrow)]
     body: Node<'a>,
-    #[serde(borrow)]
     body_encoding: Node<'a>,
+}
+
+impl<'a> Read<'a> for Envelope<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        let mut envelope = Envelope::default();
+        reader.object(|reader, name| {
+            match &*name {
+                "result" if reader.peek() == b'{' => envelope.result = Some(Returned::read(reader)?),
+                "origin" => envelope.origin = Node::read(reader)?,
+                _ => drop(Node::read(reader)?),
+            }
+            Ok(())
+        })?;
+        Ok(envelope)
+    }
+}
+
+impl<'a> Read<'a> for Returned<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        let mut returned = Returned::default();
+        reader.object(|reader, name| {
+            match &*name {
+                "method" => returned.method = Node::read(reader)?,
+                "uri" => returned.uri = Node::read(reader)?,
+                "querystring" => returned.querystring = Map::read(reader)?,
+                "headers" => returned.headers = Map::read(reader)?,
+                "cookies" => returned.cookies = Map::read(reader)?,
+                "statusCode" => returned.status_code = Node::read(reader)?,
+                "statusDescription" => returned.status_description = Node::read(reader)?,
+                "body" => returned.body = Node::read(reader)?,
+                "bodyEncoding" => returned.body_encoding = Node::read(reader)?,
+                _ => drop(Node::read(reader)?),
+            }
+            Ok(())
+        })?;
+        Ok(returned)
+    }
 }
 
 pub fn accept(exchange: &mut Exchange, result: &str, warnings: &mut Warnings) -> Result<(), Failure> {
@@ -216,10 +240,10 @@ fn headers_of(exchange: &mut Exchange, map: &Map<'_, Member<'_>>, strict: bool) 
         if !listed(&name) {
             continue;
         }
-        let old: Vec<Cow<'_, str>> =
+        let old: Wanted<'_> =
             fields::of(exchange).get_all(&*name).iter().map(|value| write::text(value.as_bytes())).collect();
-        let wanted = lines_wanted(&name, &old, member, strict)?.into_iter().map(|line| Cow::Owned(line.into_owned()));
-        all.push((name, wanted.collect()));
+        let wanted = lines_wanted(&name, &old, member, strict)?;
+        all.push((name, wanted));
     }
     fields::apply(exchange, &all, listed)
 }

@@ -4,8 +4,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use crate::config::compiled::Mode;
 use crate::hooks::Event;
 use crate::hooks::exchange::{EditError, Exchange};
@@ -14,34 +12,50 @@ use crate::hooks::failure::Failure;
 use super::super::answer::{self, Bound};
 use super::super::error::{invalid, no_object, property, quote, wrong_kind};
 use super::super::fields::{self, Section, Wanted};
-use super::super::parse::{Lines, Map, Node};
+use super::super::parse::{Flaw, Lines, Map, Node, Read, Reader};
 use super::super::{Warnings, write};
 use super::origin;
 
 /// A request or a response: the members of both.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 struct Returned<'a> {
-    #[serde(borrow)]
     status: Node<'a>,
-    #[serde(borrow)]
     status_description: Node<'a>,
-    #[serde(borrow)]
     headers: Map<'a, Lines<'a>>,
-    #[serde(borrow)]
     body: Node<'a>,
-    #[serde(borrow)]
     body_encoding: Node<'a>,
-    #[serde(borrow)]
     client_ip: Node<'a>,
-    #[serde(borrow)]
     method: Node<'a>,
-    #[serde(borrow)]
     uri: Node<'a>,
-    #[serde(borrow)]
     querystring: Node<'a>,
-    #[serde(borrow)]
     origin: Node<'a>,
+}
+
+impl<'a> Read<'a> for Returned<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
+        let mut returned = Returned::default();
+        reader.object(|reader, name| {
+            let member = match &*name {
+                "headers" => {
+                    returned.headers = Map::read(reader)?;
+                    return Ok(());
+                }
+                "status" => &mut returned.status,
+                "statusDescription" => &mut returned.status_description,
+                "body" => &mut returned.body,
+                "bodyEncoding" => &mut returned.body_encoding,
+                "clientIp" => &mut returned.client_ip,
+                "method" => &mut returned.method,
+                "uri" => &mut returned.uri,
+                "querystring" => &mut returned.querystring,
+                "origin" => &mut returned.origin,
+                _ => return Node::read(reader).map(drop),
+            };
+            *member = Node::read(reader)?;
+            Ok(())
+        })?;
+        Ok(returned)
+    }
 }
 
 pub fn accept(exchange: &mut Exchange, result: &str, warnings: &mut Warnings) -> Result<(), Failure> {
@@ -65,12 +79,13 @@ pub fn accept(exchange: &mut Exchange, result: &str, warnings: &mut Warnings) ->
 }
 
 /// The text as one JSON object.
-pub fn object<'a, T: Deserialize<'a>>(result: &'a str) -> Result<T, Failure> {
-    match result.trim_start().as_bytes().first() {
-        Some(b'{') => serde_json::from_str(result)
-            .map_err(|why| no_object(&format!("the JSON output is not parsable: {}", quote(&why.to_string())))),
-        _ => Err(no_object("the JSON output must be an object type")),
+pub fn object<'a, T: Read<'a>>(result: &'a str) -> Result<T, Failure> {
+    let mut reader = Reader::new(result);
+    if reader.peek() != b'{' {
+        return Err(no_object("the JSON output must be an object type"));
     }
+    let read = T::read(&mut reader).and_then(|read| reader.end().map(|()| read));
+    read.map_err(|flaw| no_object(&format!("the JSON output is not parsable: {flaw}")))
 }
 
 fn request(
@@ -180,7 +195,7 @@ fn lines<'a>(
     let mut out: Section<'a> = Vec::with_capacity(members.len());
     let mut mixed = false;
     for (name, lines) in members {
-        let Lines::List(list) = lines else {
+        let Some(list) = lines.list() else {
             return Err(invalid(format_args!("the header {} must be an array of {{\"key\", \"value\"}}", quote(name))));
         };
         let mut wanted = Wanted::new();

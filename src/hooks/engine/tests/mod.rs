@@ -4,6 +4,7 @@ mod abi;
 mod artifacts;
 mod guest;
 mod hostile;
+mod javascript;
 mod load;
 mod worlds;
 
@@ -34,8 +35,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_memory(MEMORY)
+    }
+
+    fn with_memory(memory: usize) -> Self {
         let artifacts = tempfile::tempdir().unwrap();
-        let settings = EngineSettings { concurrency: SLOTS, memory: MEMORY, artifacts: artifacts.path().to_owned() };
+        let settings = EngineSettings { concurrency: SLOTS, memory, artifacts: artifacts.path().to_owned() };
         Bench { engine: Engine::new(&settings).unwrap(), artifacts }
     }
 
@@ -52,7 +57,7 @@ impl Bench {
 }
 
 fn services() -> Arc<Services> {
-    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()) })
+    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), seed: None })
 }
 
 fn spec(name: &str) -> compiled::Function {

