@@ -11,12 +11,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use file::File;
+use serde::Serialize;
 
 /// Files of one directory that are opened.
 const FILES_MAX: usize = 16;
 
 /// What is known of an address. Absent parts are not known.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Place {
     /// ISO 3166-1 alpha-2.
     pub country: Option<String>,
@@ -59,14 +61,19 @@ pub enum GeoError {
 
 // === impl Db ===
 impl Db {
-    /// Reads a file, or every `*.mmdb` of a directory in the order of their names: of what several know, the first counts.
-    /// Blocks on the disk.
+    /// Reads files; of a directory every `*.mmdb` in the order of their names. Of what several know, the first counts. Blocks on
+    /// the disk.
     ///
     /// # Errors
     /// The first file that cannot be read or used.
-    pub fn open(path: &Path) -> Result<Self, GeoError> {
-        let paths = if path.is_dir() { databases(path)? } else { vec![path.to_owned()] };
-        let files = paths.iter().map(|path| File::open(path)).collect::<Result<_, _>>()?;
+    pub fn open(paths: &[PathBuf]) -> Result<Self, GeoError> {
+        let mut files = Vec::new();
+        for path in paths {
+            let found = if path.is_dir() { databases(path)? } else { vec![path.clone()] };
+            for path in &found {
+                files.push(File::open(path)?);
+            }
+        }
         Ok(Db { files })
     }
 

@@ -12,7 +12,7 @@ fn some(text: &str) -> Option<String> {
 
 #[test]
 fn every_shape_of_record() {
-    let db = Db::open(&shipped()).unwrap();
+    let db = Db::open(&[shipped()]).unwrap();
     for (address, want) in [
         (
             "192.0.2.1",
@@ -74,20 +74,21 @@ fn every_shape_of_record() {
 #[test]
 fn a_directory_is_all_its_databases() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(Db::open(dir.path()).unwrap_err(), GeoError::Empty { path: dir.path().to_owned() });
+    let all = [dir.path().to_owned()];
+    assert_eq!(Db::open(&all).unwrap_err(), GeoError::Empty { path: dir.path().to_owned() });
     for name in ["a.mmdb", "b.mmdb", "notes.txt"] {
         std::fs::copy(shipped(), dir.path().join(name)).unwrap();
     }
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&all).unwrap();
     assert_eq!(db.files.len(), 2);
     assert_eq!(db.lookup("203.0.113.1".parse().unwrap()).unwrap().country, some("US"));
     std::fs::write(dir.path().join("c.mmdb"), "not one").unwrap();
-    assert!(matches!(Db::open(dir.path()), Err(GeoError::Broken { path, .. }) if path.ends_with("c.mmdb")));
+    assert!(matches!(Db::open(&all), Err(GeoError::Broken { path, .. }) if path.ends_with("c.mmdb")));
     for n in 0..FILES_MAX {
         std::fs::copy(shipped(), dir.path().join(format!("{n}.mmdb"))).unwrap();
     }
-    assert!(matches!(Db::open(dir.path()), Err(GeoError::TooMany { .. })));
-    assert!(matches!(Db::open(&dir.path().join("none")), Err(GeoError::Read { .. })));
+    assert!(matches!(Db::open(&all), Err(GeoError::TooMany { .. })));
+    assert!(matches!(Db::open(&[shipped(), dir.path().join("none")]), Err(GeoError::Read { .. })));
 }
 
 #[test]

@@ -5,13 +5,14 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::config::compiled::{self, Behavior, Config, OnError};
+use crate::geo::Db;
 use crate::hooks::build::{self, Builder, Source};
 use crate::hooks::engine::{Budget, Engine, EngineSettings, Function};
 use crate::hooks::host::Services;
@@ -28,6 +29,8 @@ use super::recording::Recorder;
 pub enum LoadError {
     #[error("{0}")]
     Engine(String),
+    #[error("geo: {0}")]
+    Geo(String),
     #[error("key-value stores: {0}")]
     Stores(String),
     #[error("function '{name}' ({file}): {reason}")]
@@ -43,6 +46,8 @@ pub struct Functions {
     kv: KvFiles,
     fetch: OnceLock<Arc<Fetcher>>,
     recorder: OnceLock<Arc<Recorder>>,
+    /// What its files looked like, and what was read of them: the same again needs no second read.
+    geo: Mutex<Option<(u64, Arc<Db>)>>,
     /// One load at a time.
     loading: Mutex<()>,
 }
@@ -93,6 +98,7 @@ impl Functions {
             kv: KvFiles::new(state.join("kv")),
             fetch: OnceLock::new(),
             recorder: OnceLock::new(),
+            geo: Mutex::new(None),
             loading: Mutex::new(()),
         }
     }
@@ -107,7 +113,8 @@ impl Functions {
         if config.functions.is_empty() {
             return Ok(set);
         }
-        let services = Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()?, seed: None });
+        let services =
+            Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()?, seed: None, geo: self.geo(config)? });
         for (spec, metrics) in config.functions.iter().zip(counters) {
             let says = |reason: String| LoadError::Function {
                 name: spec.name.clone(),
@@ -171,6 +178,23 @@ impl Functions {
         }
         let made = Fetcher::new().map_err(|error| LoadError::Engine(error.to_string()))?;
         Ok(self.fetch.get_or_init(|| Arc::new(made)).clone())
+    }
+
+    fn geo(&self, config: &Config) -> Result<Option<Arc<Db>>, LoadError> {
+        let paths = &config.engine.geo;
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let mut hasher = DefaultHasher::new();
+        stamps(paths, &mut hasher).map_err(|error| LoadError::Geo(error.to_string()))?;
+        let now = hasher.finish();
+        let mut read = self.geo.lock();
+        if let Some((_, db)) = read.as_ref().filter(|(then, _)| *then == now) {
+            return Ok(Some(db.clone()));
+        }
+        let db = Arc::new(Db::open(paths).map_err(|error| LoadError::Geo(error.to_string()))?);
+        *read = Some((now, db.clone()));
+        Ok(Some(db))
     }
 
     fn recorder(&self, config: &Config) -> Result<Arc<Recorder>, LoadError> {
@@ -280,9 +304,15 @@ fn made_of(config: &Config, spec: &compiled::Function) -> std::io::Result<u64> {
         (name, secret.expose()).hash(&mut hasher);
     }
     let own = config.sources.iter().filter(|path| path.starts_with(&spec.file));
-    for path in own.chain(&config.engine.geo) {
-        let found = std::fs::metadata(path)?;
-        (path, found.len(), found.modified()?).hash(&mut hasher);
-    }
+    stamps(own.chain(&config.engine.geo), &mut hasher)?;
     Ok(hasher.finish())
+}
+
+/// What files look like from outside.
+fn stamps<'p>(paths: impl IntoIterator<Item = &'p PathBuf>, hasher: &mut DefaultHasher) -> std::io::Result<()> {
+    for path in paths {
+        let found = std::fs::metadata(path)?;
+        (path, found.len(), found.modified()?).hash(hasher);
+    }
+    Ok(())
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rimward::config::compiled::{Flavor, Function as Spec, Grants, KvGrant, KvStore, Mode};
+use rimward::config::compiled::{Flavor, Function as Spec, Grants, KvBounds, KvGrant, KvStore, Mode};
 use rimward::hooks::build::{BuildError, Builder, Built, ENGINE, Source};
 use rimward::hooks::engine::{Budget, Called, Engine, EngineSettings, Function};
 use rimward::hooks::host::Services;
+use rimward::hooks::host::fetch::Fetcher;
 use rimward::hooks::host::kv::KvFiles;
 
 use crate::exchange::{self, Case};
@@ -29,14 +30,14 @@ fn shared() -> &'static Shared {
         let import = dir.path().join("rules.json");
         let data = r#"{"data": [{"key": "blue", "value": "{\"path\": \"/b\", \"origin\": \"blue.example\"}"}]}"#;
         std::fs::write(&import, data).unwrap();
-        let store = KvStore { name: "rules".into(), import: Some(import) };
+        let store = KvStore { name: "rules".into(), import: Some(import), bounds: KvBounds::STRICT };
         let kv = KvFiles::new(dir.path().join("kv"));
         kv.attach(Duration::from_secs(5)).unwrap();
         let settings = EngineSettings { concurrency: 16, memory: MEMORY, artifacts: dir.path().join("artifacts") };
         Shared {
             builder: Builder::new(ENGINE).unwrap(),
             engine: Engine::new(&settings).unwrap(),
-            services: Arc::new(Services { kv: kv.stores(&[store]).unwrap(), ..Services::default() }),
+            services: Arc::new(Services { kv: kv.stores(&[store]).unwrap(), fetch: Arc::new(Fetcher::new().unwrap()) }),
             _dir: dir,
         }
     })

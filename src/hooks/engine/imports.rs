@@ -13,7 +13,8 @@ use crate::hooks::host::log::Stream;
 use crate::hooks::host::{CallState, Level, state};
 
 use super::bindings::{
-    answer, call, clock, config, crypto, dynamic, fetch, kv, log, origin, preview1, request, response, secrets, types,
+    answer, call, clock, config, crypto, dynamic, fetch, geo, kv, log, origin, preview1, request, response, secrets,
+    types,
 };
 use super::store::Data;
 
@@ -35,6 +36,7 @@ pub fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     preview1::add_to_linker::<_, Own>(linker, state)?;
     kv::add_to_linker::<_, Own>(linker, state)?;
     fetch::add_to_linker::<_, Own>(linker, state)?;
+    geo::add_to_linker::<_, Own>(linker, state)?;
     crypto::add_to_linker::<_, Own>(linker, state)?;
     dynamic::add_to_linker::<_, Own>(linker, state)?;
     types::add_to_linker::<_, Own>(linker, state)

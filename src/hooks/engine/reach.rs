@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use crate::hooks::host::fetch::{Incoming, Outgoing};
 use crate::hooks::host::{CallState, HostError, crypto, dynamic};
 
-use super::bindings::{crypto as wit_crypto, dynamic as wit_dynamic, fetch, kv, secrets, types};
+use super::bindings::{crypto as wit_crypto, dynamic as wit_dynamic, fetch, geo, kv, secrets, types};
 
 impl secrets::Host for CallState {
     fn get(&mut self, name: String) -> Result<Vec<u8>, types::HostError> {
@@ -38,6 +38,27 @@ impl kv::Host for CallState {
 
     async fn delete(&mut self, store: String, key: String) -> Result<(), types::HostError> {
         Ok(CallState::delete(self, &store, key).await?)
+    }
+}
+
+impl geo::Host for CallState {
+    /// The grant was checked when the function was loaded: this import was not there without it.
+    fn lookup(&mut self, ip: String) -> Option<geo::Place> {
+        let place = self.place(&ip).ok().flatten()?;
+        Some(geo::Place {
+            country: place.country,
+            country_name: place.country_name,
+            region: place.region,
+            region_name: place.region_name,
+            city: place.city,
+            postal_code: place.postal_code,
+            metro_code: place.metro_code,
+            time_zone: place.time_zone,
+            latitude: place.latitude,
+            longitude: place.longitude,
+            asn: place.asn,
+            as_name: place.as_name,
+        })
     }
 }
 

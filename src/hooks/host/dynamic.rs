@@ -28,6 +28,11 @@ struct Named {
 }
 
 #[derive(Deserialize)]
+struct Address {
+    ip: String,
+}
+
+#[derive(Deserialize)]
 struct Store {
     store: String,
 }
@@ -138,6 +143,7 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
             state.delete(&store, key).await.map(|()| Vec::new())
         }
         "kv.stores" => write(&state.identity.grants.kv.iter().map(|grant| &grant.store).collect::<Vec<_>>()),
+        "geo.lookup" => write(&state.place(&read::<Address>(payload)?.ip)?),
         "fetch.send" => {
             let asked = outgoing(read(payload)?)?;
             let mut answers = state.fetch(vec![asked]).await?;

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::geo::Db;
+
 pub mod crypto;
 pub mod dynamic;
 mod error;
@@ -25,4 +27,6 @@ pub struct Services {
     /// Every call's randomness begins with this instead of the system's: for tests, never on a PoP.
     pub seed: Option<u64>,
     pub fetch: Arc<fetch::Fetcher>,
+    /// `None`: the configuration names no database, and no address is anywhere.
+    pub geo: Option<Arc<Db>>,
 }

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use http::header::HeaderValue;
 
 use crate::config::compiled::{Grants, KvGrant};
+use crate::geo::Place;
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch, Request};
 use crate::hooks::fields;
 
@@ -142,6 +143,15 @@ impl CallState {
         }
         self.fetched = fetched;
         Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
+    }
+
+    /// Where an address is. `None`: it is no address, or nothing is known of it.
+    pub fn place(&self, ip: &str) -> Result<Option<Place>, HostError> {
+        if !self.identity.grants.geo {
+            return Err(HostError::Denied("geo was not granted".to_owned()));
+        }
+        let (Some(db), Ok(address)) = (&self.services.geo, ip.parse()) else { return Ok(None) };
+        Ok(db.lookup(address))
     }
 
     fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {

@@ -57,7 +57,7 @@ impl Bench {
 }
 
 fn services() -> Arc<Services> {
-    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), seed: None })
+    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), seed: None, geo: None })
 }
 
 fn spec(name: &str) -> compiled::Function {
