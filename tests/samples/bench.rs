@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rimward::config::compiled::{Flavor, Function as Spec, Grants, KvBounds, KvStore, Mode};
+use rimward::geo::Db;
 use rimward::hooks::build::{Builder, ENGINE, Source};
 use rimward::hooks::engine::{Budget, Engine, EngineSettings, Function};
 use rimward::hooks::host::Services;
@@ -51,7 +52,13 @@ impl Bench {
             grants,
             record: 0,
         };
-        let services = Services { kv: stores(state.path()), fetch: Arc::new(Fetcher::new().unwrap()) };
+        let places = Path::new(env!("CARGO_MANIFEST_DIR")).join("geo/test.mmdb");
+        let services = Services {
+            kv: stores(state.path()),
+            seed: None,
+            fetch: Arc::new(Fetcher::new().unwrap()),
+            geo: Some(Arc::new(Db::open(&[places]).unwrap())),
+        };
         let function = Engine::new(&settings).unwrap().load(&wasm, &spec, &Arc::new(services));
         let function = function.unwrap_or_else(|error| panic!("{name}: {error}"));
         Some(Bench { function, budget, _state: state })

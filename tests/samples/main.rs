@@ -3,6 +3,8 @@
 //! In: functions/samples/fixtures, or with RIMWARD_SAMPLES=built what functions/samples/build.sh made, where all must be there. Out: what
 //! each made of each request, as lines of text. Never: a compiler of a guest language.
 
+#![allow(clippy::unwrap_used)]
+
 mod aws;
 mod bench;
 mod exchange;

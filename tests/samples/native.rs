@@ -53,6 +53,23 @@ async fn jwt() {
     check("jwt", "viewer-request", grants, cases).await;
 }
 
+/// 192.0.2.0/25 is in Germany, 192.0.2.128/25 in the United States: geo/test_database.py.
+#[tokio::test]
+async fn geo_redirect() {
+    let to = |place| ["answer 302", place, NO_STORE];
+    let mut grants = with_config(&[("sites", "de=/de at=/de fr=/fr")]);
+    grants.geo = true;
+    let cases = vec![
+        get("a country with a site", "/a?x=1").gives(&to("location: /de/a?x=1")),
+        get("a country without", "/a").from_ip([192, 0, 2, 200]).gives(&[]),
+        get("nobody knows where", "/a").from_ip([203, 0, 113, 1]).gives(&[]),
+        get("who is there already", "/fr/a").gives(&[]),
+        get("a path that begins alike", "/frost").gives(&to("location: /de/frost")),
+        get("who chose a site", "/a").with("cookie", "site=us").gives(&[]),
+    ];
+    check("geo-redirect", "viewer-request", grants, cases).await;
+}
+
 #[tokio::test]
 async fn signed_cookie() {
     const VALID: &str = "alice.1800000600.eaf6f5f4dce2abab07d40a23141dda407a7c2c72650c0acaebcf1af56553d86d";
