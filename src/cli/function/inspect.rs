@@ -55,7 +55,7 @@ impl Inspect {
         let wasm = source::wasm(&self.path, self.flavor.into(), Mode::Extended.into())?;
         let (binary, shape) = component(&wasm.bytes)?;
         let name = source::name(&self.path);
-        let compiled = compile(&name, &self.path, &binary, &shape)?;
+        let compiled = compile(&name, &self.path, &wasm.bytes, &shape)?;
         writeln!(out, "{name}  {}", self.path.display())?;
         writeln!(out, "version   {}", compiled.version)?;
         writeln!(out, "kind      {}", kind(&shape))?;
@@ -118,7 +118,7 @@ struct Compiled {
 }
 
 /// Compiles it as a PoP does, into a directory of its own.
-fn compile(name: &str, path: &Path, binary: &[u8], shape: &Shape) -> Result<Compiled, FnError> {
+fn compile(name: &str, path: &Path, wasm: &[u8], shape: &Shape) -> Result<Compiled, FnError> {
     let dir = tempfile::tempdir().map_err(|error| FnError::Start(error.to_string()))?;
     let budget = Budget { cpu: Duration::MAX, timeout: Duration::MAX, memory: MEMORY };
     let settings = Settings {
@@ -131,7 +131,7 @@ fn compile(name: &str, path: &Path, binary: &[u8], shape: &Shape) -> Result<Comp
         seed: 0,
         artifacts: Some(dir.path().to_owned()),
     };
-    let local = Local::load(name, path.to_owned(), binary, settings)?;
+    let local = Local::load(name, path.to_owned(), wasm, settings)?;
     let entries = std::fs::read_dir(dir.path()).into_iter().flatten().flatten();
     let compiled = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cwasm"));
     let size = compiled.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();

@@ -95,6 +95,9 @@ pub enum FnError {
     Tool(#[from] toolchain::ToolError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A text that is no WebAssembly: file, line and caret.
+    #[error("{0}")]
+    Text(String),
     #[error("cannot start: {0}")]
     Start(String),
     /// Standard output is gone.

@@ -34,6 +34,11 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
         return Err(FnError::File { path: path.to_owned(), reason: format!("more than {} MiB", WASM_MAX >> 20) });
     }
     let bytes = std::fs::read(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
+    // Here, because here the file's name is known.
+    if let Err(mut error) = wat::parse_bytes(&bytes) {
+        error.set_path(path);
+        return Err(FnError::Text(error.to_string()));
+    }
     Ok(Wasm { bytes, notes: Vec::new() })
 }
 

@@ -37,9 +37,7 @@ pub fn attach(given: &[String], dir: &Path) -> Result<Vec<Attached>, FnError> {
     for text in given {
         let (path, event) = split(text)?;
         let path = std::fs::canonicalize(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
-        let same = attached
-            .iter()
-            .filter(|one| one.name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') == source::name(&path));
+        let same = attached.iter().filter(|one| source::name(&one.source) == source::name(&path));
         let name = match same.count() {
             0 => source::name(&path),
             n => format!("{}.{n}", source::name(&path)),

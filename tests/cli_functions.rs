@@ -1,0 +1,274 @@
+//! The developer's loop of a function, as the commands a person types: the real binary over temporary directories.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rimward::config::compiled::Mode;
+use rimward::hooks::testevent::{self, Change, Given, Message, Outcome, Raw, Recording};
+use rimward::hooks::{Api, Site};
+
+const RIMWARD: &str = env!("CARGO_BIN_EXE_rimward");
+/// How long a change may take to be served: the engine of a debug build is slow to compile.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory to work in, with a cache of its own.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Desk(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, path: &str) -> std::path::PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn command(&self, line: &[&str]) -> Command {
+        let mut command = Command::new(RIMWARD);
+        command
+            .args(line)
+            .current_dir(self.0.path())
+            .env("XDG_CACHE_HOME", self.at("cache"))
+            .env_remove("RIMWARD_CONFIG");
+        command
+    }
+
+    /// Exit code, standard output, standard error.
+    fn run(&self, line: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(line).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+
+    fn done(&self, line: &[&str]) -> String {
+        let (code, out, err) = self.run(line);
+        assert_eq!(code, 0, "{line:?}\n{out}\n{err}");
+        out
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        std::fs::write(self.at(path), text).unwrap();
+    }
+}
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn from_nothing_to_a_tested_function_in_javascript() {
+    let desk = Desk::new();
+    let out = desk.done(&["fn", "new", "pretty"]);
+    assert!(out.contains("rimward fn test pretty/index.js --event pretty/event.json"), "{out}");
+    let test = ["fn", "test", "pretty/index.js", "--event", "pretty/event.json", "--now", "2026-01-01"];
+    let out = desk.done(&test);
+    for line in
+        ["- GET /docs/\n", "+ GET /docs/index.html\n", "+ x-function: pretty\n", "valid: goes on with 2 edits\n"]
+    {
+        assert!(out.contains(line), "{out}");
+    }
+    assert!(out.contains("info   asks for /docs/index.html\n"), "{out}");
+    assert!(out.contains("clock: 2026-01-01T00:00:00Z, seed: 0\n"), "{out}");
+    assert!(!out.contains('\x1b'), "no colours without a terminal");
+
+    let out = desk.done(&["fn", "build", "pretty/index.js", "-o", "pretty.wasm"]);
+    assert!(out.starts_with("pretty.wasm: "), "{out}");
+    let out = desk.done(&["fn", "test", "pretty.wasm", "--request", "GET /old/a", "--json", "--repeat", "3"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["answer"]["status"], 301, "{out}");
+    assert_eq!(report["answer"]["headers"][0][1], "/new/a", "{out}");
+    assert_eq!(report["cpu"]["calls"], 3, "{out}");
+    let out = desk.done(&["fn", "inspect", "pretty.wasm"]);
+    assert!(out.contains("kind      a Lambda@Edge function\n"), "{out}");
+}
+
+#[test]
+fn every_template_without_a_toolchain_is_valid_at_its_event() {
+    let desk = Desk::new();
+    for (name, language, event, kind) in [
+        ("a", "javascript", "origin-request", "lambda-edge"),
+        ("b", "javascript", "origin-response", "lambda-edge"),
+        ("c", "javascript", "viewer-request", "cloudfront"),
+        ("d", "javascript", "viewer-response", "cloudfront"),
+        ("e", "wat", "viewer-request", "native"),
+        ("f", "wat", "origin-response", "native"),
+    ] {
+        desk.done(&["fn", "new", name, "--language", language, "--event", event, "--kind", kind]);
+        let file = format!("{name}/{}", if language == "wat" { "function.wat" } else { "index.js" });
+        let event_file = format!("{name}/event.json");
+        let out = desk.done(&["fn", "test", &file, "--event", &event_file, "--mode", "strict"]);
+        assert!(out.contains(event) && out.contains("valid: goes on with "), "{out}");
+    }
+}
+
+#[test]
+fn templates_build_where_their_toolchain_is() {
+    let desk = Desk::new();
+    for (language, file) in [("c", "function.c"), ("zig", "function.zig"), ("go", ""), ("python", "lambda_function.py")]
+    {
+        desk.done(&["fn", "new", language, "--language", language]);
+        let path = format!("{language}/{file}");
+        let (code, out, err) = desk.run(&["fn", "test", &path, "--event", &format!("{language}/event.json")]);
+        if err.contains("which is not installed") {
+            assert_eq!(code, 1, "{err}");
+            continue;
+        }
+        assert!(code == 0 && out.contains("+ GET /docs/index.html\n"), "{language}\n{out}\n{err}");
+    }
+}
+
+#[test]
+fn mistakes_are_shown_where_they_are() {
+    let desk = Desk::new();
+    desk.write("syntax.js", "let a = 1;\nlet b = a +* 2;\n");
+    desk.write("throws.js", "exports.handler = async () => {\n  throw new TypeError('oh');\n};\n");
+    desk.write("via.js", "exports.handler = async () => ({ status: '99' });\n");
+    desk.write("broken.wat", "(module (func");
+    desk.write("empty.wat", "(module)");
+    desk.write("event.json", "{}");
+    for (line, code, says) in [
+        (
+            ["fn", "build", "syntax.js"].as_slice(),
+            1,
+            "error: syntax.js:2:1: SyntaxError: unexpected token in expression: '*'\n  2 | let b = a +* 2;\n    | ^\n",
+        ),
+        (
+            &["fn", "test", "throws.js"],
+            1,
+            "failed: TypeError: oh\n  the viewer gets 503, x-cache says LambdaExecutionError",
+        ),
+        (&["fn", "test", "via.js"], 1, "the viewer gets 502, x-cache says LambdaValidationError"),
+        (&["fn", "test", "broken.wat"], 1, "broken.wat:1:14"),
+        (&["fn", "test", "empty.wat"], 1, "a core module must export memory, alloc and flat"),
+        (&["fn", "test", "none.js"], 2, "error: none.js: No such file"),
+        (&["fn", "test", "throws.js", "--request", "GET no-slash"], 2, "is no path"),
+        (&["fn", "new", "not a name"], 2, "is no name for a function"),
+        (&["fn", "new", "x", "--kind", "cloudfront", "--event", "origin-request"], 2, "run at viewer-request and"),
+        (&["fn", "replay", "ID", "--dir", "."], 2, "no recording of ID in ."),
+    ] {
+        let (got, out, err) = desk.run(line);
+        assert!(got == code && (out.contains(says) || err.contains(says)), "{line:?} {got}\n{out}\n{err}");
+    }
+}
+
+#[test]
+fn randomness_and_the_clock_repeat() {
+    let desk = Desk::new();
+    desk.write(
+        "dice.js",
+        "exports.handler = async (e) => {\n  const r = e.Records[0].cf.request;\n  \
+         r.headers['x-dice'] = [{ value: `${Math.random()} ${require('crypto').randomBytes(4).toString('hex')} ${Date.now()}` }];\n  \
+         return r;\n};\n",
+    );
+    let test = |seed: &str| {
+        let out = desk.done(&["fn", "test", "dice.js", "--seed", seed, "--now", "2026-01-01"]);
+        out.lines().find(|line| line.contains("x-dice")).unwrap().to_owned()
+    };
+    let first = test("1");
+    assert_eq!(first, test("1"));
+    assert_ne!(first, test("2"));
+    assert!(first.ends_with(" 1767225600000"), "{first}");
+}
+
+#[test]
+fn a_function_reaches_what_it_was_given() {
+    let desk = Desk::new();
+    desk.write(
+        "reach.js",
+        "import cf from 'cloudfront';\nconst kvs = cf.kvs();\nasync function handler(event) {\n  \
+         event.request.uri = '/' + await kvs.get('beta');\n  return event.request;\n}\n",
+    );
+    desk.write("flags.json", r#"{"data": [{"key": "beta", "value": "on"}]}"#);
+    let out = desk.done(&["fn", "test", "reach.js", "--flavor", "cloudfront-2.0", "--kv", "flags=flags.json"]);
+    assert!(out.contains("+ GET /on\n"), "{out}");
+}
+
+/// What a PoP would have written of a call of the function that `fn new pretty` writes.
+fn recording(outcome: Outcome) -> Recording {
+    let site = Site {
+        pop: "FRA".into(),
+        behavior: "*".into(),
+        domain: "shop.example".into(),
+        distribution: "E1".into(),
+        origins: vec![],
+        mode: Mode::Extended,
+        include_body: false,
+    };
+    let event = include_str!("../functions/templates/events/viewer-request.json");
+    let given = Given { site, event: None, now_ms: 1_767_225_600_000 };
+    let (exchange, _) = testevent::read(event, given).unwrap();
+    let mut recording = Recording::new("pretty", "abc", Api::LambdaEdge, Message::of(&exchange), Ok(&exchange));
+    recording.outcome = outcome;
+    recording
+}
+
+#[test]
+fn a_recorded_call_runs_again() {
+    let desk = Desk::new();
+    desk.done(&["fn", "new", "pretty"]);
+    std::fs::create_dir(desk.at("records")).unwrap();
+    let edit = |name: &str| Change::Set("x-function".to_owned(), Raw::Text(name.to_owned()));
+    let uri = Change::Uri("/docs/index.html".to_owned());
+    for (id, name) in [("same", "pretty"), ("other", "ugly")] {
+        let outcome = Outcome::Continue(vec![uri.clone(), edit(name)]);
+        desk.write(&format!("records/{id}-0-pretty.json"), &recording(outcome).write());
+    }
+    let replay = |id: &str| desk.run(&["fn", "replay", id, "--dir", "records", "--function", "pretty/index.js"]);
+    let (code, out, err) = replay("same");
+    assert!(code == 0 && out.contains("the same outcome as recorded"), "{out}{err}");
+    let (code, out, err) = replay("other");
+    assert!(code == 1 && out.contains("- set x-function: ugly\n+ set x-function: pretty\n"), "{out}{err}");
+    let (code, _, err) = desk.run(&["fn", "replay", "same", "--dir", "records"]);
+    assert!(code == 2 && err.contains("name its file with --function"), "{err}");
+}
+
+#[test]
+fn a_changed_function_is_served_soon() {
+    let desk = Desk::new();
+    desk.done(&["fn", "new", "hello", "--language", "wat"]);
+    let (port, admin) = (free(), free());
+    let mut dev = desk.command(&["dev", "--function", "hello/function.wat@viewer-request"]);
+    dev.args(["--port", &port.to_string(), "--admin-port", &admin.to_string()]);
+    let _dev = Running(dev.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until(|| get(port, "/asked").is_some_and(|text| text.contains("x-function: hello")));
+    let source = std::fs::read_to_string(desk.at("hello/function.wat")).unwrap();
+    let changed = Instant::now();
+    desk.write("hello/function.wat", &source.replace("\"hello\"", "\"howdy\""));
+    until(|| get(port, "/asked").is_some_and(|text| text.contains("x-function: howdy")));
+    println!("served {:?} after it changed", changed.elapsed());
+    // What does not load changes nothing.
+    desk.write("hello/function.wat", "(module");
+    std::thread::park_timeout(Duration::from_secs(1));
+    assert!(get(port, "/asked").unwrap().contains("x-function: howdy"));
+    assert!(Path::new(&desk.at("hello/event.json")).exists());
+}
+
+fn free() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: dev.test\r\nconnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+fn until(holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "it did not happen within {PATIENCE:?}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
