@@ -1,5 +1,6 @@
 //! What does an edge function cost a request? Fresh and reused instances; host calls, the flat world, an unmodified Lambda@Edge
 //! handler; loading one from the artifact cache; a thousand of them.
+#![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -129,7 +130,7 @@ fn bench() -> Bench {
     let settings = EngineSettings { concurrency: 256, memory: MEMORY, artifacts: artifacts.path().to_owned() };
     Bench {
         engine: Engine::new(&settings).unwrap(),
-        services: Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), geo: None }),
+        services: Arc::new(Services::new(KvStores::default(), Arc::new(Fetcher::new().unwrap()))),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
         artifacts,
     }

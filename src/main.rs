@@ -19,6 +19,7 @@ fn main() -> ExitCode {
                 _ => ExitCode::SUCCESS,
             }
         }
+        Command::Fn(function) => function.run(),
         Command::Admin(admin) => admin.run(),
     }
 }

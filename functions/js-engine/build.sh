@@ -69,7 +69,7 @@ sed -i '/^static void update_stack_limit/,/^}/s/^#if defined(__wasi__)$/#if 0/' 
 "$zig/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -mcpu=baseline+bulk_memory+sign_ext+nontrapping_fptoint \
   -O2 -DNDEBUG -D_GNU_SOURCE -DQUICKJS_NG_BUILD -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_SIGNAL -Wno-c23-extensions \
   -fno-sanitize=all -ffile-prefix-map="$PWD"=. -Wl,--strip-all -Wl,-z,stack-size=524288 -Iquickjs \
-  engine.c host.c bundle.c bytes.c modules.c wasi.c quickjs/quickjs.c quickjs/libregexp.c quickjs/libunicode.c quickjs/dtoa.c \
+  engine.c host.c bundle.c bytes.c modules.c wasi.c alloc.c json.c quickjs/libregexp.c quickjs/libunicode.c quickjs/dtoa.c \
   -o engine.wasm -lwasi-emulated-process-clocks -lwasi-emulated-signal
 
 sum=$(sha256sum engine.wasm | cut -d' ' -f1)

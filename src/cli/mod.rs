@@ -9,6 +9,7 @@ pub mod client;
 mod demo;
 mod dev;
 pub mod draw;
+pub mod function;
 pub mod kv;
 mod run;
 pub mod table;
@@ -46,6 +47,7 @@ pub enum Command {
     Check(Check),
     /// Print the configuration's JSON Schema, for editors
     Schema,
+    Fn(function::Fn),
     #[command(flatten)]
     Admin(Admin),
 }

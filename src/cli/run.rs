@@ -10,6 +10,7 @@ use futures::FutureExt;
 
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, compiled::Config};
+use crate::proxy::functions::{Chains, Functions};
 use crate::proxy::server::{Pop, Start, StartError};
 
 use super::admin::Colour;
@@ -36,12 +37,17 @@ impl Check {
     pub fn run(self) -> ExitCode {
         match read(&self.path) {
             Ok(config) => {
+                if let Err(error) = load_functions(&config) {
+                    eprintln!("{} {error}", Colour::of(&std::io::stderr()).paint("31;1", "error:"));
+                    return ExitCode::from(WRONG);
+                }
                 println!(
-                    "{}: right. {} listeners, {} origins, {} behaviors, revision {}",
+                    "{}: right. {} listeners, {} origins, {} behaviors, {} functions, revision {}",
                     self.path.display(),
                     config.listeners.len(),
                     config.origins.len(),
                     config.behaviors.len(),
+                    config.functions.len(),
                     config.digest
                 );
                 ExitCode::SUCCESS
@@ -49,6 +55,25 @@ impl Check {
             Err(code) => code,
         }
     }
+}
+
+/// Compiles every function of `config` and attaches it, away from the PoP's own state.
+fn load_functions(config: &Config) -> Result<(), String> {
+    if config.functions.is_empty() {
+        return Ok(());
+    }
+    eprintln!("loading {} functions …", config.functions.len());
+    let scratch = tempfile::TempDir::new().map_err(|error| error.to_string())?;
+    let mut config = config.clone();
+    config.engine.artifacts = scratch.path().join("artifacts");
+    config.engine.records = scratch.path().join("records");
+    let functions = Functions::new(scratch.path());
+    let metrics = crate::observe::Metrics::new(&config.pop.code, 0);
+    let set = functions.load(&config, None, &metrics).map_err(|error| error.to_string())?;
+    for behavior in &config.behaviors {
+        Chains::new(&config, behavior, &set.loaded).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Reads a configuration; prints warnings, and errors with their lines.
@@ -72,6 +97,8 @@ fn read(path: &Path) -> Result<Config, ExitCode> {
 pub(super) fn logging(config: &Config) {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(log::LevelFilter::Error).filter_module("rimward", config.observe.level);
+    // What functions say, and why they failed.
+    builder.filter_module("function", config.observe.level);
     if let Ok(filters) = std::env::var("RUST_LOG") {
         builder.parse_filters(&filters);
     }

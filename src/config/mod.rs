@@ -14,7 +14,7 @@ mod reference;
 mod schema;
 pub mod secret;
 mod source;
-mod units;
+pub mod units;
 pub mod watch;
 
 pub use error::{ConfigError, Diagnostic, Errors};

@@ -31,8 +31,8 @@ pub enum LoadError {
     Engine(String),
     #[error("key-value stores: {0}")]
     Stores(String),
-    #[error("function '{name}': {reason}")]
-    Function { name: String, reason: String },
+    #[error("function '{name}' ({file}): {reason}")]
+    Function { name: String, file: String, reason: String },
     #[error("behavior '{behavior}': function '{function}' has no handler for {event}; it has {has}")]
     Handler { behavior: String, function: String, event: Event, has: String },
 }
@@ -108,10 +108,15 @@ impl Functions {
         if config.functions.is_empty() {
             return Ok(set);
         }
-        let services = Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()?, geo: places(config)? });
+        let services = Services { geo: places(config)?, ..Services::new(set.kv.clone(), self.fetch()?) };
+        let services = Arc::new(services);
         for (spec, metrics) in config.functions.iter().zip(counters) {
-            let says = |reason: String| LoadError::Function { name: spec.name.clone(), reason };
-            let made_of = made_of(config, spec).map_err(|error| says(format!("{}: {error}", spec.file.display())))?;
+            let says = |reason: String| LoadError::Function {
+                name: spec.name.clone(),
+                file: spec.file.display().to_string(),
+                reason,
+            };
+            let made_of = made_of(config, spec).map_err(|error| says(error.to_string()))?;
             let same = |old: &&Arc<Loaded>| old.made_of == made_of && old.function.name() == spec.name;
             if let Some(same) = old.and_then(|old| old.loaded.iter().find(same)) {
                 set.loaded.push(same.clone());
@@ -144,7 +149,7 @@ impl Functions {
     fn wasm(&self, spec: &compiled::Function) -> Result<Vec<u8>, String> {
         let extension = spec.file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         if matches!(extension, "wasm" | "wat") {
-            return std::fs::read(&spec.file).map_err(|error| format!("{}: {error}", spec.file.display()));
+            return std::fs::read(&spec.file).map_err(|error| error.to_string());
         }
         let builder = match self.builder.get() {
             Some(builder) => builder,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use rimward::config::compiled::{Flavor, Function as Spec, Grants, Mode};
 use rimward::hooks::engine::{Budget, Engine, EngineSettings, Function};
 use rimward::hooks::host::Services;
+use rimward::hooks::host::fetch::Fetcher;
+use rimward::hooks::host::kv::KvStores;
 
 use crate::exchange::{self, Case};
 
@@ -41,7 +43,8 @@ impl Bench {
             record: 0,
         };
         let engine = Engine::new(&settings).unwrap();
-        let function = engine.load(&wasm, &spec, &Arc::new(Services::default()));
+        let services = Arc::new(Services::new(KvStores::default(), Arc::new(Fetcher::new().unwrap())));
+        let function = engine.load(&wasm, &spec, &services);
         let function = function.unwrap_or_else(|error| panic!("{name}: {error}"));
         Some(Bench { function, budget, _artifacts: artifacts })
     }

@@ -89,8 +89,8 @@ async fn canary() {
     let canary = ["origin next", "set x-canary: 1"];
     let cases = vec![
         get("who asks for it", "/").with("cookie", "a=b; canary=always").gives(&canary),
-        get("who does not want it", "/").with("cookie", "canary=never").from_ip([192, 0, 2, 2]).gives(&[]),
-        get("an address in the share", "/").from_ip([192, 0, 2, 2]).gives(&canary),
+        get("who does not want it", "/").with("cookie", "canary=never").from_ip([192, 0, 2, 6]).gives(&[]),
+        get("an address in the share", "/").from_ip([192, 0, 2, 6]).gives(&canary),
         get("an address outside", "/").from_ip([192, 0, 2, 7]).gives(&[]),
     ];
     check("canary", "origin-request", config(&[("origin", "next"), ("percent", "20")]), cases).await;

@@ -396,6 +396,11 @@ function tick() {
   return loop ? loop.exports.tick() : false;
 }
 
+function rest() {
+  const loop = shims.get('internal/loop');
+  return loop ? loop.exports.rest() : false;
+}
+
 const contextPrototype = {
   __proto__: Object.prototype,
   getRemainingTimeInMillis() {
@@ -475,5 +480,5 @@ function start() {
 }
 
 Object.assign(exports, {
-  start, load: evaluate, tick, describe, forget, contextPrototype, requestPrototype, toPromise: (thenable) => Promise.resolve(thenable),
+  start, load: evaluate, tick, rest, describe, forget, contextPrototype, requestPrototype, toPromise: (thenable) => Promise.resolve(thenable),
 });

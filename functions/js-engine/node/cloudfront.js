@@ -62,19 +62,20 @@ const cf = {
   kvs,
   updateRequestOrigin(origin) {
     need(origin && typeof origin === 'object', 'updateRequestOrigin takes an object');
-    operation('update', { origin });
+    operation('update', origin);
   },
   selectRequestOriginById(id, options) {
     need(typeof id === 'string' && id, 'selectRequestOriginById takes the id of an origin');
-    operation('select', { id, overrides: options?.originOverrides ?? null });
+    operation('select', { id, ...options });
   },
   createRequestOriginGroup(group) {
     need(Array.isArray(group?.originIds) && group.originIds.length === 2, 'createRequestOriginGroup takes two originIds');
-    need(group.failoverCriteria && Array.isArray(group.failoverCriteria.statusCodes), 'createRequestOriginGroup takes failoverCriteria.statusCodes');
-    operation('group', { originIds: group.originIds, selectionCriteria: group.selectionCriteria ?? 'default', statusCodes: group.failoverCriteria.statusCodes });
+    need(Array.isArray(group.failoverCriteria?.statusCodes), 'createRequestOriginGroup takes failoverCriteria.statusCodes');
+    operation('group', { selectionCriteria: 'default', ...group });
   },
   get edgeLocation() {
-    return JSON.parse(host.context()).edgeLocation;
+    const { pop, serverIp, region } = JSON.parse(host.context());
+    return { name: pop, serverIp, region };
   },
 };
 

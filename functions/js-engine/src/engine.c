@@ -15,7 +15,7 @@
 JSRuntime *rt;
 JSContext *ctx;
 
-static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, describe, load_now, context_proto, request_proto, settle_thenable;
+static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable;
 static JSAtom a_request, a_then;
 static bool cloudfront, loaded, reseeded;
 static int arity;
@@ -23,7 +23,7 @@ static int arity;
 // The call in hand. `settled`: a first result is there, and nothing that comes later counts.
 static uint32_t serial;
 static bool settled, failed;
-static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED;
+static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED, lambda_context = JS_UNDEFINED;
 static const char *context_text;
 static size_t context_len;
 
@@ -170,6 +170,19 @@ static void take_promise(JSValueConst promise) {
   }
 }
 
+// Requests and timers that a handler left behind when it called back: Lambda lets them finish, unless told not to.
+static void finish_rest(void) {
+  JSValue wait = JS_IsObject(lambda_context) ? JS_GetPropertyStr(ctx, lambda_context, "callbackWaitsForEmptyEventLoop") : JS_TRUE;
+  bool more = JS_ToBool(ctx, wait);
+  JS_FreeValue(ctx, wait);
+  while (more && run_jobs()) {
+    JSValue v = JS_Call(ctx, rest, JS_UNDEFINED, 0, NULL);
+    if (JS_IsException(v)) JS_FreeValue(ctx, JS_GetException(ctx));
+    more = JS_ToBool(ctx, v) > 0;
+    JS_FreeValue(ctx, v);
+  }
+}
+
 // Until there is a result. `answer` is what the handler returned.
 static void drive(JSValueConst answer, bool promise) {
   for (;;) {
@@ -211,26 +224,29 @@ static JSValue call_lambda(JSValue event) {
   JSValue id = JS_NewUint32(ctx, serial), args[3] = {event, JS_UNDEFINED, JS_UNDEFINED}, v;
   args[2] = JS_NewCFunctionData(ctx, js_finish, 2, 0, 1, &id);
   if (arity != 1) {
-    args[1] = JS_ParseJSON(ctx, context_text, context_len, "context");
+    args[1] = json_read(context_text, context_len);
     if (JS_IsException(args[1])) return args[1];
     JS_SetPrototype(ctx, args[1], context_proto);
     JS_DefinePropertyValueStr(ctx, args[1], "done", JS_DupValue(ctx, args[2]), JS_PROP_C_W_E);
   }
   v = JS_Call(ctx, handler, JS_UNDEFINED, 3, args);
-  JS_FreeValue(ctx, args[1]);
+  keep(&lambda_context, args[1]);
   JS_FreeValue(ctx, args[2]);
   return v;
 }
 
 static void run(const char *event, size_t len) {
-  JSValue parsed = JS_ParseJSON(ctx, event, len, "event");
+  JSValue parsed = json_read(event, len);
   if (JS_IsException(parsed)) {
     settle(true, JS_GetException(ctx));
     return;
   }
   JSValue answer = to_promise(cloudfront ? call_cloudfront(parsed) : call_lambda(parsed));
   if (JS_IsException(answer)) settle(true, JS_GetException(ctx));
-  else drive(answer, JS_IsPromise(answer));
+  else {
+    drive(answer, JS_IsPromise(answer));
+    if (!failed && !JS_IsPromise(answer)) finish_rest();
+  }
   JS_FreeValue(ctx, answer);
   JS_FreeValue(ctx, parsed);
 }
@@ -244,7 +260,6 @@ static struct {
   const char *needs; // after `init` only
 } area;
 static const char *out_string;
-static char *out_buffer;
 
 static void give_string(bool bad, JSValue v) {
   out_string = JS_ToCStringLen(ctx, &area.len, v);
@@ -266,33 +281,23 @@ static void give_error(JSValue error) {
   } else give_string(true, v);
 }
 
-// {"result":…,"origin":…}
-static void give_envelope(JSValue json) {
-  size_t n, m = 4;
-  const char *r = JS_ToCStringLen(ctx, &n, json), *o = NULL;
-  if (!JS_IsUndefined(origin)) o = JS_ToCStringLen(ctx, &m, origin);
-  out_buffer = r ? malloc(n + m + 32) : NULL;
-  area.failed = !out_buffer;
-  if (out_buffer) area.len = (size_t)sprintf(out_buffer, "{\"result\":%s,\"origin\":%s}", r, o ? o : "null");
-  area.text = out_buffer;
-  JS_FreeCString(ctx, r);
-  JS_FreeCString(ctx, o);
-  JS_FreeValue(ctx, json);
-}
-
+// For CloudFront Functions {"result":…,"origin":…}.
 static void give(void) {
   JSValue v = result;
   result = JS_UNDEFINED;
   if (failed) return give_error(v);
-  JSValue json = JS_JSONStringify(ctx, v, JS_UNDEFINED, JS_UNDEFINED);
+  json_begin();
+  bool ok = (!cloudfront || json_add("{\"result\":", 10)) && json_write(v) == 0;
   JS_FreeValue(ctx, v);
-  if (JS_IsException(json)) return give_error(JS_GetException(ctx));
-  if (!JS_IsString(json)) { // undefined, a function
-    JS_FreeValue(ctx, json);
-    json = JS_NewString(ctx, "null");
+  if (ok && cloudfront) {
+    size_t n = 4;
+    const char *o = JS_IsUndefined(origin) ? NULL : JS_ToCStringLen(ctx, &n, origin);
+    ok = json_add(",\"origin\":", 10) && json_add(o ? o : "null", n) && json_add("}", 1);
+    if (o) JS_FreeCString(ctx, o);
   }
-  if (cloudfront) give_envelope(json);
-  else give_string(false, json);
+  if (!ok) return give_error(JS_GetException(ctx));
+  area.failed = false;
+  area.text = json_text(&area.len);
 }
 
 // Whatever the call before left behind; only an instance that is used again has anything.
@@ -322,6 +327,7 @@ void *handle(char *event, size_t event_len, char *context, size_t len) {
   give();
   keep(&origin, JS_UNDEFINED);
   keep(&rejected, JS_UNDEFINED);
+  keep(&lambda_context, JS_UNDEFINED);
   context_text = NULL;
   free(event);
   free(context);
@@ -330,8 +336,7 @@ void *handle(char *event, size_t event_len, char *context, size_t len) {
 
 EXPORT("cabi_post_rimward:edge/lambda-edge@0.1.0#handle") void after(void *unused) {
   if (out_string) JS_FreeCString(ctx, out_string);
-  free(out_buffer);
-  out_string = NULL, out_buffer = NULL;
+  out_string = NULL;
 }
 
 // --- before the snapshot
@@ -366,8 +371,18 @@ static bool pick_handler(JSValue found) {
   return true;
 }
 
+// Names that events are full of: known before a call, so that it makes no strings of them.
+static const char *const NAMES[] = {"Records", "cf", "config", "distributionDomainName", "distributionId", "eventType", "requestId", "request", "clientIp",
+  "headers", "method", "querystring", "uri", "key", "value", "multiValue", "attributes", "cookies", "viewer", "ip", "version", "context", "response", "status",
+  "statusCode", "statusDescription", "origin", "custom", "customHeaders", "domainName", "keepaliveTimeout", "path", "port", "protocol", "readTimeout",
+  "sslProtocols", "body", "data", "encoding", "action", "inputTruncated", "functionName", "functionVersion", "awsRequestId", "remainingMs", "rawQueryString", "pop",
+  "accept", "accept-encoding", "accept-language", "authorization", "cache-control", "content-length", "content-type", "cookie", "host", "if-modified-since",
+  "if-none-match", "origin", "pragma", "priority", "range", "referer", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-fetch-dest", "sec-fetch-mode",
+  "sec-fetch-site", "sec-fetch-user", "upgrade-insecure-requests", "user-agent", "via", "x-forwarded-for", "age", "connection", "date", "etag", "expires",
+  "last-modified", "location", "server", "set-cookie", "vary", "cloudfront-viewer-country", "cloudfront-is-mobile-viewer", "cloudfront-viewer-address"};
+
 static void start(void) {
-  rt = JS_NewRuntime();
+  rt = JS_NewRuntime2(&heap_functions, NULL);
   JS_SetMaxStackSize(rt, STACK);
   JS_SetGCThreshold(rt, (size_t)-1);
   JS_SetHostPromiseRejectionTracker(rt, on_rejection, NULL);
@@ -376,6 +391,7 @@ static void start(void) {
   needs_host[0] = 0; // it seeds a generator that is not used
   a_request = JS_NewAtom(ctx, "request");
   a_then = JS_NewAtom(ctx, "then");
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) JS_NewAtom(ctx, NAMES[i]); // never freed
 }
 
 static JSValue host_object(void) {
@@ -405,6 +421,7 @@ static bool boot_up(void) {
   JSValue args[4] = {host, global, module, boot}, r = JS_Call(ctx, f, JS_UNDEFINED, 4, args);
   if (JS_IsException(r)) return false;
   tick = JS_GetPropertyStr(ctx, boot, "tick");
+  rest = JS_GetPropertyStr(ctx, boot, "rest");
   describe = JS_GetPropertyStr(ctx, boot, "describe");
   load_now = JS_GetPropertyStr(ctx, boot, "load");
   context_proto = JS_GetPropertyStr(ctx, boot, "contextPrototype");
@@ -439,6 +456,7 @@ EXPORT("rimward-init") void *init(const uint8_t *data, size_t len) {
   keep(&rejected, JS_UNDEFINED);
   reseeded = false;
   building = false;
+  heap_settle();
   area.needs = needs_host;
   return &area;
 }

@@ -44,6 +44,17 @@ const File *bundle_find(const char *name);
 // A module of the engine itself.
 const File *shim_find(const char *name);
 
+// --- alloc.c: memory of the JavaScript heap
+extern const JSMallocFunctions heap_functions;
+void heap_settle(void);
+
+// --- json.c: events and results
+JSValue json_read(const char *text, size_t len);
+void json_begin(void);
+bool json_add(const char *text, size_t len);
+int json_write(JSValueConst v);
+const char *json_text(size_t *len);
+
 // --- bytes.c: text encodings
 void bytes_define(JSValueConst host);
 

@@ -1,4 +1,4 @@
-;; A hook for viewer-request, in the flat world: a buffer in, a buffer out (functions/wit/flat.md has the layout).
+;; A hook for viewer-request: runs before the cache is asked. In the flat world, one buffer in, one out (functions/wit/flat.md).
 (module
   (memory (export "memory") 2)
 

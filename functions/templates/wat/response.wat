@@ -1,4 +1,4 @@
-;; A hook for viewer-response, in the flat world: a buffer in, a buffer out (functions/wit/flat.md has the layout).
+;; A hook for viewer-response: runs before the viewer is answered. In the flat world, one buffer in, one out (functions/wit/flat.md).
 (module
   (memory (export "memory") 2)
 

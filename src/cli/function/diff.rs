@@ -134,14 +134,16 @@ mod tests {
 
     #[test]
     fn edits_are_lines_that_went_and_came() {
-        let before = exchange(Event::OriginRequest, "GET /docs/?a=1", &[("accept", "a"), ("x-two", "1"), ("x-two", "2")]);
+        let before =
+            exchange(Event::OriginRequest, "GET /docs/?a=1", &[("accept", "a"), ("x-two", "1"), ("x-two", "2")]);
         let mut after = before.clone();
         after.set_uri("/docs/index.html").unwrap();
         after.set_header("accept", b"b").unwrap();
         after.append_header("x-two", b"3").unwrap();
         after.append_header("x-new", b"n").unwrap();
         after.set_body("text".into()).unwrap();
-        let patch = OriginPatch { base: Some("origin".into()), port: Some(8443), tls: Some(true), ..Default::default() };
+        let patch =
+            OriginPatch { base: Some("origin".into()), port: Some(8443), tls: Some(true), ..Default::default() };
         after.set_origin(OriginChange::To(patch)).unwrap();
         let got: Vec<String> = lines(&before, &after)
             .into_iter()

@@ -16,7 +16,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use super::FnError;
 use super::time::Moment;
 use crate::config::compiled::Mode;
-use crate::hooks::exchange::{self, valid_path, valid_query};
+use crate::hooks::exchange;
+use crate::hooks::valid;
 use crate::hooks::{Body, Event, Exchange, Request, Response, Site};
 
 /// In place of a host that the request does not name.
@@ -94,7 +95,7 @@ impl FromStr for Line {
         }
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = if path.is_empty() && !origin.is_empty() { "/" } else { path };
-        if !valid_path(path) || !valid_query(query) {
+        if !valid::path(path) || !valid::query(query) {
             return Err(format!("'{target}' is no path: it begins with '/' and has no spaces, write them as %20"));
         }
         Ok(Line {

@@ -78,7 +78,8 @@ impl Granted {
 
 fn secret(value: &str) -> Result<Vec<u8>, FnError> {
     if let Some(name) = value.strip_prefix("env:") {
-        let value = std::env::var(name).map_err(|error| FnError::Usage(format!("environment variable {name}: {error}")))?;
+        let value =
+            std::env::var(name).map_err(|error| FnError::Usage(format!("environment variable {name}: {error}")))?;
         return Ok(value.into_bytes());
     }
     match value.strip_prefix("file:") {

@@ -4,12 +4,15 @@
 //! function runs here, in the engine that a PoP runs it in.
 
 mod build;
+mod diff;
+#[cfg(test)]
+mod fixture;
 mod given;
+mod grants;
 mod inspect;
 mod local;
 mod new;
 mod percentile;
-mod replay;
 mod report;
 mod source;
 mod templates;
@@ -47,7 +50,6 @@ pub enum FnCommand {
     Build(build::Build),
     Test(Box<test::Test>),
     Inspect(inspect::Inspect),
-    Replay(replay::Replay),
 }
 
 /// What a JavaScript file is taken for.
@@ -116,7 +118,6 @@ impl Fn {
             FnCommand::Build(build) => build.run(&mut out),
             FnCommand::Test(test) => test.run(&mut out, colour),
             FnCommand::Inspect(inspect) => inspect.run(&mut out),
-            FnCommand::Replay(replay) => replay.run(&mut out, colour),
         };
         match done.and_then(|verdict| Ok(out.flush().map(|()| verdict)?)) {
             Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -79,7 +79,8 @@ impl New {
         let files = templates::files(self.language, kind, self.event, name);
         write(&self.path, &files)?;
         let dir = self.path.display();
-        let names: Vec<&str> = files.iter().map(|file| file.path).filter(|path| !path.starts_with("rimward/")).collect();
+        let names: Vec<&str> =
+            files.iter().map(|file| file.path).filter(|path| !path.starts_with("rimward/")).collect();
         writeln!(out, "{dir} has {}. Next:\n", names.join(", "))?;
         let entry = self.path.join(templates::entry(self.language));
         let entry = entry.display().to_string();
@@ -127,12 +128,13 @@ fn speakable(name: &str) -> bool {
 /// All files or none: into a directory that is not there yet, or has nothing in it.
 fn write(dir: &Path, files: &[File]) -> Result<(), FnError> {
     let failed = |path: &Path, source| FnError::Write { path: path.to_owned(), source };
-    match fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_some() => {
-            return Err(FnError::Usage(format!("{} is there and not empty: nothing was written", dir.display())));
-        }
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(dir, error)),
-        _ => {}
+    let there = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(failed(dir, error)),
+    };
+    if there {
+        return Err(FnError::Usage(format!("{} is there and not empty: nothing was written", dir.display())));
     }
     for file in files {
         let path = dir.join(file.path);

@@ -102,7 +102,10 @@ impl Report<'_> {
             Err(failure) => {
                 let (status, result) = (failure.status(), failure.result_type(self.api));
                 writeln!(out, "{} {failure}", colour.paint("31;1", "failed:"))?;
-                writeln!(out, "  the viewer gets {status}, x-cache says {result}; or as if it were not there, with on_error = \"skip\"")
+                writeln!(
+                    out,
+                    "  the viewer gets {status}, x-cache says {result}; or as if it were not there, with on_error = \"skip\""
+                )
             }
         }
     }
@@ -116,7 +119,10 @@ impl Report<'_> {
             writeln!(out, "CPU of {} calls: min {min}, median {median}, p99 {p99}", self.calls)?;
         }
         if let Some(share) = self.utilisation() {
-            writeln!(out, "compute utilisation: about {share} (above 100 CloudFront ends it; their measure is not published)")?;
+            writeln!(
+                out,
+                "compute utilisation: about {share} (above 100 CloudFront ends it; their measure is not published)"
+            )?;
         }
         writeln!(out, "clock: {}, seed: {}", self.now, self.seed)
     }

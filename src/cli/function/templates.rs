@@ -81,7 +81,9 @@ fn parts(language: Language, kind: Kind) -> (&'static str, Pair, &'static [Pair]
     match (language, kind) {
         (Language::Javascript, Kind::CloudFront) => ("index.js", CLOUDFRONT, &[]),
         (Language::Javascript, _) => ("index.js", LAMBDA, &[]),
-        (Language::Typescript, _) => ("index.ts", TYPESCRIPT, &[("package.json", template!("typescript/package.json"))]),
+        (Language::Typescript, _) => {
+            ("index.ts", TYPESCRIPT, &[("package.json", template!("typescript/package.json"))])
+        }
         (Language::Python, _) => ("lambda_function.py", PYTHON, &[]),
         (Language::C, _) => ("function.c", C, &[("rimward/rimward.h", sdk!("c/rimward.h"))]),
         (Language::Zig, _) => ("function.zig", ZIG, &[("rimward/rimward.zig", sdk!("zig/rimward.zig"))]),

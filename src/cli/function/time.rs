@@ -34,7 +34,8 @@ impl std::str::FromStr for Moment {
             parts.next().is_none().then_some(got)
         };
         let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-        let millis = format!("{fraction:0<3}").get(..3).and_then(|digits| digits.parse::<i64>().ok()).ok_or_else(wrong)?;
+        let millis =
+            format!("{fraction:0<3}").get(..3).and_then(|digits| digits.parse::<i64>().ok()).ok_or_else(wrong)?;
         let [year, month, day] = parts(date, '-').ok_or_else(wrong)?;
         let [hour, minute, second] = parts(time, ':').ok_or_else(wrong)?;
         let valid = (1970..=9999).contains(&year)

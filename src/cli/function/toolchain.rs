@@ -94,8 +94,7 @@ impl Recipe {
 
 /// The directory of a project that a file belongs to.
 fn enclosing(file: &Path) -> Option<PathBuf> {
-    let of_project =
-        |dir: &&Path| ["Cargo.toml", "go.mod", "package.json"].iter().any(|name| dir.join(name).is_file());
+    let of_project = |dir: &&Path| ["Cargo.toml", "go.mod", "package.json"].iter().any(|name| dir.join(name).is_file());
     let parent = directory(file);
     let dir = parent.ancestors().take(2).find(of_project)?;
     Some(if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() })
@@ -125,7 +124,9 @@ fn cargo(dir: &Path) -> Result<Vec<u8>, ToolError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for message in files {
         let names = message["filenames"].as_array().cloned().unwrap_or_default();
-        found.extend(names.iter().filter_map(|name| name.as_str()).filter(|name| name.ends_with(".wasm")).map(Into::into));
+        found.extend(
+            names.iter().filter_map(|name| name.as_str()).filter(|name| name.ends_with(".wasm")).map(Into::into),
+        );
     }
     let Some(wasm) = found.last() else {
         let reason = "it built no .wasm: the package needs [lib] crate-type = [\"cdylib\"]".to_owned();
@@ -181,9 +182,10 @@ fn assemblyscript(dir: &Path, wasm: &Path) -> Result<(), ToolError> {
     let program = fs::canonicalize(&local).unwrap_or_else(|_| PathBuf::from("asc"));
     let entry = ["index.ts", "assembly/index.ts"].into_iter().find(|name| dir.join(name).is_file());
     let mut command = Command::new(program);
-    command.current_dir(dir).arg(entry.unwrap_or("index.ts")).args(words(&[
-        "-Osize --noAssert --runtime minimal --use abort= --initialMemory 2 -o",
-    ]));
+    command
+        .current_dir(dir)
+        .arg(entry.unwrap_or("index.ts"))
+        .args(words(&["-Osize --noAssert --runtime minimal --use abort= --initialMemory 2 -o"]));
     command.arg(wasm);
     let hint = "npm install, in the project's directory";
     let missing = ToolError::Missing { what: "AssemblyScript", program: "asc", hint };
@@ -305,6 +307,9 @@ mod tests {
     #[test]
     fn python_modules_are_identifiers() {
         let error = python(Path::new("my-function.py"), Path::new("o"), Path::new("/nonexistent")).unwrap_err();
-        assert_eq!(error.to_string(), "componentize-py: 'my-function' is no name that Python can import: rename the file");
+        assert_eq!(
+            error.to_string(),
+            "componentize-py: 'my-function' is no name that Python can import: rename the file"
+        );
     }
 }

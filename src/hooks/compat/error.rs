@@ -69,31 +69,40 @@ pub fn quote(value: &str) -> String {
     format!("\"{short}\"")
 }
 
-/// What a guest says of its own failure: `{"errorType", "errorMessage", "stackTrace": [string]}`, or any words.
-pub fn guest_error(err: &str) -> Failure {
+/// What a guest says of its own failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thrown {
+    /// "TypeError: x is not a function"
+    pub words: String,
+    /// One call a line; "" when it said none.
+    pub stack: String,
+}
+
+/// Reads `{"errorType", "errorMessage", "stackTrace": [string]}`, or any words.
+pub fn guest_error(err: &str) -> Thrown {
     let mut reader = Reader::new(err);
     let parsed = if reader.peek() == b'{' { Node::read(&mut reader).ok() } else { None };
     let Some(guest) = parsed else {
         let words = err.trim();
-        return Failure::Execution(cut(if words.is_empty() { SILENT } else { words }));
+        return Thrown { words: cut(if words.is_empty() { SILENT } else { words }), stack: String::new() };
     };
     let said = |node: &Node<'_>| node.text().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let mut words = match (said(guest.get("errorType")), said(guest.get("errorMessage"))) {
+    let words = match (said(guest.get("errorType")), said(guest.get("errorMessage"))) {
         (Some(kind), Some(message)) => format!("{kind}: {message}"),
         (Some(words), None) | (None, Some(words)) => words,
         (None, None) => SILENT.to_owned(),
     };
+    let mut stack = String::new();
     if let Node::List(lines) = guest.get("stackTrace") {
-        for line in lines.iter().filter_map(Node::text).flat_map(str::lines).take(STACK_MAX) {
-            let line = line.trim();
+        for line in lines.iter().filter_map(Node::text).flat_map(str::lines).map(str::trim).take(STACK_MAX) {
             // JavaScript repeats the message in front of its stack.
             if !line.is_empty() && !words.starts_with(line) {
-                words.push_str("\n    ");
-                words.push_str(line);
+                stack.push_str(if stack.is_empty() { "" } else { "\n" });
+                stack.push_str(line);
             }
         }
     }
-    Failure::Execution(cut(&words))
+    Thrown { words: cut(&words), stack: cut(&stack) }
 }
 
 fn cut(words: &str) -> String {
@@ -111,23 +120,24 @@ mod tests {
     #[test]
     fn what_guests_say_of_their_failures() {
         let long = format!("{{\"errorType\":\"E\",\"errorMessage\":\"{}\"}}", "é".repeat(WORDS_MAX));
-        for (err, want) in [
+        for (err, words, stack) in [
             (
-                r#"{"errorType":"TypeError","errorMessage":"x is undefined","stackTrace":["TypeError: x is undefined","    at handler (index.js:3:9)","at <eval>"]}"#,
-                "TypeError: x is undefined\n    at handler (index.js:3:9)\n    at <eval>",
+                r#"{"errorType":"TypeError","errorMessage":"x is undefined","stackTrace":["TypeError: x is undefined",
+                   "    at handler (index.js:3:9)","at <eval>"]}"#,
+                "TypeError: x is undefined",
+                "at handler (index.js:3:9)\nat <eval>",
             ),
-            (r#"{"errorType":"Error","errorMessage":"m","stackTrace":"no list"}"#, "Error: m"),
-            (r#"{"errorMessage":"m"}"#, "m"),
-            (r#"{"errorType":"Error","errorMessage":""}"#, "Error"),
-            (r#"{"errorType":"Runtime.ExitError"}"#, "Runtime.ExitError"),
-            ("{}", "the function failed and said nothing"),
-            ("", "the function failed and said nothing"),
-            ("{ not json", "{ not json"),
-            ("plain words\n", "plain words"),
+            (r#"{"errorType":"Error","errorMessage":"m","stackTrace":"no list"}"#, "Error: m", ""),
+            (r#"{"errorMessage":"m"}"#, "m", ""),
+            (r#"{"errorType":"Error","errorMessage":""}"#, "Error", ""),
+            (r#"{"errorType":"Runtime.ExitError"}"#, "Runtime.ExitError", ""),
+            ("{}", SILENT, ""),
+            ("", SILENT, ""),
+            ("{ not json", "{ not json", ""),
+            ("plain words\n", "plain words", ""),
         ] {
-            assert_eq!(guest_error(err), Failure::Execution(want.to_owned()), "{err}");
+            assert_eq!(guest_error(err), Thrown { words: words.to_owned(), stack: stack.to_owned() }, "{err}");
         }
-        let Failure::Execution(words) = guest_error(&long) else { panic!() };
-        assert!(words.len() <= WORDS_MAX);
+        assert!(guest_error(&long).words.len() <= WORDS_MAX);
     }
 }

@@ -27,8 +27,7 @@ mod write;
 use super::exchange::Exchange;
 use super::failure::{Api, Failure};
 
-pub use error::guest_error;
-pub use write::text as seen;
+pub use error::{Thrown, guest_error};
 
 /// What a function should know of a result that was accepted all the same.
 pub type Warnings = Vec<String>;

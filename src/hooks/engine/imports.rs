@@ -269,7 +269,7 @@ impl preview1::Host for CallState {
     }
 
     fn random(&mut self) -> u64 {
-        rand::random()
+        self.random.word()
     }
 
     fn now(&mut self) -> u64 {

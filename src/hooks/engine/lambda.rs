@@ -3,21 +3,9 @@
 //! In: the message; what the handler returned or threw. Out: the two arguments; the edits, or a failure with the function's own
 //! words. Never: the JSON itself; `compat` writes and reads it.
 
-use serde::Deserialize;
-
 use crate::hooks::compat;
 use crate::hooks::failure::{Api, Failure};
 use crate::hooks::host::{CallState, Level};
-
-/// What a handler threw.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Thrown {
-    error_type: Option<String>,
-    error_message: Option<String>,
-    #[serde(default)]
-    stack_trace: Vec<String>,
-}
 
 /// Event and context.
 pub fn arguments(call: &CallState, api: Api) -> (String, String) {
@@ -40,13 +28,9 @@ pub fn accept(call: &mut CallState, api: Api, result: Result<String, String>) ->
 }
 
 fn execution(call: &mut CallState, thrown: &str) -> Failure {
-    let Ok(thrown) = serde_json::from_str::<Thrown>(thrown) else { return Failure::Execution(thrown.to_owned()) };
-    if !thrown.stack_trace.is_empty() {
-        call.log.write(Level::Error, &thrown.stack_trace.join("\n"));
+    let thrown = compat::guest_error(thrown);
+    if !thrown.stack.is_empty() {
+        call.log.write(Level::Error, &thrown.stack);
     }
-    let message = thrown.error_message.unwrap_or_default();
-    Failure::Execution(match thrown.error_type {
-        Some(kind) => format!("{kind}: {message}"),
-        None => message,
-    })
+    Failure::Execution(thrown.words)
 }

@@ -2,6 +2,7 @@
 //!
 //! In: the file, the grants. Out: a pre-linked component. Never: an import that was not granted: it fails here, by name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -35,15 +36,7 @@ pub fn load(
 ) -> Result<Function, EngineError> {
     let mut version = super::hex(digest::digest(&digest::SHA256, wasm).as_ref());
     version.truncate(VERSION);
-    let binary = wat::parse_bytes(wasm).map_err(|error| EngineError::Invalid(error.to_string()))?;
-    let given = Shape::of(&binary)?;
-    let (binary, shape) = if given.component {
-        (binary, given)
-    } else {
-        let wrapped = wrap::component(&binary, &given)?;
-        let shape = Shape::of(&wrapped)?;
-        (wrapped.into(), shape)
-    };
+    let (binary, shape) = component(wasm)?;
     for import in &shape.imports {
         if let Some(hint) = refused(import, &spec.grants) {
             return Err(EngineError::Import { function: spec.name.clone(), import: import.clone(), hint });
@@ -79,6 +72,18 @@ fn linked(shared: &Shared, pool: &Pool, component: &[u8], size: Size) -> Result<
     }
     let component = shared.artifacts.code::<Component>(&pool.engine, component)?;
     pool.linker.instantiate_pre(&component).map_err(|error| EngineError::Invalid(format!("{error:#}")))
+}
+
+/// The component that a file is, or is made into, and its shape.
+pub fn component(wasm: &[u8]) -> Result<(Cow<'_, [u8]>, Shape), EngineError> {
+    let binary = wat::parse_bytes(wasm).map_err(|error| EngineError::Invalid(error.to_string()))?;
+    let given = Shape::of(&binary)?;
+    if given.component {
+        return Ok((binary, given));
+    }
+    let wrapped = wrap::component(&binary, &given)?;
+    let shape = Shape::of(&wrapped)?;
+    Ok((wrapped.into(), shape))
 }
 
 /// Why a function may not import this.

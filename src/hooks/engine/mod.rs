@@ -39,7 +39,8 @@ use store::Data;
 use ticker::Ticker;
 
 pub use function::{Budget, Called, Function};
-pub use shape::{Made, SECTION};
+pub use load::component;
+pub use shape::{Made, SECTION, Shape};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
 
 /// Shared code that is kept at hand; functions keep theirs as long as they live.

@@ -66,7 +66,7 @@ impl wit_crypto::Host for CallState {
 
     /// There is no error to answer with, and fewer bytes than asked for would be a trap of another kind.
     fn random(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
-        Ok(crypto::random(count as usize)?)
+        Ok(self.random.bytes(count as usize)?)
     }
 }
 

@@ -195,7 +195,7 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
         }
         "crypto.random" => {
             let count = payload.first_chunk().ok_or_else(malformed)?;
-            crypto::random(u32::from_le_bytes(*count) as usize)
+            state.random.bytes(u32::from_le_bytes(*count) as usize)
         }
         "clock.now" => Ok(state.now_ms().to_string().into_bytes()),
         "call.info" => write(&Info {

@@ -13,6 +13,7 @@ mod error;
 pub mod fetch;
 pub mod kv;
 pub mod log;
+pub mod random;
 pub mod state;
 
 pub use error::HostError;
@@ -23,7 +24,17 @@ pub use state::{CallState, Identity};
 #[derive(Debug)]
 pub struct Services {
     pub kv: kv::KvStores,
+    /// Every call's randomness begins with this instead of the system's: for tests, never on a PoP.
+    pub seed: Option<u64>,
     pub fetch: Arc<fetch::Fetcher>,
     /// `None` where the configuration has no database: then no address is known.
     pub geo: Option<Arc<geo::Db>>,
+}
+
+// === impl Services ===
+impl Services {
+    /// Without geo, and with the system's randomness.
+    pub fn new(kv: kv::KvStores, fetch: Arc<fetch::Fetcher>) -> Self {
+        Services { kv, seed: None, fetch, geo: None }
+    }
 }

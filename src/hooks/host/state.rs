@@ -18,6 +18,7 @@ use crate::hooks::fields;
 use super::fetch::{Incoming, Outgoing};
 use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
+use super::random::Random;
 use super::{HostError, Services};
 
 /// Characters of a name that an error repeats.
@@ -39,6 +40,7 @@ pub struct CallState {
     pub identity: Arc<Identity>,
     pub services: Arc<Services>,
     pub log: Log,
+    pub random: Random,
     pub deadline: Instant,
     /// Requests this call made.
     fetched: u32,
@@ -59,6 +61,7 @@ impl CallState {
         CallState {
             exchange,
             identity: identity.clone(),
+            random: Random::new(services.seed),
             services: services.clone(),
             log: Log::default(),
             deadline,
@@ -69,6 +72,7 @@ impl CallState {
     /// The state of the next call that the same instance serves.
     pub fn renew(&mut self, exchange: Exchange, deadline: Instant) {
         self.exchange = exchange;
+        self.random = Random::new(self.services.seed);
         self.deadline = deadline;
         self.fetched = 0;
     }

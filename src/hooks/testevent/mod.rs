@@ -1,16 +1,13 @@
 //! Testevent: exchanges that no viewer made: from AWS's event files, and from recorded calls.
 //!
-//! In: JSON an operator wrote, or a call that was recorded. Out: an exchange, a recording, the difference between two exchanges
-//! in lines. Never: a file, a call.
+//! In: JSON an operator wrote, or a call that was recorded. Out: an exchange, a recording. Never: a file, a call.
 
 mod changes;
-mod diff;
 mod message;
 mod read;
 mod recording;
 
 pub use changes::Change;
-pub use diff::diff;
 pub use message::{Message, Raw};
 pub use read::{Given, read};
 pub use recording::{Outcome, Recording};

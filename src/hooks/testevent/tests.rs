@@ -1,4 +1,4 @@
-//! Event files, recordings and differences, as tables.
+//! Event files and recordings, as tables.
 
 use serde_json::json;
 
@@ -168,42 +168,6 @@ fn secrets_are_not_recorded() {
         message["origin"]["custom"]["customHeaders"]["x-more"] = json!([{"value": "1"}]);
     })
     .unwrap();
-    assert!(diff(&before, &exchange).contains("x-shared: ***"));
     let recording = Recording::new("f", "v", Api::LambdaEdge, Message::of(&before), Ok(&exchange));
     assert!(!recording.write().contains("hush"));
-}
-
-#[test]
-fn differences() {
-    let (before, after) = called(Event::OriginRequest, Api::LambdaEdge, |message| {
-        message["uri"] = json!("/b");
-        message["querystring"] = json!("");
-        message["headers"]["accept"] = json!([{"value": "text/html"}, {"value": "a"}]);
-        message["headers"]["x-new"] = json!([{"value": "1"}]);
-        message["headers"].as_object_mut().unwrap().remove("user-agent");
-        message["body"] = json!({"action": "replace", "encoding": "text", "data": "a\nb"});
-        message["origin"]["custom"]["domainName"] = json!("b.example");
-    });
-    assert_eq!(
-        diff(&before, &after),
-        "~ uri: /a%20b/é -> /b\n\
-         ~ query: 7=x&a=1&b=2&b=3&flag -> \n\
-         - user-agent: curl/8\n\
-         - accept: image/*\n\
-         + accept: a\n\
-         + x-new: 1\n\
-         ~ body: 3 bytes \"a\\nb\"\n\
-         ~ origin: host b.example, Host shop.example\n"
-    );
-    let (before, after) = called(Event::OriginResponse, Api::LambdaEdge, |message| {
-        message["status"] = json!("404");
-        message["body"] = json!("");
-    });
-    assert_eq!(diff(&before, &after), "~ status: 200 -> 404\n~ body: 0 bytes\n");
-    let before = exchange(Event::ViewerRequest, Mode::Strict);
-    let mut after = before.clone();
-    let answer = r#"{"status":"302","headers":{"location":[{"value":"/x"}]}}"#;
-    accept(&mut after, Api::LambdaEdge, answer).unwrap();
-    assert_eq!(diff(&before, &after), "+ answer: 302\n+   location: /x\n+   body: 0 bytes\n");
-    assert_eq!(diff(&before, &before), "");
 }

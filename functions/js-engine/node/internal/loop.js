@@ -108,9 +108,15 @@ function tick() {
   return true;
 }
 
+// As `tick`, but intervals are not waited for.
+function rest() {
+  timers = timers.filter((t) => !t.repeat);
+  return tick();
+}
+
 function forget() {
   timers = [];
   requests = [];
 }
 
-module.exports = { setTimeout, setInterval, setImmediate, clearTimeout: clear, clearInterval: clear, clearImmediate: clear, send, tick, forget };
+module.exports = { setTimeout, setInterval, setImmediate, clearTimeout: clear, clearInterval: clear, clearImmediate: clear, send, tick, rest, forget };

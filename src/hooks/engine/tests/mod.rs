@@ -58,7 +58,7 @@ impl Bench {
 }
 
 fn services() -> Arc<Services> {
-    Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), geo: None })
+    Arc::new(Services::new(KvStores::default(), Arc::new(Fetcher::new().unwrap())))
 }
 
 fn spec(name: &str) -> compiled::Function {

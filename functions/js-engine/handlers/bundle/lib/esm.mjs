@@ -1,0 +1,1 @@
+export default (lang) => lang.slice(0, 2).toLowerCase();

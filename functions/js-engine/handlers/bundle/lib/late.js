@@ -1,0 +1,1 @@
+module.exports = (lang, uri) => `/${lang}${uri}`;

@@ -1,0 +1,90 @@
+//! Source: a function's wasm, whatever it is written in.
+//!
+//! In: a file or a directory. Out: bytes that the engine loads; how they came about. Never: the engine.
+
+use std::path::Path;
+
+use super::FnError;
+use super::toolchain::Recipe;
+use crate::config::compiled::{Flavor, Mode};
+use crate::hooks::build::{self, Builder, ENGINE, Source};
+
+/// Bytes of a wasm file that are read.
+const WASM_MAX: u64 = 256 << 20;
+
+/// A function's wasm, or its text.
+#[derive(Debug)]
+pub struct Wasm {
+    pub bytes: Vec<u8>,
+    /// What a person should know of how it was built.
+    pub notes: Vec<String>,
+}
+
+/// Builds it, or reads it.
+pub fn wasm(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
+    let metadata = std::fs::metadata(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
+    if let Some(recipe) = Recipe::of(path) {
+        let bytes = recipe.build()?;
+        return Ok(Wasm { bytes, notes: Vec::new() });
+    }
+    if build::is_source(path) {
+        return script(path, flavor, mode);
+    }
+    if metadata.len() > WASM_MAX {
+        return Err(FnError::File { path: path.to_owned(), reason: format!("more than {} MiB", WASM_MAX >> 20) });
+    }
+    let bytes = std::fs::read(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
+    Ok(Wasm { bytes, notes: Vec::new() })
+}
+
+fn script(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
+    let built = Builder::new(ENGINE)?.build(&Source::Path(path.to_owned()), flavor, mode)?;
+    let mut notes = Vec::new();
+    if let Some(call) = built.deferred {
+        notes.push(format!("its top level calls {call}: it runs in every fresh instance, not once when it is built"));
+    }
+    notes.extend(built.logs.iter().map(|line| format!("its top level said: {}", said(line))));
+    Ok(Wasm { bytes: built.component, notes })
+}
+
+/// The words of a log line, which is JSON.
+fn said(line: &str) -> String {
+    let parsed = serde_json::from_str::<serde_json::Value>(line).ok();
+    parsed.and_then(|line| line["message"].as_str().map(str::to_owned)).unwrap_or_else(|| line.to_owned())
+}
+
+/// A function's name: that of its file or directory; for a file with a usual name, its directory's.
+pub fn name(path: &Path) -> String {
+    let usual = ["index", "function", "lambda_function", "handler", "main", "mod", "lib"];
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let parent = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    let name = if usual.contains(&stem) && !path.is_dir() { parent.unwrap_or(stem) } else { stem };
+    let speakable = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = name.chars().map(speakable).collect();
+    if name.is_empty() { "function".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_functions() {
+        for (path, want) in [
+            ("/x/pretty/index.js", "pretty"),
+            ("/x/pretty/function.wat", "pretty"),
+            ("/x/pretty-urls.wasm", "pretty-urls"),
+            ("/x/a b.js", "a-b"),
+            ("/", "function"),
+        ] {
+            assert_eq!(name(Path::new(path)), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn log_lines_of_the_top_level() {
+        assert_eq!(said(r#"{"level":"info","message":"hello"}"#), "hello");
+        assert_eq!(said("plain"), "plain");
+    }
+}

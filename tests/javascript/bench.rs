@@ -1,0 +1,103 @@
+//! Bench: a function, built and loaded.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rimward::config::compiled::{Flavor, Function as Spec, Grants, KvBounds, KvGrant, KvStore, Mode};
+use rimward::hooks::build::{BuildError, Builder, Built, ENGINE, Source};
+use rimward::hooks::engine::{Budget, Called, Engine, EngineSettings, Function};
+use rimward::hooks::host::Services;
+use rimward::hooks::host::fetch::Fetcher;
+use rimward::hooks::host::kv::KvFiles;
+
+use crate::exchange::{self, Case};
+
+const MEMORY: usize = 128 << 20;
+
+/// What all tests of this process share: compiling the engine takes seconds.
+struct Shared {
+    builder: Builder,
+    engine: Engine,
+    services: Arc<Services>,
+    _dir: tempfile::TempDir,
+}
+
+fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let import = dir.path().join("rules.json");
+        let data = r#"{"data": [{"key": "blue", "value": "{\"path\": \"/b\", \"origin\": \"blue.example\"}"}]}"#;
+        std::fs::write(&import, data).unwrap();
+        let store = KvStore { name: "rules".into(), import: Some(import), bounds: KvBounds::EXTENDED };
+        let kv = KvFiles::new(dir.path().join("kv"));
+        kv.attach(Duration::from_secs(5)).unwrap();
+        let settings = EngineSettings { concurrency: 16, memory: MEMORY, artifacts: dir.path().join("artifacts") };
+        Shared {
+            builder: Builder::new(ENGINE).unwrap(),
+            engine: Engine::new(&settings).unwrap(),
+            services: Arc::new(Services::new(kv.stores(&[store]).unwrap(), Arc::new(Fetcher::new().unwrap()))),
+            _dir: dir,
+        }
+    })
+}
+
+pub struct Bench {
+    pub built: Built,
+    function: Arc<Function>,
+    pub budget: Budget,
+}
+
+/// A file of functions/js-engine.
+pub fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("functions/js-engine").join(name)
+}
+
+pub fn text(name: &str, text: &str) -> Source {
+    Source::Text { name: name.to_owned(), text: text.to_owned() }
+}
+
+pub fn build(source: &Source, flavor: Flavor, mode: Mode) -> Result<Built, BuildError> {
+    shared().builder.build(source, flavor, mode)
+}
+
+// === impl Bench ===
+impl Bench {
+    pub fn of(source: &Source, reuse: u32) -> Self {
+        Bench::flavored(source, Flavor::Auto, reuse)
+    }
+
+    pub fn flavored(source: &Source, flavor: Flavor, reuse: u32) -> Self {
+        let built = build(source, flavor, Mode::Extended).unwrap_or_else(|error| panic!("{source:?}: {error}"));
+        let budget = Budget { cpu: Duration::from_secs(3), timeout: Duration::from_secs(30), memory: MEMORY };
+        let spec = Spec {
+            name: "js".to_owned(),
+            file: "js".into(),
+            flavor,
+            mode: Mode::Extended,
+            cpu: budget.cpu,
+            timeout: budget.timeout,
+            memory: MEMORY,
+            concurrency: 8,
+            reuse,
+            grants: Grants {
+                config: vec![("SESSION_KEY".into(), "k".into())],
+                kv: vec![KvGrant { store: "rules".into(), write: false }],
+                ..Grants::default()
+            },
+            record: 0,
+        };
+        let function = shared().engine.load(&built.component, &spec, &shared().services).unwrap();
+        Bench { built, function, budget }
+    }
+
+    pub async fn run(&self, event: &str, case: &Case) -> Called {
+        self.function.call(case.exchange(event.parse().unwrap()), self.budget).await
+    }
+
+    /// What the function makes of one message.
+    pub async fn call(&self, event: &str, case: &Case) -> Vec<String> {
+        exchange::lines(self.run(event, case).await)
+    }
+}

@@ -1,0 +1,208 @@
+//! Handlers: functions as people wrote them, on requests of a table.
+
+use rimward::hooks::build::Source;
+
+use crate::bench::{Bench, file, text};
+use crate::exchange::{Case, get};
+
+const GOOD: &str = "Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6MTkwMDAwMDAwMH0.kDg6CBCu7f7vDiPclHrNdzNJ9kJYrnkgm8XpJJxUrUX0J0eH4x8PpJxM5jgziaSMBzfAy8aPIoBFS_MaEGB_TFVeVxR_CqkJ1rztYOwZcJStu9Asxj1z8OfPiGuZVuAMObKbW62Q19phTJTKJifQMzQ0wLRf688_qQCpporkfbols61oACKdDcDBUE5CfQvMhF5rnuIVABgfZjMc8-9oxSAd1LdUu-uDF39O-glrM05qcpdYNXMMimsxiyMTKRe3FOtcwWb9Xkl8g-iNtdoMKQEhT_ijaH9Qf0RQJL1OjtxGxiAHlA35NaJTlVqXzh159_y173QsIWqsqNhlzwQ0BA";
+const OLD: &str = "Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6MTcwMDAwMDAwMH0.X-BSYAY-A1-enIHfIFmtK8tfFEIO_NtV_UXwI6XN8Ii_erikx1C27rU2FXRAbgAxd-rdt1x2IZvDpIMiv2Vk-D_ILQMmkO2VBjFjKdDI03r3VLBPOOdYMuRTmpL3c9gdeCX6S_oFPzxn0iFKfQfW3Nljo8xziUp5Y_bXxL1p783nUQ5M2daxbd6G0OJ9s84ZYG6OmcssBTHy-fTAz0oUJUU8gpM0HFRhNuYs7_9aoKlOGPWZtlOzGI4ET_DSFijyyYI3NY_2QXR5XDOzsx9H1LFktJYy8Dqq5bV-s_Hdji6w8A92lmXsYSzS2gbIi-5g_OxpkzL7ypgicn7iwiYgUA";
+
+/// Each case in a fresh instance, and again in one that served the others.
+async fn check(name: &str, event: &str, cases: Vec<Case>) {
+    let source = Source::Path(file(&format!("handlers/{name}")));
+    for reuse in [1, 100] {
+        let bench = Bench::of(&source, reuse);
+        for case in &cases {
+            let want: Vec<&str> = case.want.iter().map(String::as_str).collect();
+            assert_eq!(bench.call(event, case).await, want, "{name}, reuse {reuse}: {}", case.about);
+        }
+    }
+}
+
+#[tokio::test]
+async fn lambda_edge_callbacks() {
+    check(
+        "ab-test.js",
+        "viewer-request",
+        vec![
+            get("sticky", "/").with("cookie", "a=b; X-Experiment=b").gives(&["uri /index-b.html"]),
+            get("other path", "/x").gives(&[]),
+        ],
+    )
+    .await;
+    check(
+        "bot.js",
+        "viewer-request",
+        vec![
+            get("the first call counts", "/").with("user-agent", "GoogleBot").gives(&["answer 403", "body no bots"]),
+            get("person", "/").with("user-agent", "Firefox").gives(&[]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn lambda_edge_promises() {
+    check(
+        "redirects.js",
+        "viewer-request",
+        vec![
+            get("relative", "/old/").gives(&["answer 301", "location: https://www.example.com/new?from=%2Fold%2F"]),
+            get("absolute", "/docs").gives(&["answer 301", "location: https://docs.example.com/?from=%2Fdocs"]),
+            get("query", "/x?a=1&utm_source=m&b=%20").gives(&["query a=1&b=%20"]),
+        ],
+    )
+    .await;
+    check(
+        "security-headers.js",
+        "viewer-response",
+        vec![get("set and removed", "/").answered("x-powered-by", "php").answered("x-frame-options", "ALLOW").gives(
+            &[
+                "remove x-powered-by",
+                "set x-frame-options: DENY",
+                "set strict-transport-security: max-age=63072000; includeSubdomains; preload",
+                "set x-content-type-options: nosniff",
+            ],
+        )],
+    )
+    .await;
+    check(
+        "origin-switch.js",
+        "origin-request",
+        vec![
+            get("Europe", "/")
+                .with("cloudfront-viewer-country", "DE")
+                .with("host", "h")
+                .gives(&["set host: eu.example.net", "origin of its own"]),
+            get("elsewhere", "/").with("cloudfront-viewer-country", "US").with("host", "h").gives(&[]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn lambda_edge_modules() {
+    check(
+        "jwt.mjs",
+        "viewer-request",
+        vec![
+            get("good", "/").with("authorization", GOOD).gives(&["remove authorization", "set x-user: alice"]),
+            get("old", "/")
+                .with("authorization", OLD)
+                .gives(&["answer 401", "www-authenticate: Bearer error=\"expired\""]),
+            get("forged", "/")
+                .with("authorization", &GOOD.replace("Bearer e", "Bearer ey"))
+                .gives(&["execution: SyntaxError: Unexpected token"]),
+            get("none", "/").gives(&["answer 401", "www-authenticate: Bearer error=\"missing\""]),
+        ],
+    )
+    .await;
+    check(
+        "signed-cookie.js",
+        "viewer-request",
+        vec![
+            get("good", "/")
+                .with("cookie", "a=1; session=ann.kmYXWsDlaS23k8L_S3IGjCuh5BqeTT5qxQ99LM9ZRBs")
+                .gives(&["set x-user: ann"]),
+            get("bad", "/").with("cookie", "session=ann.x").gives(&["answer 403"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_top_level_that_reads_the_clock_runs_at_the_first_call() {
+    let bench = Bench::of(&Source::Path(file("handlers/page.js")), 1);
+    assert_eq!(bench.built.deferred.as_deref(), Some("clock.now"));
+    check("page.js", "viewer-request", vec![get("items", "/?item=a%20b&item=<x>").gives(&[
+        "answer 200",
+        "content-type: text/html; charset=utf-8",
+        "body <!doctype html>\n<title>2 items</title>\n<ul><li>a b</li><li>&#60;x&#62;</li></ul>\n<footer>© 2027</footer>",
+    ])]).await;
+}
+
+#[tokio::test]
+async fn cloudfront_functions() {
+    check(
+        "cff-index.js",
+        "viewer-request",
+        vec![
+            get("directory", "/a/").gives(&["uri /a/index.html"]),
+            get("bare", "/a").gives(&["uri /a/index.html"]),
+            get("file", "/a.css").gives(&[]),
+        ],
+    )
+    .await;
+    check("cff-query.js", "viewer-request", vec![get("sorted", "/?b=2&utm_x=1&a=X&a=1").gives(&["query a=1&a=x&b=2"])])
+        .await;
+    check(
+        "cff-kvs.js",
+        "viewer-request",
+        vec![
+            get("rule", "/blue/x").gives(&["uri /b/x", "set x-tag: 16477688", "origin of its own"]),
+            get("none", "/red/x?q=1").gives(&["answer 404", "x-query: q=1"]),
+        ],
+    )
+    .await;
+    check(
+        "cff-1.0.js",
+        "viewer-request",
+        vec![
+            get(
+                "token",
+                "/?jwt=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2IifQ.wEhskkarB9IwH3Yn9ea7-TzD-1ucZv9Wfab49OiiClo&a=1",
+            )
+            .gives(&["query a=1", "set x-sub: bob"]),
+            get("no token", "/").gives(&["answer 401"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_directory_with_packages() {
+    check(
+        "bundle",
+        "viewer-request",
+        vec![
+            get("late modules", "/x").with("cookie", "lang=DE-de").gives(&["uri /de/x"]),
+            get("its own files", "/secret/1").gives(&["answer 451", "body <p>/secret/1 is not here</p>"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn errors_say_where() {
+    let handler = "\nexports.handler = async () => {\n  const inner = () => {\n    throw new RangeError('far');\n  };\n  inner();\n};\n";
+    for (source, want, stack) in [
+        (handler, "RangeError: far", "at inner (f.js:4:15)\nat f.js:6:3"),
+        ("exports.handler = (e, c, done) => done(new TypeError('no'));", "TypeError: no", "at f.js:1:44"),
+        ("exports.handler = (e, c, done) => done('words');", "string: words", ""),
+        ("exports.handler = () => { null.x; };", "TypeError: cannot read property 'x' of null", "f.js:1:"),
+        (
+            "exports.handler = () => new Promise(() => {});",
+            "Runtime.NeverSettles: the handler's promise never settles",
+            "",
+        ),
+        (
+            "exports.handler = async () => { Promise.reject(new Error('lost')); await new Promise((r) => setTimeout(r, 9)); };",
+            "Error: lost",
+            "f.js:1:",
+        ),
+        ("exports.handler = async () => require('zlib');", "Error: Node's module 'zlib' is not in this engine", ""),
+        (
+            "exports.handler = async () => require('aws-sdk');",
+            "Error: Cannot find module 'aws-sdk': the AWS SDK is not",
+            "",
+        ),
+    ] {
+        let bench = Bench::of(&text("f.js", source), 1);
+        let called = bench.run("viewer-request", &get("", "/")).await;
+        let failure = called.outcome.unwrap_err().to_string();
+        assert!(failure.starts_with(want), "{source}: {failure}");
+        let logs: Vec<&str> = called.logs.iter().map(|line| line.message.as_str()).collect();
+        assert!(stack.is_empty() || logs.iter().any(|line| line.contains(stack)), "{source}: {logs:?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Hostile: code that loops, grows, recurses, and leaves traps for others.
+
+use rimward::config::compiled::{Flavor, Mode};
+
+use crate::bench::{Bench, build, text};
+use crate::exchange::get;
+
+#[tokio::test]
+async fn hostile_code_fails_alone() {
+    for (about, source, want) in [
+        ("loop", "exports.handler = async () => { for (;;); };", "cpu"),
+        ("loop in a regular expression", "exports.handler = async () => /^(a+)+$/.test('a'.repeat(64) + 'b');", "cpu"),
+        ("promises without end", "const f = () => Promise.resolve().then(f); exports.handler = () => f();", "cpu"),
+        ("timers without end", "exports.handler = () => new Promise(() => setInterval(() => {}, 1));", "cpu"),
+        (
+            "arrays",
+            "exports.handler = async () => { const a = []; for (;;) a.push(new Uint8Array(1 << 20).fill(1)); };",
+            "memory",
+        ),
+        ("text", "exports.handler = async () => { let s = 'x'; for (;;) s = (s + s).toUpperCase(); };", "execution"),
+    ] {
+        let mut bench = Bench::of(&text("f.js", source), 1);
+        bench.budget.cpu = std::time::Duration::from_millis(400);
+        if want == "memory" {
+            bench.budget.cpu = std::time::Duration::from_secs(10);
+        }
+        let called = bench.run("viewer-request", &get("", "/")).await;
+        let failure = called.outcome.unwrap_err();
+        let reason = failure.reason();
+        // A failed allocation is an error that JavaScript sees first.
+        assert!(reason == want || (want == "memory" && reason == "execution"), "{about}: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn deep_recursion_is_an_error_that_the_function_sees() {
+    for body in [
+        "const f = (n) => f(n + 1) + 1; f(0)",
+        "'a'.replace(/a/, function g() { return 'a'.replace(/a/, g); })",
+        "const o = { get x() { return this.x; } }; o.x",
+        "const p = new Proxy({}, { get: (t, k, r) => r[k] }); p.x",
+        "[1].sort.call(new Proxy([2, 1], { get: (t, k, r) => r[k] }))",
+    ] {
+        let source = format!(
+            "exports.handler = async () => {{ try {{ {body}; }} catch (e) {{ return {{ status: '200', body: e.name }}; }} return {{ status: '204' }}; }};"
+        );
+        let lines = Bench::of(&text("f.js", &source), 1).call("viewer-request", &get("", "/")).await;
+        assert_eq!(lines[0], "answer 200", "{body}: {lines:?}");
+    }
+}
+
+/// Where QuickJS recurses in C, wasm's stack ends first: the call fails, and nothing else.
+#[tokio::test]
+async fn deep_data_fail_the_call() {
+    for body in ["let a = []; for (let i = 0; i < 1e5; i++) a = [a]; JSON.stringify(a)", "JSON.parse('['.repeat(1e5))"]
+    {
+        let source = format!("exports.handler = async () => {{ try {{ {body}; }} catch (e) {{ throw e; }} }};");
+        let lines = Bench::of(&text("f.js", &source), 1).call("viewer-request", &get("", "/")).await;
+        assert!(lines[0].starts_with("execution: "), "{body}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_one_call_spoils_the_next_never_sees() {
+    let source = "exports.handler = async (event) => {
+        const seen = String({}.spoiled) + String(globalThis.left);
+        Object.prototype.spoiled = Array.prototype.map = globalThis.left = 'x';
+        return { status: '200', body: seen };
+    };";
+    let bench = Bench::of(&text("f.js", source), 1);
+    for _ in 0..3 {
+        let lines = bench.call("viewer-request", &get("", "/")).await;
+        assert_eq!(lines, ["answer 200", "body undefinedundefined"]);
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_calls_of_one_instance_leak_nothing() {
+    let source = "let n = 0;
+    exports.handler = async (event) => {
+        const cycle = { text: 'x'.repeat(20000) };
+        cycle.self = cycle;
+        setInterval(() => {}, 5);
+        await new Promise((done) => setTimeout(done, 1));
+        n++;
+        const request = event.Records[0].cf.request;
+        request.headers['x-n'] = [{ value: String(n) }];
+        return request;
+    };";
+    let bench = Bench::of(&text("f.js", source), 2000);
+    let mut memory = 0;
+    for n in 1..=1000 {
+        let called = bench.run("viewer-request", &get("", "/")).await;
+        called.outcome.unwrap();
+        assert_eq!(called.exchange.request.headers["x-n"], n.to_string().as_str());
+        if n == 400 {
+            memory = called.memory;
+        }
+        assert!(n < 400 || called.memory <= memory + (1 << 20), "{n}: {} after {memory}", called.memory);
+    }
+}
+
+#[test]
+fn strict_cloudfront_functions_are_held_to_their_limits() {
+    for (source, want) in [
+        ("function handler(event) { return eval('event'); }", "f.js:1:34: eval is not available"),
+        ("var f = [].constructor.constructor; f('return 1')();\nfunction handler(e) { return e; }", "EvalError"),
+    ] {
+        let error = build(&text("f.js", source), Flavor::CloudFront2, Mode::Strict).unwrap_err();
+        assert!(error.to_string().contains(want), "{error}");
+    }
+    let long = format!("function handler(event) {{ return event.request; }} //{}", "x".repeat(10_240));
+    let error = build(&text("f.js", &long), Flavor::CloudFront1, Mode::Strict).unwrap_err();
+    assert!(error.to_string().contains("10240") || error.to_string().contains("10290"), "{error}");
+    build(&text("f.js", &long), Flavor::CloudFront1, Mode::Extended).unwrap();
+}

@@ -1,0 +1,11 @@
+//! JavaScript: unmodified functions, built and run in the real engine.
+//!
+//! In: functions/js-engine/handlers and tests. Out: what each made of each request, as lines of text; what each module of Node's
+//! answers, against Node's own answers. Never: Node.
+
+mod bench;
+#[path = "../samples/exchange.rs"]
+mod exchange;
+mod handlers;
+mod hostile;
+mod node;
