@@ -34,6 +34,8 @@ fn hit(behavior: &BehaviorMetrics) -> Record<'_> {
         failure: None,
         error: "",
         referer: b"https://shop.example/products/1234",
+        accept: b"*/*",
+        accept_encoding: b"gzip, deflate, br",
         user_agent:
             b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
         cookie: b"",

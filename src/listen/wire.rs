@@ -56,6 +56,7 @@ pub struct Wire {
     /// Bytes of a body's write that the stream has taken and not sent on yet.
     unsent: usize,
     refusal: Option<Refusal>,
+    owed: Owed,
     /// Who reads while a tunnel may still open.
     reader: Option<Waker>,
     alarm: Alarm,
@@ -89,6 +90,17 @@ enum Awaited {
     Switching,
 }
 
+/// Whether bytes of an HTTP/2 connection wait to be sent on. The HTTP/2 library flushes after every DATA frame: a system call
+/// for each of many small answers that are ready at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    /// They are sent when the connection's task comes round again, after the streams that are ready now.
+    Soon,
+    /// They did not all fit.
+    Blocked,
+}
+
 // === impl Wire ===
 
 impl Wire {
@@ -104,6 +116,7 @@ impl Wire {
             answering: false,
             unsent: 0,
             refusal: None,
+            owed: Owed::Nothing,
             reader: None,
             alarm: Alarm::default(),
             read_since: None,
@@ -326,6 +339,31 @@ impl Wire {
             (_, [b'1', ..]) => {}
             _ => self.awaited = Awaited::Nothing,
         }
+    }
+
+    /// Sends on what is buffered below.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(cx, flushed)
+    }
+
+    /// Puts a flush of an HTTP/2 connection off until the task comes round again, which this asks for.
+    fn poll_owed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.owed == Owed::Blocked {
+            return self.pay(cx);
+        }
+        if self.owed == Owed::Nothing {
+            self.owed = Owed::Soon;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Does what was put off.
+    fn pay(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = self.poll_sent(cx);
+        self.owed = if sent.is_pending() { Owed::Blocked } else { Owed::Nothing };
+        sent
     }
 
     fn moved(&mut self) {

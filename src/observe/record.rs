@@ -53,6 +53,9 @@ pub struct Record<'a> {
     pub error: &'a str,
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
+    /// Written in CloudFront's real-time format only.
+    pub accept: &'a [u8],
+    pub accept_encoding: &'a [u8],
     /// Written in CloudFront's formats only: cookies are credentials.
     pub cookie: &'a [u8],
     pub forwarded_for: &'a [u8],
@@ -368,6 +371,8 @@ pub(crate) fn sample(behavior: &BehaviorMetrics) -> Record<'_> {
         error: "",
         referer: b"",
         user_agent: b"curl/8 \"x\"",
+        accept: b"text/*",
+        accept_encoding: b"gzip, br",
         cookie: b"",
         forwarded_for: b"",
         content_type: b"text/html",

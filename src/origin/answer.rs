@@ -141,7 +141,7 @@ mod tests {
             ("HTTP/1.1 200\r\nConnection: x, Close\r\n\r\n", Some((200, 38, false))),
             ("HTTP/1.0 200 OK\r\n\r\n", Some((200, 19, false))),
             ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n", Some((200, 43, true))),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Some((200, 68, false))),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Some((200, 66, false))),
         ] {
             let got = read(text).unwrap().map(|head| (head.status.as_u16(), head.len, head.keeps));
             assert_eq!(got, want, "{text}");

@@ -23,7 +23,6 @@ use crate::origin;
 
 use super::context::RequestCtx;
 use super::respond;
-use super::soft::Waited;
 
 /// Ranges one request may ask for; more are answered with the whole (RFC 9110 §14.2 allows it).
 const RANGES_MAX: usize = 32;
@@ -215,10 +214,10 @@ fn classify(phase: CachePhase, ctx: &RequestCtx) -> (Outcome, StatusOutcome, Res
     let error = ctx.origin.instead.is_some() && !ctx.hooks.answered;
     let forwarded = |reason| StatusOutcome::Fwd(reason);
     match phase {
+        CachePhase::Hit if ctx.cache.bridged => (Outcome::Stale, StatusOutcome::Hit, ResultType::Hit, "stale-if-error"),
         CachePhase::Hit => (Outcome::Hit, StatusOutcome::Hit, ResultType::Hit, ""),
         CachePhase::StaleUpdating if ctx.cache.soft_expired => {
-            let why = if ctx.cache.soft == Some(Waited::Failed) { "stale-if-error" } else { "soft-timeout" };
-            (Outcome::Stale, StatusOutcome::Hit, ResultType::Hit, why)
+            (Outcome::Stale, StatusOutcome::Hit, ResultType::Hit, "soft-timeout")
         }
         CachePhase::StaleUpdating => (Outcome::Stale, StatusOutcome::Hit, ResultType::Hit, "stale-while-revalidate"),
         CachePhase::Stale => (Outcome::Stale, StatusOutcome::Hit, ResultType::Hit, "stale-if-error"),

@@ -74,6 +74,8 @@ pub struct CacheNote {
     pub soft: Option<Waited>,
     /// The soft timeout allows this object to be served stale at once.
     pub soft_expired: bool,
+    /// The origin has just failed for another request that this one waited for: the object is served as it is.
+    pub bridged: bool,
     pub stored: bool,
     pub ttl_s: Option<i64>,
     pub age_s: Option<u64>,

@@ -60,6 +60,11 @@ impl Signature {
         }
     }
 
+    /// `x-amz-cf-pop` by itself.
+    pub fn pop_value(&self) -> HeaderValue {
+        self.pop_value.clone()
+    }
+
     /// The same as wire lines, for the fast lane.
     pub fn write(&self, id: &RequestId, out: &mut BytesMut) {
         out.put_slice(&self.lines);

@@ -27,6 +27,8 @@ use super::snapshot::{Served, Snapshot};
 /// Bodies up to this many bytes leave in one write with their head; larger ones in a second, without a copy.
 pub const INLINE_BODY: usize = 16 << 10;
 
+pub const X_CACHE_HIT: &str = "Hit from rimward";
+
 /// Fields that change what a hit means, or ask for more than a hit: the full path decides.
 const BEYOND: [HeaderName; 10] = [
     header::RANGE,
@@ -88,6 +90,8 @@ pub struct Spans {
     pub host: Range<usize>,
     pub target: Range<usize>,
     pub user_agent: Range<usize>,
+    pub accept: Range<usize>,
+    pub accept_encoding: Range<usize>,
     pub referer: Range<usize>,
     pub cookie: Range<usize>,
     pub forwarded_for: Range<usize>,
@@ -200,14 +204,29 @@ pub fn answer(
 
 /// Appends the header lines of a hit's answer, in lower case: what was stored, with the behavior's edits, and the edge's own.
 pub fn lines(snapshot: &Snapshot, hit: &Hit, tls: bool, out: &mut BytesMut) {
+    stored_lines(hit, tls, out);
+    out.put_slice(b"age: ");
+    put_decimal(hit.age_s, out);
+    out.put_slice(b"\r\ncache-status: ");
+    // A buffer that grows cannot refuse.
+    let _ = words(snapshot, hit).write(out);
+    out.put_slice(b"\r\nx-cache: ");
+    out.put_slice(X_CACHE_HIT.as_bytes());
+    out.put_slice(b"\r\n");
+    snapshot.signature.write(&hit.id, out);
+}
+
+/// The part of them that is the same for every hit.
+pub fn stored_lines(hit: &Hit, tls: bool, out: &mut BytesMut) {
     match &hit.served.edits[usize::from(tls)] {
         Some(edits) => edits.render(&hit.object.head, out),
         None => out.put_slice(&hit.object.head),
     }
-    out.put_slice(b"age: ");
-    put_decimal(hit.age_s, out);
-    out.put_slice(b"\r\ncache-status: ");
-    let words = CacheStatus {
+}
+
+/// What `Cache-Status` says of a hit.
+pub fn words<'a>(snapshot: &'a Snapshot, hit: &Hit) -> CacheStatus<'a> {
+    CacheStatus {
         pop: &snapshot.config.pop.code,
         outcome: StatusOutcome::Hit,
         ttl_s: Some(hit.ttl_s),
@@ -216,11 +235,7 @@ pub fn lines(snapshot: &Snapshot, hit: &Hit, tls: bool, out: &mut BytesMut) {
         fwd_status: None,
         key: None,
         detail: None,
-    };
-    // A buffer that grows cannot refuse.
-    let _ = words.write(out);
-    out.put_slice(b"\r\nx-cache: Hit from rimward\r\n");
-    snapshot.signature.write(&hit.id, out);
+    }
 }
 
 /// Whether any of `fields` asks for more than a hit.
@@ -256,9 +271,11 @@ impl Spans {
         for field in head.fields {
             let slot = match field.name.len() {
                 6 if field.name.eq_ignore_ascii_case("cookie") => &mut spans.cookie,
+                6 if field.name.eq_ignore_ascii_case("accept") => &mut spans.accept,
                 7 if field.name.eq_ignore_ascii_case("referer") => &mut spans.referer,
                 10 if field.name.eq_ignore_ascii_case("user-agent") => &mut spans.user_agent,
                 11 if field.name.eq_ignore_ascii_case("traceparent") => &mut spans.traceparent,
+                15 if field.name.eq_ignore_ascii_case("accept-encoding") => &mut spans.accept_encoding,
                 15 if field.name.eq_ignore_ascii_case("x-forwarded-for") => &mut spans.forwarded_for,
                 _ => continue,
             };

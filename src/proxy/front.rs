@@ -335,6 +335,8 @@ fn words<'a>(spans: &Spans, raw: &'a [u8], viewer: &'a Viewer, since: Instant, s
         host: text(&spans.host),
         target: text(&spans.target),
         user_agent: bytes(&spans.user_agent),
+        accept: bytes(&spans.accept),
+        accept_encoding: bytes(&spans.accept_encoding),
         referer: bytes(&spans.referer),
         cookie: bytes(&spans.cookie),
         forwarded_for,

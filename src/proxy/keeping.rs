@@ -74,7 +74,8 @@ pub fn judge(shared: &Shared, session: &Session, meta: &CacheMeta, ctx: &mut Req
         now,
     );
     // A request that waited for another may find another object than before.
-    (ctx.cache.while_revalidate, ctx.cache.on_error, ctx.cache.soft_expired) = (false, false, false);
+    (ctx.cache.while_revalidate, ctx.cache.on_error) = (false, false);
+    (ctx.cache.soft_expired, ctx.cache.bridged) = (false, false);
     match verdict {
         Verdict::Fresh => Some(ForcedFreshness::ForceFresh),
         Verdict::Gone => {
@@ -86,8 +87,13 @@ pub fn judge(shared: &Shared, session: &Session, meta: &CacheMeta, ctx: &mut Req
             ctx.cache.asked_for_new = why.starts_with("request-");
             ctx.cache.while_revalidate = while_revalidate;
             ctx.cache.on_error = on_error;
-            ctx.cache.soft_expired = on_error && matches!(ctx.cache.soft, Some(Waited::Late | Waited::Failed));
+            ctx.cache.bridged = on_error && ctx.cache.soft == Some(Waited::Failed);
+            ctx.cache.soft_expired = on_error && ctx.cache.soft == Some(Waited::Late);
             ctx.cache.why = why;
+            if ctx.cache.bridged {
+                // Not as stale: each viewer that was woken might become the one who asks again.
+                return Some(ForcedFreshness::ForceFresh);
+            }
             Some(ForcedFreshness::ForceExpiredServeStale { expired_at: None })
         }
     }

@@ -16,6 +16,7 @@ pub mod fast;
 pub mod front;
 pub mod functions;
 mod handing;
+pub mod heads;
 mod hooking;
 pub mod judge;
 pub mod keeping;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, Method, Version, header};
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::http::ResponseHeader;
@@ -16,7 +16,6 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
-use crate::cache::store;
 use crate::observe::Failure;
 
 use super::fast::{self, Ask, Hit};
@@ -24,10 +23,7 @@ use super::phases::Phases;
 use super::record::{self, Words};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
-use super::{asking, failure};
-
-/// Room for the lines of most answers, in bytes.
-const LINES: usize = 1024;
+use super::{asking, failure, heads};
 
 /// The application behind HTTP/2.
 pub struct Streams {
@@ -83,9 +79,7 @@ impl Streams {
         let ask = Ask { host, target, version: request.version, tls };
         let hit = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut Vec::with_capacity(128))?;
         hit.object.body.whole()?;
-        let mut lines = BytesMut::with_capacity(LINES);
-        fast::lines(snapshot, &hit, tls, &mut lines);
-        let answer = store::head::header(hit.object.meta.status, &lines).ok()?;
+        let answer = heads::header(snapshot, &hit, tls)?;
         Some((hit, answer))
     }
 
@@ -108,6 +102,8 @@ impl Streams {
             host,
             target,
             user_agent: value(header::USER_AGENT),
+            accept: value(header::ACCEPT),
+            accept_encoding: value(header::ACCEPT_ENCODING),
             referer: value(header::REFERER),
             cookie: value(header::COOKIE),
             forwarded_for: value(asking::X_FORWARDED_FOR),

@@ -30,7 +30,7 @@ fn shared() -> &'static Shared {
         let import = dir.path().join("rules.json");
         let data = r#"{"data": [{"key": "blue", "value": "{\"path\": \"/b\", \"origin\": \"blue.example\"}"}]}"#;
         std::fs::write(&import, data).unwrap();
-        let store = KvStore { name: "rules".into(), import: Some(import), bounds: KvBounds::EXTENDED };
+        let store = KvStore { name: "rules".into(), import: Some(import), bounds: KvBounds::STRICT };
         let kv = KvFiles::new(dir.path().join("kv"));
         kv.attach(Duration::from_secs(5)).unwrap();
         let settings = EngineSettings { concurrency: 16, memory: MEMORY, artifacts: dir.path().join("artifacts") };

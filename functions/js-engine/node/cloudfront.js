@@ -62,16 +62,17 @@ const cf = {
   kvs,
   updateRequestOrigin(origin) {
     need(origin && typeof origin === 'object', 'updateRequestOrigin takes an object');
-    operation('update', origin);
+    operation('update', { origin });
   },
   selectRequestOriginById(id, options) {
     need(typeof id === 'string' && id, 'selectRequestOriginById takes the id of an origin');
-    operation('select', { id, ...options });
+    operation('select', { id, overrides: options?.originOverrides ?? null });
   },
   createRequestOriginGroup(group) {
     need(Array.isArray(group?.originIds) && group.originIds.length === 2, 'createRequestOriginGroup takes two originIds');
     need(Array.isArray(group.failoverCriteria?.statusCodes), 'createRequestOriginGroup takes failoverCriteria.statusCodes');
-    operation('group', { selectionCriteria: 'default', ...group });
+    const { originIds, selectionCriteria = 'default', failoverCriteria } = group;
+    operation('group', { originIds, selectionCriteria, statusCodes: failoverCriteria.statusCodes });
   },
   get edgeLocation() {
     const { pop, serverIp, region } = JSON.parse(host.context());

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::disk::{Disk, Record, SpoolWriter, Turn};
+use super::disk::{self, Disk, Record, SpoolWriter, Turn};
 use super::fill::Fill;
 use super::inflight::Fills;
 use super::memory::Memory;
@@ -144,7 +144,7 @@ impl Tiers {
         match disk.adopt(spool, fill.hash, (&fill.key, &fill.meta, &head)).await {
             // What memory still has is older.
             Ok(()) => _ = self.memory.remove(&fill.hash),
-            Err(error) => log::warn!("cache disk: a large answer was not kept: {error}"),
+            Err(error) => disk::seldom::warn(&format_args!("a large answer was not kept: {error}")),
         }
     }
 

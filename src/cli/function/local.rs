@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::FnError;
 use crate::config::compiled::{self, Flavor, Grants, KvStore, Mode};
+use crate::geo;
 use crate::hooks::Exchange;
 use crate::hooks::engine::{Budget, Called, Engine, EngineSettings, Function};
 use crate::hooks::host::Services;
@@ -55,7 +56,13 @@ impl Local {
         files.attach(Duration::ZERO).map_err(|error| start(&error))?;
         let stores = files.stores(&settings.stores).map_err(|error| FnError::Usage(error.to_string()))?;
         let fetch = Fetcher::new().map_err(|error| start(&error))?;
-        let services = Services { seed: Some(settings.seed), ..Services::new(stores, Arc::new(fetch)) };
+        let geo = match settings.geo.is_empty() {
+            true => None,
+            false => {
+                Some(Arc::new(geo::Db::open_all(&settings.geo).map_err(|error| FnError::Usage(error.to_string()))?))
+            }
+        };
+        let services = Services { seed: Some(settings.seed), geo, ..Services::new(stores, Arc::new(fetch)) };
         let memory = settings.budget.memory.max(MEMORY_MAX);
         let artifacts = settings.artifacts.clone().unwrap_or_else(artifacts);
         let engine = Engine::new(&EngineSettings { concurrency: CONCURRENCY, memory, artifacts })?;

@@ -4,7 +4,7 @@
 
 use super::super::alarm::Side;
 use super::super::refuse::Refusal;
-use super::{AHEAD, Awaited, Mode, READ, Wire, late};
+use super::{AHEAD, Awaited, Mode, Owed, READ, Wire, late};
 use bytes::Buf;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
@@ -117,6 +117,11 @@ impl Wire {
     }
 
     pub(super) fn poll_h2(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.owed != Owed::Nothing
+            && let Poll::Ready(Err(error)) = self.pay(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         let before = out.filled().len();
         let bytes = self.poll_bytes(cx, out);
         let Mode::Http2(frames) = &mut self.mode else { return bytes };

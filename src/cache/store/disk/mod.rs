@@ -14,6 +14,7 @@ mod journal;
 mod queue;
 mod recover;
 mod segment;
+pub(super) mod seldom;
 mod spool;
 mod turn;
 

@@ -217,7 +217,7 @@ impl Writer {
     fn note(&self, result: io::Result<()>) {
         if let Err(error) = result {
             self.counters.disk_errors.add(1);
-            log::warn!("cache disk: {error}");
+            super::seldom::warn(&error);
         }
     }
 }

@@ -173,7 +173,7 @@ impl SpoolWriter {
         let at = segment::MAGIC.len() as u64 + blocks::stored_len(flushed);
         let write = tokio::task::spawn_blocking(move || file.write_all_at(&sealed, at));
         if let Err(error) = write.await.map_err(std::io::Error::other).flatten() {
-            log::warn!("cache disk: {error}");
+            super::seldom::warn(&error);
             self.spool.room.give(len);
             return false;
         }
