@@ -130,7 +130,7 @@ fn bench() -> Bench {
     let settings = EngineSettings { concurrency: 256, memory: MEMORY, artifacts: artifacts.path().to_owned() };
     Bench {
         engine: Engine::new(&settings).unwrap(),
-        services: Arc::new(Services { kv: KvStores::default(), fetch: Arc::new(Fetcher::new().unwrap()), geo: None, seed: None }),
+        services: Arc::new(Services::new(KvStores::default(), Arc::new(Fetcher::new().unwrap()))),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
         artifacts,
     }

@@ -113,8 +113,8 @@ impl Functions {
         if config.functions.is_empty() {
             return Ok(set);
         }
-        let services =
-            Arc::new(Services { kv: set.kv.clone(), fetch: self.fetch()?, seed: None, geo: self.geo(config)? });
+        let services = Services { geo: self.geo(config)?, ..Services::new(set.kv.clone(), self.fetch()?) };
+        let services = Arc::new(services);
         for (spec, metrics) in config.functions.iter().zip(counters) {
             let says = |reason: String| LoadError::Function {
                 name: spec.name.clone(),

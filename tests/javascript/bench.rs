@@ -37,11 +37,7 @@ fn shared() -> &'static Shared {
         Shared {
             builder: Builder::new(ENGINE).unwrap(),
             engine: Engine::new(&settings).unwrap(),
-            services: Arc::new(Services {
-                kv: kv.stores(&[store]).unwrap(),
-                seed: None,
-                fetch: Arc::new(Fetcher::new().unwrap()),
-            }),
+            services: Arc::new(Services::new(kv.stores(&[store]).unwrap(), Arc::new(Fetcher::new().unwrap()))),
             _dir: dir,
         }
     })

@@ -60,7 +60,7 @@ impl Local {
             true => None,
             false => Some(Arc::new(geo::Db::open(&settings.geo).map_err(|error| FnError::Usage(error.to_string()))?)),
         };
-        let services = Services { kv: stores, fetch: Arc::new(fetch), geo, seed: Some(settings.seed) };
+        let services = Services { seed: Some(settings.seed), geo, ..Services::new(stores, Arc::new(fetch)) };
         let memory = settings.budget.memory.max(MEMORY_MAX);
         let artifacts = settings.artifacts.clone().unwrap_or_else(artifacts);
         let engine = Engine::new(&EngineSettings { concurrency: CONCURRENCY, memory, artifacts })?;

@@ -30,3 +30,11 @@ pub struct Services {
     /// `None` where the configuration has no database: then no address is known.
     pub geo: Option<Arc<geo::Db>>,
 }
+
+// === impl Services ===
+impl Services {
+    /// Without geo, and with the system's randomness.
+    pub fn new(kv: kv::KvStores, fetch: Arc<fetch::Fetcher>) -> Self {
+        Services { kv, seed: None, fetch, geo: None }
+    }
+}

@@ -58,8 +58,7 @@ impl Bench {
 }
 
 fn services() -> Arc<Services> {
-    let fetch = Arc::new(Fetcher::new().unwrap());
-    Arc::new(Services { kv: KvStores::default(), fetch, geo: None, seed: None })
+    Arc::new(Services::new(KvStores::default(), Arc::new(Fetcher::new().unwrap())))
 }
 
 fn spec(name: &str) -> compiled::Function {

@@ -34,7 +34,7 @@ fn services_of(dir: &Path) -> Arc<Services> {
     let entry = Entry { key: "key".into(), value: "value".into() };
     kv.get("store").unwrap().update(vec![Change::Put(entry)], None).unwrap();
     let geo = Some(Arc::new(Db::open(&["geo/test.mmdb".into()]).unwrap()));
-    Arc::new(Services { kv, fetch: Arc::new(Fetcher::new().unwrap()), geo, seed: None })
+    Arc::new(Services { geo, ..Services::new(kv, Arc::new(Fetcher::new().unwrap())) })
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ fn state(dir: &Path, grants: Grants) -> CallState {
     let entry = Entry { key: "k".into(), value: "v".into() };
     kv.get("read").unwrap().update(vec![Change::Put(entry)], None).unwrap();
     let geo = Some(Arc::new(Db::open(&["geo/test.mmdb".into()]).unwrap()));
-    let services = Arc::new(Services { kv, fetch: Arc::new(Fetcher::new().unwrap()), geo, seed: None });
+    let services = Arc::new(Services { geo, ..Services::new(kv, Arc::new(Fetcher::new().unwrap())) });
     let site = Site {
         pop: "FRA".into(),
         behavior: "default".into(),
