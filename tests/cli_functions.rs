@@ -1,5 +1,7 @@
 //! The developer's loop of a function, as the commands a person types: the real binary over temporary directories.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
