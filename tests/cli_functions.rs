@@ -1,5 +1,7 @@
 //! The developer's loop of a function, as the commands a person types: the real binary over temporary directories.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -148,7 +150,7 @@ fn mistakes_are_shown_where_they_are() {
         ),
         (&["fn", "test", "via.js"], 1, "the viewer gets 502, x-cache says LambdaValidationError"),
         (&["fn", "test", "broken.wat"], 1, "broken.wat:1:14"),
-        (&["fn", "test", "empty.wat"], 1, "a core module must export memory, alloc and flat"),
+        (&["fn", "test", "empty.wat"], 1, "a core module must export memory, and a handler"),
         (&["fn", "test", "none.js"], 2, "error: none.js: No such file"),
         (&["fn", "test", "throws.js", "--request", "GET no-slash"], 2, "is no path"),
         (&["fn", "new", "not a name"], 2, "is no name for a function"),
