@@ -14,7 +14,7 @@ use super::{EngineError, Shared};
 const TICK: Duration = Duration::from_millis(1);
 /// Ticks it goes on after the last call, so that a quiet but steady stream of calls wakes nobody.
 const LINGER: u32 = 1000;
-/// How long it sleeps then, and how long an instance may wait for its next call.
+/// How long it sleeps then, unless a call wakes it.
 const SLEEP: Duration = Duration::from_secs(10);
 
 /// Starts and wakes the thread.
