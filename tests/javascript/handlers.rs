@@ -36,7 +36,7 @@ async fn lambda_edge_callbacks() {
         "viewer-request",
         vec![
             get("the first call counts", "/").with("user-agent", "GoogleBot").gives(&["answer 403", "body no bots"]),
-            get("person", "/").from_ip([203, 0, 113, 9]).with("user-agent", "Firefox").gives(&[]),
+            get("person", "/").asked_from([203, 0, 113, 9]).with("user-agent", "Firefox").gives(&[]),
         ],
     )
     .await;

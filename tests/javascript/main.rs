@@ -6,7 +6,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
-#[allow(clippy::wrong_self_convention)]
+// Shared with tests/samples, which uses all of it.
+#[allow(dead_code)]
 #[path = "../samples/exchange.rs"]
 mod exchange;
 mod handlers;

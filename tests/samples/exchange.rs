@@ -51,7 +51,7 @@ impl Case {
         self
     }
 
-    pub fn from_ip(mut self, ip: [u8; 4]) -> Self {
+    pub fn asked_from(mut self, ip: [u8; 4]) -> Self {
         self.ip = ip;
         self
     }

@@ -61,8 +61,8 @@ async fn geo_redirect() {
     grants.geo = true;
     let cases = vec![
         get("a country with a site", "/a?x=1").gives(&to("location: /de/a?x=1")),
-        get("a country without", "/a").from_ip([192, 0, 2, 200]).gives(&[]),
-        get("nobody knows where", "/a").from_ip([203, 0, 113, 1]).gives(&[]),
+        get("a country without", "/a").asked_from([192, 0, 2, 200]).gives(&[]),
+        get("nobody knows where", "/a").asked_from([203, 0, 113, 1]).gives(&[]),
         get("who is there already", "/fr/a").gives(&[]),
         get("a path that begins alike", "/frost").gives(&to("location: /de/frost")),
         get("who chose a site", "/a").with("cookie", "site=us").gives(&[]),

@@ -84,9 +84,9 @@ async fn canary() {
     let canary = ["origin next", "set x-canary: 1"];
     let cases = vec![
         get("who asks for it", "/").with("cookie", "a=b; canary=always").gives(&canary),
-        get("who does not want it", "/").with("cookie", "canary=never").from_ip([192, 0, 2, 6]).gives(&[]),
-        get("an address in the share", "/").from_ip([192, 0, 2, 6]).gives(&canary),
-        get("an address outside", "/").from_ip([192, 0, 2, 7]).gives(&[]),
+        get("who does not want it", "/").with("cookie", "canary=never").asked_from([192, 0, 2, 6]).gives(&[]),
+        get("an address in the share", "/").asked_from([192, 0, 2, 6]).gives(&canary),
+        get("an address outside", "/").asked_from([192, 0, 2, 7]).gives(&[]),
     ];
     check("canary", "origin-request", with_config(&[("origin", "next"), ("percent", "20")]), cases).await;
 
