@@ -365,7 +365,7 @@ fn a_function_that_cannot_be_loaded_changes_nothing() {
     for (broken, words) in [
         ("(module", "f.wat"),
         ("(module)", "must export memory"),
-        ("(module (import \"wasi:sockets/tcp@0.2.0\" \"x\" (func)))", "import"),
+        (&wat::importing("wasi:sockets/tcp@0.2.0", "x"), "wasi:sockets/tcp"),
     ] {
         std::fs::write(pop.dir().join("f.wat"), broken).unwrap();
         let reply = pop.admin("POST", "/reload", "");

@@ -1,3 +1,5 @@
+//! Tests of `rimward kv`: arguments in, requests and words out.
+
 use super::*;
 use crate::admin::fixture::Pop;
 use crate::cli::{Cli, Command};

@@ -1,3 +1,5 @@
+//! Tests of the builder: source files in, components or errors with their place out.
+
 use super::*;
 
 fn builder() -> &'static Builder {

@@ -20,4 +20,4 @@ wasmtime::component::bindgen!({
     },
 });
 
-pub use rimward::edge::*;
+pub use self::rimward::edge::*;

@@ -160,6 +160,8 @@ impl Function {
         };
         let data = live.store.data_mut();
         let outcome = match ran {
+            // A host call that ended with the call's own time gave the guest a moment to return.
+            Ok(Ok(())) if began.elapsed() >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
             Ok(Ok(())) => Ok(()),
             Ok(Err(Stop::Failed(failure))) => Err(failure),
             Ok(Err(Stop::Trapped(error))) => {

@@ -90,6 +90,11 @@ pub fn module(data: &str, body: &str) -> String {
     )
 }
 
+/// A flat module that also imports a function of no arguments.
+pub fn importing(interface: &str, name: &str) -> String {
+    module("", "i64.const 0").replacen("(module", &format!("(module (import \"{interface}\" \"{name}\" (func))"), 1)
+}
+
 /// A function that gives the message back as it is, whatever it says.
 pub fn idle() -> String {
     Flat::new().wat()

@@ -1,3 +1,5 @@
+//! Tests of the dynamic interface: one operation in, its answer or its refusal out.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
