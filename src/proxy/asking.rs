@@ -291,6 +291,7 @@ pub fn answered(ctx: &mut RequestCtx, status: u16) {
     }
     if let (Some(origin), Some(target)) = (ctx.origin.current, &ctx.origin.target)
         && ctx.origin.instead.is_none()
+        && !upstream::is_rerouted(ctx)
     {
         ctx.snapshot.origins.report(origin, target, origin::Outcome::Ok { status });
     }

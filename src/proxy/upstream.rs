@@ -240,7 +240,15 @@ pub fn failed(
     error
 }
 
+/// Whether a function described the origin: what it did says nothing about the configured one's targets.
+pub fn is_rerouted(ctx: &RequestCtx) -> bool {
+    ctx.hooks.way.as_ref().is_some_and(|way| way.reroute.is_some())
+}
+
 fn report(ctx: &RequestCtx, kind: Failure) {
+    if is_rerouted(ctx) {
+        return;
+    }
     if let (Some(origin), Some(target)) = (ctx.origin.current, &ctx.origin.target) {
         ctx.snapshot.origins.report(origin, target, outcome(kind));
     }

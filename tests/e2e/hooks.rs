@@ -390,3 +390,125 @@ fn an_unknown_function_is_refused_with_the_nearest_name() {
     assert!(reply.text().contains("normalize"), "{}", reply.text());
     assert_eq!(pop.get("/a").text(), "hello");
 }
+
+#[test]
+fn an_unmodified_lambda_edge_file_runs_at_both_ends() {
+    let origin = Origin::start(|x| {
+        let body = x.request.target.clone();
+        x.reply("200 OK", "Cache-Control: max-age=60\r\n", body);
+    });
+    let handler = "'use strict';\n\
+        exports.handler = (event, context, callback) => {\n\
+          const { config, request, response } = event.Records[0].cf;\n\
+          if (config.eventType === 'viewer-response') {\n\
+            response.headers['x-seen'] = [{ key: 'X-Seen', value: request.uri }];\n\
+            return callback(null, response);\n\
+          }\n\
+          if (request.uri === '/gone') return callback(null, { status: '410', statusDescription: 'Gone', body: 'gone' });\n\
+          if (request.uri === '/throws') throw new Error('on purpose');\n\
+          if (request.uri === '/invalid') return callback(null, { status: 'x' });\n\
+          request.uri = request.uri.replace(/^\\/v1\\//, '/');\n\
+          callback(null, request);\n\
+        };\n";
+    let hooks = "viewer_request = \"f\"\nviewer_response = \"f\"";
+    let pop = pop(&origin, &[("f", handler.to_owned())], "", hooks);
+    let rewritten = pop.get("/v1/a");
+    assert_eq!((rewritten.text().as_str(), rewritten.field("x-seen")), ("/a", Some("/a")));
+    assert!(pop.get("/a").hit(), "under the rewritten path");
+    let gone = pop.get("/gone");
+    assert_eq!((gone.status, gone.text().as_str(), result(&gone)), (410, "gone", "LambdaGeneratedResponse"));
+    for (path, status, want) in [("/throws", 503, "LambdaExecutionError"), ("/invalid", 502, "LambdaValidationError")] {
+        let reply = pop.get(path);
+        assert_eq!((reply.status, result(&reply)), (status, want), "{path}: {}", reply.text());
+        assert!(!reply.text().contains("on purpose"), "{path}");
+    }
+}
+
+#[test]
+fn an_origin_that_a_function_makes_up_has_a_public_address_or_a_configured_name() {
+    let (first, second) = (Origin::fixed("", "first"), Origin::fixed("", "second"));
+    let port = second.address.port();
+    let handler = format!(
+        "exports.handler = async (event) => {{\n\
+           const request = event.Records[0].cf.request;\n\
+           request.origin = {{ custom: {{ domainName: 'localhost', port: {port}, protocol: 'http', path: '/below', \
+           customHeaders: {{}}, keepaliveTimeout: 5, readTimeout: 5, sslProtocols: ['TLSv1.2'] }} }};\n\
+           request.headers.host = [{{ key: 'Host', value: 'other.example' }}];\n\
+           return request;\n\
+         }};\n"
+    );
+    for named in [false, true] {
+        let mut setup = Setup::new("");
+        std::fs::write(setup.dir().join("f.js"), &handler).unwrap();
+        setup.rest = format!(
+            "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nhooks = {{ origin_request = \"f\" }}\n",
+            first.config("o")
+        );
+        if named {
+            // The operator knows that name.
+            setup.rest.push_str("[[origin]]\nname = \"local\"\nurl = \"http://localhost:1\"\n");
+        }
+        let pop = setup.start();
+        let reply = pop.get("/a");
+        if named {
+            assert_eq!((reply.status, reply.text().as_str()), (200, "second"));
+            let seen = second.last();
+            assert_eq!(seen.target, "/below/a");
+            assert!(seen.fields.contains(&("host".to_owned(), "other.example".to_owned())), "{seen:?}");
+        } else {
+            assert_eq!(reply.status, 502);
+            let line = until("the log", || pop.access_log().pop());
+            assert!(line["error"].as_str().unwrap_or_default().contains("not public"), "{line}");
+        }
+        assert_eq!(first.count(), 0);
+    }
+}
+
+/// CloudFront Developer Guide, "Use origin failover with Lambda@Edge functions".
+#[test]
+fn failover_runs_the_origins_functions_again_and_the_viewers_once() {
+    let (first, second) = (Origin::start(|x| x.reply("503 Busy", "", "no")), Origin::fixed("", "second"));
+    let mut setup = Setup::new("");
+    for (name, text) in marks() {
+        std::fs::write(setup.dir().join(format!("{name}.wat")), text).unwrap();
+        setup.rest.push_str(&format!("[[function]]\nname = \"{name}\"\nfile = \"{name}.wat\"\n"));
+    }
+    setup.rest.push_str(&format!(
+        "{}{}[[origin_group]]\nname = \"g\"\norigins = [\"o\", \"p\"]\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"g\"\n{FORWARD}\n[behavior.hooks]\n{ALL}\n",
+        first.config("o"),
+        second.config("p")
+    ));
+    let pop = setup.start();
+    let reply = pop.get("/a");
+    assert_eq!((reply.status, reply.text().as_str(), ran(&reply)), (200, "second", (true, true)));
+    for origin in [&first, &second] {
+        let lines = origin.last().fields.iter().filter(|(name, _)| name == "x-oreq").count();
+        assert_eq!(lines, 1, "once a request");
+    }
+    let events: Vec<_> = calls(&pop, 1).into_iter().map(|(event, _)| event).collect();
+    assert_eq!(events, ["viewer-request", "origin-request", "origin-request", "origin-response", "viewer-response"]);
+}
+
+#[test]
+fn a_looping_function_costs_its_own_requests_only() {
+    let origin = Origin::fixed("", "hello");
+    let mut setup = Setup::new("");
+    std::fs::write(setup.dir().join("loop.wat"), wat::module("", "(loop (br 0)) i64.const 0")).unwrap();
+    setup.rest = format!(
+        "{}[[function]]\nname = \"loop\"\nfile = \"loop.wat\"\nconcurrency = 2\n\
+         [[behavior]]\nmatch = \"/loop\"\norigin = \"o\"\nhooks = {{ viewer_request = \"loop\" }}\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\n",
+        origin.config("o")
+    );
+    let pop = setup.start();
+    std::thread::scope(|scope| {
+        let looping: Vec<_> = (0..8).map(|_| scope.spawn(|| pop.get("/loop"))).collect();
+        for n in 0..50 {
+            assert_eq!(pop.get(&format!("/{n}")).status, 200);
+        }
+        let results: Vec<String> = looping.into_iter().map(|one| result(&one.join().unwrap()).to_owned()).collect();
+        let known = ["FunctionExecutionError", "FunctionThrottledError"];
+        assert!(results.iter().all(|result| known.contains(&result.as_str())), "{results:?}");
+    });
+}
