@@ -1,7 +1,7 @@
 //! Reroute: an origin that a function chose for one request, described by what differs from a configured one.
 //!
 //! In: the configured origin and the differences. Out: an origin of its own pool and conditions, kept for the next such request.
-//! Never: health checks, an address literal, more than [`REROUTES_MAX`] of them.
+//! Never: health checks, an address literal, more than `REROUTES_MAX` of them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

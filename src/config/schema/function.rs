@@ -125,7 +125,7 @@ pub struct KvGrant {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WrittenKv {
-    /// Required. Name of a [[kv_store]].
+    /// Required. Name of a key-value store.
     pub store: String,
     /// Whether the function may change it.
     #[serde(default)]
@@ -188,7 +188,7 @@ pub struct Chain(pub Vec<Hook>);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hook {
-    /// Required. Name of a [[function]].
+    /// Required. Name of a function.
     pub function: String,
     /// "fail" answers 502 or 503 when the call fails; "skip" goes on as if the function were not there.
     #[serde(default)]
