@@ -162,6 +162,21 @@ def measure(target, scenario, seconds):
     return result
 
 
+# What a hit costs with a function: rows of one table, all of the same proxy.
+HOOKS = {
+    "no function": "",
+    "no function, full path": "/full",
+    "native": "/native",
+    "JavaScript": "/script",
+    "JavaScript, reused": "/script-reused",
+}
+
+
+def hooks(target, rounds, seconds):
+    rows = [dict(target, name=name, cached=target["cached"] + path) for name, path in HOOKS.items()]
+    return compare(rows, "hit1k", rounds, seconds).replace("### hit1k", f"### hooks: a hit of 1 KiB through {target['name']}")
+
+
 def table(scenario, results):
     middle = lambda name, key: statistics.median(round_[key] for round_ in results[name])
     base = BASE if BASE in results else next(iter(results))
@@ -218,6 +233,12 @@ def versions(chosen):
     return machine, [f"rimward {commit}", *said, output(["wrk", "-v"]).split(" [")[0].strip(), output(["h2load", "--version"]).strip()]
 
 
+def save(out, parts):
+    if out:
+        with open(out, "w") as file:
+            file.write("\n".join(parts) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="+")
@@ -246,11 +267,15 @@ def main():
         parts.append(memory_table(chosen))
         print(parts[-1], flush=True)
     for scenario in scenarios:
+        if scenario == "hooks":
+            ours = [target for target in chosen if target["name"] == "rimward"]
+            parts += [hooks(target, asked.rounds, asked.seconds) for target in ours]
+            print(parts[-1], flush=True)
+            save(asked.out, parts)
+            continue
         parts.append(compare(chosen, scenario, asked.rounds, asked.seconds))
         print(parts[-1], flush=True)
-        if asked.out:
-            with open(asked.out, "w") as file:
-                file.write("\n".join(parts) + "\n")
+        save(asked.out, parts)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ prepare() {
 conf() {
   local body
   body=$(head -c 1024 /dev/zero | tr '\0' x)
-  sed -e "s#@RUN@#$RUN#g; s#@BODY1K@#$body#g" "$here/conf/$1" >"$RUN/$1"
+  sed -e "s#@RUN@#$RUN#g; s#@CONF@#$here/conf#g; s#@BODY1K@#$body#g" "$here/conf/$1" >"$RUN/$1"
 }
 
 # background NAME CORE COMMAND…

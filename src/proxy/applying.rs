@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 
-use crate::hooks::{Edit, OriginChange, Request};
+use crate::hooks::{Edit, OriginChange, Request, valid};
 
 use super::respond;
 
@@ -124,8 +124,8 @@ fn fields(headers: &mut HeaderMap, edit: &Edit) {
 /// Sets path and query, and keeps the authority that HTTP/2 has in the same place.
 fn aim(request: &mut RequestHeader, path: &str, query: Option<&str>) -> Result<()> {
     let target = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+        Some(query) => format!("{}?{}", valid::sendable(path), valid::sendable(query)),
+        None => valid::sendable(path).into_owned(),
     };
     if request.uri.authority().is_none() {
         return request.set_raw_path(target.as_bytes());

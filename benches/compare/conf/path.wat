@@ -1,0 +1,17 @@
+;; A native hook: reads the path, sets a header.
+(module
+  (import "rimward:edge/request@0.1.0" "uri" (func $uri (param i32)))
+  (import "rimward:edge/request@0.1.0" "set-header" (func $set (param i32 i32 i32 i32 i32)))
+  (memory (export "memory") 2 2)
+  (global $next (mut i32) (i32.const 4096))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+    (global.set $next (i32.add (local.get $at) (local.get 3)))
+    (local.get $at))
+  (func (export "on-viewer-request") (result i32)
+    (global.set $next (i32.const 4096))
+    (call $uri (i32.const 0))
+    (call $set (i32.const 1024) (i32.const 6) (i32.load (i32.const 0)) (i32.load (i32.const 4)) (i32.const 512))
+    (i32.const 256))
+  (data (i32.const 1024) "x-path"))
