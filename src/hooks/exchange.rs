@@ -166,6 +166,25 @@ const FIELDS_MAX: usize = 256;
 /// Statuses that move on to a group's next member: as many as there are from 400 to 599.
 const FAILOVER_MAX: usize = 200;
 
+// === impl Origin ===
+impl Origin {
+    /// What a function sees of the origin after a change of it; of another origin of the configuration only its name is known here.
+    fn patch(&mut self, patch: &OriginPatch) {
+        if let Some(name) = &patch.base {
+            self.name.clone_from(name);
+        }
+        if let Some(host) = &patch.host {
+            self.host.clone_from(host);
+        }
+        if let Some(path) = &patch.path {
+            self.path.clone_from(path);
+        }
+        self.port = patch.port.unwrap_or(self.port);
+        self.tls = patch.tls.unwrap_or(self.tls);
+        self.read_timeout = patch.read_timeout.unwrap_or(self.read_timeout);
+    }
+}
+
 // === impl Exchange ===
 impl Exchange {
     pub fn request(event: Event, site: &Arc<Site>, request_id: &str, now_ms: u64, request: Request) -> Self {
@@ -349,6 +368,9 @@ impl Exchange {
                     return Err(EditError::Invalid);
                 }
             }
+        }
+        if let (OriginChange::To(patch), Some(origin)) = (&change, &mut self.request.origin) {
+            origin.patch(patch);
         }
         self.record(Edit::Origin(Box::new(change)));
         Ok(())

@@ -63,6 +63,11 @@ impl Failure {
         }
     }
 
+    /// Whether a limit was reached: of time, or of calls at once.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Failure::Cpu(_) | Failure::Timeout(_) | Failure::Throttled(_) | Failure::Exhausted(_))
+    }
+
     /// A metric's label.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -63,6 +63,24 @@ impl Reroutes {
 
 // === impl Reroute ===
 impl Reroute {
+    /// These differences with those of `next` over them; another host does not keep what was said of the one before.
+    pub fn then(self, next: Reroute) -> Reroute {
+        if next.host.is_some() && next.host != self.host {
+            return Reroute { base: self.base, ..next };
+        }
+        Reroute {
+            base: self.base,
+            host: next.host.or(self.host),
+            port: next.port.or(self.port),
+            tls: next.tls.or(self.tls),
+            host_header: next.host_header.or(self.host_header),
+            sni: next.sni.or(self.sni),
+            connect_timeout: next.connect_timeout.or(self.connect_timeout),
+            read_timeout: next.read_timeout.or(self.read_timeout),
+            attempts: next.attempts.or(self.attempts),
+        }
+    }
+
     /// The base's settings with the differences.
     fn applied(&self, base: Option<&HttpOrigin>) -> HttpOrigin {
         let mut http = base.cloned().unwrap_or_else(plain);
@@ -78,10 +96,15 @@ impl Reroute {
                 weight: 1,
             };
             http.targets = vec![target];
+            let other = |host: &String| base.is_none_or(|base| base.targets.iter().all(|target| target.host != *host));
             if self.host.is_some() {
-                // What was written for another server's name and certificate does not hold here.
+                // What was written for another server's name does not hold here…
                 http.host = HostHeader::Origin;
                 http.tls.sni = None;
+            }
+            if self.host.as_ref().is_some_and(other) {
+                // … nor trust in its certificate, nor ours that it is shown.
+                http.tls = plain().tls;
             }
         }
         if let Some(host) = &self.host_header {

@@ -203,10 +203,15 @@ pub fn send(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Requ
         session.set_keepalive(None);
     }
     respond::dress(session, ctx, response, result, Some(words), why)?;
+    note(response, ctx);
+    Ok(())
+}
+
+/// Notes the answer's head for the log.
+pub fn note(response: &ResponseHeader, ctx: &mut RequestCtx) {
     let length =
         response.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     respond::note(ctx, response, length);
-    Ok(())
 }
 
 /// What Pingora's cache phase means in the words of RFC 9211, the log, and CloudFront.

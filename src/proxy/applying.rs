@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 
-use crate::hooks::{Edit, OriginChange, Request, valid};
+use crate::hooks::{Edit, OriginChange, valid};
 
 use super::respond;
 
@@ -25,7 +25,7 @@ pub struct Changed {
 #[derive(Debug, Default)]
 pub struct Asked {
     pub body: Option<Bytes>,
-    pub origin: Option<OriginChange>,
+    pub origins: Vec<OriginChange>,
     pub target: bool,
 }
 
@@ -49,7 +49,7 @@ pub fn viewer_request(request: &mut RequestHeader, edits: Vec<Edit>) -> Result<A
                 request.remove_header(&name);
             }
             Edit::Body(data) => asked.body = Some(data),
-            Edit::Origin(change) => asked.origin = Some(*change),
+            Edit::Origin(change) => asked.origins.push(*change),
             Edit::Status(_) => {}
         }
     }
@@ -70,11 +70,6 @@ pub fn origin_request(headers: &mut HeaderMap, path: &mut String, query: &mut St
             field => fields(headers, field),
         }
     }
-}
-
-/// The same edits on the view that later events have of that request.
-pub fn replay(request: &mut Request, edits: &[Edit]) {
-    origin_request(&mut request.headers, &mut request.uri, &mut request.query, edits);
 }
 
 /// Puts edits on an answer's head.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -26,7 +27,7 @@ use super::{applying, asking, failure, rerouting, respond, views};
 /// Runs the viewer-request functions; `Some` = the viewer is answered with this. What they change takes part in the cache key.
 pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
     let Some(served) = chains(ctx, Event::ViewerRequest) else { return Ok(None) };
-    if !ctx.is_viewer() {
+    if !ctx.is_viewer() && !ctx.hooks.orphan {
         // A background request was shown to them already; a page is nobody's request.
         return Ok(None);
     }
@@ -42,9 +43,10 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
             if asked.target {
                 ctx.hooks.asked_target = Some(before);
             }
+            ctx.hooks.viewer_body_edit.clone_from(&asked.body);
             ctx.hooks.request_body = asked.body;
-            if let Some(change) = asked.origin {
-                ctx.hooks.way = Some(way(ctx, &change)?);
+            for change in &asked.origins {
+                go(ctx, change)?;
             }
             Ok(None)
         }
@@ -65,11 +67,17 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
 /// Runs the origin-request functions for `origin`, once an origin: what they answer is stored like an origin's answer.
 pub async fn origin_request(session: &mut Session, ctx: &mut RequestCtx, origin: OriginId) -> Result<()> {
     let Some(served) = chains(ctx, Event::OriginRequest) else { return Ok(()) };
-    if ctx.hooks.ran_for == Some(origin) {
+    let chosen = ctx.hooks.chosen_group.as_ref().is_some_and(|group| group.members.contains(&origin));
+    if ctx.hooks.ran_for == Some(origin) || chosen {
         return Ok(());
     }
     let links = &served.chains.origin_request;
-    let body = if links.iter().any(|link| link.include_body) { read_body(session).await? } else { None };
+    let body = match (&ctx.hooks.request_body, links.iter().any(|link| link.include_body)) {
+        (_, false) => None,
+        // What a viewer-request function wrote is what the origin gets.
+        (Some(written), true) => Some(views::beginning(written)),
+        (None, true) => read_body(session).await?,
+    };
     // Which target is asked is not decided yet; what it is called is.
     let host = HeaderValue::from_str(asking::address(session.req_header()).0).ok();
     ctx.origin.host = ctx.snapshot.origins.host(origin, host.as_ref());
@@ -81,13 +89,12 @@ pub async fn origin_request(session: &mut Session, ctx: &mut RequestCtx, origin:
                 match edit {
                     Edit::Body(data) => ctx.hooks.request_body = Some(data.clone()),
                     Edit::Origin(change) => {
-                        let way = way(ctx, change)?;
-                        if let Some(base) = way.base {
+                        if let Some(base) = go(ctx, change)? {
                             // It was chosen by the functions: they do not run again for it.
                             ctx.origin.current = Some(base);
                             ctx.hooks.ran_for = Some(base);
+                            ctx.hooks.chosen_group = ctx.hooks.way.as_ref().and_then(|way| way.group.clone());
                         }
-                        ctx.hooks.way = Some(way);
                     }
                     _ => {}
                 }
@@ -135,15 +142,31 @@ pub async fn origin_response(session: &mut Session, response: &mut ResponseHeade
     }
 }
 
-/// Runs the viewer-response functions, on hits as well; what they change is never stored.
-pub async fn viewer_response(session: &mut Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
-    let Some(served) = chains(ctx, Event::ViewerResponse) else { return Ok(()) };
+/// Runs the origin-response functions on an answer that failover leaves behind: they see it, and nothing of it is served.
+pub async fn left_behind(session: &mut Session, response: &ResponseHeader, ctx: &mut RequestCtx) {
+    let mut response = response.clone();
+    // Whatever they did, or whether they failed, another origin is asked.
+    let _ = origin_response(session, &mut response, ctx).await;
+    ctx.origin.instead = None;
+    (ctx.hooks.answered, ctx.hooks.origin_status) = (false, None);
+    (ctx.hooks.result, ctx.hooks.failed) = (None, None);
+}
+
+/// Runs the viewer-response functions, on hits as well; what they change is never stored. `true` = they ran.
+pub async fn viewer_response(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+) -> Result<bool> {
+    let Some(served) = chains(ctx, Event::ViewerResponse) else { return Ok(false) };
     let failing = response.status.as_u16() >= 400 || ctx.hooks.origin_status.unwrap_or(ctx.origin.status) >= 400;
     if !ctx.is_viewer() || failing || response.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(());
+        return Ok(false);
     }
+    let ended = ends_here(session, response);
     let message = (views::viewer_request(session, ctx, None), Some(views::response(response)));
-    match run(ctx, &served.chains.viewer_response, Event::ViewerResponse, message).await {
+    let ran = run(ctx, &served.chains.viewer_response, Event::ViewerResponse, message).await;
+    match ran {
         Ran::Go(edits) => {
             let changed = applying::response(response, edits)?;
             // The status of a part, or of "you have it", belongs to the body that follows, or does not.
@@ -151,16 +174,37 @@ pub async fn viewer_response(session: &mut Session, response: &mut ResponseHeade
             if let Some(status) = changed.status.filter(|_| !fixed) {
                 response.set_status(status)?;
             }
-            let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-            if let Some(body) = changed.body.filter(|_| !bodiless) {
-                respond::edit(response, |headers| applying::reframe(headers, &body, changed.coding_set))?;
-                ctx.hooks.viewer_body = Some(body);
+            if let Some(body) = changed.body.filter(|_| !ended) {
+                rewrite(response, ctx, body, changed.coding_set)?;
             }
-            Ok(())
         }
-        Ran::Answer(..) => Ok(()),
-        Ran::Fail(failed, api) => refuse(session, response, ctx, failed, api),
+        Ran::Answer(..) => {}
+        Ran::Fail(failed, api) => refuse(session, response, ctx, failed, api)?,
     }
+    Ok(true)
+}
+
+/// Whether nothing can follow this head: the status has no body, or Pingora has seen the end of an empty one. (What the cache sends
+/// is ended by its body, also by an empty one.)
+fn ends_here(session: &Session, response: &ResponseHeader) -> bool {
+    let stored = matches!(session.cache.phase(), CachePhase::Hit | CachePhase::Stale | CachePhase::StaleUpdating);
+    let empty = response.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+    matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || empty && !stored
+}
+
+/// Puts a body that a viewer-response function wrote in the place of the one that comes; a part of that one it is no longer.
+fn rewrite(response: &mut ResponseHeader, ctx: &mut RequestCtx, body: Bytes, coding_set: bool) -> Result<()> {
+    if response.status == StatusCode::PARTIAL_CONTENT {
+        response.set_status(StatusCode::OK)?;
+        ctx.answer.range = None;
+        let kind = response.headers.get(header::CONTENT_TYPE);
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/byteranges")) {
+            response.remove_header(&header::CONTENT_TYPE);
+        }
+    }
+    respond::edit(response, |headers| applying::reframe(headers, &body, coding_set))?;
+    ctx.hooks.viewer_body = Some(body);
+    Ok(())
 }
 
 /// Makes an answer that is on its way into the error that a failed viewer-response function means. (An error from Pingora's filter
@@ -172,7 +216,7 @@ fn refuse(
     failed: Failure,
     api: Api,
 ) -> Result<()> {
-    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let ended = ends_here(session, response);
     let status = failed.status();
     let words = told(&failed, api);
     fails(&mut ctx.hooks, failed, api);
@@ -180,7 +224,7 @@ fn refuse(
     ctx.answer.outcome = Some(crate::observe::Outcome::Error);
     let answer = respond::error_answer(session, ctx, status, words);
     response.set_status(answer.status)?;
-    let body = if bodiless { Bytes::new() } else { answer.body };
+    let body = if ended { Bytes::new() } else { answer.body };
     respond::edit(response, |headers| {
         headers.clear();
         headers.extend(answer.headers);
@@ -188,7 +232,7 @@ fn refuse(
     })?;
     response.insert_header(header::DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
     response.insert_header(header::VIA, ctx.snapshot.signature.via.clone())?;
-    ctx.hooks.viewer_body = (!bodiless).then_some(body);
+    ctx.hooks.viewer_body = (!ended).then_some(body);
     respond::dress(session, ctx, response, ResultType::Error, None, "function")
 }
 
@@ -224,9 +268,14 @@ async fn read_body(session: &mut Session) -> Result<Option<Body>> {
     views::body(session).await
 }
 
-fn way(ctx: &RequestCtx, change: &OriginChange) -> Result<rerouting::Way> {
-    rerouting::way(change, &ctx.snapshot.config)
-        .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), "a function chose an origin that is not configured"))
+/// Notes where a function sends the request, on top of what functions before it said; the configured origin it chose, if it did.
+fn go(ctx: &mut RequestCtx, change: &OriginChange) -> Result<Option<OriginId>> {
+    let next = rerouting::way(change, &ctx.snapshot.config).ok_or_else(|| {
+        Error::explain(ErrorType::HTTPStatus(502), "a function chose an origin that is not configured")
+    })?;
+    let base = next.base;
+    ctx.hooks.way = Some(ctx.hooks.way.take().unwrap_or_default().then(next));
+    Ok(base)
 }
 
 /// Serves `answer` in the origin's place.

@@ -14,7 +14,7 @@ use pingora::proxy::Session;
 
 use crate::hooks::Edit;
 
-use super::context::RequestCtx;
+use super::context::{RequestCtx, Role};
 use super::rerouting::Way;
 use super::shared::Shared;
 
@@ -26,7 +26,14 @@ const HANDED_MAX: usize = 10_000;
 
 /// What copies will ask for.
 #[derive(Debug, Default)]
-pub struct Handed(Mutex<HashMap<HeaderValue, Passed>>);
+pub struct Handed(Mutex<Generations>);
+
+/// Two of them: when the younger is full, what is still in the elder was left by requests that made no copy.
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<HeaderValue, Passed>,
+    old: HashMap<HeaderValue, Passed>,
+}
 
 /// What a viewer's request became.
 #[derive(Debug, Clone)]
@@ -62,13 +69,20 @@ pub fn receive(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> 
         ctx.hooks.call = Some(first);
         return None;
     }
-    shared.handed.0.lock().remove(&first)
+    if matches!(ctx.role, Role::Page(_)) {
+        // A page is another request, copied from the same bytes.
+        return None;
+    }
+    let mut handed = shared.handed.0.lock();
+    let found = handed.young.remove(&first).or_else(|| handed.old.remove(&first));
+    // Its functions run again, so that it asks for what its viewer asked for.
+    ctx.hooks.orphan = found.is_none();
+    found
 }
 
 /// Leaves for the copy that is made next what this request became.
 pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
-    let changed = ctx.hooks.asked_target.is_some() || !ctx.hooks.viewer_edits.is_empty();
-    let Some(served) = ctx.served().filter(|_| changed) else { return };
+    let Some(served) = ctx.served().filter(|served| !served.chains.viewer_request.is_empty()) else { return };
     let copied_as_received = session.as_http2().is_none();
     let id = match (&ctx.hooks.call, copied_as_received) {
         (Some(id), true) => id.clone(),
@@ -86,8 +100,8 @@ pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
         way: ctx.hooks.way.clone(),
     };
     let mut handed = shared.handed.0.lock();
-    if handed.len() >= HANDED_MAX {
-        handed.clear();
+    if handed.young.len() >= HANDED_MAX / 2 {
+        handed.old = std::mem::take(&mut handed.young);
     }
-    handed.insert(id, passed);
+    handed.young.insert(id, passed);
 }

@@ -45,8 +45,12 @@ pub struct HookNote {
     pub viewer_body: Option<Bytes>,
     /// It stands in for what the cache or the origin sends.
     pub body_sent: bool,
-    /// Group of origins that a function made up.
-    pub group: Option<OriginGroup>,
+    /// The group that an origin-request function chose or made: its members are not shown to the functions again.
+    pub chosen_group: Option<Arc<OriginGroup>>,
+    /// The request's body as viewer-request functions left it, when they replaced it.
+    pub viewer_body_edit: Option<Bytes>,
+    /// A background request that did not find what its viewer's request became.
+    pub orphan: bool,
 }
 
 /// How a chain ended.

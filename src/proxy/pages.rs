@@ -12,6 +12,7 @@ use pingora::proxy::subrequest::Ctx;
 
 use crate::behavior::errors;
 use crate::config::compiled::{ErrorPage, Generated, Page};
+use crate::hooks::Failure;
 
 use super::context::{RequestCtx, Role};
 use super::plan::Target;
@@ -35,6 +36,10 @@ pub async fn instead(session: &mut Session, ctx: &RequestCtx, status: u16, what:
 /// would wait for itself.
 pub fn rule<'c>(session: &Session, ctx: &'c RequestCtx, status: u16) -> Option<&'c ErrorPage> {
     if matches!(ctx.role, Role::Page(_)) {
+        return None;
+    }
+    if ctx.hooks.failed.as_ref().is_some_and(Failure::is_limit) {
+        // CloudFront has no pages for exceeded limits.
         return None;
     }
     let served = ctx.behavior.map(|id| ctx.snapshot.behavior(id))?;

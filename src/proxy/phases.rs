@@ -283,6 +283,7 @@ impl ProxyHttp for Phases {
         }
         if ctx.origin.instead.is_none() {
             if let Some(to) = upstream::next_member(session, ctx, cause(status)) {
+                events::left_behind(session, response, ctx).await;
                 upstream::move_on(ctx, to);
                 return Err(again(failure::FAILOVER));
             }
@@ -366,8 +367,9 @@ impl ProxyHttp for Phases {
         }
         keeping::invalidate(&self.0, session, response, ctx);
         answering::send(session, response, ctx)?;
-        events::viewer_response(session, response, ctx).await?;
-        ctx.answer.status = response.status.as_u16();
+        if events::viewer_response(session, response, ctx).await? {
+            answering::note(response, ctx);
+        }
         Ok(())
     }
 
@@ -438,10 +440,12 @@ impl Phases {
     /// origin is still being asked, or because it failed.
     async fn soft_timeout(&self, session: &mut Session, ctx: &mut RequestCtx) {
         let Some((hash, limit)) = keeping::soft(&self.0, session, ctx) else { return };
-        handing::pass(&self.0, session, ctx);
+        let (waiter, guard) = self.0.revalidations.join(hash);
+        if guard.is_some() {
+            handing::pass(&self.0, session, ctx);
+        }
         asking::make_copyable(session);
         let Some(spawner) = session.subrequest_spawner.as_ref() else { return asking::restore(session) };
-        let (waiter, guard) = self.0.revalidations.join(hash);
         if let Some(guard) = guard {
             let role: Box<dyn std::any::Any + Send + Sync> = Box::new(Role::Revalidation(Some(guard)));
             let sub = pingora::proxy::subrequest::Ctx::builder().user_ctx(role).build();

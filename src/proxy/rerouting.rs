@@ -25,6 +25,25 @@ pub struct Way {
     pub headers: Option<Vec<(HeaderName, Secret<HeaderValue>)>>,
 }
 
+// === impl Way ===
+impl Way {
+    /// This way with the differences of `next`; an origin or group that `next` names begins anew.
+    pub fn then(self, next: Way) -> Way {
+        if next.base.is_some() || next.group.is_some() {
+            return next;
+        }
+        Way {
+            reroute: match (self.reroute, next.reroute) {
+                (Some(before), Some(after)) => Some(before.then(after)),
+                (before, after) => after.or(before),
+            },
+            path: next.path.or(self.path),
+            headers: next.headers.or(self.headers),
+            ..self
+        }
+    }
+}
+
 /// The way that `change` describes. Names in it were checked when the edit was made; one that a reload removed is refused.
 pub fn way(change: &OriginChange, config: &Config) -> Option<Way> {
     match change {

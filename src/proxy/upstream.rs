@@ -159,6 +159,7 @@ pub fn move_on(ctx: &mut RequestCtx, to: OriginId) {
         (way.reroute, way.path, way.headers) = (None, None, None);
     }
     ctx.hooks.origin_edits.clear();
+    ctx.hooks.request_body.clone_from(&ctx.hooks.viewer_body_edit);
 }
 
 /// Decides after a failed attempt without an answer: `true` = go round again. Order: the same origin while attempts are
@@ -229,7 +230,7 @@ pub fn failed(
         reached: if connected { Reached::Sent } else { Reached::Nothing },
         reused,
         made: ctx.origin.attempt,
-        allowed: ctx.origin.current.map_or(1, |id| ctx.snapshot.origins.attempts(id)),
+        allowed: attempts(ctx),
     };
     if ctx.origin.instead.is_none() && retry::may_retry(&attempt) {
         error.set_retry(true);
@@ -238,6 +239,12 @@ pub fn failed(
     let again = after_failure(session, ctx, status);
     error.set_retry(again);
     error
+}
+
+/// Attempts in all that the origin in force allows.
+fn attempts(ctx: &RequestCtx) -> u32 {
+    let described = ctx.hooks.way.as_ref().and_then(|way| way.reroute.as_ref()).and_then(|reroute| reroute.attempts);
+    described.or_else(|| ctx.origin.current.map(|id| ctx.snapshot.origins.attempts(id))).unwrap_or(1)
 }
 
 /// Whether a function described the origin: what it did says nothing about the configured one's targets.

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -15,6 +15,7 @@ use crate::hooks::{Body, Request, Response, exchange};
 
 use super::context::RequestCtx;
 use super::plan::Target;
+use super::rerouting::Way;
 use super::{asking, respond};
 
 /// Bytes of a request body that functions see. Pingora can send 64 KiB again that were read before an origin was chosen; one read
@@ -51,7 +52,8 @@ pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, bod
     let mut sent = session.req_header().clone();
     asking::forward(session, &mut sent, ctx)?;
     let config = &ctx.snapshot.config;
-    let prefix = config.origins[origin].path.len();
+    let way = ctx.hooks.way.as_ref();
+    let prefix = way.and_then(|way| way.path.as_deref()).unwrap_or(&config.origins[origin].path).len();
     let target = String::from_utf8_lossy(sent.raw_path()).into_owned();
     let target = Target::parse(target.get(prefix..).unwrap_or("/"));
     Ok(Request {
@@ -63,21 +65,24 @@ pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, bod
         tls: respond::is_tls(session),
         headers: sent.headers.clone(),
         body,
-        origin: Some(in_force(config, origin)),
+        origin: Some(in_force(config, origin, way)),
     })
 }
 
 /// The request that belongs to an answer of an origin: what that origin was sent.
 pub fn asked(session: &Session, ctx: &RequestCtx) -> Result<Request> {
     let Some(origin) = ctx.origin.current else { return Ok(viewer_request(session, ctx, None)) };
-    let mut request = origin_request(session, ctx, origin, None)?;
-    super::applying::replay(&mut request, &ctx.hooks.origin_edits);
-    Ok(request)
+    origin_request(session, ctx, origin, None)
 }
 
 /// An answer's head; its body is never shown.
 pub fn response(response: &ResponseHeader) -> Response {
     Response { status: response.status, headers: response.headers.clone(), body: None }
+}
+
+/// As much of a body as functions see.
+pub fn beginning(whole: &Bytes) -> Body {
+    Body { data: whole.slice(..whole.len().min(BODY_SEEN)), truncated: whole.len() > BODY_SEEN }
 }
 
 /// Reads the beginning of the request's body; what was read is sent to the origin all the same.
@@ -107,14 +112,14 @@ fn client(ctx: &RequestCtx) -> IpAddr {
     ctx.viewer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |viewer| viewer.ip())
 }
 
-fn in_force(config: &Config, id: OriginId) -> exchange::Origin {
+fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origin {
     let origin = &config.origins[id];
     let http = match &origin.kind {
         OriginKind::Http(http) => Some(&**http),
         OriginKind::Generated(_) => None,
     };
     let target = http.and_then(|http: &HttpOrigin| http.targets.first());
-    exchange::Origin {
+    let mut seen = exchange::Origin {
         name: origin.name.clone(),
         host: target.map_or_else(|| origin.name.clone(), |target| target.host.clone()),
         port: target.map_or(80, |target| target.port),
@@ -124,5 +129,15 @@ fn in_force(config: &Config, id: OriginId) -> exchange::Origin {
         keepalive_timeout: http.map_or(std::time::Duration::from_secs(5), |http| http.keepalive_timeout),
         // Their values may be secrets.
         headers: Vec::new(),
+    };
+    if let Some(path) = way.and_then(|way| way.path.as_ref()) {
+        seen.path.clone_from(path);
     }
+    if let Some(differs) = way.and_then(|way| way.reroute.as_ref()) {
+        seen.host = differs.host.clone().unwrap_or(seen.host);
+        seen.port = differs.port.unwrap_or(seen.port);
+        seen.tls = differs.tls.unwrap_or(seen.tls);
+        seen.read_timeout = differs.read_timeout.unwrap_or(seen.read_timeout);
+    }
+    seen
 }

@@ -487,7 +487,10 @@ fn failover_runs_the_origins_functions_again_and_the_viewers_once() {
         assert_eq!(lines, 1, "once a request");
     }
     let events: Vec<_> = calls(&pop, 1).into_iter().map(|(event, _)| event).collect();
-    assert_eq!(events, ["viewer-request", "origin-request", "origin-request", "origin-response", "viewer-response"]);
+    assert_eq!(
+        events,
+        ["viewer-request", "origin-request", "origin-response", "origin-request", "origin-response", "viewer-response"]
+    );
 }
 
 #[test]
@@ -511,4 +514,73 @@ fn a_looping_function_costs_its_own_requests_only() {
         let known = ["FunctionExecutionError", "FunctionThrottledError"];
         assert!(results.iter().all(|result| known.contains(&result.as_str())), "{results:?}");
     });
+}
+
+/// A body or an error that viewer-response writes for an answer that ended with its head is never announced and not sent.
+#[test]
+fn an_empty_answer_of_an_origin_stays_whole_whatever_viewer_response_writes() {
+    for (text, status, body) in
+        [(Flat::new().body("written").wat(), 200, "written"), (Flat::new().fail("on purpose").wat(), 503, "")]
+    {
+        let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "");
+        let pop = pop(&origin, &[("f", text)], "", "viewer_response = \"f\"");
+        let mut viewer = pop.raw();
+        let first = viewer.get("/a");
+        assert_eq!((first.status, first.text().as_str()), (status, ""), "a miss");
+        let second = viewer.get("/a");
+        assert_eq!(second.status, status);
+        if status == 200 {
+            assert_eq!((second.text().as_str(), second.hit()), (body, true), "the cache's own empty body is replaced");
+        }
+    }
+}
+
+#[test]
+fn a_part_whose_body_a_function_replaced_is_no_part() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\nContent-Type: text/plain\r\n", "0123456789");
+    let pop = pop(&origin, &[("f", Flat::new().body("written").wat())], "", "viewer_response = \"f\"");
+    pop.get("/a");
+    for range in ["bytes=2-4", "bytes=0-1,3-4"] {
+        let reply = pop.get_with("/a", &[("Range", range)]);
+        assert_eq!((reply.status, reply.text().as_str()), (200, "written"), "{range}");
+        assert_eq!(reply.field("content-range"), None, "{range}");
+        assert!(!reply.field("content-type").unwrap_or_default().starts_with("multipart"), "{range}");
+    }
+}
+
+#[test]
+fn what_two_functions_say_of_the_origin_adds_up() {
+    let (first, second) = (Origin::fixed("", "first"), Origin::fixed("", "second"));
+    let port = second.address.port();
+    let js = |change: &str| {
+        format!(
+            "exports.handler = async (event) => {{ const request = event.Records[0].cf.request; \
+             request.origin.custom.{change}; request.uri += '.html'; return request; }};\n"
+        )
+    };
+    let functions = [("port", js(&format!("port = {port}"))), ("path", js("path = '/below'"))];
+    let pop = pop(&first, &functions, "", "origin_request = [\"port\", \"path\"]");
+    let reply = pop.get("/a");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "second"), "{:?}", pop.access_log());
+    assert_eq!(second.last().target, "/below/a.html.html");
+    assert_eq!(first.count(), 0);
+}
+
+#[test]
+fn error_pages_stand_in_for_failures_and_not_for_limits() {
+    let loops = wat::module("", "(loop (br 0)) i64.const 0");
+    for (text, paged) in [(wat::module("", "unreachable"), true), (loops, false)] {
+        let origin = Origin::fixed("", "hello");
+        let errors = "errors = [{ status = [503], page = \"/sorry\" }]";
+        let mut setup = Setup::new("");
+        std::fs::write(setup.dir().join("f.wat"), text).unwrap();
+        setup.rest = format!(
+            "{}[[function]]\nname = \"f\"\nfile = \"f.wat\"\n[[behavior]]\nmatch = \"/sorry\"\norigin = \"o\"\n\
+             [[behavior]]\nmatch = \"*\"\norigin = \"o\"\n{errors}\nhooks = {{ viewer_request = \"f\" }}\n",
+            origin.config("o")
+        );
+        let pop = setup.start();
+        let reply = pop.get("/a");
+        assert_eq!((reply.status, reply.text() == "hello"), (503, paged), "{}", reply.text());
+    }
 }
