@@ -6,7 +6,7 @@ source "$SDK/rust/toolchain.sh"
 
 rust
 cd "$FUNCTIONS"
-export CARGO_TARGET_DIR=$WORK/rust
+export CARGO_TARGET_DIR=$GUESTS/rust
 for name; do packages+=(--package "$name"); done
 cargo fetch --locked --quiet --target $RUST_TARGET || die "cargo cannot fetch the crates of functions/Cargo.lock"
 # Panics name their file: by its place in the package, not on this machine.

@@ -5,6 +5,7 @@
 pub mod certs;
 pub mod frames;
 pub mod h2;
+pub mod hooked;
 pub mod names;
 pub mod origin;
 pub mod pop;
