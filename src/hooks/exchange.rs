@@ -19,8 +19,6 @@ use super::fields::{self, Access};
 use super::limits::Limits;
 use super::valid;
 
-pub use super::valid::{path as valid_path, query as valid_query};
-
 /// Why an edit was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {

@@ -7,11 +7,14 @@ use crate::config::compiled::Mode;
 
 use super::event::Event;
 
+/// Bytes of a request body that functions see at either request event; the rest is cut off and marked. AWS's number at viewer-request; at
+/// origin-request AWS shows 1 MB, and Pingora can send 64 KiB again that were read before an origin was chosen, of which one read brings
+/// at most `listen::BODY_READ_MAX`.
+pub const BODY_SEEN: usize = 40 << 10;
+
 /// Bounds of one call, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Of a request body that the function sees; the rest is cut off and marked.
-    pub body_seen: usize,
     /// Of a request body that replaces the viewer's, as text or as bytes.
     pub body_text: usize,
     /// The same, as base64 text.
@@ -34,7 +37,6 @@ impl Limits {
     pub fn of(mode: Mode, event: Event) -> Self {
         match (mode, event.is_viewer()) {
             (Mode::Strict, true) => Limits {
-                body_seen: 40 << 10,
                 body_text: 40 << 10,
                 // 53.2 KB
                 body_base64: 54_477,
@@ -43,8 +45,6 @@ impl Limits {
                 fields: FIELDS,
             },
             (Mode::Strict, false) => Limits {
-                // AWS's number is 1 MB; Pingora can replay 64 KiB of what was read before an origin is chosen.
-                body_seen: 64 << 10,
                 body_text: 1 << 20,
                 // 1.33 MB
                 body_base64: 1_394_606,
@@ -53,7 +53,6 @@ impl Limits {
                 fields: FIELDS,
             },
             (Mode::Extended, _) => Limits {
-                body_seen: 64 << 10,
                 body_text: EXTENDED_ANSWER,
                 body_base64: EXTENDED_ANSWER.div_ceil(3) * 4,
                 answer: EXTENDED_ANSWER,
@@ -75,9 +74,8 @@ mod tests {
             let (strict, extended) = (Limits::of(Mode::Strict, event), Limits::of(Mode::Extended, event));
             let (body, base64) = if event.is_viewer() { (40_960, 54_477) } else { (1_048_576, 1_394_606) };
             assert_eq!((strict.body_text, strict.body_base64, strict.answer, strict.uri), (body, base64, body, 8191));
-            assert_eq!(strict.body_seen, if event.is_viewer() { 40_960 } else { 65_536 });
+            assert_eq!(BODY_SEEN, 40_960);
             for (lifted, kept) in [
-                (extended.body_seen, strict.body_seen),
                 (extended.body_text, strict.body_text),
                 (extended.body_base64, strict.body_base64),
                 (extended.answer, strict.answer),

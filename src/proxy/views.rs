@@ -11,16 +11,13 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::config::compiled::{Config, HttpOrigin, OriginId, OriginKind};
+use crate::hooks::limits::BODY_SEEN;
 use crate::hooks::{Body, Request, Response, exchange};
 
 use super::context::RequestCtx;
 use super::plan::Target;
 use super::rerouting::Way;
 use super::{asking, respond};
-
-/// Bytes of a request body that functions see. Pingora can send 64 KiB again that were read before an origin was chosen; one read
-/// brings at most [`crate::listen::BODY_READ_MAX`].
-pub const BODY_SEEN: usize = 40 << 10;
 
 /// The viewer's request.
 pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -> Request {
