@@ -1,6 +1,7 @@
 //! Rimward: a self-hosted edge. See ARCHITECTURE.md for the rooms and the way a request takes through them.
 #![deny(unsafe_code)]
 
+pub mod access;
 pub mod admin;
 pub mod behavior;
 pub mod cache;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod fleet;
 pub mod geo;
 pub mod hooks;
+pub mod limit;
 pub mod listen;
 pub mod message;
 pub mod observe;

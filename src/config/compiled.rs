@@ -2,9 +2,13 @@
 //!
 //! In: nothing (built only by `config::compile`). Out: plain data that cannot be wrong. Never: raw text, I/O, defaults.
 
+mod access;
 mod function;
+mod limit;
 
+pub use access::*;
 pub use function::*;
+pub use limit::*;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;

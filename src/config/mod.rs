@@ -9,6 +9,7 @@ mod compile;
 pub mod compiled;
 mod diagnose;
 mod error;
+pub mod iam;
 mod load;
 mod reference;
 mod schema;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: &[&[&str]] = &[
     &["config", "message"],
     &["geo", "observe"],
-    &["hooks", "cache", "origin", "behavior", "listen", "route"],
+    &["access", "limit", "hooks", "cache", "origin", "behavior", "listen", "route"],
     &["fleet"],
     &["proxy"],
     &["admin"],

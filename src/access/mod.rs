@@ -1,0 +1,104 @@
+//! Access: who may come in.
+//!
+//! In: a rule, a request as it was sent, now. Out: a [`Principal`], or [`Denied`] with the reason for the log. Never: an answer to
+//! the viewer, how often somebody may come (`limit`).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// A request, as the rules see it: as sent, before any function or rewrite.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a, F> {
+    pub method: &'a str,
+    /// With its port, as sent: `Host`, or `:authority`.
+    pub host: &'a str,
+    /// As sent, not decoded.
+    pub path: &'a str,
+    /// Without `?`; `Some("")` when the target ends with `?`.
+    pub query: Option<&'a str>,
+    pub fields: &'a F,
+    pub tls: bool,
+    /// Behind trusted proxies the one that they name.
+    pub viewer: IpAddr,
+    /// Milliseconds since the epoch.
+    pub now_ms: u64,
+}
+
+/// Who asks, once a rule has held. Cheap to clone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Principal {
+    pub kind: Kind,
+    /// Unique within its kind and issuer: a key's name, `sub`, an access key's ARN, a certificate's subject.
+    pub id: Arc<str>,
+    /// Who vouches for it: the name of the issuer, signer or authorizer; "" for keys and certificates.
+    pub issuer: Arc<str>,
+    /// A token's claims, an authorizer's context.
+    pub claims: Arc<Map<String, Value>>,
+    /// The API key's name, where one was sent or an authorizer gave one.
+    pub api_key: Option<Arc<str>>,
+}
+
+/// How a principal showed who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    ApiKey,
+    Jwt,
+    SigV4,
+    Authorizer,
+    Certificate,
+}
+
+/// Why a rule did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason:?}: {detail}")]
+pub struct Denied {
+    pub reason: Reason,
+    /// For the log, never for the viewer; holds no secret.
+    pub detail: String,
+}
+
+/// What the viewer may know of it. Each has one status and body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No API key, an unknown or disabled one, or one whose plans do not open this stage.
+    ApiKey,
+    /// No token where one is wanted.
+    TokenMissing,
+    /// A token that is malformed, expired, of another issuer, or whose signature is wrong.
+    TokenInvalid,
+    /// A good token without the scope or group.
+    TokenScope,
+    /// No keys to check a token with.
+    TokenKeys,
+    /// No signature where one is wanted.
+    SignatureMissing,
+    /// A signature whose parts cannot be read.
+    SignatureIncomplete,
+    /// Anything else about a signature: one answer for all, so that nobody learns which keys exist.
+    SignatureInvalid,
+    /// A good signature, but the key's policy does not allow this.
+    PolicyDenies,
+    /// No `Key-Pair-Id` in URL or cookies.
+    SignedMissing,
+    /// A signed URL or cookie that is malformed, expired, altered or for something else.
+    SignedInvalid,
+    /// A source of identity that the authorizer wants is missing, or the function threw "Unauthorized".
+    AuthorizerUnauthorized,
+    AuthorizerDenies,
+    /// The function's answer allows other resources.
+    AuthorizerNotAllowed,
+    AuthorizerFailed,
+    Country,
+    Address,
+    Certificate,
+    /// A rule under `none` held.
+    Excluded,
+}
+
+impl Denied {
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Denied { reason, detail: detail.into() }
+    }
+}
