@@ -46,6 +46,7 @@ fn hit(behavior: &BehaviorMetrics) -> Record<'_> {
         trace: None,
         calls: &[],
         result: None,
+        principal: "",
     }
 }
 

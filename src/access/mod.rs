@@ -62,7 +62,9 @@ pub struct Denied {
 /// What the viewer may know of it. Each has one status and body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// No API key, an unknown or disabled one, or one whose plans do not open this stage.
+    /// No API key where one is wanted.
+    ApiKeyMissing,
+    /// An API key that is unknown or disabled, or whose plans do not open this stage.
     ApiKey,
     /// No token where one is wanted.
     TokenMissing,
@@ -97,6 +99,24 @@ pub enum Reason {
     Excluded,
 }
 
+// === impl Reason ===
+impl Reason {
+    /// Whether nothing was shown at all.
+    pub fn is_missing(self) -> bool {
+        matches!(
+            self,
+            Reason::ApiKeyMissing
+                | Reason::TokenMissing
+                | Reason::SignatureMissing
+                | Reason::SignedMissing
+                | Reason::Certificate
+                | Reason::Address
+                | Reason::Country
+        )
+    }
+}
+
+// === impl Denied ===
 impl Denied {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Denied { reason, detail: detail.into() }

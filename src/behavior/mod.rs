@@ -15,6 +15,7 @@ pub mod protocol;
 pub mod redirect;
 #[cfg(test)]
 mod sample;
+pub mod viewer;
 
 pub use answer::{Answer, ResultType};
 pub use decide::{Viewer, before_cache};

@@ -49,6 +49,11 @@ pub(super) fn behavior() -> Behavior {
         index: None,
         rewrite: PathRewrite::default(),
         hooks: Hooks::default(),
+        access: None,
+        limits: vec![],
+        stage: String::new(),
+        identity: Identity::default(),
+        per_principal: false,
     }
 }
 

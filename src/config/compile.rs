@@ -3,11 +3,13 @@
 //! In: the schema's structs, the places of their values. Out: `compiled::Config`, or every rule they break. Never: defaults of
 //! its own for keys the schema has, unresolved names.
 
+mod access;
 mod behavior;
 mod cache;
 mod fields;
 mod files;
 mod function;
+mod limit;
 mod listen;
 mod observe;
 mod origin;
@@ -17,7 +19,7 @@ mod target;
 
 use std::path::PathBuf;
 
-use super::compiled::{Action, Config, Upstream, ViewerProtocol};
+use super::compiled::{Action, Config, Rates, Rule, Upstream, ViewerProtocol};
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
 use super::schema::File;
@@ -67,8 +69,28 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let largest = engine.as_ref().map_or(u64::MAX, |engine| engine.memory as u64);
     let functions = function::functions(file.function, &known, largest, report);
     let kv_stores = function::stores(file.kv_store, report);
+    let geo = file.geo.unwrap_or_default().databases;
+    let each = geo
+        .iter()
+        .enumerate()
+        .map(|(i, path)| report.watched(&At::default().key("geo").key("databases").index(i), path));
+    let geo = all(each.collect::<Vec<_>>());
+    let guards = access::Guards::collect(
+        (&file.jwt, &file.sigv4, &file.key_group, &file.authorizer, &file.address_list),
+        report,
+    )?;
+    let plans = limit::plans(&file.usage_plan, report);
+    let api_keys = limit::api_keys(&file.api_key, &file.usage_plan, report);
+    let rates = limit::rates(file.rates.unwrap_or_default(), report);
+    let access = access::access(
+        (file.jwt, file.sigv4, file.key_group, file.authorizer, file.address_list),
+        &known,
+        functions.as_deref().unwrap_or_default(),
+        report,
+    );
+    let names = behavior::Names { origins: &names, functions: &known, guards: &guards };
     let behaviors =
-        behavior::behaviors(file.behavior, &names, &known, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
+        behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
     let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), report);
     let observe = observe::observe(file.observe.unwrap_or_default(), report);
 
@@ -83,6 +105,9 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         functions: functions?,
         engine: engine.ok_or(Refused(()))?,
         kv_stores: kv_stores?,
+        access: access?,
+        rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
+        geo: geo?,
         admin: admin?,
         observe: observe?,
         digest: report.files.digest(report.sources),
@@ -91,6 +116,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     };
     warn_unused(&config, report);
     warn_without_tls(&config, report);
+    warn_unmet(&config, report);
     Ok(Config { warnings: std::mem::take(&mut report.warnings), ..config })
 }
 
@@ -128,6 +154,33 @@ fn warn_without_tls(config: &Config, report: &mut Report<'_>) {
         if behavior.viewer_protocol != ViewerProtocol::AllowAll {
             let at = At::default().key("behavior").index(position).key("viewer_protocol");
             report.warn(&at, format!("'{}' wants https, and no listener speaks TLS", behavior.name));
+        }
+    }
+}
+
+/// Rules that no request can meet, or that mean less than they seem to.
+fn warn_unmet(config: &Config, report: &mut Report<'_>) {
+    let certificates = config
+        .listeners
+        .iter()
+        .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth != super::compiled::ClientAuth::None));
+    for (position, behavior) in config.behaviors.iter().enumerate() {
+        let Some(rule) = &behavior.access else { continue };
+        let at = At::default().key("behavior").index(position).key("access");
+        if !certificates && rule.any(&|rule| matches!(rule, Rule::Certificate(_))) {
+            report.warn(&at, format!("'{}' wants client certificates, and no listener asks for one", behavior.name));
+        }
+        if config.geo.is_empty() && rule.any(&|rule| matches!(rule, Rule::Country(_))) {
+            report.warn(&at, format!("'{}' asks for countries, and `geo.databases` names no database", behavior.name));
+        }
+        if behavior.cache.enabled && !behavior.per_principal && rule.names_principal() {
+            let shown = behavior.identity.header.is_some() || !behavior.identity.claims.is_empty();
+            if shown {
+                report.warn(
+                    &at,
+                    format!("'{}' shares its answers, and the origin is told who asks for them", behavior.name),
+                );
+            }
         }
     }
 }

@@ -34,6 +34,11 @@ pub struct Config {
     pub functions: Vec<Function>,
     pub engine: Functions,
     pub kv_stores: Vec<KvStore>,
+    /// What access rules name.
+    pub access: Access,
+    pub rates: Rates,
+    /// MaxMind databases.
+    pub geo: Vec<PathBuf>,
     pub admin: Option<Admin>,
     pub observe: Observe,
     /// First 12 hex digits of the XXH3-128 of the configuration's texts and the pages they name: names the revision in logs
@@ -309,6 +314,15 @@ pub struct Behavior {
     pub index: Option<String>,
     pub rewrite: PathRewrite,
     pub hooks: Hooks,
+    /// `None` = everybody.
+    pub access: Option<Rule>,
+    /// Every one must allow a request.
+    pub limits: Vec<Limit>,
+    /// API Gateway's stage; "" unless written.
+    pub stage: String,
+    pub identity: Identity,
+    /// Each principal has its own answers in the cache.
+    pub per_principal: bool,
 }
 
 /// CloudFront's path pattern after an optional host: `*` = any run, `?` = exactly one, case-sensitive path.

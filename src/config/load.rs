@@ -106,6 +106,15 @@ fn join(whole: &mut File, file: File) {
         function,
         functions,
         kv_store,
+        jwt,
+        sigv4,
+        key_group,
+        authorizer,
+        address_list,
+        usage_plan,
+        api_key,
+        rates,
+        geo,
         admin,
         observe,
     } = file;
@@ -121,6 +130,15 @@ fn join(whole: &mut File, file: File) {
     whole.behavior.extend(behavior);
     whole.function.extend(function);
     whole.kv_store.extend(kv_store);
+    whole.jwt.extend(jwt);
+    whole.sigv4.extend(sigv4);
+    whole.key_group.extend(key_group);
+    whole.authorizer.extend(authorizer);
+    whole.address_list.extend(address_list);
+    whole.usage_plan.extend(usage_plan);
+    whole.api_key.extend(api_key);
+    whole.rates = whole.rates.take().or(rates);
+    whole.geo = whole.geo.take().or(geo);
 }
 
 /// The *.toml files of a directory in name order; hidden ones (editors' drafts) left out.
@@ -155,6 +173,8 @@ fn unreadable(path: &Path, source: std::io::Error) -> Errors {
     ConfigError::Read { path: path.to_owned(), source }.into()
 }
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod function_tests;
 #[cfg(test)]

@@ -5,20 +5,27 @@
 //! Every doc comment here is also the key's description in the JSON Schema and in config/reference.md; every default comes
 //! from the `Default` impl beside it. Keys are optional unless they say "Required".
 
+mod access;
 mod behavior;
 mod cache;
 mod choice;
 mod function;
+mod limit;
 mod listener;
 mod observe;
 mod origin;
 mod response;
 mod status;
 
+pub use access::{
+    AccessKey, AddressList, Authorizer, AuthorizerKind, Identity, Jwt, JwtAlgorithm, KeyGroup, NameOr, Rule, Sigv4,
+    TokenUse,
+};
 pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, ViewerProtocol};
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
+pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};
 pub use origin::{Balance, Dns, Eject, Generated, Health, Origin, OriginGroup, OriginTls, Protocol};
@@ -26,7 +33,15 @@ pub use response::{Cors, Response, Security};
 pub use status::StatusRange;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+/// Where addresses are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Geo {
+    /// MaxMind databases (.mmdb): one of cities or countries, and one of autonomous systems. A changed file is read at once.
+    pub databases: Vec<String>,
+}
 
 /// Rimward's configuration: one TOML file, or a directory whose *.toml files are read in name order as one.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -54,6 +69,24 @@ pub struct File {
     pub functions: Option<Functions>,
     /// Key-value stores that functions read.
     pub kv_store: Vec<KvStore>,
+    /// Issuers of tokens: Cognito user pools, any OIDC issuer.
+    pub jwt: Vec<Jwt>,
+    /// Whose AWS signatures are taken.
+    pub sigv4: Vec<Sigv4>,
+    /// Public keys for signed URLs and cookies.
+    pub key_group: Vec<KeyGroup>,
+    /// Functions that decide who may come in.
+    pub authorizer: Vec<Authorizer>,
+    /// Address ranges.
+    pub address_list: Vec<AddressList>,
+    /// What API keys may use, and how much.
+    pub usage_plan: Vec<UsagePlan>,
+    /// API keys.
+    pub api_key: Vec<ApiKey>,
+    /// What holds for all limits.
+    pub rates: Option<Rates>,
+    /// Where addresses are.
+    pub geo: Option<Geo>,
     /// The operator's HTTP API: metrics, status, purge. `admin = false` turns it off.
     pub admin: Option<Toggle<Admin>>,
     /// Logs, metrics and traces.

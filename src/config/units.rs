@@ -22,6 +22,15 @@ pub struct ByteSize(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Percent(u8);
 
+/// How fast something may happen, as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// Thousandths of an event.
+    thousandths: u64,
+    /// In so many seconds.
+    seconds: u64,
+}
+
 /// Why a value with a unit was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -31,6 +40,8 @@ pub enum UnitError {
     TooLong(String),
     #[error("'{0}' is no size: write a number and one of B, KB, MB, GB, TB, KiB, MiB, GiB, TiB, like \"64KiB\"")]
     Size(String),
+    #[error("'{0}' is no rate: write a number above 0, '/' and one of s, m, h, d, like \"50/s\" or \"0.5/s\"")]
+    Rate(String),
     #[error("'{0}' is no percentage: write a whole number from 0 to 100")]
     Percent(String),
 }
@@ -168,6 +179,61 @@ impl fmt::Display for ByteSize {
             Some((unit, scale)) => write!(f, "{}{unit}", self.0 / scale),
             None => write!(f, "{}B", self.0),
         }
+    }
+}
+
+// === impl Rate ===
+impl Rate {
+    /// Time between two events that keep the rate; rounded to nanoseconds.
+    pub fn every(self) -> std::time::Duration {
+        let nanos = u128::from(self.seconds) * 1_000_000_000_000 / u128::from(self.thousandths);
+        std::time::Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// Events of one second, at least 1: what a bucket holds when nothing else is said.
+    pub fn burst(self) -> u32 {
+        u32::try_from(self.thousandths / self.seconds / 1000).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    /// A number with at most three decimals, '/', and the unit of time.
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let refuse = || UnitError::Rate(text.to_owned());
+        let (number, unit) = text.split_once('/').ok_or_else(refuse)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return Err(refuse()),
+        };
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(decimals) || decimals.len() > 3 || whole.len() > 12 {
+            return Err(refuse());
+        }
+        let thousandths = format!("{whole}{decimals:0<3}").parse().map_err(|_| refuse())?;
+        if thousandths == 0 { Err(refuse()) } else { Ok(Rate { thousandths, seconds }) }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.seconds {
+            1 => "s",
+            60 => "m",
+            3_600 => "h",
+            _ => "d",
+        };
+        write!(f, "{}", self.thousandths / 1000)?;
+        match self.thousandths % 1000 {
+            0 => {}
+            rest => f.write_str(format!(".{rest:03}").trim_end_matches('0'))?,
+        }
+        write!(f, "/{unit}")
     }
 }
 

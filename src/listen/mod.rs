@@ -26,7 +26,7 @@ pub use endpoint::{Endpoint, Endpoints, h2_options};
 pub use error::ListenError;
 pub use gate::{Counts, Gate, Permit};
 pub use refuse::Refusal;
-pub use tls::{Session, Terminator};
+pub use tls::{Peer, Session, Terminator};
 pub use wire::Wire;
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Makes the handshakes of one listener.
 pub struct Terminator {
@@ -42,10 +44,24 @@ pub struct Session<'d> {
     pub cipher: &'d str,
     /// SHA-256 of the verified client certificate's DER, when the viewer sent one.
     pub client_certificate: Option<&'d [u8]>,
+    /// Who it says the viewer is.
+    pub peer: Option<&'d Peer>,
 }
 
-/// The one fact that Pingora's digest does not carry by itself.
-struct ServerName(String);
+/// What a verified client certificate says of its holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The distinguished name, most significant part first, as the certificate has it: "C=DE, O=Acme, CN=device-7".
+    pub subject: String,
+    /// The subject's common names, then the DNS and URI subject alternative names.
+    pub names: Vec<String>,
+}
+
+/// The facts that Pingora's digest does not carry by itself.
+struct Facts {
+    server_name: Option<String>,
+    peer: Option<Peer>,
+}
 
 struct Remember;
 
@@ -93,7 +109,7 @@ impl<'d> Session<'d> {
     /// The facts in a connection's digest.
     pub fn of(digest: &'d SslDigest) -> Self {
         Self {
-            server_name: digest.extension.get::<ServerName>().map(|name| name.0.as_str()),
+            server_name: digest.extension.get::<Facts>().and_then(|facts| facts.server_name.as_deref()),
             version: match digest.version.as_ref() {
                 "TLSv1_2" => "TLSv1.2",
                 "TLSv1_3" => "TLSv1.3",
@@ -101,15 +117,34 @@ impl<'d> Session<'d> {
             },
             cipher: digest.cipher.as_ref(),
             client_certificate: (!digest.cert_digest.is_empty()).then_some(digest.cert_digest.as_slice()),
+            peer: digest.extension.get::<Facts>().and_then(|facts| facts.peer.as_ref()),
         }
+    }
+}
+
+// === impl Peer ===
+impl Peer {
+    /// `None`: a certificate that rustls took and that cannot be read again.
+    fn read(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        let mut names: Vec<String> = common.map(str::to_owned).collect();
+        if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
+            names.extend(alternative.value.general_names.iter().filter_map(|name| match name {
+                GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+                _ => None,
+            }));
+        }
+        Some(Peer { subject: certificate.subject().to_string(), names })
     }
 }
 
 #[async_trait]
 impl TlsAccept for Remember {
     async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
-        let name = tls.server_name()?.to_owned();
-        Some(Arc::new(ServerName(name)))
+        let server_name = tls.server_name().map(str::to_owned);
+        let peer = tls.peer_certificate_der().and_then(Peer::read);
+        Some(Arc::new(Facts { server_name, peer }))
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Record<'a> {
     pub calls: &'a [Call],
     /// CloudFront's result type where a function decided it ("LambdaValidationError", "FunctionGeneratedResponse"…).
     pub result: Option<&'static str>,
+    /// Who asked, where access rules said so: a key's name, a token's `sub`, an ARN; "" = nobody in particular.
+    pub principal: &'a str,
 }
 
 /// One call of an edge function.
@@ -158,6 +160,10 @@ pub enum Failure {
     ClientComm,
     InvalidRequest,
     InvalidMethod,
+    /// An access rule did not let it in.
+    AccessDenied,
+    /// Not served in the viewer's country.
+    GeoBlocked,
     /// A bound of ours: connections, rate, size.
     LimitExceeded,
     OriginDns,
@@ -306,6 +312,8 @@ impl Failure {
             Failure::ClientComm => "client_comm",
             Failure::InvalidRequest => "invalid_request",
             Failure::InvalidMethod => "invalid_method",
+            Failure::AccessDenied => "access_denied",
+            Failure::GeoBlocked => "geo_blocked",
             Failure::LimitExceeded => "limit_exceeded",
             Failure::OriginDns => "dns",
             Failure::OriginConnect => "connect",
@@ -328,6 +336,8 @@ impl Failure {
             Failure::ClientComm => "ClientCommError",
             Failure::InvalidRequest => "InvalidRequest",
             Failure::InvalidMethod => "InvalidRequestMethod",
+            Failure::AccessDenied => "InvalidRequestBlocked",
+            Failure::GeoBlocked => "ClientGeoBlocked",
             Failure::LimitExceeded => "LimitExceeded",
             Failure::OriginDns => "OriginDnsError",
             Failure::OriginConnect | Failure::OriginUnavailable => "OriginConnectError",
@@ -381,6 +391,7 @@ pub(crate) fn sample(behavior: &BehaviorMetrics) -> Record<'_> {
         trace: None,
         calls: &[],
         result: None,
+        principal: "",
     }
 }
 

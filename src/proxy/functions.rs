@@ -181,7 +181,7 @@ impl Functions {
     }
 
     fn geo(&self, config: &Config) -> Result<Option<Arc<Db>>, LoadError> {
-        let paths = &config.engine.geo;
+        let paths = &config.geo;
         if paths.is_empty() {
             return Ok(None);
         }
@@ -299,12 +299,12 @@ fn link(
 fn made_of(config: &Config, spec: &compiled::Function) -> std::io::Result<u64> {
     let mut hasher = DefaultHasher::new();
     // Secrets are redacted in it; their values are hashed apart.
-    format!("{spec:?} {:?} {:?}", config.kv_stores, config.engine.geo).hash(&mut hasher);
+    format!("{spec:?} {:?} {:?}", config.kv_stores, config.geo).hash(&mut hasher);
     for (name, secret) in &spec.grants.secrets {
         (name, secret.expose()).hash(&mut hasher);
     }
     let own = config.sources.iter().filter(|path| path.starts_with(&spec.file));
-    stamps(own.chain(&config.engine.geo), &mut hasher)?;
+    stamps(own.chain(&config.geo), &mut hasher)?;
     Ok(hasher.finish())
 }
 

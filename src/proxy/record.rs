@@ -92,6 +92,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         trace: ctx.trace,
         calls: &ctx.hooks.calls,
         result: ctx.hooks.result,
+        principal: "",
     };
     observer.finish(&record);
 }
@@ -169,6 +170,7 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         trace: observer.trace(Some(words.traceparent)),
         calls: &[],
         result: None,
+        principal: "",
     };
     observer.finish(&record);
 }
@@ -225,6 +227,7 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
         trace: pass.trace,
         calls: &[],
         result: None,
+        principal: "",
     };
     observer.finish(&record);
 }
@@ -273,6 +276,7 @@ pub fn finish_refusal(observer: &Observer, refusal: &Refusal, viewer: SocketAddr
         trace: None,
         calls: &[],
         result: None,
+        principal: "",
     });
 }
 

@@ -8,35 +8,39 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::function::{self, Known};
-use super::origin::Names;
-use super::{Checked, Report, all, cache, pattern, response};
+use super::{Checked, Report, access, all, cache, limit, origin, pattern, response};
 use crate::config::compiled::{
     Action, Behavior, CachePolicy, Coding, Compress, ErrorPage, ForwardHeaders, Page, PathRewrite, Pattern, Redirect,
-    RequestPolicy, Select, ViewerProtocol,
+    RequestPolicy, Rule, Select, ViewerProtocol,
 };
 use crate::config::diagnose::suggest;
-use crate::config::schema::{self, HeaderSelection};
+use crate::config::schema::{self, HeaderSelection, Toggle};
 use crate::config::source::At;
 
 /// What a redirect's `to` may name.
 const VARIABLES: [&str; 5] = ["scheme", "host", "path", "query", "uri"];
 
+/// What behaviors may name.
+pub(super) struct Names<'a> {
+    pub origins: &'a origin::Names,
+    pub functions: &'a Known,
+    pub guards: &'a access::Guards,
+}
+
 pub(super) fn behaviors(
     written: Vec<schema::Behavior>,
-    names: &Names,
-    known: &Known,
+    names: &Names<'_>,
     body_size: u64,
     report: &mut Report<'_>,
 ) -> Checked<Vec<Arc<Behavior>>> {
-    if written.is_empty() && names.only().is_none() {
+    if written.is_empty() && names.origins.only().is_none() {
         let help =
             "write a [[behavior]] for each kind of request; only a single [[origin]] serves everything without one";
         return Err(report.refuse_with(&At::default(), "nothing is served: there is no [[behavior]]", help));
     }
     let written = if written.is_empty() { vec![schema::Behavior::everything()] } else { written };
     let each = written.into_iter().enumerate();
-    let behaviors =
-        all(each.map(|(i, one)| behavior(&place(i), one, names, known, body_size, report)).collect::<Vec<_>>())?;
+    let behaviors = all(each.map(|(i, one)| behavior(&place(i), one, names, body_size, report)).collect::<Vec<_>>())?;
     let behaviors = unique_names(behaviors, report)?;
     for (i, later) in behaviors.iter().enumerate() {
         if let Some(earlier) =
@@ -74,8 +78,7 @@ fn unique_names(behaviors: Vec<Behavior>, report: &mut Report<'_>) -> Checked<Ve
 fn behavior(
     at: &At,
     written: schema::Behavior,
-    names: &Names,
-    known: &Known,
+    names: &Names<'_>,
     body_size: u64,
     report: &mut Report<'_>,
 ) -> Checked<Behavior> {
@@ -85,8 +88,9 @@ fn behavior(
     if name.is_empty() || name.len() > 512 || name.chars().any(char::is_control) {
         report.refuse(&at.key("name"), "a name has 1 to 512 characters");
     }
-    let action = action(at, &written, names, report);
+    let action = action(at, &written, names.origins, report);
     let methods = report.methods(&at.key("methods"), &written.methods);
+    let shared = matches!(&written.cache, Toggle::Table(rules) if rules.shared);
     let cache = cache::policy(&at.key("cache"), written.cache, report);
     let cached = cache.as_ref().is_ok_and(|cache: &CachePolicy| cache.enabled);
     let request = request(&at.key("forward"), &written.forward, cached, body_size, report);
@@ -104,7 +108,16 @@ fn behavior(
     let index = written.index.map(|name| relative(&at.key("index"), name, report)).transpose();
     let strip = written.strip_prefix.map(|path| prefix(&at.key("strip_prefix"), &path, report)).transpose();
     let add = written.add_prefix.map(|path| prefix(&at.key("add_prefix"), &path, report)).transpose();
-    let hooks = function::hooks(&at.key("hooks"), &written.hooks, known, report);
+    let hooks = function::hooks(&at.key("hooks"), &written.hooks, names.functions, report);
+    let rule =
+        written.access.as_ref().map(|rule| access::rule(&at.key("access"), rule, names.guards, report)).transpose();
+    if written.redirect.is_some() && (written.access.is_some() || !written.limit.0.is_empty()) {
+        let key = if written.access.is_some() { "access" } else { "limit" };
+        report.refuse(&at.key(key), "a redirect is answered before anybody is asked who they are");
+    }
+    let limits = limit::limits(&at.key("limit"), &written.limit.0, report);
+    let stage = written.stage.map(|stage| limit::stage(&at.key("stage"), stage, report)).transpose();
+    let identity = access::identity(&at.key("identity"), &written.identity, report);
     Ok(Behavior {
         name,
         pattern: pattern?,
@@ -124,10 +137,17 @@ fn behavior(
         index: index?,
         rewrite: PathRewrite { strip_prefix: strip?, add_prefix: add? },
         hooks: hooks?,
+        per_principal: cached
+            && !shared
+            && rule.as_ref().is_ok_and(|rule| rule.as_ref().is_some_and(Rule::names_principal)),
+        access: rule?,
+        limits: limits?,
+        stage: stage?.unwrap_or_default(),
+        identity: identity?,
     })
 }
 
-fn action(at: &At, written: &schema::Behavior, names: &Names, report: &mut Report<'_>) -> Checked<Action> {
+fn action(at: &At, written: &schema::Behavior, names: &origin::Names, report: &mut Report<'_>) -> Checked<Action> {
     match (&written.origin, &written.redirect) {
         (Some(_), Some(_)) => {
             Err(report.refuse(&at.key("redirect"), "a behavior asks an origin or redirects, not both"))

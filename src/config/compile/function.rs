@@ -55,7 +55,7 @@ impl Known {
         Ok(Known { functions: functions?, stores: stores? })
     }
 
-    fn function(&self, at: &At, name: &str, report: &mut Report<'_>) -> Checked<FunctionId> {
+    pub(super) fn function(&self, at: &At, name: &str, report: &mut Report<'_>) -> Checked<FunctionId> {
         match self.functions.iter().position(|known| known == name) {
             Some(id) => Ok(id),
             None => Err(report.unknown(at, "function", name, self.functions.iter().map(String::as_str))),
@@ -64,7 +64,7 @@ impl Known {
 }
 
 /// A name that can stand in a path, a header and a metric's label as it is.
-fn speakable(name: &str) -> bool {
+pub(super) fn speakable(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && !name.starts_with('.')
@@ -74,13 +74,10 @@ pub(super) fn engine(written: &schema::Functions, pop: &Pop, report: &mut Report
     let at = At::default().key("functions");
     let concurrency = report.positive(&at.key("concurrency"), written.concurrency);
     let memory = size(&at.key("memory"), written.memory.get(), report);
-    let each = written.geo.iter().enumerate().map(|(i, path)| report.watched(&at.key("geo").index(i), path));
-    let geo = all(each.collect::<Vec<_>>());
     Ok(Functions {
         concurrency: concurrency?,
         memory: memory?,
         artifacts: pop.state_dir.join("functions"),
-        geo: geo?,
         records: pop.state_dir.join("records"),
         records_size: written.records.get(),
     })

@@ -236,6 +236,14 @@ pub enum IdentitySource {
     Method,
 }
 
+/// What of who asks goes on. What viewers send under these names is dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub header: Option<HeaderName>,
+    /// Header and claim.
+    pub claims: Vec<(HeaderName, String)>,
+}
+
 /// Address ranges.
 #[derive(Debug, Clone)]
 pub struct AddressList {
@@ -243,4 +251,25 @@ pub struct AddressList {
     pub nets: Arc<Vec<IpNet>>,
     /// The file they came from, when they did.
     pub file: Option<PathBuf>,
+}
+
+// === impl Rule ===
+impl Rule {
+    /// Whether a request that it lets in may have a principal.
+    pub fn names_principal(&self) -> bool {
+        match self {
+            Rule::All(rules) | Rule::Any(rules) => rules.iter().any(Rule::names_principal),
+            Rule::Not(_) | Rule::Signed(_) | Rule::Country(_) | Rule::Address(_) => false,
+            Rule::ApiKey | Rule::Jwt(_) | Rule::SigV4(_) | Rule::Authorizer(_) | Rule::Certificate(_) => true,
+        }
+    }
+
+    /// Whether `is` holds for it or for any rule within it.
+    pub fn any(&self, is: &impl Fn(&Rule) -> bool) -> bool {
+        is(self)
+            || match self {
+                Rule::All(rules) | Rule::Any(rules) | Rule::Not(rules) => rules.iter().any(|rule| rule.any(is)),
+                _ => false,
+            }
+    }
 }

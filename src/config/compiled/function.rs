@@ -176,8 +176,6 @@ pub struct Functions {
     pub memory: usize,
     /// Where compiled artifacts are kept, below the state directory.
     pub artifacts: PathBuf,
-    /// MaxMind databases for `geo`.
-    pub geo: Vec<PathBuf>,
     /// Where recorded calls are kept, and how many bytes of them.
     pub records: PathBuf,
     pub records_size: u64,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 /// Keys, plans, and what holds for all of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Rates {
     /// In the order written.
     pub plans: Vec<UsagePlan>,
@@ -46,7 +46,10 @@ pub struct Limit {
 pub enum Per {
     Behavior,
     /// The viewer's address, cut to this many bits.
-    Address { v4: u8, v6: u8 },
+    Address {
+        v4: u8,
+        v6: u8,
+    },
     ApiKey,
     Principal,
     Claim(String),

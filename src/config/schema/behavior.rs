@@ -5,9 +5,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::access::{Identity, OneOrMany, Rule};
 use super::cache::CacheRules;
 use super::choice::{HeaderSelection, Methods, Selection, Toggle};
 use super::function::Hooks;
+use super::limit::Limit;
 use super::response::Response;
 use super::status::StatusRange;
 use crate::config::units::{ByteSize, Duration};
@@ -65,6 +67,19 @@ pub struct Behavior {
     /// Edge functions that run at its events.
     #[serde(default)]
     pub hooks: Hooks,
+    /// Who may come in: "api_key", { jwt = "customers" }, { any = [rules] }, { all = [rules] } or { none = [rules] }. Left out:
+    /// everybody.
+    #[serde(default)]
+    pub access: Option<Rule>,
+    /// How often: a table, or a list of them that must all allow it.
+    #[serde(default)]
+    pub limit: OneOrMany<Limit>,
+    /// API Gateway's stage: what usage plans open.
+    #[serde(default)]
+    pub stage: Option<String>,
+    /// What of who asks goes on, to functions and to the origin.
+    #[serde(default)]
+    pub identity: Identity,
 }
 
 impl Behavior {
@@ -87,6 +102,10 @@ impl Behavior {
             strip_prefix: None,
             add_prefix: None,
             hooks: Hooks::default(),
+            access: None,
+            limit: OneOrMany::default(),
+            stage: None,
+            identity: Identity::default(),
         }
     }
 }

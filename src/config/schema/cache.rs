@@ -77,6 +77,9 @@ pub struct CacheRules {
     /// Let one request fetch what several viewers miss at once. Without it, `stale_while_revalidate` and `soft_timeout` have
     /// no effect: nothing would hold their requests to the origin down to one.
     pub collapse: bool,
+    /// Where `access` says who asks, each of them has answers of its own in the cache. `true` keeps one for all: only for what
+    /// does not depend on who asks.
+    pub shared: bool,
 }
 
 impl Default for CacheRules {
@@ -96,6 +99,7 @@ impl Default for CacheRules {
             max_object: ByteSize::gib(1),
             tag_headers: vec!["surrogate-key".into(), "cache-tag".into()],
             collapse: true,
+            shared: false,
         }
     }
 }

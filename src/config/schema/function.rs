@@ -22,15 +22,13 @@ pub struct Functions {
     pub concurrency: usize,
     /// Largest `memory` that a function may have. Address space for it is reserved once a call that may run at once.
     pub memory: ByteSize,
-    /// MaxMind databases (.mmdb) that `geo` is looked up in: a city or country database, and one of autonomous systems.
-    pub geo: Vec<String>,
     /// Disk space for recorded calls (`record`); past it the oldest are dropped.
     pub records: ByteSize,
 }
 
 impl Default for Functions {
     fn default() -> Self {
-        Functions { concurrency: 500, memory: ByteSize::mib(256), geo: vec![], records: ByteSize::mib(64) }
+        Functions { concurrency: 500, memory: ByteSize::mib(256), records: ByteSize::mib(64) }
     }
 }
 

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ByteSize, Duration, Percent, UnitError};
+use super::{ByteSize, Duration, Percent, Rate, UnitError};
 
 /// Reads a unit from a TOML string, or from an integer where `FromStr` accepts bare digits.
 struct UnitVisitor<T>(std::marker::PhantomData<T>);
@@ -19,7 +19,7 @@ impl<T: FromStr<Err = UnitError>> Visitor<'_> for UnitVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text with a unit, like \"5m\" or \"64KiB\"")
+        f.write_str("text with a unit, like \"5m\", \"64KiB\" or \"50/s\"")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
@@ -54,6 +54,18 @@ impl<'de> Deserialize<'de> for ByteSize {
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(UnitVisitor(std::marker::PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(UnitVisitor(std::marker::PhantomData))
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -104,6 +116,22 @@ impl JsonSchema for ByteSize {
             "pattern": "^\\d+([KMGT]i?B|B)?$",
             "minimum": 0,
             "examples": ["64KiB", "1MB"],
+        })
+    }
+}
+
+impl JsonSchema for Rate {
+    fn schema_name() -> Cow<'static, str> {
+        "Rate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "rate",
+            "description": "A number (at most three decimals), '/' and a unit: s, m, h, d.",
+            "type": "string",
+            "pattern": "^\\d+(\\.\\d{1,3})?/[smhd]$",
+            "examples": ["50/s", "100/m", "0.5/s"],
         })
     }
 }

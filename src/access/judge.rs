@@ -1,0 +1,373 @@
+//! Judge: whether a behavior's rule holds for a request.
+//!
+//! In: the rule, the request, what was waited for so far. Out: who asks, why not, or what to wait for. Never: waits by itself, so
+//! that both lanes can ask it; the same facts give the same verdict.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use http::HeaderName;
+
+use super::authorizer::{Decision, Memo, Question};
+use super::keys::{Key, Keys};
+use super::{Asked, Denied, Kind, Principal, Reason, addresses, jwt, signed, sigv4};
+use crate::config::compiled::{AuthorizerId, CertificateRule, Config, KeyGroupId, Rule, UsagePlan};
+use crate::message::Fields;
+
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Everything that rules name, ready to be asked.
+#[derive(Debug)]
+pub struct Guards {
+    issuers: Vec<Arc<jwt::Verifier>>,
+    signers: Vec<sigv4::Verifier>,
+    groups: Vec<signed::Group>,
+    authorizers: Vec<Memo>,
+    lists: Vec<addresses::Set>,
+    plans: Vec<UsagePlan>,
+}
+
+/// A client certificate that the listener has verified.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate<'a> {
+    /// The distinguished name.
+    pub subject: &'a str,
+    /// The subject's common names, then DNS and URI subject alternative names.
+    pub names: &'a [String],
+}
+
+/// What is known besides the request itself.
+pub struct Facts<'a> {
+    /// The behavior's stage; "" = none.
+    pub stage: &'a str,
+    pub keys: &'a Keys,
+    pub certificate: Option<Certificate<'a>>,
+    /// ISO 3166-1 alpha-2 of the viewer's address, looked up when a rule asks.
+    pub country: &'a dyn Fn() -> Option<[u8; 2]>,
+    pub has_body: bool,
+    /// SHA-256 of the whole body, once it was read.
+    pub body: Option<[u8; 32]>,
+    /// The keys of these issuers were waited for.
+    pub fetched: &'a [usize],
+    /// What authorizers said of this request.
+    pub decisions: &'a [(AuthorizerId, Arc<Decision>)],
+}
+
+/// Who was let in.
+#[derive(Debug, Default, Clone)]
+pub struct Entry {
+    pub principal: Option<Principal>,
+    pub key: Option<Arc<Key>>,
+    /// What keeps principals apart in the cache; empty = nobody in particular.
+    pub apart: Vec<u8>,
+    /// What the body must turn out to be.
+    pub payload: Option<sigv4::Verified>,
+    /// The parameters of a signed URL are not part of what is asked for.
+    pub signed: bool,
+    /// An API key's value that an authorizer gave.
+    usage_key: Option<String>,
+    /// The credential was in the Authorization field: it is used up.
+    pub authorization: bool,
+}
+
+/// What has to be known first.
+#[derive(Debug)]
+pub enum Wait {
+    /// An issuer's keys.
+    Keys(usize, jwt::Fetch),
+    /// The SHA-256 of the body.
+    Body,
+    /// What this authorizer says.
+    Authorizer(AuthorizerId, Question),
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    Enter(Box<Entry>),
+    Deny(Denied),
+    Wait(Wait),
+}
+
+// === impl Guards ===
+impl Guards {
+    /// # Errors
+    /// A public key that cannot be used: words for the operator.
+    pub fn new(config: &Config, registry: &jwt::Registry) -> Result<Self, String> {
+        let access = &config.access;
+        let groups = access.key_groups.iter().map(|group| {
+            signed::Group::new(group).map_err(|error| format!("key group '{}': {error}", group.name))
+        });
+        Ok(Guards {
+            issuers: registry.issuers(&access.issuers),
+            signers: access.signers.iter().map(sigv4::Verifier::new).collect(),
+            groups: groups.collect::<Result<_, String>>()?,
+            authorizers: access.authorizers.iter().map(Memo::new).collect(),
+            lists: access.address_lists.iter().map(|list| addresses::Set::new(&list.nets)).collect(),
+            plans: config.rates.plans.clone(),
+        })
+    }
+
+    pub fn authorizer(&self, id: AuthorizerId) -> Option<&Memo> {
+        self.authorizers.get(id)
+    }
+
+    /// Whether `rule` lets a request in.
+    pub fn judge<F: Fields>(&self, rule: &Rule, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
+        let verdict = self.one(rule, asked, facts, &Entry::default());
+        match verdict {
+            Verdict::Enter(mut entry) => {
+                if let (Some(principal), Some(key)) = (&mut entry.principal, &entry.key) {
+                    principal.api_key = Some(Arc::from(key.name.as_str()));
+                }
+                Verdict::Enter(entry)
+            }
+            other => other,
+        }
+    }
+
+    /// `so_far` is what rules before it in an `all` found.
+    fn one<F: Fields>(&self, rule: &Rule, asked: &Asked<'_, F>, facts: &Facts<'_>, so_far: &Entry) -> Verdict {
+        match rule {
+            Rule::All(rules) => {
+                let mut entry = so_far.clone();
+                for rule in rules {
+                    match self.one(rule, asked, facts, &entry) {
+                        Verdict::Enter(more) => entry.add(*more),
+                        other => return other,
+                    }
+                }
+                Verdict::Enter(Box::new(entry))
+            }
+            Rule::Any(rules) => {
+                let mut denied: Option<Denied> = None;
+                for rule in rules {
+                    match self.one(rule, asked, facts, so_far) {
+                        // The most telling refusal: of a credential that was shown.
+                        Verdict::Deny(why) => match &denied {
+                            Some(first) if !first.reason.is_missing() || why.reason.is_missing() => {}
+                            _ => denied = Some(why),
+                        },
+                        other => return other,
+                    }
+                }
+                Verdict::Deny(denied.unwrap_or_else(|| Denied::new(Reason::Excluded, "no rule")))
+            }
+            Rule::Not(rules) => {
+                for rule in rules {
+                    match self.one(rule, asked, facts, so_far) {
+                        Verdict::Enter(_) => return Verdict::Deny(Denied::new(Reason::Excluded, format!("{rule:?}"))),
+                        Verdict::Deny(_) => {}
+                        wait @ Verdict::Wait(_) => return wait,
+                    }
+                }
+                Verdict::Enter(Box::default())
+            }
+            Rule::ApiKey => self.api_key(asked, facts, so_far.usage_key.as_deref()).into(),
+            Rule::Jwt(rule) => {
+                let Some(verifier) = self.issuers.get(rule.issuer) else { return unknown() };
+                match verifier.verify_now(rule, asked) {
+                    jwt::Now::Done(Ok(principal)) => {
+                        let entry = Entry { authorization: verifier.reads_authorization(), ..Entry::of(principal) };
+                        Verdict::Enter(Box::new(entry))
+                    }
+                    jwt::Now::Done(Err(denied)) => Verdict::Deny(denied),
+                    jwt::Now::Wait(_) if facts.fetched.contains(&rule.issuer) => {
+                        Verdict::Deny(Denied::new(Reason::TokenKeys, "the issuer's keys could not be fetched"))
+                    }
+                    jwt::Now::Wait(fetch) => Verdict::Wait(Wait::Keys(rule.issuer, fetch)),
+                }
+            }
+            Rule::SigV4(id) => {
+                let Some(verifier) = self.signers.get(*id) else { return unknown() };
+                self.signature(verifier, asked, facts)
+            }
+            Rule::Signed(id) => self.signed(*id, asked).into(),
+            Rule::Authorizer(id) => self.authorized(*id, asked, facts),
+            Rule::Country(countries) => match (facts.country)() {
+                Some(country) if countries.contains(&country) => Verdict::Enter(Box::default()),
+                Some(country) => {
+                    Verdict::Deny(Denied::new(Reason::Country, String::from_utf8_lossy(&country).into_owned()))
+                }
+                None => Verdict::Deny(Denied::new(Reason::Country, "the address's country is not known")),
+            },
+            Rule::Address(id) => match self.lists.get(*id) {
+                Some(list) if list.contains(asked.viewer) => Verdict::Enter(Box::default()),
+                _ => Verdict::Deny(Denied::new(Reason::Address, asked.viewer.to_string())),
+            },
+            Rule::Certificate(rule) => certificate(rule, facts.certificate).into(),
+        }
+    }
+
+    fn api_key<F: Fields>(
+        &self,
+        asked: &Asked<'_, F>,
+        facts: &Facts<'_>,
+        given: Option<&str>,
+    ) -> Result<Entry, Denied> {
+        let deny = |detail: String| Err(Denied::new(Reason::ApiKey, detail));
+        let sent = given.map(str::as_bytes).or_else(|| asked.fields.first(&X_API_KEY));
+        let Some(sent) = sent else { return Err(Denied::new(Reason::ApiKeyMissing, "no x-api-key")) };
+        let Some(key) = facts.keys.lookup(sent) else { return deny("unknown key".to_owned()) };
+        if !key.enabled {
+            return deny(format!("key '{}' is disabled", key.name));
+        }
+        // API Gateway: a key opens the stages of its plans. Where there are no plans, there is nothing to open.
+        if !self.plans.is_empty() && self.plan(&key, facts.stage).is_none() {
+            return deny(format!("no plan of key '{}' opens stage '{}'", key.name, facts.stage));
+        }
+        let principal = Principal {
+            kind: Kind::ApiKey,
+            id: Arc::from(key.name.as_str()),
+            issuer: Arc::from(""),
+            claims: Arc::default(),
+            api_key: None,
+        };
+        Ok(Entry { key: Some(key), ..Entry::of(principal) })
+    }
+
+    /// The plan by which a key opens a stage.
+    pub fn plan(&self, key: &Key, stage: &str) -> Option<usize> {
+        let opens = |plan: &UsagePlan| plan.stages.is_empty() || plan.stages.iter().any(|one| one == stage);
+        self.plans.iter().position(|plan| key.plans.iter().any(|name| *name == plan.name) && opens(plan))
+    }
+
+    fn signature<F: Fields>(&self, verifier: &sigv4::Verifier, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
+        let verified = match verifier.verify(asked, facts.has_body) {
+            Ok(sigv4::Outcome::Verified(verified)) => verified,
+            Ok(sigv4::Outcome::NeedsBody(pending)) => match facts.body {
+                None => return Verdict::Wait(Wait::Body),
+                Some(hash) => match pending.finish(&hash) {
+                    Ok(verified) => verified,
+                    Err(denied) => return Verdict::Deny(denied),
+                },
+            },
+            Err(denied) => return Verdict::Deny(denied),
+        };
+        if let Err(denied) = verifier.allows(&verified, asked) {
+            return Verdict::Deny(denied);
+        }
+        let principal = Principal {
+            kind: Kind::SigV4,
+            id: Arc::from(verified.principal.as_ref()),
+            issuer: Arc::from(verifier.name()),
+            claims: Arc::default(),
+            api_key: None,
+        };
+        Verdict::Enter(Box::new(Entry { payload: Some(verified), authorization: true, ..Entry::of(principal) }))
+    }
+
+    fn signed<F: Fields>(&self, id: KeyGroupId, asked: &Asked<'_, F>) -> Result<Entry, Denied> {
+        let Some(group) = self.groups.get(id) else { return Err(Denied::new(Reason::SignedInvalid, "no such group")) };
+        group.verify(asked)?;
+        Ok(Entry { signed: true, ..Entry::default() })
+    }
+
+    fn authorized<F: Fields>(&self, id: AuthorizerId, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
+        let Some(memo) = self.authorizers.get(id) else { return unknown() };
+        let question = match memo.question(asked) {
+            Ok(question) => question,
+            Err(denied) => return Verdict::Deny(denied),
+        };
+        let said = facts.decisions.iter().find(|(said, _)| *said == id).map(|(_, decision)| Arc::clone(decision));
+        let Some(decision) = said.or_else(|| memo.recall(&question)) else {
+            return Verdict::Wait(Wait::Authorizer(id, question));
+        };
+        match memo.judge(asked, &question, &decision) {
+            Ok((principal, usage_key)) => {
+                let mut entry = Entry { usage_key, ..Entry::of(principal) };
+                // Functions often call everybody "user": who is who is what they were shown.
+                entry.apart.extend_from_slice(question.digest().as_ref());
+                Verdict::Enter(Box::new(entry))
+            }
+            Err(denied) => Verdict::Deny(denied),
+        }
+    }
+}
+
+// === impl Entry ===
+impl Entry {
+    fn of(principal: Principal) -> Self {
+        let mut apart = vec![match principal.kind {
+            Kind::ApiKey => b'k',
+            Kind::Jwt => b'j',
+            Kind::SigV4 => b's',
+            Kind::Authorizer => b'a',
+            Kind::Certificate => b'c',
+        }];
+        for part in [&principal.issuer, &principal.id] {
+            apart.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            apart.extend_from_slice(part.as_bytes());
+        }
+        Entry { principal: Some(principal), apart, ..Entry::default() }
+    }
+
+    /// Takes on what another rule of an `all` found. All of them keep answers apart.
+    fn add(&mut self, more: Entry) {
+        self.principal = self.principal.take().or(more.principal);
+        self.key = self.key.take().or(more.key);
+        self.apart.extend_from_slice(&more.apart);
+        self.payload = self.payload.take().or(more.payload);
+        self.usage_key = self.usage_key.take().or(more.usage_key);
+        self.signed |= more.signed;
+        self.authorization |= more.authorization;
+    }
+}
+
+// === impl Verdict ===
+impl From<Result<Entry, Denied>> for Verdict {
+    fn from(result: Result<Entry, Denied>) -> Self {
+        match result {
+            Ok(entry) => Verdict::Enter(Box::new(entry)),
+            Err(denied) => Verdict::Deny(denied),
+        }
+    }
+}
+
+/// A rule whose name leads nowhere cannot be compiled; if it could, it would let nobody in.
+fn unknown() -> Verdict {
+    Verdict::Deny(Denied::new(Reason::Excluded, "a rule names nothing"))
+}
+
+fn certificate(rule: &CertificateRule, shown: Option<Certificate<'_>>) -> Result<Entry, Denied> {
+    let Some(shown) = shown else { return Err(Denied::new(Reason::Certificate, "no client certificate")) };
+    let matches = |pattern: &String| shown.names.iter().any(|name| like(pattern.as_bytes(), name.as_bytes()));
+    if !rule.names.is_empty() && !rule.names.iter().any(matches) {
+        return Err(Denied::new(Reason::Certificate, format!("'{}' is not one of the names", shown.subject)));
+    }
+    Ok(Entry::of(Principal {
+        kind: Kind::Certificate,
+        id: Arc::from(shown.subject),
+        issuer: Arc::from(""),
+        claims: Arc::default(),
+        api_key: None,
+    }))
+}
+
+/// `*` is any run of characters.
+fn like(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == text.get(t) {
+            p += 1;
+            t += 1;
+        } else if let Some((at, from)) = star {
+            star = Some((at, from + 1));
+            p = at + 1;
+            t = from + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// SHA-256.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
