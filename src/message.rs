@@ -10,6 +10,9 @@ pub trait Fields {
     /// Every value of `name` (lower case), one per field line, in order.
     fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> + 'a;
 
+    /// The name of every field line, in no order and in any case; a name may come more than once.
+    fn names(&self) -> impl Iterator<Item = &str>;
+
     /// The first value of `name`.
     fn first<'a>(&'a self, name: &'a HeaderName) -> Option<&'a [u8]> {
         self.lines(name).next()
@@ -24,6 +27,10 @@ pub trait Fields {
 impl Fields for HeaderMap {
     fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> + 'a {
         self.get_all(name).iter().map(http::HeaderValue::as_bytes)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.keys().map(HeaderName::as_str)
     }
 }
 
@@ -44,6 +51,10 @@ impl Fields for Head<'_> {
     fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> + 'a {
         let name = name.as_str();
         self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|field| field.name)
     }
 }
 

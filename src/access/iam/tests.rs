@@ -1,0 +1,144 @@
+//! Who may, by document and request.
+
+use super::*;
+
+const RESOURCE: &str = "arn:aws:execute-api:eu-west-1:123456789012:api/prod/GET/pets/7";
+
+fn request() -> Request<'static> {
+    Request {
+        action: "execute-api:Invoke",
+        resource: RESOURCE,
+        source_ip: "203.0.113.7".parse().unwrap(),
+        now_ms: 1_440_938_160_000,
+        secure: true,
+        principal_arn: Some("arn:aws:iam::123456789012:user/dev/alice"),
+        user_agent: Some("curl/8.0"),
+        referer: None,
+    }
+}
+
+fn decide(statements: &str) -> Decision {
+    evaluate(&Policy::parse(&format!(r#"{{"Statement":[{statements}]}}"#)).unwrap(), &request())
+}
+
+#[test]
+fn statements_match() {
+    use Decision::{Allow, ExplicitDeny, ImplicitDeny};
+    let allow = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
+    let deny = r#"{"Effect":"Deny","Action":"execute-api:*","Resource":"arn:aws:execute-api:*:*:api/prod/GET/pets/*"}"#;
+    for (statements, decision) in [
+        (String::new(), ImplicitDeny),
+        (allow.to_owned(), Allow),
+        (format!("{allow},{deny}"), ExplicitDeny),
+        (format!("{deny},{allow}"), ExplicitDeny),
+        (deny.to_owned(), ExplicitDeny),
+        (r#"{"Effect":"Allow","Action":"EXECUTE-API:invoke","Resource":"*"}"#.to_owned(), Allow),
+        (r#"{"Effect":"Allow","Action":"execute-api:Manage*","Resource":"*"}"#.to_owned(), ImplicitDeny),
+        (r#"{"Effect":"Allow","NotAction":"s3:*","Resource":"*"}"#.to_owned(), Allow),
+        (r#"{"Effect":"Allow","NotAction":["s3:*","execute-api:*"],"Resource":"*"}"#.to_owned(), ImplicitDeny),
+        (r#"{"Effect":"Allow","Action":"*","NotResource":"*/pets/*"}"#.to_owned(), ImplicitDeny),
+        (r#"{"Effect":"Allow","Action":["a:b","execute-api:Invoke"],"Resource":["x","arn:aws:*"]}"#.to_owned(), Allow),
+    ] {
+        assert_eq!(decide(&statements), decision, "{statements}");
+    }
+}
+
+#[test]
+fn resources_match_part_by_part() {
+    for (pattern, matches) in [
+        (RESOURCE, true),
+        ("*", true),
+        ("arn:aws:execute-api:*", true),
+        ("arn:aws:execute-api:*:*:api/*/GET/*", true),
+        ("arn:aws:execute-api:eu-*-1:123456789012:api/prod/*", true),
+        ("arn:aws:execute-api:eu-west-?:*:*/prod/GET/pets/?", true),
+        ("arn:aws:execute-api:eu-*1:*:api/prod/GET/pets/7", true),
+        // A star inside a part stays in it: here it would have to run over the region's end.
+        ("arn:aws:execute-api:eu-*2:api/prod/GET/pets/7", false),
+        ("arn:aws:execute-*i:*:api/prod/GET/pets/7", true),
+        ("arn:aws:ex*012:api/prod/GET/pets/7", false),
+        ("arn:aws:execute-api?eu-west-1:123456789012:api/prod/GET/pets/7", false),
+        ("arn:aws:execute-api:EU-west-1:*:*", false),
+        ("arn:aws:execute-api:*:*:api/prod/POST/*", false),
+        ("arn:aws:execute-api:*:*:api/prod/GET/pets", false),
+        ("arn:aws:execute-api:*:*:*/*/*/*", true),
+        ("**********7", true),
+        ("", false),
+    ] {
+        assert_eq!(arn(pattern, RESOURCE), matches, "{pattern}");
+    }
+    assert!(
+        arn("arn:aws:lambda:*:*:function:a*z", "arn:aws:lambda:r:1:function:a:b:z"),
+        "the resource may hold colons"
+    );
+    assert!(arn("GET/*/x", "GET/a:b/x"), "what is no ARN has no parts");
+}
+
+#[test]
+fn wildcards_match() {
+    for (pattern, text, matches) in [
+        ("a*b*c", "a1b2b3c", true),
+        ("a*b*c", "a1b2b3", false),
+        ("?", "é", true),
+        ("??", "é", false),
+        ("*?", "é", true),
+        ("a?", "a", false),
+        ("*", "", true),
+        ("", "", true),
+        ("", "a", false),
+        ("a*a", "a", false),
+        ("*aab", "aaaab", true),
+    ] {
+        assert_eq!(like(pattern, text, false), matches, "{pattern} {text}");
+    }
+    let (pattern, text) = ("a*".repeat(200) + "b", "a".repeat(4000));
+    assert!(!like(&pattern, &text, false), "and it ends");
+}
+
+#[test]
+fn conditions_hold() {
+    for (condition, holds) in [
+        (r#""IpAddress":{"aws:SourceIp":"203.0.113.0/24"}"#, true),
+        (r#""IpAddress":{"aws:SourceIp":["10.0.0.0/8","203.0.113.7"]}"#, true),
+        (r#""NotIpAddress":{"aws:SourceIp":["10.0.0.0/8","203.0.113.7"]}"#, false),
+        (r#""NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}"#, true),
+        (r#""DateLessThan":{"aws:CurrentTime":"2015-08-30T12:36:01Z"}"#, true),
+        (r#""DateLessThan":{"aws:CurrentTime":"2015-08-30T12:36:00Z"}"#, false),
+        (r#""DateLessThanEquals":{"aws:CurrentTime":"2015-08-30T12:36:00Z"}"#, true),
+        (r#""DateGreaterThan":{"aws:EpochTime":"2015-08-30T12:35:59Z"}"#, true),
+        (r#""NumericGreaterThanEquals":{"aws:EpochTime":1440938160}"#, true),
+        (r#""NumericEquals":{"aws:EpochTime":["1","1440938160"]}"#, true),
+        (r#""DateNotEquals":{"aws:CurrentTime":"2015-08-30T12:36:00Z"}"#, false),
+        (r#""Bool":{"aws:SecureTransport":"true"}"#, true),
+        (r#""Bool":{"aws:SecureTransport":false}"#, false),
+        (r#""StringEquals":{"aws:username":"alice"}"#, true),
+        (r#""StringEquals":{"aws:username":"Alice"}"#, false),
+        (r#""StringEqualsIgnoreCase":{"aws:username":"Alice"}"#, true),
+        (r#""StringLike":{"aws:UserAgent":["x","curl/*"]}"#, true),
+        (r#""StringNotLike":{"aws:UserAgent":["x","curl/*"]}"#, false),
+        (r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/dev/*"}"#, true),
+        (r#""ArnNotEquals":{"aws:PrincipalArn":"arn:aws:iam::*:role/*"}"#, true),
+        // Nothing is sent: equal to nothing, and other than anything.
+        (r#""StringLike":{"aws:Referer":"*"}"#, false),
+        (r#""StringLikeIfExists":{"aws:Referer":"x"}"#, true),
+        (r#""StringNotEquals":{"aws:Referer":"x"}"#, true),
+        (r#""ForAllValues:StringEquals":{"aws:Referer":"x"}"#, true),
+        (r#""ForAnyValue:StringEquals":{"aws:Referer":"x"}"#, false),
+        (r#""ForAnyValue:StringNotEquals":{"aws:Referer":"x"}"#, false),
+        (r#""ForAnyValue:StringEquals":{"aws:username":["bob","alice"]}"#, true),
+        (r#""Null":{"aws:Referer":"true"}"#, true),
+        (r#""Null":{"aws:UserAgent":"true"}"#, false),
+        (r#""Null":{"aws:UserAgent":false}"#, true),
+        (r#""Bool":{"aws:SecureTransport":true},"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}"#, false),
+    ] {
+        let statement = format!(r#"{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{{{condition}}}}}"#);
+        assert_eq!(decide(&statement) == Decision::Allow, holds, "{condition}");
+    }
+}
+
+#[test]
+fn a_mapped_address_is_its_own() {
+    let policy = r#"{"Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}}"#;
+    let mapped = Request { source_ip: "::ffff:203.0.113.7".parse().unwrap(), ..request() };
+    assert_eq!(evaluate(&Policy::parse(policy).unwrap(), &mapped), Decision::ExplicitDeny);
+}
