@@ -3,6 +3,10 @@
 //! In: a rule, a request as it was sent, now. Out: a [`Principal`], or [`Denied`] with the reason for the log. Never: an answer to
 //! the viewer, how often somebody may come (`limit`).
 
+mod json;
+pub mod jwt;
+pub mod signed;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
