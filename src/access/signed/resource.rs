@@ -13,13 +13,14 @@ const MARKS_MAX: usize = 16;
 /// that escape write `?`, which is tried too. `query` is without the parameters of the signature.
 pub fn matches(pattern: &str, protocol: &str, host: &str, path: &str, query: Option<&str>) -> bool {
     let rest = match pattern.split_once("://") {
-        Some((wanted, rest)) => {
+        // Further right it belongs to a path or query.
+        Some((wanted, rest)) if !wanted.contains('/') => {
             if !glob::matches(wanted.as_bytes(), protocol.as_bytes()) {
                 return false;
             }
             rest
         }
-        None => pattern,
+        _ => pattern,
     };
     let (domain, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if !glob::matches(domain.to_ascii_lowercase().as_bytes(), host.to_ascii_lowercase().as_bytes()) {
@@ -35,7 +36,7 @@ pub fn matches(pattern: &str, protocol: &str, host: &str, path: &str, query: Opt
     if let Some((wanted_path, wanted_query)) = rest.split_once(r"\?") {
         return both(wanted_path, wanted_query);
     }
-    if path_is(rest) && (query.is_none() || rest.ends_with('*')) {
+    if path_is(rest) && (query.is_none() || (rest.ends_with('*') && !rest.ends_with(r"\*"))) {
         return true;
     }
     rest.match_indices('?').take(MARKS_MAX).any(|(at, _)| both(&rest[..at], &rest[at + 1..]))
@@ -90,6 +91,8 @@ mod tests {
             ("https://h/*/c", "https://h/a?/c", false),
             ("https://*/a", "https://any/a", true),
             ("*/a", "http://any/a", true),
+            (r"h/a\?u=http://x", "https://h/a?u=http://x", true),
+            (r"https://h/\*", "https://h/*?x", false),
             ("", "https://h/", false),
         ] {
             let (protocol, rest) = url.split_once("://").unwrap();
