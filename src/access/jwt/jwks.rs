@@ -238,9 +238,9 @@ impl State {
     }
 }
 
-/// A clock that went back counts as time that has passed: better one fetch too many than none for as long as it went back.
+/// A clock that went back further than the pause counts as time that has passed: better one fetch too many than none for hours.
 fn passed(since_ms: Option<u64>, pause: Duration, now_ms: u64) -> bool {
-    since_ms.is_none_or(|since| now_ms < since || now_ms - since >= millis(pause))
+    since_ms.is_none_or(|since| now_ms.abs_diff(since) >= millis(pause))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -270,6 +270,7 @@ mod tests {
             ("four failures", state(Some(0), None, 4), Why::Stale, 7999, false),
             ("eight seconds later", state(Some(0), None, 4), Why::Stale, 8000, true),
             ("many failures", state(Some(0), None, u32::MAX), Why::Missing, 30_000, true),
+            ("another thread's clock is behind", state(Some(5000), None, 1), Why::Missing, 4999, false),
             ("clock went back", state(Some(9_000_000), Some(9_000_000), 3), Why::Unknown, 5, true),
         ] {
             assert_eq!(state.due(why, now), want, "{name}");

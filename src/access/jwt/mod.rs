@@ -20,3 +20,6 @@ pub use registry::{IssuerError, Registry};
 pub use seen::SEEN_TTL;
 pub use token::{HEADER_MAX, Header, KID_MAX, Malformed, Parsed, TOKEN_MAX};
 pub use verifier::{Fetch, Now, Verifier};
+
+#[cfg(test)]
+mod tests;
