@@ -7,6 +7,7 @@ pub mod behavior;
 pub mod cache;
 pub mod cli;
 pub mod config;
+pub mod crypto;
 pub mod fleet;
 pub mod geo;
 pub mod hooks;

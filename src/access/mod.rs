@@ -5,6 +5,9 @@
 
 pub mod iam;
 pub mod sigv4;
+mod json;
+pub mod jwt;
+pub mod signed;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -3,7 +3,6 @@
 //! In: an algorithm's name, keys and data. Out: bytes or a verdict. Never: a signature of its own, a key that fits another
 //! algorithm than the one named, a comparison whose time tells a secret.
 
-mod key;
 mod verify;
 
 use aws_lc_rs::{digest as sha, hmac as mac, rand};

@@ -108,7 +108,7 @@ fn message_authentication() {
 #[test]
 fn what_is_unknown_or_too_large_is_refused() {
     let large = vec![0; DATA_MAX + 1];
-    let key = " ".repeat(key::KEY_MAX + 1);
+    let key = " ".repeat(crate::crypto::KEY_MAX + 1);
     for (outcome, want) in [
         (digest("sha224", b"").map(drop), "invalid"),
         (digest("SHA256", b"").map(drop), "invalid"),

@@ -1,0 +1,120 @@
+//! Find: where a request carries its token.
+//!
+//! In: the places an issuer names, a request. Out: the token's text, none, or that there are several. Never: a choice between two
+//! in one place: what we check and what the origin reads could differ.
+
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE};
+
+use crate::access::{Asked, Denied, Reason};
+use crate::config::compiled::TokenFrom;
+use crate::message::Fields;
+
+/// The first token in the order of `from`.
+///
+/// # Errors
+/// [`Reason::TokenMissing`]; [`Reason::TokenInvalid`] for two header lines, cookies or parameters of one name, or bytes that are
+/// no text.
+pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Result<&'a str, Denied> {
+    for place in from {
+        let found = match place {
+            TokenFrom::Header(name) => header(name, asked.fields)?,
+            TokenFrom::Cookie(name) => only(cookies(name, asked.fields))?,
+            TokenFrom::Query(name) => only(parameters(name, asked.query))?,
+        };
+        if let Some(token) = found.filter(|token| !token.is_empty()) {
+            return Ok(token);
+        }
+    }
+    Err(Denied::new(Reason::TokenMissing, "no token"))
+}
+
+/// The scheme is optional, as it is for API Gateway, and in any case (RFC 9110 §11.1). An `Authorization` of another scheme holds
+/// no token.
+fn header<'a, F: Fields>(name: &'a HeaderName, fields: &'a F) -> Result<Option<&'a str>, Denied> {
+    let Some(line) = only(fields.lines(name))? else { return Ok(None) };
+    let line = line.trim_matches([' ', '\t']);
+    match line.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim_matches([' ', '\t']))),
+        Some(_) if *name == AUTHORIZATION => Ok(None),
+        _ if line.eq_ignore_ascii_case("bearer") => Ok(None),
+        _ => Ok(Some(line)),
+    }
+}
+
+/// RFC 6265 §4.2.1.
+fn cookies<'a, F: Fields>(name: &'a str, fields: &'a F) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = fields.lines(&COOKIE).flat_map(|line| line.split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| value(pair.trim_ascii(), name))
+}
+
+fn parameters<'a>(name: &'a str, query: Option<&'a str>) -> impl Iterator<Item = &'a [u8]> {
+    query.unwrap_or_default().as_bytes().split(|byte| *byte == b'&').filter_map(|pair| value(pair, name))
+}
+
+fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a str>, Denied> {
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Denied::new(Reason::TokenInvalid, "two tokens in one place"));
+    }
+    match str::from_utf8(first) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(Denied::new(Reason::TokenInvalid, "the token is not text")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn places() {
+        let header = TokenFrom::Header(AUTHORIZATION);
+        let own = TokenFrom::Header(HeaderName::from_static("x-token"));
+        let cookie = TokenFrom::Cookie("jwt".into());
+        let query = TokenFrom::Query("token".into());
+        let missing = Err(Reason::TokenMissing);
+        let invalid = Err(Reason::TokenInvalid);
+        for (name, from, lines, asked, want) in [
+            ("bearer", &[&header][..], &[("authorization", "Bearer a.b.c")][..], None, Ok("a.b.c")),
+            ("any case, spaces", &[&header], &[("authorization", " bEARER  a.b.c ")], None, Ok("a.b.c")),
+            ("no scheme", &[&header], &[("authorization", "a.b.c")], None, Ok("a.b.c")),
+            ("other scheme", &[&header], &[("authorization", "Basic YTpi")], None, missing),
+            ("scheme alone", &[&header], &[("authorization", "Bearer ")], None, missing),
+            ("none", &[&header], &[], None, missing),
+            ("empty", &[&header], &[("authorization", "")], None, missing),
+            ("two", &[&header], &[("authorization", "Bearer a"), ("authorization", "Bearer a")], None, invalid),
+            ("other field", &[&own], &[("authorization", "x"), ("x-token", "a.b.c")], None, Ok("a.b.c")),
+            ("cookie", &[&cookie], &[("cookie", "a=1; jwt=a.b.c; b=2")], None, Ok("a.b.c")),
+            ("cookie lines", &[&cookie], &[("cookie", "a=1"), ("cookie", "jwt=t")], None, Ok("t")),
+            ("cookie twice", &[&cookie], &[("cookie", "jwt=a;jwt=b")], None, invalid),
+            ("cookie of longer name", &[&cookie], &[("cookie", "xjwt=a; jwtx=b; jwt")], None, missing),
+            ("query", &[&query], &[], Some("a=1&token=t&b"), Ok("t")),
+            ("query twice", &[&query], &[], Some("token=t&token=u"), invalid),
+            ("order", &[&header, &cookie], &[("cookie", "jwt=c"), ("authorization", "h")], None, Ok("h")),
+            ("next place", &[&header, &query], &[("authorization", "Basic x")], Some("token=t"), Ok("t")),
+        ] {
+            let mut fields = HeaderMap::new();
+            for (name, value) in lines {
+                fields.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+            let from: Vec<TokenFrom> = from.iter().map(|place| TokenFrom::clone(place)).collect();
+            let asked = Asked {
+                method: "GET",
+                host: "h",
+                path: "/",
+                query: asked,
+                fields: &fields,
+                tls: true,
+                viewer: [127, 0, 0, 1].into(),
+                now_ms: 0,
+            };
+            assert_eq!(token(&from, &asked).map_err(|denied| denied.reason), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Crypto: public keys, and whether a signature is theirs.
+//!
+//! In: PEM or JWK text, an algorithm that the caller decided on, data, a signature. Out: a prepared key, yes or no. Never: a
+//! private or shared key, an algorithm that a key or a signature chooses.
+
+mod algorithm;
+mod jwk;
+mod key;
+mod prepared;
+
+pub use algorithm::{Algorithm, Form};
+pub use jwk::Jwk;
+pub use key::{KEY_MAX, Key};
+pub use prepared::Prepared;
+
+/// Why a text is no key, or a key not for an algorithm. The words are for whoever wrote the key down, and hold none of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    #[error("the key has {0} bytes, {KEY_MAX} are allowed")]
+    TooLarge(usize),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+// === impl KeyError ===
+impl KeyError {
+    fn invalid(words: impl Into<String>) -> Self {
+        KeyError::Invalid(words.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
