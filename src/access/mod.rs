@@ -3,6 +3,9 @@
 //! In: a rule, a request as it was sent, now. Out: a [`Principal`], or [`Denied`] with the reason for the log. Never: an answer to
 //! the viewer, how often somebody may come (`limit`).
 
+pub mod addresses;
+pub mod keys;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -33,8 +33,9 @@ use crate::config::compiled::PeriodQuota;
 pub use slot::Id;
 use slot::{DAYS, Head, LANE, LANES, Lane, SLOT, lane_at};
 
-/// First bytes of the file; the rest of the first [`SLOT`] is zero.
+/// First bytes of the file. After them, in the first [`SLOT`]: how often a slot was given to another key (u64), and zeros.
 const MAGIC: &[u8; 16] = b"RIMWARD QUOTA 1\n";
+const REUSED_AT: usize = MAGIC.len();
 
 /// Pairs of plan and key that the file holds: 64 MiB when all are used.
 pub const SLOTS: u32 = 1 << 16;
@@ -70,7 +71,9 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Growing {
     seen: u32,
-    /// Slots that nobody uses any more.
+    /// As it was in the file when its slots were seen.
+    reused: u64,
+    /// Slots that nobody seems to use any more.
     free: Vec<u32>,
     /// The day on which the full file was last searched for such slots.
     searched: Option<Day>,
@@ -308,6 +311,14 @@ impl Ledger {
 
     /// Takes slots into the index that other processes have added. The file's lock is held.
     fn see(&self, growing: &mut Growing) -> io::Result<()> {
+        let mut reused = [0; 8];
+        self.file.read_exact_at(&mut reused, REUSED_AT as u64)?;
+        let reused = u64::from_le_bytes(reused);
+        if reused != growing.reused {
+            // Another process gave away slots that were seen.
+            *growing = Growing { reused, ..Growing::default() };
+            self.index.write().clear();
+        }
         let slots = self.slots()?;
         if slots <= growing.seen {
             return Ok(());
@@ -316,9 +327,8 @@ impl Ledger {
         let mut bytes = [0; SLOT];
         for slot in growing.seen..slots {
             self.file.read_exact_at(&mut bytes, offset(slot))?;
-            match Head::decode(&bytes) {
-                Some(head) => drop(index.insert(head.id, slot)),
-                None => growing.free.push(slot),
+            if let Some(head) = Head::decode(&bytes) {
+                index.insert(head.id, slot);
             }
         }
         growing.seen = slots;
@@ -330,23 +340,38 @@ impl Ledger {
         Ok(u32::try_from(slots).unwrap_or(SLOTS).min(SLOTS))
     }
 
-    /// A slot to write over: one at the end, or one that was not counted in for so long that all of it is forgotten.
+    /// A slot to write over: one at the end, or one that was not counted in for so long that all of it is forgotten. The
+    /// file's lock is held.
     fn free(&self, growing: &mut Growing, today: Day) -> Result<u32, LedgerError> {
         let end = self.slots()?;
-        if end < SLOTS && growing.free.is_empty() {
+        if end < SLOTS {
             return Ok(end);
         }
         if growing.free.is_empty() && growing.searched != Some(today) {
             growing.searched = Some(today);
-            let used: Vec<(Id, u32)> = self.index.read().iter().map(|(id, slot)| (*id, *slot)).collect();
-            for (id, slot) in used {
-                let forgotten = |counts: &Counts| counts.newest() + (DAYS as Day) < today;
-                if self.read(slot, &id)?.as_ref().is_none_or(forgotten) {
+            for slot in 0..end {
+                if self.forgotten(slot, today)? {
                     growing.free.push(slot);
                 }
             }
         }
-        growing.free.pop().ok_or(LedgerError::Full)
+        while let Some(slot) = growing.free.pop() {
+            // It may be counted in again since it was found.
+            if self.forgotten(slot, today)? {
+                growing.reused = growing.reused.wrapping_add(1);
+                self.file.write_all_at(&growing.reused.to_le_bytes(), REUSED_AT as u64)?;
+                return Ok(slot);
+            }
+        }
+        Err(LedgerError::Full)
+    }
+
+    fn forgotten(&self, slot: u32, today: Day) -> io::Result<bool> {
+        let mut bytes = [0; SLOT];
+        self.file.read_exact_at(&mut bytes, offset(slot))?;
+        let Some(head) = Head::decode(&bytes) else { return Ok(true) };
+        let counts = self.read(slot, &head.id)?;
+        Ok(counts.is_none_or(|counts| counts.newest() + (DAYS as Day) < today))
     }
 
     /// Empties broken lanes that no living process writes; returns how many. The file's lock is held.
@@ -447,7 +472,9 @@ fn open_file(path: &Path) -> io::Result<File> {
         if empty {
             file.write_all_at(&ours, 0)?;
         }
-        if empty || (file.read_exact_at(&mut first, 0).is_ok() && first == ours) {
+        let read = file.read_exact_at(&mut first, 0).is_ok();
+        first[REUSED_AT..REUSED_AT + 8].fill(0);
+        if empty || (read && first == ours) {
             file.unlock()?;
             return Ok(file);
         }
