@@ -3,11 +3,18 @@
 //! In: a rule, a request as it was sent, now. Out: a [`Principal`], or [`Denied`] with the reason for the log. Never: an answer to
 //! the viewer, how often somebody may come (`limit`).
 
+pub mod addresses;
+mod authorizer;
 pub mod iam;
-pub mod sigv4;
 mod json;
+mod judge;
 pub mod jwt;
+pub mod keys;
 pub mod signed;
+pub mod sigv4;
+
+pub use authorizer::{About, Decision, Memo, Question};
+pub use judge::{Certificate, Entry, Facts, Guards, Verdict, Wait, sha256};
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ mod diagnose;
 mod error;
 pub mod iam;
 mod load;
+pub mod nets;
 mod reference;
 mod schema;
 pub mod secret;

@@ -1,7 +1,9 @@
 //! Fleet: what outlives the process and, with several PoPs, travels between them.
 
+mod key_store;
 mod purge_log;
 
+pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use purge_log::PurgeLog;
 
 use std::path::PathBuf;

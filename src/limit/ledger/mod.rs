@@ -1,0 +1,486 @@
+//! Ledger: how many requests of a quota are used, whatever happens to the process.
+//!
+//! In: a key's id, its quota, the date. Out: admitted and counted, or not; what was used by day. Never: a count that exists
+//! only in memory, an unbounded file, a panic over broken bytes.
+//!
+//! Every admitted request is in the file (one positioned write, into the page cache) before it is admitted: a process killed at
+//! any moment loses and doubles none. [`Ledger::sync`] makes them durable against a power loss, at most a second behind.
+//!
+//! Several processes may have the ledger open, as they do while one takes over from another that drains: each holds a lane of
+//! its own (a lock that ends with the process), writes only there, and reads everybody's before it admits. Nothing has to be
+//! told or handed over. The last [`NEAR`] requests of a period are counted under the file's lock, so that two processes do not
+//! both give away the last one; only one that is stopped between its read and its write for as long as another admits that
+//! many can pass the limit, by one.
+
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::period::{self, Day};
+use crate::config::compiled::PeriodQuota;
+pub use slot::Id;
+use slot::{DAYS, Head, LANE, LANES, Lane, SLOT, lane_at};
+
+/// First bytes of the file. After them, in the first [`SLOT`]: how often a slot was given to another key (u64), and zeros.
+const MAGIC: &[u8; 16] = b"RIMWARD QUOTA 1\n";
+const REUSED_AT: usize = MAGIC.len();
+
+/// Pairs of plan and key that the file holds: 64 MiB when all are used.
+pub const SLOTS: u32 = 1 << 16;
+
+/// Requests before a limit that are counted under the file's lock.
+const NEAR: u64 = 256;
+
+/// How often a lane that another process writes at this moment is read again.
+const ATTEMPTS: usize = 16;
+
+/// Locks that keep threads of this process apart, by slot.
+const STRIPES: usize = 64;
+
+/// Between two [`Ledger::sync`].
+const SYNC: Duration = Duration::from_secs(1);
+
+/// The durable counts of one PoP.
+#[derive(Debug)]
+pub struct Ledger {
+    file: File,
+    /// Held as long as this process counts in `lane`.
+    _lane: File,
+    lane: usize,
+    index: RwLock<HashMap<Id, u32>>,
+    /// Slots of the file that are in `index`; the lock is taken to add one.
+    growing: Mutex<Growing>,
+    stripes: [Mutex<()>; STRIPES],
+    dirty: AtomicBool,
+    /// Broken lanes met while running.
+    broken: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Growing {
+    seen: u32,
+    /// As it was in the file when its slots were seen.
+    reused: u64,
+    /// Slots that nobody seems to use any more.
+    free: Vec<u32>,
+    /// The day on which the full file was last searched for such slots.
+    searched: Option<Day>,
+}
+
+/// What the ledger says of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub admitted: bool,
+    /// This one included, when it was admitted.
+    pub used: u64,
+    /// The limit of this period: less the offset, in a key's first.
+    pub limit: u64,
+    /// Until the next period begins.
+    pub resets_in: Duration,
+}
+
+/// One day of a key, as API Gateway's GetUsage tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayUse {
+    pub day: Day,
+    pub used: u64,
+    /// Of the period's limit at the end of that day.
+    pub remaining: u64,
+}
+
+/// Why requests cannot be counted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    #[error("quota ledger {}: {source}", path.display())]
+    Open { path: PathBuf, source: io::Error },
+    #[error("quota ledger {}: {LANES} processes count in it already", path.display())]
+    Lanes { path: PathBuf },
+    #[error("quota ledger: {0}")]
+    Io(#[from] io::Error),
+    #[error("quota ledger: {SLOTS} pairs of plan and key are counted already")]
+    Full,
+}
+
+/// What a key of a plan is counted under.
+pub fn id(plan: &str, key: &str) -> Id {
+    let mut name = Vec::with_capacity(plan.len() + key.len() + 1);
+    name.extend_from_slice(plan.as_bytes());
+    name.push(0);
+    name.extend_from_slice(key.as_bytes());
+    xxh3_128(&name).to_le_bytes()
+}
+
+/// Makes counts durable once a second for as long as it is polled.
+pub async fn keep_synced(ledger: Arc<Ledger>) {
+    let mut ticks = tokio::time::interval(SYNC);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let ledger = ledger.clone();
+        // A failure is told again with the next count that cannot be written.
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || ledger.sync()).await {
+            log::warn!("the quota ledger cannot be made durable: {error}");
+        }
+    }
+}
+
+// === impl Ledger ===
+impl Ledger {
+    /// Opens or creates `quota.ledger` in `dir`. Blocks on the disk.
+    ///
+    /// A file that is none of ours is renamed, a broken lane that nobody writes is emptied, both with a warning.
+    pub fn open(dir: &Path) -> Result<Ledger, LedgerError> {
+        let path = dir.join("quota.ledger");
+        let failed = |source| LedgerError::Open { path: path.clone(), source };
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let (lane, held) = claim(dir).map_err(failed)?.ok_or_else(|| LedgerError::Lanes { path: path.clone() })?;
+        let file = open_file(&path).map_err(failed)?;
+        let ledger = Ledger {
+            file,
+            _lane: held,
+            lane,
+            index: RwLock::default(),
+            growing: Mutex::default(),
+            stripes: std::array::from_fn(|_| Mutex::default()),
+            dirty: AtomicBool::new(false),
+            broken: AtomicU32::new(0),
+        };
+        let repaired = ledger.locked(|| {
+            ledger.see(&mut ledger.growing.lock())?;
+            ledger.repair(dir)
+        });
+        let repaired = repaired.map_err(failed)?;
+        if repaired > 0 {
+            log::warn!("{}: {repaired} broken counts begin at zero", path.display());
+        }
+        Ok(ledger)
+    }
+
+    /// Counts one request at `now_ms` (milliseconds since the epoch) when the quota allows it. When this returns `admitted`,
+    /// the count survives the process.
+    ///
+    /// # Errors
+    /// Nothing was counted: what cannot be counted must not be given away.
+    pub fn count(&self, id: &Id, quota: &PeriodQuota, now_ms: u64) -> Result<Counted, LedgerError> {
+        let today = period::day(now_ms);
+        // A slot that was given to another key in between is looked for once more.
+        for _ in 0..2 {
+            let slot = self.slot(id, today)?;
+            let _stripe = self.stripes[slot as usize % STRIPES].lock();
+            let Some(mut counts) = self.read(slot, id)? else {
+                self.index.write().remove(id);
+                continue;
+            };
+            let mut counted = counts.judge(quota, now_ms);
+            if counted.admitted && counted.limit - counted.used < NEAR {
+                return self.locked_count(slot, id, quota, now_ms);
+            }
+            if counted.admitted {
+                self.write(slot, id, &mut counts, today)?;
+                counted.used += 1;
+            }
+            return Ok(counted);
+        }
+        Err(LedgerError::Full)
+    }
+
+    /// Used and remaining, a day each from `from` to `to`, both included. Only the last 48 days are remembered; what was before
+    /// is 0.
+    pub fn usage(&self, id: &Id, quota: &PeriodQuota, from: Day, to: Day) -> Result<Vec<DayUse>, LedgerError> {
+        let slot = {
+            let mut growing = self.growing.lock();
+            self.locked(|| self.see(&mut growing))?;
+            self.index.read().get(id).copied()
+        };
+        let counts = match slot {
+            Some(slot) => self.read(slot, id)?,
+            None => None,
+        };
+        let days = (from..=to).map(|day| match &counts {
+            Some(counts) => counts.day(quota, day),
+            None => DayUse { day, used: 0, remaining: quota.limit.saturating_sub(quota.offset) },
+        });
+        Ok(days.collect())
+    }
+
+    /// Makes durable what was counted since the last time (fdatasync). Blocks on the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        if !self.dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.file.sync_data().inspect_err(|_| self.dirty.store(true, Ordering::Release))
+    }
+
+    /// The last ones of a period. The stripe is held.
+    fn locked_count(&self, slot: u32, id: &Id, quota: &PeriodQuota, now_ms: u64) -> Result<Counted, LedgerError> {
+        // One lock of the file is one for the whole process: its threads must not share it.
+        let _growing = self.growing.lock();
+        self.locked(|| {
+            let Some(mut counts) = self.read(slot, id)? else { return Err(LedgerError::Full) };
+            let mut counted = counts.judge(quota, now_ms);
+            if counted.admitted {
+                self.write(slot, id, &mut counts, period::day(now_ms))?;
+                counted.used += 1;
+            }
+            Ok(counted)
+        })
+    }
+
+    /// Runs `work` while no other process does.
+    fn locked<T, E: From<io::Error>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.file.lock()?;
+        let done = work();
+        self.file.unlock()?;
+        done
+    }
+
+    /// The counts of `id`; `None` when the slot is another key's.
+    fn read(&self, slot: u32, id: &Id) -> io::Result<Option<Counts>> {
+        let mut bytes = [0; SLOT];
+        for attempt in 1..=ATTEMPTS {
+            self.file.read_exact_at(&mut bytes, offset(slot))?;
+            let Some(head) = Head::decode(&bytes).filter(|head| head.id == *id) else { return Ok(None) };
+            let mut counts = Counts { head, lanes: [const { None }; LANES] };
+            let mut torn = false;
+            for (lane, kept) in counts.lanes.iter_mut().enumerate() {
+                match Lane::decode(id, bytes.get(lane_at(lane)..).unwrap_or_default()) {
+                    Ok(read) => *kept = read,
+                    Err(slot::Torn) => torn = true,
+                }
+            }
+            if !torn {
+                return Ok(Some(counts));
+            }
+            if attempt == ATTEMPTS {
+                if self.broken.fetch_add(1, Ordering::Relaxed) == 0 {
+                    log::warn!("the quota ledger has broken counts in slot {slot}: they are taken as zero");
+                }
+                return Ok(Some(counts));
+            }
+            std::hint::spin_loop();
+        }
+        Ok(None)
+    }
+
+    fn write(&self, slot: u32, id: &Id, counts: &mut Counts, today: Day) -> io::Result<()> {
+        let lane = counts.lanes[self.lane].get_or_insert_with(|| Lane::new(today));
+        lane.add(today);
+        self.file.write_all_at(&lane.encode(id), offset(slot) + lane_at(self.lane) as u64)?;
+        self.dirty.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Where `id` is counted; makes it a place when it has none.
+    fn slot(&self, id: &Id, today: Day) -> Result<u32, LedgerError> {
+        if let Some(&slot) = self.index.read().get(id) {
+            return Ok(slot);
+        }
+        let mut growing = self.growing.lock();
+        self.locked(|| {
+            self.see(&mut growing)?;
+            if let Some(&slot) = self.index.read().get(id) {
+                return Ok(slot);
+            }
+            let slot = self.free(&mut growing, today)?;
+            let mut bytes = [0; SLOT];
+            let head = Head { id: *id, first: today }.encode();
+            bytes[..head.len()].copy_from_slice(&head);
+            // Whole, so that later counts find their bytes allocated on a disk that is full by then.
+            self.file.write_all_at(&bytes, offset(slot))?;
+            self.dirty.store(true, Ordering::Release);
+            growing.seen = growing.seen.max(slot + 1);
+            let mut index = self.index.write();
+            index.retain(|_, &mut other| other != slot);
+            index.insert(*id, slot);
+            Ok(slot)
+        })
+    }
+
+    /// Takes slots into the index that other processes have added. The file's lock is held.
+    fn see(&self, growing: &mut Growing) -> io::Result<()> {
+        let mut reused = [0; 8];
+        self.file.read_exact_at(&mut reused, REUSED_AT as u64)?;
+        let reused = u64::from_le_bytes(reused);
+        if reused != growing.reused {
+            // Another process gave away slots that were seen.
+            *growing = Growing { reused, ..Growing::default() };
+            self.index.write().clear();
+        }
+        let slots = self.slots()?;
+        if slots <= growing.seen {
+            return Ok(());
+        }
+        let mut index = self.index.write();
+        let mut bytes = [0; SLOT];
+        for slot in growing.seen..slots {
+            self.file.read_exact_at(&mut bytes, offset(slot))?;
+            if let Some(head) = Head::decode(&bytes) {
+                index.insert(head.id, slot);
+            }
+        }
+        growing.seen = slots;
+        Ok(())
+    }
+
+    fn slots(&self) -> io::Result<u32> {
+        let slots = (self.file.metadata()?.len() / SLOT as u64).saturating_sub(1);
+        Ok(u32::try_from(slots).unwrap_or(SLOTS).min(SLOTS))
+    }
+
+    /// A slot to write over: one at the end, or one that was not counted in for so long that all of it is forgotten. The
+    /// file's lock is held.
+    fn free(&self, growing: &mut Growing, today: Day) -> Result<u32, LedgerError> {
+        let end = self.slots()?;
+        if end < SLOTS {
+            return Ok(end);
+        }
+        if growing.free.is_empty() && growing.searched != Some(today) {
+            growing.searched = Some(today);
+            for slot in 0..end {
+                if self.forgotten(slot, today)? {
+                    growing.free.push(slot);
+                }
+            }
+        }
+        while let Some(slot) = growing.free.pop() {
+            // It may be counted in again since it was found.
+            if self.forgotten(slot, today)? {
+                growing.reused = growing.reused.wrapping_add(1);
+                self.file.write_all_at(&growing.reused.to_le_bytes(), REUSED_AT as u64)?;
+                return Ok(slot);
+            }
+        }
+        Err(LedgerError::Full)
+    }
+
+    fn forgotten(&self, slot: u32, today: Day) -> io::Result<bool> {
+        let mut bytes = [0; SLOT];
+        self.file.read_exact_at(&mut bytes, offset(slot))?;
+        let Some(head) = Head::decode(&bytes) else { return Ok(true) };
+        let counts = self.read(slot, &head.id)?;
+        Ok(counts.is_none_or(|counts| counts.newest() + (DAYS as Day) < today))
+    }
+
+    /// Empties broken lanes that no living process writes; returns how many. The file's lock is held.
+    fn repair(&self, dir: &Path) -> io::Result<usize> {
+        let used: Vec<(Id, u32)> = self.index.read().iter().map(|(id, slot)| (*id, *slot)).collect();
+        let (mut bytes, mut repaired) = ([0; SLOT], 0);
+        for (id, slot) in used {
+            self.file.read_exact_at(&mut bytes, offset(slot))?;
+            for lane in 0..LANES {
+                if Lane::decode(&id, bytes.get(lane_at(lane)..).unwrap_or_default()).is_ok() {
+                    continue;
+                }
+                if lane == self.lane || take(dir, lane)?.is_some() {
+                    self.file.write_all_at(&[0; LANE], offset(slot) + lane_at(lane) as u64)?;
+                    repaired += 1;
+                }
+            }
+        }
+        Ok(repaired)
+    }
+}
+
+/// What is counted for one key, by all processes.
+#[derive(Debug)]
+struct Counts {
+    head: Head,
+    lanes: [Option<Lane>; LANES],
+}
+
+// === impl Counts ===
+impl Counts {
+    fn of(&self, day: Day) -> u64 {
+        self.lanes.iter().flatten().map(|lane| lane.of(day)).sum()
+    }
+
+    fn limit(&self, quota: &PeriodQuota, begins: Day) -> u64 {
+        // The offset is taken off "in the initial time period" (API Gateway, `QuotaSettings`).
+        let initial = begins <= self.head.first;
+        if initial { quota.limit.saturating_sub(quota.offset) } else { quota.limit }
+    }
+
+    /// What one more request is, not yet counted.
+    fn judge(&self, quota: &PeriodQuota, now_ms: u64) -> Counted {
+        let today = period::day(now_ms);
+        let begins = period::first(quota.period, today);
+        let used = (begins..=today).map(|day| self.of(day)).sum();
+        let limit = self.limit(quota, begins);
+        let ends_ms = period::begins_ms(period::next(quota.period, today));
+        let resets_in = Duration::from_millis(ends_ms.saturating_sub(now_ms));
+        Counted { admitted: used < limit, used, limit, resets_in }
+    }
+
+    fn day(&self, quota: &PeriodQuota, day: Day) -> DayUse {
+        let begins = period::first(quota.period, day);
+        let so_far: u64 = (begins..=day).map(|day| self.of(day)).sum();
+        DayUse { day, used: self.of(day), remaining: self.limit(quota, begins).saturating_sub(so_far) }
+    }
+
+    fn newest(&self) -> Day {
+        self.lanes.iter().flatten().map(Lane::newest).fold(self.head.first, Day::max)
+    }
+}
+
+fn offset(slot: u32) -> u64 {
+    (u64::from(slot) + 1) * SLOT as u64
+}
+
+/// The first lane that no living process has.
+fn claim(dir: &Path) -> io::Result<Option<(usize, File)>> {
+    for lane in 0..LANES {
+        if let Some(held) = take(dir, lane)? {
+            return Ok(Some((lane, held)));
+        }
+    }
+    Ok(None)
+}
+
+/// A lane's lock, unless somebody has it.
+fn take(dir: &Path, lane: usize) -> io::Result<Option<File>> {
+    let path = dir.join(format!("quota.lane-{lane}"));
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Opens the file, or puts what is none of ours aside and makes a new one.
+fn open_file(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+        file.lock()?;
+        let mut first = [0; SLOT];
+        let mut ours = [0; SLOT];
+        ours[..MAGIC.len()].copy_from_slice(MAGIC);
+        let empty = file.metadata()?.len() == 0;
+        if empty {
+            file.write_all_at(&ours, 0)?;
+        }
+        let read = file.read_exact_at(&mut first, 0).is_ok();
+        first[REUSED_AT..REUSED_AT + 8].fill(0);
+        if empty || (read && first == ours) {
+            file.unlock()?;
+            return Ok(file);
+        }
+        let aside = (0..).map(|n| path.with_extension(format!("broken-{n}"))).find(|aside| !aside.exists());
+        let Some(aside) = aside else { return Err(io::ErrorKind::AlreadyExists.into()) };
+        std::fs::rename(path, &aside)?;
+        log::warn!("{} is no quota ledger: it is now {}, and counts begin anew", path.display(), aside.display());
+    }
+}

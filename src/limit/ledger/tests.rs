@@ -1,0 +1,229 @@
+//! Tests of the ledger: with processes that are killed, two at once, broken bytes, and the calendar.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicU64;
+
+use super::*;
+use crate::config::compiled::Period;
+
+const KEY: &str = "RIMWARD_TEST_LEDGER";
+
+fn quota(limit: u64, period: Period) -> PeriodQuota {
+    PeriodQuota { limit, offset: 0, period }
+}
+
+fn ms(date: &str) -> u64 {
+    period::begins_ms(period::parse(date).unwrap()) + 12 * 3_600_000
+}
+
+/// Counts until `most` are admitted or one is refused.
+fn spend(ledger: &Ledger, id: &Id, quota: &PeriodQuota, now_ms: u64, most: u64) -> u64 {
+    (0..most).take_while(|_| ledger.count(id, quota, now_ms).unwrap().admitted).count() as u64
+}
+
+/// Not a test of its own: the process that the others kill. Says each number once it is admitted.
+#[test]
+#[ignore = "runs in the processes that other tests start"]
+fn child() {
+    let Some(dir) = std::env::var_os(KEY) else { return };
+    let ledger = Ledger::open(Path::new(&dir)).unwrap();
+    let mut out = std::io::stdout();
+    let (id, quota) = (id("gold", "alice"), quota(5000, Period::Day));
+    while ledger.count(&id, &quota, ms("2026-11-26")).unwrap().admitted {
+        out.write_all(b"admitted\n").unwrap();
+    }
+}
+
+fn start(dir: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["limit::ledger::tests::child", "--exact", "--ignored", "--nocapture"])
+        .env(KEY, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn admitted(line: &str) -> bool {
+    line.ends_with("admitted")
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_and_doubles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = id("gold", "alice");
+    let (mut told, mut kills) = (0, 0);
+    for round in 1..=6 {
+        let mut child = start(dir.path());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        told += lines.by_ref().filter(|line| admitted(line)).take(round * 97).count() as u64;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        told += lines.filter(|line| admitted(line)).count() as u64;
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let day = period::parse("2026-11-26").unwrap();
+        let used = ledger.usage(&id, &quota(5000, Period::Day), day, day).unwrap()[0].used;
+        // Each kill may have come between the count and the word that it was counted.
+        assert!((told..=told + kills).contains(&used), "told {told}, used {used}, round {round}");
+    }
+    let mut last = start(dir.path());
+    let lines = BufReader::new(last.stdout.take().unwrap()).lines().map_while(Result::ok);
+    told += lines.filter(|line| admitted(line)).count() as u64;
+    last.wait().unwrap();
+    assert!((5000 - kills..=5000).contains(&told), "{told}");
+}
+
+#[test]
+fn two_processes_share_one_quota() {
+    let dir = tempfile::tempdir().unwrap();
+    let children = [start(dir.path()), start(dir.path()), start(dir.path())];
+    let told: usize = children
+        .into_iter()
+        .map(|child| {
+            let out = child.wait_with_output().unwrap();
+            String::from_utf8_lossy(&out.stdout).lines().filter(|line| admitted(line)).count()
+        })
+        .sum();
+    assert_eq!(told, 5000);
+}
+
+#[test]
+fn eight_threads_and_two_ledgers_give_away_exactly_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledgers = [Ledger::open(dir.path()).unwrap(), Ledger::open(dir.path()).unwrap()];
+    let (id, quota) = (id("gold", "alice"), quota(3000, Period::Month));
+    let total = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (ledger, total, id, quota) = (&ledgers[thread % 2], &total, &id, &quota);
+            scope.spawn(move || total.fetch_add(spend(ledger, id, quota, ms("2026-11-26"), 1000), Ordering::Relaxed));
+        }
+    });
+    assert_eq!(total.into_inner(), 3000);
+    let day = period::parse("2026-11-26").unwrap();
+    for ledger in &ledgers {
+        assert_eq!(ledger.usage(&id, &quota, day, day).unwrap(), [DayUse { day, used: 3000, remaining: 0 }]);
+        ledger.sync().unwrap();
+    }
+}
+
+#[test]
+fn periods_begin_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    for (period, days) in [
+        (Period::Day, [("2026-11-26", 10), ("2026-11-26", 0), ("2026-11-27", 10), ("2026-11-28", 10)]),
+        (Period::Week, [("2026-11-26", 10), ("2026-11-29", 0), ("2026-11-30", 10), ("2026-12-06", 0)]),
+        (Period::Month, [("2026-02-01", 10), ("2026-02-28", 0), ("2026-03-01", 10), ("2026-03-31", 0)]),
+        // The clock is set back into the period before, and far back.
+        (Period::Month, [("2026-11-01", 10), ("2026-12-01", 10), ("2026-11-30", 0), ("2026-12-02", 0)]),
+    ] {
+        let id = id(&format!("{period:?} {days:?}"), "k");
+        for (date, want) in days {
+            assert_eq!(spend(&ledger, &id, &quota(10, period), ms(date), 100), want, "{period:?} {date}");
+        }
+    }
+    let counted = ledger.count(&id("w", "k"), &quota(10, Period::Week), ms("2026-11-29")).unwrap();
+    let want = Counted { admitted: true, used: 1, limit: 10, resets_in: Duration::from_secs(12 * 3600) };
+    assert_eq!(counted, want);
+}
+
+#[test]
+fn the_offset_is_taken_off_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let quota = PeriodQuota { limit: 10, offset: 4, period: Period::Week };
+    let id = id("gold", "bob");
+    for (date, want) in [("2026-11-25", 6), ("2026-11-26", 0), ("2026-11-30", 10), ("2026-12-07", 10)] {
+        // The first period is known after a restart, too.
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(spend(&ledger, &id, &quota, ms(date), 100), want, "{date}");
+    }
+}
+
+#[test]
+fn usage_tells_each_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (id, quota) = (id("gold", "alice"), quota(10, Period::Week));
+    for (date, count) in [("2026-11-28", 2), ("2026-11-29", 1), ("2026-11-30", 3)] {
+        assert_eq!(spend(&ledger, &id, &quota, ms(date), count), count);
+    }
+    let day = |text: &str| period::parse(text).unwrap();
+    let got = ledger.usage(&id, &quota, day("2026-11-27"), day("2026-12-01")).unwrap();
+    let got: Vec<_> = got.iter().map(|d| (period::text(d.day), d.used, d.remaining)).collect();
+    let want = [("2026-11-27", 0, 10), ("2026-11-28", 2, 8), ("2026-11-29", 1, 7), ("2026-11-30", 3, 7), ("2026-12-01", 0, 7)];
+    assert_eq!(got, want.map(|(day, used, left)| (day.to_owned(), used, left)));
+    assert_eq!(ledger.usage(&super::id("gold", "nobody"), &quota, 1, 1).unwrap()[0].used, 0);
+}
+
+#[test]
+fn what_is_no_ledger_is_set_aside() {
+    for strange in [&b"x"[..], &[b'x'; 5000], b"RIMWARD QUOTA 9\n"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("quota.ledger");
+        std::fs::write(&path, strange).unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(spend(&ledger, &id("p", "k"), &quota(5, Period::Day), ms("2026-11-26"), 9), 5);
+        assert_eq!(std::fs::read(dir.path().join("quota.broken-0")).unwrap(), strange);
+        drop(ledger);
+        Ledger::open(dir.path()).unwrap();
+        assert!(!dir.path().join("quota.broken-1").exists());
+    }
+}
+
+#[test]
+fn broken_slots_begin_anew_and_harm_nobody_else() {
+    let (quota, now) = (quota(10, Period::Day), ms("2026-11-26"));
+    let ids = [id("p", "a"), id("p", "b"), id("p", "c")];
+    for (at, len, left) in [
+        // The head of the second slot, a lane of it, all of it, an odd end of the file.
+        (2 * SLOT as u64, 4, [0, 10, 0]),
+        (2 * SLOT as u64 + 100, 1, [0, 10, 0]),
+        (2 * SLOT as u64, SLOT, [0, 10, 0]),
+        (4 * SLOT as u64, 100, [0, 0, 0]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        for id in &ids {
+            assert_eq!(spend(&ledger, id, &quota, now, 100), 10);
+        }
+        ledger.file.write_all_at(&vec![0x5a; len], at).unwrap();
+        drop(ledger);
+        let ledger = Ledger::open(dir.path()).unwrap();
+        for (id, left) in ids.iter().zip(left) {
+            assert_eq!(spend(&ledger, id, &quota, now, 100), left, "{at} {len}");
+        }
+    }
+}
+
+#[test]
+fn lanes_and_slots_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let held: Vec<_> = (0..LANES).map(|_| Ledger::open(dir.path()).unwrap()).collect();
+    assert!(matches!(Ledger::open(dir.path()), Err(LedgerError::Lanes { .. })));
+    drop(held);
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (early, late) = (ms("2026-01-01"), ms("2026-03-01"));
+    let quota = quota(5, Period::Day);
+    // All but two slots are used by others.
+    let others: Vec<u8> = (0..SLOTS - 2)
+        .flat_map(|n| {
+            let head = Head { id: id("others", &n.to_string()), first: period::day(early) }.encode();
+            head.into_iter().chain([0; SLOT]).take(SLOT)
+        })
+        .collect();
+    ledger.file.write_all_at(&others, offset(0)).unwrap();
+    ledger.count(&id("p", "a"), &quota, early).unwrap();
+    ledger.count(&id("p", "b"), &quota, early).unwrap();
+    assert!(matches!(ledger.count(&id("p", "c"), &quota, early), Err(LedgerError::Full)));
+    // Two months later all are forgotten, but "b" is counted in again.
+    let second = Ledger::open(dir.path()).unwrap();
+    assert_eq!(spend(&ledger, &id("p", "b"), &quota, late, 9), 5);
+    for key in ["c", "d", "e"] {
+        assert_eq!(spend(&ledger, &id("p", key), &quota, late, 2), 2);
+        // What another process gave away is found, and not given away again.
+        assert_eq!(spend(&second, &id("p", key), &quota, late, 9), 3, "{key}");
+    }
+    assert_eq!(spend(&second, &id("p", "b"), &quota, late, 1), 0);
+}
