@@ -11,7 +11,7 @@ use http::HeaderName;
 use super::authorizer::{Decision, Memo, Question};
 use super::keys::{Key, Keys};
 use super::{Asked, Denied, Kind, Principal, Reason, addresses, jwt, signed, sigv4};
-use crate::config::compiled::{AuthorizerId, CertificateRule, Config, KeyGroupId, Rule, UsagePlan};
+use crate::config::compiled::{AuthorizerId, CertificateRule, Config, KeyGroupId, Rule, TokenFrom, UsagePlan};
 use crate::message::Fields;
 
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -95,15 +95,13 @@ impl Guards {
     /// A public key that cannot be used: words for the operator.
     pub fn new(config: &Config, registry: &jwt::Registry) -> Result<Self, String> {
         let access = &config.access;
-        let groups = access.key_groups.iter().map(|group| {
-            signed::Group::new(group).map_err(|error| format!("key group '{}': {error}", group.name))
-        });
+        let groups = access.key_groups.iter().map(|group| signed::Group::new(group).map_err(|error| error.to_string()));
         Ok(Guards {
-            issuers: registry.issuers(&access.issuers),
+            issuers: registry.issuers(&access.issuers).map_err(|error| error.to_string())?,
             signers: access.signers.iter().map(sigv4::Verifier::new).collect(),
             groups: groups.collect::<Result<_, String>>()?,
             authorizers: access.authorizers.iter().map(Memo::new).collect(),
-            lists: access.address_lists.iter().map(|list| addresses::Set::new(&list.nets)).collect(),
+            lists: access.address_lists.iter().map(|list| addresses::Set::new(list.nets.iter())).collect(),
             plans: config.rates.plans.clone(),
         })
     }
@@ -166,17 +164,14 @@ impl Guards {
             Rule::ApiKey => self.api_key(asked, facts, so_far.usage_key.as_deref()).into(),
             Rule::Jwt(rule) => {
                 let Some(verifier) = self.issuers.get(rule.issuer) else { return unknown() };
-                match verifier.verify_now(rule, asked) {
-                    jwt::Now::Done(Ok(principal)) => {
-                        let entry = Entry { authorization: verifier.reads_authorization(), ..Entry::of(principal) };
-                        Verdict::Enter(Box::new(entry))
-                    }
-                    jwt::Now::Done(Err(denied)) => Verdict::Deny(denied),
-                    jwt::Now::Wait(_) if facts.fetched.contains(&rule.issuer) => {
-                        Verdict::Deny(Denied::new(Reason::TokenKeys, "the issuer's keys could not be fetched"))
-                    }
-                    jwt::Now::Wait(fetch) => Verdict::Wait(Wait::Keys(rule.issuer, fetch)),
-                }
+                let outcome = match verifier.verify_now(rule, asked) {
+                    jwt::Now::Done(outcome) => outcome,
+                    jwt::Now::Wait(_) if facts.fetched.contains(&rule.issuer) => verifier.verify_after(rule, asked),
+                    jwt::Now::Wait(fetch) => return Verdict::Wait(Wait::Keys(rule.issuer, fetch)),
+                };
+                let authorization = TokenFrom::Header(http::header::AUTHORIZATION);
+                let authorization = verifier.issuer().from.contains(&authorization);
+                outcome.map(|principal| Entry { authorization, ..Entry::of(principal) }).into()
             }
             Rule::SigV4(id) => {
                 let Some(verifier) = self.signers.get(*id) else { return unknown() };
@@ -206,14 +201,15 @@ impl Guards {
         given: Option<&str>,
     ) -> Result<Entry, Denied> {
         let deny = |detail: String| Err(Denied::new(Reason::ApiKey, detail));
-        let sent = given.map(str::as_bytes).or_else(|| asked.fields.first(&X_API_KEY));
+        let name = X_API_KEY;
+        let sent = given.map(str::as_bytes).or_else(|| asked.fields.first(&name));
         let Some(sent) = sent else { return Err(Denied::new(Reason::ApiKeyMissing, "no x-api-key")) };
         let Some(key) = facts.keys.lookup(sent) else { return deny("unknown key".to_owned()) };
         if !key.enabled {
             return deny(format!("key '{}' is disabled", key.name));
         }
         // API Gateway: a key opens the stages of its plans. Where there are no plans, there is nothing to open.
-        if !self.plans.is_empty() && self.plan(&key, facts.stage).is_none() {
+        if !self.plans.is_empty() && !self.opens(&key, facts.stage) {
             return deny(format!("no plan of key '{}' opens stage '{}'", key.name, facts.stage));
         }
         let principal = Principal {
@@ -226,10 +222,9 @@ impl Guards {
         Ok(Entry { key: Some(key), ..Entry::of(principal) })
     }
 
-    /// The plan by which a key opens a stage.
-    pub fn plan(&self, key: &Key, stage: &str) -> Option<usize> {
+    fn opens(&self, key: &Key, stage: &str) -> bool {
         let opens = |plan: &UsagePlan| plan.stages.is_empty() || plan.stages.iter().any(|one| one == stage);
-        self.plans.iter().position(|plan| key.plans.iter().any(|name| *name == plan.name) && opens(plan))
+        self.plans.iter().any(|plan| key.plans.contains(&plan.name) && opens(plan))
     }
 
     fn signature<F: Fields>(&self, verifier: &sigv4::Verifier, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
@@ -237,19 +232,19 @@ impl Guards {
             Ok(sigv4::Outcome::Verified(verified)) => verified,
             Ok(sigv4::Outcome::NeedsBody(pending)) => match facts.body {
                 None => return Verdict::Wait(Wait::Body),
-                Some(hash) => match pending.finish(&hash) {
+                Some(hash) => match pending.finish(hash) {
                     Ok(verified) => verified,
                     Err(denied) => return Verdict::Deny(denied),
                 },
             },
             Err(denied) => return Verdict::Deny(denied),
         };
-        if let Err(denied) = verifier.allows(&verified, asked) {
+        if let Err(denied) = verifier.authorize(&verified, asked) {
             return Verdict::Deny(denied);
         }
         let principal = Principal {
             kind: Kind::SigV4,
-            id: Arc::from(verified.principal.as_ref()),
+            id: Arc::from(verified.principal()),
             issuer: Arc::from(verifier.name()),
             claims: Arc::default(),
             api_key: None,
@@ -366,7 +361,7 @@ fn like(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// SHA-256.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out

@@ -65,7 +65,7 @@ pub enum Kind {
 
 /// Why a rule did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason:?}: {detail}")]
+#[error("{}: {detail}", reason.as_str())]
 pub struct Denied {
     pub reason: Reason,
     /// For the log, never for the viewer; holds no secret.
@@ -114,6 +114,32 @@ pub enum Reason {
 
 // === impl Reason ===
 impl Reason {
+    /// Label in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::ApiKeyMissing => "api_key_missing",
+            Reason::ApiKey => "api_key",
+            Reason::TokenMissing => "token_missing",
+            Reason::TokenInvalid => "token_invalid",
+            Reason::TokenScope => "token_scope",
+            Reason::TokenKeys => "token_keys",
+            Reason::SignatureMissing => "signature_missing",
+            Reason::SignatureIncomplete => "signature_incomplete",
+            Reason::SignatureInvalid => "signature_invalid",
+            Reason::PolicyDenies => "policy_denies",
+            Reason::SignedMissing => "signed_missing",
+            Reason::SignedInvalid => "signed_invalid",
+            Reason::AuthorizerUnauthorized => "authorizer_unauthorized",
+            Reason::AuthorizerDenies => "authorizer_denies",
+            Reason::AuthorizerNotAllowed => "authorizer_not_allowed",
+            Reason::AuthorizerFailed => "authorizer_failed",
+            Reason::Country => "country",
+            Reason::Address => "address",
+            Reason::Certificate => "certificate",
+            Reason::Excluded => "excluded",
+        }
+    }
+
     /// Whether nothing was shown at all.
     pub fn is_missing(self) -> bool {
         matches!(

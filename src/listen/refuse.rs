@@ -12,7 +12,7 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {reason}")]
 pub struct Refusal {
-    /// The answer's status: 400, 408, 413, 414, 417, 431, 501 or 505.
+    /// The answer's status: 400, 408, 413, 414, 417, 429, 431, 501 or 505.
     pub status: u16,
     pub reason: &'static str,
 }
@@ -22,6 +22,9 @@ pub struct Refusal {
 impl Refusal {
     /// `limits.body_timeout` passed, or `limits.body_min_rate` was not met (RFC 9110 §15.5.9).
     pub const SLOW_BODY: Self = Self { status: 408, reason: "request body came too slowly" };
+
+    /// `rates.per_address` is exceeded (RFC 6585 §4).
+    pub const TOO_MANY: Self = Self { status: 429, reason: "too many requests from this address" };
 
     /// A broken rule of the message syntax (RFC 9112 §2.2).
     pub(super) const fn bad(reason: &'static str) -> Self {
@@ -52,6 +55,9 @@ impl Refusal {
             b"\r\ncontent-type: text/plain\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: ",
         );
         out.put_slice((self.reason.len() + 1).to_string().as_bytes());
+        if self.status == 429 {
+            out.put_slice(b"\r\nretry-after: 1");
+        }
         out.put_slice(b"\r\n\r\n");
         out.put_slice(self.reason.as_bytes());
         out.put_slice(b"\n");

@@ -33,6 +33,29 @@ pub fn strip(fields: &mut HeaderMap) {
     }
 }
 
+/// Makes the head of an aws-chunked body (SigV4) that of what is in it: `length` bytes.
+pub fn unchunk(fields: &mut HeaderMap, length: u64) {
+    let codings: Vec<String> = fields
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
+        .map(str::to_owned)
+        .collect();
+    fields.remove(header::CONTENT_ENCODING);
+    if let Ok(rest) = HeaderValue::from_str(&codings.join(", "))
+        && !rest.is_empty()
+    {
+        fields.insert(header::CONTENT_ENCODING, rest);
+    }
+    fields.remove(header::TRANSFER_ENCODING);
+    fields.remove("x-amz-decoded-content-length");
+    fields.remove("x-amz-trailer");
+    fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+}
+
 /// Whether `Connection` names a field that the cache key holds: refuse such a request (400) before the key is built.
 /// RFC 9110 §7.6.1 takes the field off on the way to the origin, so the answer stored under the field's value would be the
 /// answer to a request without it: anyone could put the wrong object into the cache.

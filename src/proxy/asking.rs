@@ -34,11 +34,16 @@ pub fn arrive(shared: &Shared, session: &Session, ctx: &mut RequestCtx) {
 
 /// The viewer of a session that Pingora reads.
 pub fn who(session: &ServerSession, listeners: &[Listener]) -> Option<SocketAddr> {
+    let (peer, listener) = ends(session, listeners)?;
+    Some(viewer(peer, listener, session.req_header().headers.lines(&X_FORWARDED_FOR)))
+}
+
+/// The other end of a session's connection, and the listener it came in on.
+pub fn ends<'l>(session: &ServerSession, listeners: &'l [Listener]) -> Option<(SocketAddr, Option<&'l Listener>)> {
     let socket = session.digest().and_then(|digest| digest.socket_digest.as_ref())?;
     let peer = socket.peer_addr().and_then(|addr| addr.as_inet().copied())?;
     let local = socket.local_addr().and_then(|addr| addr.as_inet().copied());
-    let listener = local.and_then(|local| listener(listeners, local));
-    Some(viewer(peer, listener, session.req_header().headers.lines(&X_FORWARDED_FOR)))
+    Some((peer, local.and_then(|local| listener(listeners, local))))
 }
 
 /// The listener a connection came in on.
@@ -196,6 +201,9 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         parts.headers.insert(TRACEPARENT, value);
     }
     applying::origin_request(&mut parts.headers, &mut asked, &mut query, &ctx.hooks.origin_edits);
+    if let Some(length) = ctx.payload.as_ref().and_then(|check| check.decoded_length()) {
+        hop::unchunk(&mut parts.headers, length);
+    }
     if let Some(body) = &ctx.hooks.request_body {
         parts.headers.remove(header::TRANSFER_ENCODING);
         parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
@@ -302,6 +310,7 @@ pub fn refusal_kind(refusal: &Refusal) -> observe::Refusal {
     match refusal.status {
         _ if *refusal == Refusal::SLOW_BODY => observe::Refusal::Slow,
         408 => observe::Refusal::HeaderTimeout,
+        429 => observe::Refusal::Rate,
         _ => observe::Refusal::Malformed,
     }
 }

@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use pingora::proxy::Session;
 
+use crate::access::sigv4::PayloadCheck;
 use crate::behavior::compress::Encoder;
 use crate::cache::object::Stamp;
 use crate::config::compiled::{BehaviorId, Generated, OriginId};
+use crate::limit::Refused;
 use crate::observe::{Failure, Outcome, TraceContext};
 use crate::origin::{TargetId, TargetRef};
 
 use super::edge::RequestId;
+use super::entering::Entered;
 use super::hooking::HookNote;
 use super::plan::Slot;
 use super::prior::Trouble;
@@ -39,6 +42,12 @@ pub struct RequestCtx {
     pub trouble: Option<Trouble>,
     pub answer: AnswerNote,
     pub hooks: HookNote,
+    /// Who asks, and what it counted for.
+    pub entered: Entered,
+    /// A lane before this one counted it, and found it one too many.
+    pub refused: Option<Box<Refused>>,
+    /// What its body must turn out to be.
+    pub payload: Option<Box<PayloadCheck>>,
     pub body_in: u64,
     /// Reused for the field values this request writes.
     pub scratch: String,
@@ -151,6 +160,9 @@ impl RequestCtx {
             trouble: None,
             answer: AnswerNote::default(),
             hooks: HookNote::default(),
+            entered: Entered::default(),
+            refused: None,
+            payload: None,
             body_in: 0,
             scratch: String::new(),
         }

@@ -49,6 +49,7 @@ impl BackgroundService for Control {
         tokio::spawn(watch_signals(pop.reload.clone()));
         tokio::spawn(watch_files(pop.reload.clone()));
         tokio::spawn(sweep(pop.shared.clone()));
+        tokio::spawn(tend(pop.shared.clone()));
         while !*shutdown.borrow() {
             if shutdown.changed().await.is_err() {
                 return;
@@ -103,6 +104,11 @@ async fn watch_files(reload: Arc<Reload>) {
             paths = now;
         }
     }
+}
+
+/// Keeps issuers' keys fresh, and counts on disk.
+async fn tend(shared: Arc<Shared>) {
+    shared.guard.run().await;
 }
 
 /// Closes connections to origins that nobody used for too long.

@@ -3,21 +3,28 @@
 //! In: a parsed HTTP/1.1 head, or the request of an HTTP/2 stream. Out: the answer's lines in one buffer, or "take the full
 //! path". Never: waits, an origin, anything the full path would decide differently: it asks the same functions.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, Method, Version, header};
 
+use crate::access::{Asked, signed};
 use crate::behavior;
 use crate::cache::object::{self, KeyHash, Object};
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::cache::store::Tiers;
 use crate::cache::vary;
+use crate::config::compiled::Listener;
+use crate::limit::Refused;
+use crate::listen::Peer;
 use crate::listen::head::{Framing, Request};
 use crate::message::{Fields, Head};
 
+use super::asking;
 use super::edge::{RequestId, put_decimal};
+use super::entering::{self, Entered};
 use super::judge::{self, Verdict};
 use super::phases::now_ms;
 use super::plan::{self, Scratch, Target};
@@ -43,9 +50,13 @@ const BEYOND: [HeaderName; 10] = [
     header::VIA,
 ];
 
-/// What is asked, whatever protocol brought it.
+/// What is asked, whatever protocol brought it, and by whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
+    /// The connection's other end.
+    pub peer: SocketAddr,
+    pub listener: Option<&'a Listener>,
+    pub certificate: Option<&'a Peer>,
     /// With its port, as sent.
     pub host: &'a str,
     /// Origin-form.
@@ -63,6 +74,7 @@ pub struct Hit {
     pub started_ms: u64,
     pub ttl_s: i64,
     pub age_s: u64,
+    pub entered: Entered,
 }
 
 /// A hit whose head (and body, when small) stands in `Scratch::out`.
@@ -79,6 +91,9 @@ pub struct Answer {
 pub struct Arrival<'b> {
     /// The buffer the head borrows.
     pub raw: &'b [u8],
+    pub peer: SocketAddr,
+    pub listener: &'b Listener,
+    pub certificate: Option<&'b Peer>,
     pub tls: bool,
     /// Whether the connection goes on after the answer.
     pub keep_alive: bool,
@@ -117,15 +132,50 @@ pub fn find<F: Fields>(
     }
 }
 
-/// The hit that answers a GET without a body and without a field that asks for more than a hit (`BEYOND`).
+/// The hit that answers a GET without a body and without a field that asks for more than a hit (`BEYOND`). It is counted against
+/// the limits last: what the full path has to see is not counted twice.
+///
+/// # Errors
+/// There is a hit, and it is one too many.
 pub fn decide<F: Fields>(
     shared: &Shared,
     snapshot: &Snapshot,
     ask: Ask<'_>,
     fields: &F,
     key: &mut Vec<u8>,
-) -> Option<Hit> {
+) -> Result<Option<Hit>, Box<Refused>> {
+    let Some((served, mut hit)) = found(shared, snapshot, ask, fields, key) else { return Ok(None) };
+    if served.limited || hit.entered.entry.is_some() {
+        let entry = hit.entered.entry.clone();
+        hit.entered.admitted = entering::admit(shared, snapshot, served, &asked(ask, fields), entry.as_deref())?;
+    }
+    Ok(Some(hit))
+}
+
+/// The request as the rules about who may come see it.
+fn asked<'a, F: Fields>(ask: Ask<'a>, fields: &'a F) -> Asked<'a, F> {
     let target = Target::parse(ask.target);
+    let name = asking::X_FORWARDED_FOR;
+    Asked {
+        method: "GET",
+        host: ask.host,
+        path: target.path,
+        query: target.query,
+        fields,
+        tls: ask.tls,
+        viewer: asking::viewer(ask.peer, ask.listener, fields.lines(&name)).ip(),
+        now_ms: now_ms(),
+    }
+}
+
+fn found<'s, F: Fields>(
+    shared: &Shared,
+    snapshot: &'s Snapshot,
+    ask: Ask<'_>,
+    fields: &F,
+    key: &mut Vec<u8>,
+) -> Option<(&'s Arc<Served>, Hit)> {
+    let mut target = Target::parse(ask.target);
     let host = plan::host_name(ask.host);
     let behavior = plan::route(snapshot, host, target.path)?;
     let served = snapshot.behavior(behavior);
@@ -142,8 +192,19 @@ pub fn decide<F: Fields>(
     if !rules.cache.enabled || behavior::before_cache(rules, &viewer, fields, false).is_some() {
         return None;
     }
-    let (hash, _) = plan::slot(rules, host, target, fields, key);
+    let mut entered = Entered::default();
+    if rules.access.is_some() {
+        let certificate = entering::certificate(ask.certificate);
+        entered.entry = entering::now(shared, snapshot, served, &asked(ask, fields), certificate)?;
+    }
+    let rest;
+    if entered.signed() {
+        rest = signed::stripped(target.query);
+        target.query = rest.as_deref();
+    }
+    let (hash, _) = plan::slot(rules, host, target, fields, entered.apart(), key);
     let object = find(shared.tiers, &hash, key, fields, rules.compress.is_some())?;
+    object.body.whole()?;
     let started_ms = now_ms();
     let verdict = judge::judge(
         &shared.marks,
@@ -158,32 +219,37 @@ pub fn decide<F: Fields>(
         return None;
     }
     let (ttl_s, age_s) = (object.meta.ttl_ms(started_ms).div_euclid(1000), object.meta.age_ms(started_ms) / 1000);
-    Some(Hit { served: served.clone(), object, id: RequestId::random(), started_ms, ttl_s, age_s })
+    Some((served, Hit { served: served.clone(), object, id: RequestId::random(), started_ms, ttl_s, age_s, entered }))
 }
 
-/// Whether viewer-request functions will see this request.
-pub fn is_hooked(snapshot: &Snapshot, head: &Head<'_>) -> bool {
+/// Whether a copy of this request will have to be told what the request became.
+pub fn is_changed(snapshot: &Snapshot, head: &Head<'_>) -> bool {
     plan::route(snapshot, plan::host_name(head.host), Target::parse(head.target).path)
-        .is_some_and(|id| !snapshot.behavior(id).chains.viewer_request.is_empty())
+        .is_some_and(|id| snapshot.behavior(id).changes())
 }
 
 /// Answers `request` if it is a plain hit.
+///
+/// # Errors
+/// It is one, and one too many.
 pub fn answer(
     shared: &Shared,
     snapshot: &Snapshot,
     request: &Request<'_>,
     arrival: Arrival<'_>,
     scratch: &mut Scratch,
-) -> Option<Answer> {
-    let Arrival { raw, tls, keep_alive } = arrival;
+) -> Result<Option<Answer>, Box<Refused>> {
+    let Arrival { raw, peer, listener, certificate, tls, keep_alive } = arrival;
     let head = &request.head;
     if head.method != "GET" || head.minor != 1 || request.framing != Framing::None || beyond(head) {
-        return None;
+        return Ok(None);
     }
-    let ask = Ask { host: head.host, target: head.target, version: Version::HTTP_11, tls };
-    let hit = decide(shared, snapshot, ask, head, &mut scratch.key)?;
-    let status = http::StatusCode::from_u16(hit.object.meta.status).ok()?;
-    let body_apart = hit.object.body.whole()?.len() > INLINE_BODY;
+    let listener = Some(listener);
+    let ask = Ask { peer, listener, certificate, host: head.host, target: head.target, version: Version::HTTP_11, tls };
+    let Some(hit) = decide(shared, snapshot, ask, head, &mut scratch.key)? else { return Ok(None) };
+    // What is stored had a status.
+    let status = http::StatusCode::from_u16(hit.object.meta.status).unwrap_or(http::StatusCode::OK);
+    let body_apart = hit.object.body.len() > INLINE_BODY as u64;
     let out = &mut scratch.out;
     out.clear();
     out.put_slice(b"HTTP/1.1 ");
@@ -199,7 +265,7 @@ pub fn answer(
     if let (false, Some(body)) = (body_apart, hit.object.body.whole()) {
         out.put_slice(body);
     }
-    Some(Answer { hit, body_apart, spans: Spans::of(head, raw) })
+    Ok(Some(Answer { hit, body_apart, spans: Spans::of(head, raw) }))
 }
 
 /// Appends the header lines of a hit's answer, in lower case: what was stored, with the behavior's edits, and the edge's own.
@@ -213,7 +279,18 @@ pub fn lines(snapshot: &Snapshot, hit: &Hit, tls: bool, out: &mut BytesMut) {
     out.put_slice(b"\r\nx-cache: ");
     out.put_slice(X_CACHE_HIT.as_bytes());
     out.put_slice(b"\r\n");
+    limit_lines(&hit.entered, out);
     snapshot.signature.write(&hit.id, out);
+}
+
+/// What the answer says of the limits.
+pub fn limit_lines(entered: &Entered, out: &mut BytesMut) {
+    for (name, value) in entered.fields() {
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
+    }
 }
 
 /// The part of them that is the same for every hit.

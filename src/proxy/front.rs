@@ -20,8 +20,9 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::compiled::Listener;
+use crate::limit;
 use crate::listen::head::{self, Framing, Parsed, Request};
-use crate::listen::{Endpoints, Gate, Refusal, Wire};
+use crate::listen::{self, Endpoints, Gate, Refusal, Wire};
 use crate::message::Fields;
 use crate::observe::{self, Failure};
 
@@ -29,12 +30,13 @@ use super::fast::{self, Answer, Arrival, Spans};
 use super::pass::{self, Pass};
 use super::phases::Phases;
 use super::plan::Scratch;
+use super::prior::Handed;
 use super::record::Words;
 use super::relay::{self, Passed};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::streams::Streams;
-use super::{asking, handing, prior, record};
+use super::{asking, entering, handing, prior, record};
 
 /// The application behind every listener.
 pub struct Front {
@@ -77,6 +79,8 @@ struct Full {
     upgrade: bool,
     /// The connection ends with this request.
     last: bool,
+    /// It was counted, and is one too many.
+    refused: Option<Box<limit::Refused>>,
 }
 
 #[async_trait]
@@ -192,7 +196,8 @@ impl Front {
                         Passed::Whole => (None, String::new()),
                         Passed::Broken(failure, error) => (Some(failure), error),
                         Passed::Full(prior) => {
-                            match prior::with(Some(prior), self.full(wire, head, full, shutdown)).await {
+                            match prior::with(Some(Handed::Attempt(prior)), self.full(wire, head, full, shutdown)).await
+                            {
                                 Some(same) => wire = same,
                                 None => return,
                             }
@@ -211,9 +216,10 @@ impl Front {
                         return shut(wire).await;
                     }
                 }
-                Step::Full(full) => {
+                Step::Full(mut full) => {
                     let head = wire.take_head(full.len);
-                    match self.full(wire, head, full, shutdown).await {
+                    let handed = full.refused.take().map(Handed::Refused);
+                    match prior::with(handed, self.full(wire, head, full, shutdown)).await {
                         Some(same) => wire = same,
                         None => return,
                     }
@@ -258,22 +264,30 @@ impl Front {
             Parsed::Refused(refusal) => return Step::Refuse(refusal),
             Parsed::Complete(request) => request,
         };
-        let keep_alive = request.keep_alive && !last;
-        let arrival = Arrival { raw, tls: viewer.tls.is_some(), keep_alive };
-        if let Some(answer) = fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
-            return Step::Answer { answer: Box::new(answer), len: request.len, keep_alive };
+        if entering::early(&self.shared, &snapshot, viewer.address.ip()).is_err() {
+            return Step::Refuse(Refusal::TOO_MANY);
         }
-        let name = asking::X_FORWARDED_FOR;
-        let forwarded_for = request.head.lines(&name);
-        let from = pass::From {
-            raw,
-            viewer: asking::viewer(viewer.address, Some(&viewer.listener), forwarded_for),
-            tls: arrival.tls,
-            keep_alive,
-            since,
+        let keep_alive = request.keep_alive && !last;
+        let listener = &viewer.listener;
+        let certificate = viewer.tls.as_deref().and_then(|digest| listen::Session::of(digest).peer);
+        let (tls, peer) = (viewer.tls.is_some(), viewer.address);
+        let arrival = Arrival { raw, peer, listener, certificate, tls, keep_alive };
+        let planned = match fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
+            Ok(Some(answer)) => return Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
+            Ok(None) => {
+                let name = asking::X_FORWARDED_FOR;
+                let address = asking::viewer(peer, Some(listener), request.head.lines(&name));
+                let from = pass::From { raw, viewer: address, certificate, tls, keep_alive, since };
+                pass::plan(&self.shared, &snapshot, &request, from, scratch)
+            }
+            Err(refused) => Err(refused),
         };
-        let pass = pass::plan(&self.shared, &snapshot, &request, from, scratch);
+        let (pass, refused) = match planned {
+            Ok(pass) => (pass, None),
+            Err(refused) => (None, Some(refused)),
+        };
         let full = Full {
+            refused,
             len: request.len,
             canonical: self.head(&snapshot, &request, &raw[..request.len]),
             framing: request.framing,
@@ -290,7 +304,7 @@ impl Front {
     /// The head that Pingora reads, when it is not the one received.
     fn head(&self, snapshot: &Snapshot, request: &Request<'_>, raw: &[u8]) -> Option<BytesMut> {
         let rewritten = request.rewritten(raw);
-        if !fast::is_hooked(snapshot, &request.head) {
+        if !fast::is_changed(snapshot, &request.head) {
             return rewritten;
         }
         let mut head = rewritten.unwrap_or_else(|| BytesMut::from(raw));

@@ -29,6 +29,8 @@ use super::recording::Recorder;
 pub enum LoadError {
     #[error("{0}")]
     Engine(String),
+    #[error("{0}")]
+    Access(String),
     #[error("geo: {0}")]
     Geo(String),
     #[error("key-value stores: {0}")]
@@ -68,6 +70,8 @@ pub struct Loaded {
 pub struct Set {
     pub loaded: Vec<Arc<Loaded>>,
     pub kv: KvStores,
+    /// Where addresses are; `None` = no database is configured.
+    pub geo: Option<Arc<Db>>,
 }
 
 /// One function at one event of one behavior.
@@ -109,11 +113,12 @@ impl Functions {
         let counters = metrics.functions(config.functions.iter().map(|function| function.name.as_str()));
         let _one = self.loading.lock();
         let kv = self.kv.stores(&config.kv_stores).map_err(|error| LoadError::Stores(error.to_string()))?;
-        let mut set = Set { loaded: Vec::with_capacity(config.functions.len()), kv };
+        let geo = self.geo(config)?;
+        let mut set = Set { loaded: Vec::with_capacity(config.functions.len()), kv, geo };
         if config.functions.is_empty() {
             return Ok(set);
         }
-        let services = Services { geo: self.geo(config)?, ..Services::new(set.kv.clone(), self.fetch()?) };
+        let services = Services { geo: set.geo.clone(), ..Services::new(set.kv.clone(), self.fetch()?) };
         let services = Arc::new(services);
         for (spec, metrics) in config.functions.iter().zip(counters) {
             let says = |reason: String| LoadError::Function {

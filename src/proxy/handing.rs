@@ -15,6 +15,7 @@ use pingora::proxy::Session;
 use crate::hooks::Edit;
 
 use super::context::{RequestCtx, Role};
+use super::entering::Entered;
 use super::rerouting::Way;
 use super::shared::Shared;
 
@@ -42,6 +43,7 @@ pub struct Passed {
     behavior: String,
     pub edits: Vec<Edit>,
     pub way: Option<Way>,
+    pub entered: Entered,
 }
 
 // === impl Passed ===
@@ -82,7 +84,7 @@ pub fn receive(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> 
 
 /// Leaves for the copy that is made next what this request became.
 pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
-    let Some(served) = ctx.served().filter(|served| !served.chains.viewer_request.is_empty()) else { return };
+    let Some(served) = ctx.served().filter(|served| served.changes()) else { return };
     let copied_as_received = session.as_http2().is_none();
     let id = match (&ctx.hooks.call, copied_as_received) {
         (Some(id), true) => id.clone(),
@@ -98,6 +100,7 @@ pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
         behavior: served.behavior.name.clone(),
         edits: if copied_as_received { ctx.hooks.viewer_edits.clone() } else { Vec::new() },
         way: ctx.hooks.way.clone(),
+        entered: ctx.entered.clone(),
     };
     let mut handed = shared.handed.0.lock();
     if handed.young.len() >= HANDED_MAX / 2 {

@@ -51,6 +51,9 @@ pub fn header(snapshot: &Snapshot, hit: &Hit, tls: bool) -> Option<ResponseHeade
     head.append_header(header::AGE, HeaderValue::from(hit.age_s)).ok()?;
     head.append_header(edge::CACHE_STATUS, status).ok()?;
     head.append_header(edge::X_CACHE, HeaderValue::from_static(fast::X_CACHE_HIT)).ok()?;
+    for (name, value) in hit.entered.fields() {
+        head.append_header(name, value).ok()?;
+    }
     head.append_header(edge::POP, snapshot.signature.pop_value()).ok()?;
     head.append_header(edge::REQUEST_ID, id).ok()?;
     Some(head)

@@ -12,7 +12,7 @@ use crate::hooks::engine::Called;
 use crate::hooks::{Api, Edit, Event, Exchange, Failure, Request, Response};
 use crate::observe::{Call, CallOutcome};
 
-use super::functions::Link;
+use super::functions::{Link, Loaded};
 use super::recording::Recorder;
 use super::rerouting::Way;
 
@@ -80,8 +80,8 @@ pub async fn run(
         };
         let recorded = Recorder::sample(link.loaded.record, &exchange);
         let mut called = link.loaded.function.call(exchange, link.budget).await;
-        note.calls.push(told(link, event, &called));
-        say(link, request_id, &called);
+        note.calls.push(told(&link.loaded, event.as_str(), &called));
+        say(&link.loaded, request_id, &called);
         if let (Some(before), Some(recorder)) = (recorded, &link.loaded.recorder) {
             recorder.keep(&link.loaded.function, before, &called);
         }
@@ -103,8 +103,9 @@ pub async fn run(
     Ran::Go(edits)
 }
 
-fn told(link: &Link, event: Event, called: &Called) -> Call {
-    let outcome = match &called.outcome {
+/// How a call is counted.
+fn outcome(called: &Called) -> CallOutcome {
+    match &called.outcome {
         Ok(()) if called.exchange.answer().is_some() => CallOutcome::Answered,
         Ok(()) => CallOutcome::Ok,
         Err(Failure::Validation(_)) => CallOutcome::Validation,
@@ -114,11 +115,15 @@ fn told(link: &Link, event: Event, called: &Called) -> Call {
         Err(Failure::Throttled(_)) => CallOutcome::Throttled,
         Err(Failure::Exhausted(_)) => CallOutcome::Exhausted,
         Err(_) => CallOutcome::Execution,
-    };
+    }
+}
+
+/// What the record says of a call at `event`.
+pub fn told(loaded: &Loaded, event: &'static str, called: &Called) -> Call {
     Call {
-        function: Arc::clone(&link.loaded.metrics),
-        event: event.as_str(),
-        outcome,
+        function: Arc::clone(&loaded.metrics),
+        event,
+        outcome: outcome(called),
         cpu_ns: u64::try_from(called.cpu.as_nanos()).unwrap_or(u64::MAX),
         wall_ns: u64::try_from(called.wall.as_nanos()).unwrap_or(u64::MAX),
         edits: u32::try_from(called.exchange.edits().len()).unwrap_or(u32::MAX),
@@ -126,8 +131,8 @@ fn told(link: &Link, event: Event, called: &Called) -> Call {
 }
 
 /// The function's own lines, and why it failed, joined to the request by its id.
-fn say(link: &Link, request_id: &str, called: &Called) {
-    let name = link.loaded.function.name();
+pub fn say(loaded: &Loaded, request_id: &str, called: &Called) {
+    let name = loaded.function.name();
     for line in &called.logs {
         log::log!(target: "function", level(line.level), "{request_id} {name}: {}", line.message);
     }

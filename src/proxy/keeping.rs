@@ -33,7 +33,8 @@ pub fn plan(session: &Session, ctx: &mut RequestCtx, behavior: &Behavior, host: 
     ctx.cache.why = bypass(behavior, &request.method, session.is_upgrade_req(), &request.headers).unwrap_or("");
     if ctx.cache.why.is_empty() {
         let mut bytes = Vec::with_capacity(128);
-        let (hash, coding) = plan::slot(behavior, plan::host_name(host), target, &request.headers, &mut bytes);
+        let (hash, coding) =
+            plan::slot(behavior, plan::host_name(host), target, &request.headers, ctx.entered.apart(), &mut bytes);
         ctx.slot = Some(Slot { key: bytes, hash, coding });
     }
 }
@@ -124,7 +125,9 @@ pub fn admit(
         return Ok(never(ctx, "no-length"));
     }
     let request = session.req_header();
-    let ask = Ask { method: &Method::GET, authorization: request.headers.contains_key(header::AUTHORIZATION) };
+    // A credential that was for the edge has done its work: who may see the answer is settled by the rule and the key.
+    let authorization = request.headers.contains_key(header::AUTHORIZATION) && !ctx.entered.used_authorization();
+    let ask = Ask { method: &Method::GET, authorization };
     let response_ms = now_ms();
     let times = Times { request_ms: ctx.origin.asked_ms, response_ms };
     let mut header = response.clone();

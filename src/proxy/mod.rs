@@ -7,14 +7,18 @@
 pub mod answering;
 mod applying;
 pub mod asking;
+mod authorizing;
 pub mod context;
 mod control;
+mod denying;
 pub mod edge;
+pub mod entering;
 mod events;
 pub mod failure;
 pub mod fast;
 pub mod front;
 pub mod functions;
+pub mod guard;
 mod handing;
 pub mod heads;
 mod hooking;

@@ -11,11 +11,14 @@ use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::ResponseHeader;
 
-use crate::behavior;
+use crate::access::Asked;
+use crate::behavior::{self, viewer};
 use crate::cache::policy;
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::config::compiled::{Action, OriginId, Upstream};
-use crate::listen::head::{Framing as Asked, Request};
+use crate::limit::Refused;
+use crate::listen::Peer;
+use crate::listen::head::{self, Request};
 use crate::message::{Fields, Head};
 use crate::observe::TraceContext;
 use crate::origin::answer::{self, Framing};
@@ -24,7 +27,8 @@ use crate::origin::{Needs, OriginError, Pick, hop, response};
 
 use super::context::OriginNote;
 use super::edge::{self, RequestId};
-use super::fast::{Spans, names_fields};
+use super::entering::{self, Entered};
+use super::fast::{self, Spans, names_fields};
 use super::phases::now_ms;
 use super::plan::{self, Scratch, Target};
 use super::prior::{Prior, Trouble};
@@ -44,6 +48,7 @@ pub struct From<'b> {
     /// The buffer the head borrows.
     pub raw: &'b [u8],
     pub viewer: SocketAddr,
+    pub certificate: Option<&'b Peer>,
     pub tls: bool,
     /// Whether the connection goes on after the answer.
     pub keep_alive: bool,
@@ -71,6 +76,7 @@ pub struct Pass {
     pub why: &'static str,
     pub asked: OriginNote,
     pub told: Told,
+    pub entered: Entered,
     tls: bool,
     viewer_host: HeaderValue,
     target: String,
@@ -87,8 +93,44 @@ pub struct Told {
     pub content_length: Option<u64>,
 }
 
-/// Takes `request` if the full path would send it to a plain origin, with nothing to decide on but what is decided here.
+/// Takes `request` if the full path would send it to a plain origin, with nothing to decide on but what is decided here. It is
+/// counted against the limits last.
+///
+/// # Errors
+/// It could go, and is one too many.
 pub fn plan(
+    shared: &Shared,
+    snapshot: &Arc<Snapshot>,
+    request: &Request<'_>,
+    from: From<'_>,
+    scratch: &mut Scratch,
+) -> Result<Option<Box<Pass>>, Box<Refused>> {
+    let Some(mut pass) = planned(shared, snapshot, request, from, scratch) else { return Ok(None) };
+    if pass.served.limited || pass.entered.entry.is_some() {
+        let served = pass.served.clone();
+        let entry = pass.entered.entry.clone();
+        pass.entered.admitted =
+            entering::admit(shared, snapshot, &served, &asked(&request.head, from), entry.as_deref())?;
+    }
+    Ok(Some(pass))
+}
+
+/// The request as the rules about who may come see it.
+fn asked<'a, 'b>(head: &'a Head<'b>, from: From<'_>) -> Asked<'a, Head<'b>> {
+    let target = Target::parse(head.target);
+    Asked {
+        method: head.method,
+        host: head.host,
+        path: target.path,
+        query: target.query,
+        fields: head,
+        tls: from.tls,
+        viewer: from.viewer.ip(),
+        now_ms: now_ms(),
+    }
+}
+
+fn planned(
     shared: &Shared,
     snapshot: &Arc<Snapshot>,
     request: &Request<'_>,
@@ -101,7 +143,7 @@ pub fn plan(
         "HEAD" => Method::HEAD,
         _ => return None,
     };
-    if head.minor != 1 || request.framing != Asked::None || beyond(head) {
+    if head.minor != 1 || request.framing != head::Framing::None || beyond(head) {
         return None;
     }
     let target = Target::parse(head.target);
@@ -115,6 +157,15 @@ pub fn plan(
     }
     if !served.chains.is_empty() {
         return None;
+    }
+    let mut entered = Entered::default();
+    if rules.access.is_some() {
+        let certificate = entering::certificate(from.certificate);
+        entered.entry = entering::now(shared, snapshot, served, &asked(head, from), certificate)?;
+        if entered.signed() {
+            // What is asked for is not what was sent.
+            return None;
+        }
     }
     let why = keeping::bypass(rules, &method, false, head)?;
     let viewer = behavior::Viewer {
@@ -134,6 +185,9 @@ pub fn plan(
     let mut fields = std::mem::take(&mut scratch.asked);
     fields.clear();
     for field in head.fields {
+        if viewer::is_ours(field.name) {
+            continue;
+        }
         let (name, value) = (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value));
         fields.append(name.ok()?, value.ok()?);
     }
@@ -153,6 +207,7 @@ pub fn plan(
         why,
         asked: OriginNote { current: Some(origin), ..OriginNote::default() },
         told: Told::default(),
+        entered,
         tls: from.tls,
         viewer_host: HeaderValue::from_str(head.host).ok()?,
         target: asking::origin_target(rules, Some(&snapshot.config.origins[origin]), target),
@@ -261,6 +316,7 @@ impl Pass {
         // A buffer that grows cannot refuse.
         let _ = words.write(lines);
         lines.put_slice(b"\r\nx-cache: Miss from rimward\r\n");
+        fast::limit_lines(&self.entered, lines);
         out.clear();
         start(head.status, out);
         // A preflight answer is the CORS policy's already.
@@ -285,6 +341,7 @@ impl Pass {
             started_ms: self.started_ms,
             trace: self.trace,
             origin: std::mem::take(&mut self.asked),
+            entered: std::mem::take(&mut self.entered),
             trouble,
         })
     }

@@ -21,8 +21,8 @@ use crate::origin::group::Cause;
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
 use super::{
-    answering, applying, asking, events, failure, handing, keeping, pages, prior, record, respond, shared::Shared,
-    upstream,
+    answering, applying, asking, entering, events, failure, handing, keeping, pages, prior, record, respond,
+    shared::Shared, upstream,
 };
 
 /// The full path. All state is shared with the fast lane.
@@ -34,7 +34,7 @@ impl ProxyHttp for Phases {
     type CTX = RequestCtx;
 
     fn new_ctx(&self) -> RequestCtx {
-        prior::context().unwrap_or_else(|| RequestCtx::new(self.0.live.load(), now_ms()))
+        prior::context(&self.0.live)
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
@@ -97,6 +97,13 @@ impl ProxyHttp for Phases {
             let what = "Connection names a field that this answer depends on";
             let answer = respond::error_answer(session, ctx, 400, what);
             respond::answer(session, ctx, answer, "hides-key").await?;
+            return Ok(true);
+        }
+        if let Some(passed) = &passed {
+            ctx.entered = passed.entered.clone();
+        }
+        if let Some(answer) = entering::enter(&self.0, session, ctx).await? {
+            respond::answer(session, ctx, answer, "access").await?;
             return Ok(true);
         }
         if let Some(passed) = passed {
@@ -217,6 +224,8 @@ impl ProxyHttp for Phases {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        // Every attempt sends the whole body.
+        entering::expect_body(ctx);
         asking::forward(session, request, ctx)
     }
 
@@ -229,6 +238,7 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |b| b.len() as u64);
         asking::bound_body(session, ctx)?;
+        entering::check_body(ctx, body, end)?;
         events::request_body(&ctx.hooks, body, end);
         Ok(())
     }

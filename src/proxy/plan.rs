@@ -60,12 +60,13 @@ pub fn cacheable(behavior: &Behavior, method: &Method) -> bool {
     behavior.cache.enabled && (*method == Method::GET || *method == Method::HEAD)
 }
 
-/// The slot of a GET or HEAD. `key` is cleared and filled; its hash names the primary slot.
+/// The slot of a GET or HEAD. `apart` tells principals apart. `key` is cleared and filled; its hash names the primary slot.
 pub fn slot<F: Fields>(
     behavior: &Behavior,
     host: &str,
     target: Target<'_>,
     fields: &F,
+    apart: &[u8],
     key: &mut Vec<u8>,
 ) -> (KeyHash, Option<Coding>) {
     let coding = behavior.compress.as_ref().and_then(|c| compress::negotiate(c, fields));
@@ -73,6 +74,11 @@ pub fn slot<F: Fields>(
     if behavior.cache.key.ignore_host {
         // Without a host, only the behavior keeps the answers of two origins apart.
         key::part(key, behavior.name.as_bytes());
+    }
+    if behavior.per_principal {
+        // The behavior's name comes first: only behaviors with the same rule may have the same key.
+        key::part(key, behavior.name.as_bytes());
+        key::part(key, apart);
     }
     key::build(&behavior.cache.key, MethodClass::GetHead, host, target.path, target.query, fields, coding, key);
     (key::hash(key), coding)

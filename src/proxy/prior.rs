@@ -1,7 +1,7 @@
-//! Prior: what the pass-through lane had done for a request that it hands to the full path.
+//! Prior: what a lane had done for a request that it hands to the full path.
 //!
-//! In: the lane's attempt. Out: a context that goes on from there, so that the request is counted, reported and tried again
-//! as if the full path had made the attempt. Never: decisions.
+//! In: the lane's attempt, or its refusal. Out: a context that goes on from there, so that the request is counted, reported and
+//! tried again as if the full path had done it. Never: decisions.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -9,16 +9,27 @@ use std::time::Instant;
 
 use pingora::Error;
 
+use crate::limit::Refused;
 use crate::observe::TraceContext;
 use crate::origin::OriginError;
 
 use super::context::{OriginNote, RequestCtx};
 use super::edge::RequestId;
-use super::snapshot::Snapshot;
+use super::entering::Entered;
+use super::phases::now_ms;
+use super::snapshot::{Live, Snapshot};
 
 tokio::task_local! {
     /// Pingora makes a request's context without asking who the request is. It is made within the task that hands over.
-    static PRIOR: Cell<Option<Box<Prior>>>;
+    static PRIOR: Cell<Option<Handed>>;
+}
+
+/// What is handed over.
+#[derive(Debug)]
+pub enum Handed {
+    Attempt(Box<Prior>),
+    /// It was counted, and is one too many.
+    Refused(Box<Refused>),
 }
 
 /// One attempt that came to nothing.
@@ -30,6 +41,7 @@ pub struct Prior {
     pub started_ms: u64,
     pub trace: Option<TraceContext>,
     pub origin: OriginNote,
+    pub entered: Entered,
     pub trouble: Trouble,
 }
 
@@ -47,22 +59,31 @@ pub enum Trouble {
     },
 }
 
-/// Runs `full`, whose first context goes on from `prior`.
-pub async fn with<F: Future>(prior: Option<Box<Prior>>, full: F) -> F::Output {
-    match prior {
-        Some(prior) => PRIOR.scope(Cell::new(Some(prior)), full).await,
+/// Runs `full`, whose first context goes on from `handed`.
+pub async fn with<F: Future>(handed: Option<Handed>, full: F) -> F::Output {
+    match handed {
+        Some(handed) => PRIOR.scope(Cell::new(Some(handed)), full).await,
         None => full.await,
     }
 }
 
-/// The context that goes on from what was handed over to this task, if something was.
-pub fn context() -> Option<RequestCtx> {
-    let prior = *PRIOR.try_with(Cell::take).ok().flatten()?;
+/// A request's context: one that goes on from what was handed over to this task, or a new one.
+pub fn context(live: &Live) -> RequestCtx {
+    let prior = match PRIOR.try_with(Cell::take).ok().flatten() {
+        Some(Handed::Attempt(prior)) => *prior,
+        Some(Handed::Refused(refused)) => {
+            let mut ctx = RequestCtx::new(live.load(), now_ms());
+            ctx.refused = Some(refused);
+            return ctx;
+        }
+        None => return RequestCtx::new(live.load(), now_ms()),
+    };
     let mut ctx = RequestCtx::new(prior.snapshot, prior.started_ms);
     ctx.id = prior.id;
     ctx.started = prior.started;
     ctx.trace = prior.trace;
     ctx.origin = prior.origin;
+    ctx.entered = prior.entered;
     ctx.trouble = Some(prior.trouble);
-    Some(ctx)
+    ctx
 }

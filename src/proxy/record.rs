@@ -92,7 +92,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         trace: ctx.trace,
         calls: &ctx.hooks.calls,
         result: ctx.hooks.result,
-        principal: "",
+        principal: ctx.entered.principal(),
     };
     observer.finish(&record);
 }
@@ -170,7 +170,7 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         trace: observer.trace(Some(words.traceparent)),
         calls: &[],
         result: None,
-        principal: "",
+        principal: hit.entered.principal(),
     };
     observer.finish(&record);
 }
@@ -227,7 +227,7 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
         trace: pass.trace,
         calls: &[],
         result: None,
-        principal: "",
+        principal: pass.entered.principal(),
     };
     observer.finish(&record);
 }

@@ -102,8 +102,10 @@ impl Reload {
             .load(&config, Some(&old.functions), self.shared.observer.metrics())
             .map_err(|error| error.to_string())?;
         let metrics = self.shared.observer.metrics();
+        let guard = &self.shared.guard;
         let snapshot =
-            Snapshot::new(config, Arc::new(origins), functions, metrics).map_err(|error| error.to_string())?;
+            Snapshot::new(config, Arc::new(origins), functions, guard, metrics).map_err(|error| error.to_string())?;
+        guard.read_keys(&snapshot.config).map_err(|error| error.to_string())?;
         let config = &snapshot.config;
         let waiting = self.endpoints.reload(&config.listeners).map_err(|error| error.to_string())?;
         warnings.extend(waiting.iter().map(|address| later(&format!("listener {address}"))));

@@ -92,6 +92,9 @@ pub fn dress(
         let line = edge::server_timing(result, &snapshot.config.pop.code, &ctx.id, origin);
         response.append_header(edge::SERVER_TIMING, line)?;
     }
+    for (name, value) in ctx.entered.fields() {
+        response.insert_header(name, value)?;
+    }
     edit(response, |map| snapshot.signature.sign(&ctx.id, map))?;
     ctx.scratch = fields;
     Ok(())

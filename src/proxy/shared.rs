@@ -13,6 +13,7 @@ use crate::observe::Observer;
 use crate::origin::Pool;
 
 use super::functions::Functions;
+use super::guard::Guard;
 use super::handing::Handed;
 use super::snapshot::Live;
 use super::soft::Revalidations;
@@ -33,13 +34,14 @@ pub struct Shared {
     pub revalidations: Arc<Revalidations>,
     pub observer: Arc<Observer>,
     pub functions: Functions,
+    pub guard: Guard,
     pub handed: Handed,
     /// Connections of the pass-through lane.
     pub pool: Pool,
 }
 
 impl Shared {
-    pub fn new(live: Live, tiers: &'static Tiers, observer: Arc<Observer>, functions: Functions) -> Self {
+    pub fn new(live: Live, tiers: &'static Tiers, observer: Arc<Observer>, functions: Functions, guard: Guard) -> Self {
         // A fill that is older than this no longer holds others back; it goes on by itself.
         let config = live.load().config.store.clone();
         let (age, scopes) = (config.collapse_timeout, config.purge_scopes);
@@ -54,6 +56,7 @@ impl Shared {
             revalidations: Arc::default(),
             observer,
             functions,
+            guard,
             handed: Handed::default(),
             pool: Pool::default(),
         }

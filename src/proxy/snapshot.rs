@@ -2,18 +2,26 @@
 //!
 //! In: a compiled configuration. Out: routes, origins and per-behavior data behind one `Arc`. Never: changes after it is built.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::HeaderName;
+
+use crate::access::Guards;
 
 use crate::behavior::headers::HeadEdits;
+use crate::behavior::viewer;
 use crate::config::compiled::{Behavior, BehaviorId, Config};
+use crate::geo::Place;
+use crate::limit::Limits;
 use crate::observe::{BehaviorMetrics, Metrics, OriginMetrics};
 use crate::origin::Origins;
 use crate::route::Table;
 
 use super::edge::Signature;
 use super::functions::{Chains, LoadError, Set};
+use super::guard::Guard;
 
 /// One configuration as the request path uses it.
 pub struct Snapshot {
@@ -25,6 +33,8 @@ pub struct Snapshot {
     pub origin_metrics: Vec<Arc<OriginMetrics>>,
     pub signature: Signature,
     pub functions: Set,
+    pub guards: Guards,
+    pub bounds: Limits,
 }
 
 /// One behavior with what is computed once from it.
@@ -34,33 +44,72 @@ pub struct Served {
     pub edits: [Option<HeadEdits>; 2],
     pub metrics: Arc<BehaviorMetrics>,
     pub chains: Chains,
+    /// Its position in the configuration.
+    pub index: usize,
+    /// A limit of its own, or of all, concerns its requests.
+    pub limited: bool,
+    /// `CloudFront-…` fields that its requests get.
+    pub viewer_fields: Vec<HeaderName>,
 }
 
 impl Snapshot {
     /// # Errors
-    /// A function attached to an event that it has no handler for.
-    pub fn new(config: Config, origins: Arc<Origins>, functions: Set, metrics: &Metrics) -> Result<Self, LoadError> {
+    /// A function attached to an event that it has no handler for; a key that cannot be used.
+    pub fn new(
+        config: Config,
+        origins: Arc<Origins>,
+        functions: Set,
+        guard: &Guard,
+        metrics: &Metrics,
+    ) -> Result<Self, LoadError> {
+        let guards = Guards::new(&config, &guard.tokens).map_err(LoadError::Access)?;
+        let bounds = guard.bounds(&config)?;
         let routes = Table::new(&config.behaviors);
         let counters = metrics.behaviors(config.behaviors.iter().map(|b| b.name.as_str()));
         let served = config
             .behaviors
             .iter()
             .zip(counters)
-            .map(|(behavior, metrics)| {
+            .enumerate()
+            .map(|(index, (behavior, metrics))| {
                 let chains = Chains::new(&config, behavior, &functions.loaded)?;
-                let plain = chains.viewer_request.is_empty() && chains.viewer_response.is_empty();
+                let identity = &behavior.identity;
+                let viewer_fields = viewer::wanted(behavior);
+                // What a viewer's request has to be changed by before anything looks at it.
+                let told = identity.header.is_some() || !identity.claims.is_empty() || !viewer_fields.is_empty();
+                let plain = chains.viewer_request.is_empty() && chains.viewer_response.is_empty() && !told;
+                let limited = !behavior.limits.is_empty() || config.rates.account.is_some();
                 let edits = [false, true].map(|tls| HeadEdits::new(&behavior.response, tls).filter(|_| plain));
-                Ok(Arc::new(Served { behavior: behavior.clone(), edits, metrics, chains }))
+                let behavior = behavior.clone();
+                Ok(Arc::new(Served { behavior, edits, metrics, chains, index, limited, viewer_fields }))
             })
             .collect::<Result<_, LoadError>>()?;
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));
         let signature = Signature::new(&config.pop.code);
-        Ok(Snapshot { config, routes, origins, served, origin_metrics, signature, functions })
+        Ok(Snapshot { config, routes, origins, served, origin_metrics, signature, functions, guards, bounds })
+    }
+
+    /// What is known of where an address is.
+    pub fn place(&self, address: IpAddr) -> Option<Place> {
+        self.functions.geo.as_ref()?.lookup(address)
+    }
+
+    /// The country of an address, ISO 3166-1 alpha-2.
+    pub fn country(&self, address: IpAddr) -> Option<[u8; 2]> {
+        <[u8; 2]>::try_from(self.place(address)?.country?.as_bytes()).ok()
     }
 
     /// The behavior with this index; indexes come from this snapshot's own routes.
     pub fn behavior(&self, id: BehaviorId) -> &Arc<Served> {
         &self.served[id]
+    }
+}
+
+// === impl Served ===
+impl Served {
+    /// Whether a copy of a request that it serves has to be told what the request became.
+    pub fn changes(&self) -> bool {
+        !self.chains.viewer_request.is_empty() || self.behavior.access.is_some() || !self.viewer_fields.is_empty()
     }
 }
 

@@ -16,14 +16,17 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
+use crate::limit::Refused;
+use crate::listen;
 use crate::observe::Failure;
 
 use super::fast::{self, Ask, Hit};
 use super::phases::Phases;
+use super::prior::{self, Handed};
 use super::record::{self, Words};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
-use super::{asking, failure, heads};
+use super::{asking, entering, failure, heads};
 
 /// The application behind HTTP/2.
 pub struct Streams {
@@ -40,8 +43,13 @@ impl HttpServerApp for Streams {
     ) -> Option<ReusedHttpStream> {
         let started = Instant::now();
         let snapshot = self.shared.live.load();
-        let Some((hit, answer)) = self.hit(&mut session, &snapshot) else {
-            return self.proxy.process_new_http(session, shutdown).await;
+        let (hit, answer) = match self.hit(&mut session, &snapshot) {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.proxy.process_new_http(session, shutdown).await,
+            Err(refused) => {
+                let full = self.proxy.process_new_http(session, shutdown);
+                return prior::with(Some(Handed::Refused(refused)), full).await;
+            }
         };
         session.set_write_timeout(Some(snapshot.config.limits.write_timeout));
         let written = write(&mut session, answer, &hit).await;
@@ -63,7 +71,15 @@ impl HttpServerApp for Streams {
 
 impl Streams {
     /// The hit that answers this request, and its header section.
-    fn hit(&self, session: &mut ServerSession, snapshot: &Snapshot) -> Option<(Hit, ResponseHeader)> {
+    fn hit(
+        &self,
+        session: &mut ServerSession,
+        snapshot: &Snapshot,
+    ) -> Result<Option<(Hit, ResponseHeader)>, Box<Refused>> {
+        let ends = asking::ends(session, &snapshot.config.listeners);
+        if let Some((peer, _)) = ends {
+            entering::early(&self.shared, snapshot, peer.ip())?;
+        }
         let plain = session.is_body_empty();
         let tls = is_tls(session);
         let request = session.req_header();
@@ -73,14 +89,16 @@ impl Streams {
             || fast::asks_more(&request.headers)
             || asking::refuse(request, &snapshot.config.limits).is_some()
         {
-            return None;
+            return Ok(None);
         }
         let (host, target) = asking::address(request);
-        let ask = Ask { host, target, version: request.version, tls };
-        let hit = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut Vec::with_capacity(128))?;
-        hit.object.body.whole()?;
-        let answer = heads::header(snapshot, &hit, tls)?;
-        Some((hit, answer))
+        let Some((peer, listener)) = ends else { return Ok(None) };
+        let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
+        let certificate = certificate.and_then(|digest| listen::Session::of(digest).peer);
+        let ask = Ask { peer, listener, certificate, host, target, version: request.version, tls };
+        let mut key = Vec::with_capacity(128);
+        let Some(hit) = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut key)? else { return Ok(None) };
+        Ok(heads::header(snapshot, &hit, tls).map(|answer| (hit, answer)))
     }
 
     fn note(

@@ -12,9 +12,18 @@ use crate::config::iam::Policy;
 /// What an authorizer decided about an identity.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    Policy { id: String, policy: Policy, context: Arc<Map<String, Value>>, usage_key: Option<String> },
+    Policy {
+        id: String,
+        policy: Policy,
+        context: Arc<Map<String, Value>>,
+        usage_key: Option<String>,
+    },
     /// `enableSimpleResponses`.
-    Simple { allowed: bool, id: String, context: Arc<Map<String, Value>> },
+    Simple {
+        allowed: bool,
+        id: String,
+        context: Arc<Map<String, Value>>,
+    },
     /// It threw "Unauthorized".
     Unauthorized,
     /// It failed, or what it said is no answer.

@@ -52,9 +52,8 @@ impl Question {
 // === impl Memo ===
 impl Memo {
     pub fn new(spec: &Authorizer) -> Self {
-        let kept = (!spec.ttl.is_zero()).then(|| {
-            Cache::builder().max_capacity(spec.entries as u64).time_to_live(spec.ttl).build()
-        });
+        let kept = (!spec.ttl.is_zero())
+            .then(|| Cache::builder().max_capacity(spec.entries as u64).time_to_live(spec.ttl).build());
         Memo { spec: spec.clone(), kept }
     }
 
@@ -99,7 +98,13 @@ impl Memo {
     }
 
     /// The event that asks it.
-    pub fn event<F: Fields>(&self, asked: &Asked<'_, F>, question: &Question, about: &About<'_>, lines: &[(String, String)]) -> String {
+    pub fn event<F: Fields>(
+        &self,
+        asked: &Asked<'_, F>,
+        question: &Question,
+        about: &About<'_>,
+        lines: &[(String, String)],
+    ) -> String {
         let resource = self.resource(asked);
         match self.spec.kind {
             AuthorizerKind::Token => event::token(question.sources.first().map_or("", String::as_str), &resource),
@@ -148,14 +153,16 @@ impl Memo {
                     source_ip: asked.viewer,
                     now_ms: asked.now_ms,
                     secure: asked.tls,
-                    principal_arn: id,
+                    principal_arn: Some(id),
                     user_agent: None,
                     referer: None,
                 };
                 match iam::evaluate(policy, &request) {
                     iam::Decision::Allow => Ok((principal(id, context), usage_key.clone())),
                     iam::Decision::ExplicitDeny => say(Reason::AuthorizerDenies, &format!("{resource} is denied")),
-                    iam::Decision::ImplicitDeny => say(Reason::AuthorizerNotAllowed, &format!("{resource} is not allowed")),
+                    iam::Decision::ImplicitDeny => {
+                        say(Reason::AuthorizerNotAllowed, &format!("{resource} is not allowed"))
+                    }
                 }
             }
         }
@@ -176,6 +183,3 @@ impl Memo {
 fn address(viewer: IpAddr) -> String {
     viewer.to_canonical().to_string()
 }
-
-#[cfg(test)]
-mod tests;

@@ -88,6 +88,11 @@ impl Verifier {
         Verifier { keys: Arc::new(Keys::new(signer.keys.clone())), signer: signer.clone() }
     }
 
+    /// The signer's name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.signer.name
+    }
+
     /// Verifies the head of a request; `body` tells whether a body follows.
     ///
     /// The order of checks is AWS's. Everything that is true of a signature but its form is denied with one reason, and

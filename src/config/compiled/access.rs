@@ -217,9 +217,9 @@ pub struct Authorizer {
     pub resource: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizerKind {
-    /// API Gateway's TOKEN authorizer: the token must match this expression, when there is one, before the function is asked.
+    /// API Gateway's TOKEN authorizer.
     Token,
     /// REQUEST, payload format 1.0: a policy document comes back.
     Request1,

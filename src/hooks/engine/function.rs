@@ -51,6 +51,9 @@ pub struct Called {
     pub logs: Vec<LogLine>,
 }
 
+/// What a Lambda handler returned, or threw.
+pub type Said = Option<Result<String, String>>;
+
 /// A function that can be called.
 pub struct Function {
     identity: Arc<Identity>,
@@ -139,30 +142,46 @@ impl Function {
 
     /// Runs it once.
     pub async fn call(&self, exchange: Exchange, budget: Budget) -> Called {
+        self.drive(exchange, budget, None).await.0
+    }
+
+    /// Hands its Lambda handler an event of another kind, and gives what it returned (JSON) or threw (the error's message).
+    /// `exchange` is the request that the call belongs to; nothing becomes of it. `None`: the call failed, or there is no handler.
+    pub async fn ask(&self, exchange: Exchange, event: String, budget: Budget) -> (Called, Said) {
+        self.drive(exchange, budget, Some(event)).await
+    }
+
+    async fn drive(&self, exchange: Exchange, budget: Budget, question: Option<String>) -> (Called, Said) {
         let began = Instant::now();
         let Ok(_own) = self.calls.try_acquire() else {
-            return Called::refused(exchange, Failure::Throttled(self.concurrency));
+            return (Called::refused(exchange, Failure::Throttled(self.concurrency)), None);
         };
         let Ok(_all) = self.shared.calls.try_acquire() else {
-            return Called::refused(exchange, Failure::Exhausted("all functions together run too many calls".into()));
+            let failure = Failure::Exhausted("all functions together run too many calls".into());
+            return (Called::refused(exchange, failure), None);
         };
         self.shared.ticker.wake();
         let mut live = match self.live(exchange, &budget, began + budget.timeout) {
             Ok(live) => live,
             Err(exchange) => {
-                return Called::refused(*exchange, Failure::Exhausted("every instance slot is taken".into()));
+                let failure = Failure::Exhausted("every instance slot is taken".into());
+                return (Called::refused(*exchange, failure), None);
             }
         };
         let meter = live.store.data().meter.clone();
         let ran = {
-            let run = pin!(self.run(&mut live));
+            let run = pin!(self.run(&mut live, question));
             tokio::time::timeout(budget.timeout, Metered::new(&meter, run)).await
         };
         let data = live.store.data_mut();
+        let mut said = None;
         let outcome = match ran {
             // A host call that ended with the call's own time gave the guest a moment to return.
-            Ok(Ok(())) if began.elapsed() >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(_)) if began.elapsed() >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
+            Ok(Ok(answer)) => {
+                said = answer;
+                Ok(())
+            }
             Ok(Err(Stop::Failed(failure))) => Err(failure),
             Ok(Err(Stop::Trapped(error))) => {
                 if let Some(stack) = fail::stack(&error) {
@@ -184,7 +203,7 @@ impl Function {
             live.left -= 1;
             self.idle.lock().push(live);
         }
-        called
+        (called, said)
     }
 
     /// An instance for this call: an idle one, or a slot for a new one.
@@ -213,34 +232,44 @@ impl Function {
         Ok(live)
     }
 
-    async fn run(&self, live: &mut Live) -> Result<(), Stop> {
+    async fn run(&self, live: &mut Live, question: Option<String>) -> Result<Said, Stop> {
         let store = &mut live.store;
         let instance = match live.instance {
             Some(instance) => instance,
             None => *live.instance.insert(self.pre.instantiate_async(&mut *store).await?),
         };
+        if let Some(event) = question {
+            let Some(index) = &self.handlers.lambda else {
+                return Err(Failure::Execution("it has no Lambda handler".to_owned()).into());
+            };
+            let handler = instance.get_typed_func::<(String, String), (Result<String, String>,)>(&mut *store, index)?;
+            let context = lambda::context(&store.data().call);
+            let (said,) = handler.call_async(&mut *store, (event, context)).await?;
+            return Ok(Some(said.map_err(|thrown| lambda::thrown(&mut store.data_mut().call, &thrown))));
+        }
         let event = store.data().call.exchange.event;
         match self.handlers.of(event) {
             Some(Handler::Native(index)) => {
                 let handler = instance.get_typed_func::<(), (Result<(), String>,)>(&mut *store, index)?;
                 let (outcome,) = handler.call_async(&mut *store, ()).await?;
-                outcome.map_err(|words| Failure::Execution(words).into())
+                outcome.map_err(Failure::Execution)?;
             }
             Some(Handler::Flat(index)) => {
                 let handler = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, index)?;
                 let input = flat::input(&store.data().call.exchange);
                 let (output,) = handler.call_async(&mut *store, (input,)).await?;
-                Ok(flat::apply(&mut store.data_mut().call, &output)?)
+                flat::apply(&mut store.data_mut().call, &output)?;
             }
             Some(Handler::Lambda(index)) => {
                 let handler =
                     instance.get_typed_func::<(String, String), (Result<String, String>,)>(&mut *store, index)?;
                 let (event, context) = lambda::arguments(&store.data().call, self.api);
                 let (result,) = handler.call_async(&mut *store, (event, context)).await?;
-                Ok(lambda::accept(&mut store.data_mut().call, self.api, result)?)
+                lambda::accept(&mut store.data_mut().call, self.api, result)?;
             }
-            None => Err(Failure::Execution(format!("it has no handler for {event}")).into()),
+            None => return Err(Failure::Execution(format!("it has no handler for {event}")).into()),
         }
+        Ok(None)
     }
 
     /// Gives one idle instance's slot back, if it has one in that pool.

@@ -9,9 +9,22 @@ use crate::hooks::host::{CallState, Level};
 
 /// Event and context.
 pub fn arguments(call: &CallState, api: Api) -> (String, String) {
+    (compat::event_json(&call.exchange, api), context(call))
+}
+
+/// The context alone.
+pub fn context(call: &CallState) -> String {
     let identity = &call.identity;
-    let context = compat::context_json(&call.exchange, &identity.name, &identity.version, call.remaining_ms());
-    (compat::event_json(&call.exchange, api), context)
+    compat::context_json(&call.exchange, &identity.name, &identity.version, call.remaining_ms())
+}
+
+/// The message of what was thrown; its stack goes to the log.
+pub fn thrown(call: &mut CallState, thrown: &str) -> String {
+    let error = compat::guest_error(thrown);
+    if !error.stack.is_empty() {
+        call.log.write(Level::Error, &error.stack);
+    }
+    error.words
 }
 
 /// Makes the edits that the result stands for.
@@ -28,9 +41,5 @@ pub fn accept(call: &mut CallState, api: Api, result: Result<String, String>) ->
 }
 
 fn execution(call: &mut CallState, thrown: &str) -> Failure {
-    let thrown = compat::guest_error(thrown);
-    if !thrown.stack.is_empty() {
-        call.log.write(Level::Error, &thrown.stack);
-    }
-    Failure::Execution(thrown.words)
+    Failure::Execution(self::thrown(call, thrown))
 }

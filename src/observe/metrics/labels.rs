@@ -11,6 +11,8 @@ pub enum Refusal {
     Malformed,
     /// A body slower than its minimum, or a viewer that does not read.
     Slow,
+    /// Too many requests from one address.
+    Rate,
 }
 
 /// What one purge names.
@@ -25,7 +27,8 @@ pub enum PurgeScope {
 
 // === impl Refusal ===
 impl Refusal {
-    pub const ALL: [Refusal; 4] = [Refusal::TlsHandshake, Refusal::HeaderTimeout, Refusal::Malformed, Refusal::Slow];
+    pub const ALL: [Refusal; 5] =
+        [Refusal::TlsHandshake, Refusal::HeaderTimeout, Refusal::Malformed, Refusal::Slow, Refusal::Rate];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,6 +36,7 @@ impl Refusal {
             Refusal::HeaderTimeout => "header_timeout",
             Refusal::Malformed => "malformed",
             Refusal::Slow => "slow",
+            Refusal::Rate => "rate",
         }
     }
 }

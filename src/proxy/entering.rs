@@ -1,0 +1,417 @@
+//! Entering: who comes in, and how often, before anything else is done for a request.
+//!
+//! In: the request, its behavior. Out: what is known of who asks, or the refusal. Never: a second count of the same request; a wait
+//! in the lanes that do not wait.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use crate::access::sigv4::PayloadCheck;
+use crate::access::{Asked, Certificate, Denied, Entry, Facts, Reason, Verdict, Wait, signed};
+use crate::behavior::Answer;
+use crate::behavior::viewer::{self, Known};
+use crate::limit::headers::{RATE_LIMIT, RATE_LIMIT_POLICY, Shown};
+use crate::limit::{Admitted, Refused, Who};
+use crate::listen;
+use crate::message::Fields;
+
+use super::context::{RequestCtx, Role};
+use super::phases::now_ms;
+use super::plan::Target;
+use super::shared::Shared;
+use super::snapshot::{Served, Snapshot};
+use super::{asking, authorizing, denying, respond};
+
+/// Bytes of a body that is read before its signature can be checked: API Gateway's payload limit.
+const SIGNED_BODY_MAX: usize = 10 << 20;
+
+/// What Pingora keeps of a body to send it again.
+const RETRY_BUFFER: usize = 64 << 10;
+
+/// How often one request may wait for something before it is judged again: each rule of it once.
+const WAITS_MAX: usize = 32;
+
+/// What is known of who asks. Cheap to move; a background copy of the request shares it.
+#[derive(Debug, Default, Clone)]
+pub struct Entered {
+    pub entry: Option<Arc<Entry>>,
+    pub admitted: Option<Arc<Admitted>>,
+}
+
+// === impl Entered ===
+impl Entered {
+    /// Who asks, for the log; "" = nobody in particular.
+    pub fn principal(&self) -> &str {
+        self.entry.as_ref().and_then(|entry| entry.principal.as_ref()).map_or("", |principal| &*principal.id)
+    }
+
+    /// What keeps this principal's answers apart in the cache.
+    pub fn apart(&self) -> &[u8] {
+        self.entry.as_ref().map_or(&[], |entry| &entry.apart)
+    }
+
+    /// Whether the signature's parameters are not part of what is asked for.
+    pub fn signed(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.signed)
+    }
+
+    /// Whether the Authorization field was for the edge, and has done its work.
+    pub fn used_authorization(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.authorization)
+    }
+
+    /// What the answer says of the limits.
+    pub fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let shown = self.admitted.as_ref().and_then(|admitted| admitted.shown.as_ref());
+        shown.into_iter().flat_map(shown_fields)
+    }
+}
+
+/// What is said of the tightest limit.
+pub fn shown_fields(shown: &Shown) -> [(HeaderName, HeaderValue); 2] {
+    [(RATE_LIMIT_POLICY, shown.policy()), (RATE_LIMIT, shown.rate_limit())]
+}
+
+/// Judges a request without a body in a lane that does not wait; `None` = the full path has to see it.
+pub fn now<F: Fields>(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    served: &Served,
+    asked: &Asked<'_, F>,
+    certificate: Option<Certificate<'_>>,
+) -> Option<Option<Arc<Entry>>> {
+    let Some(rule) = &served.behavior.access else { return Some(None) };
+    let country = || snapshot.country(asked.viewer);
+    let keys = shared.guard.keys.load();
+    let facts = Facts {
+        stage: &served.behavior.stage,
+        keys: &keys,
+        certificate,
+        country: &country,
+        has_body: false,
+        body: None,
+        fetched: &[],
+        decisions: &[],
+    };
+    match snapshot.guards.judge(rule, asked, &facts) {
+        Verdict::Enter(entry) => Some(Some(Arc::from(entry))),
+        Verdict::Deny(_) | Verdict::Wait(_) => None,
+    }
+}
+
+/// Whether an address may ask at all, before anything else is looked at.
+///
+/// # Errors
+/// It asks too often.
+pub fn early(shared: &Shared, snapshot: &Snapshot, address: IpAddr) -> Result<(), Box<Refused>> {
+    match snapshot.config.rates.per_address {
+        None => Ok(()),
+        Some(_) => snapshot.bounds.early(address, shared.guard.clock.now().ns).map_err(Box::new),
+    }
+}
+
+/// Counts a request against every limit that it falls under.
+///
+/// # Errors
+/// The first limit that it exceeds.
+pub fn admit<F: Fields>(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    served: &Served,
+    asked: &Asked<'_, F>,
+    entry: Option<&Entry>,
+) -> Result<Option<Arc<Admitted>>, Box<Refused>> {
+    let key = entry.and_then(|entry| entry.key.as_ref());
+    if !served.limited && key.is_none() {
+        return Ok(None);
+    }
+    let principal = entry.and_then(|entry| entry.principal.as_ref());
+    let plan = key.and_then(|key| snapshot.bounds.plan(key.plans.iter().map(String::as_str), &served.behavior.stage));
+    let who = Who {
+        behavior: served.index,
+        stage: &served.behavior.stage,
+        method: asked.method,
+        path: asked.path,
+        address: asked.viewer,
+        api_key: key.map(|key| key.name.as_str()),
+        plan,
+        principal: principal.map(|principal| (&*principal.issuer, &*principal.id)),
+        claim: &|name| principal.and_then(|principal| principal.claims.get(name)).map(words),
+        header: &|name| asked.fields.first(name).map(<[u8]>::to_vec),
+    };
+    match snapshot.bounds.admit(&who, shared.guard.clock.now()) {
+        Ok(admitted) => Ok(Some(Arc::new(admitted))),
+        Err(refused) => Err(Box::new(refused)),
+    }
+}
+
+fn words(value: &serde_json::Value) -> Cow<'_, str> {
+    match value {
+        serde_json::Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// Lets a request of the full path in, waiting where it must; `Some` = it is answered with this.
+pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
+    let Some(served) = ctx.served().cloned() else { return Ok(None) };
+    if matches!(ctx.role, Role::Page(_)) {
+        // The edge asks for it, on behalf of nobody.
+        return Ok(None);
+    }
+    if let Some(refused) = ctx.refused.take() {
+        return Ok(Some(refuse(ctx, &refused)));
+    }
+    if ctx.entered.entry.is_none() && served.behavior.access.is_some() {
+        match judge(shared, session, ctx, &served).await? {
+            Ok(entry) => ctx.entered.entry = Some(Arc::from(entry)),
+            Err(denied) => {
+                let answer = denying::denied(&denied);
+                respond::fail(ctx, answer.failure.unwrap_or(crate::observe::Failure::AccessDenied), denied.to_string());
+                return Ok(Some(answer));
+            }
+        }
+    }
+    if ctx.is_viewer() && ctx.entered.admitted.is_none() {
+        let snapshot = ctx.snapshot.clone();
+        let entry = ctx.entered.entry.clone();
+        let admitted = with_asked(session, ctx, |asked| admit(shared, &snapshot, &served, asked, entry.as_deref()));
+        match admitted {
+            Ok(admitted) => ctx.entered.admitted = admitted,
+            Err(refused) => return Ok(Some(refuse(ctx, &refused))),
+        }
+    }
+    show(session, ctx, &served)?;
+    if ctx.entered.signed() {
+        unsign(session, ctx)?;
+    }
+    Ok(None)
+}
+
+/// Takes the parameters of a signed URL out of what is asked for.
+fn unsign(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+    let before = asking::address(session.req_header()).1.to_owned();
+    let target = Target::parse(&before);
+    let Some(query) = target.query else { return Ok(()) };
+    let after = match signed::stripped(Some(query)) {
+        Some(rest) if rest == query => return Ok(()),
+        Some(rest) => format!("{}?{rest}", target.path),
+        None => target.path.to_owned(),
+    };
+    session.req_header_mut().set_raw_path(after.as_bytes())?;
+    ctx.hooks.asked_target.get_or_insert(before);
+    Ok(())
+}
+
+fn refuse(ctx: &mut RequestCtx, refused: &Refused) -> Answer {
+    let words = format!("{:?}: limit '{}'", refused.kind, refused.limit);
+    respond::fail(ctx, crate::observe::Failure::LimitExceeded, words);
+    denying::refused(refused)
+}
+
+/// Asks the rule until nothing has to be waited for.
+async fn judge(
+    shared: &Shared,
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    served: &Served,
+) -> Result<std::result::Result<Box<Entry>, Denied>> {
+    let Some(rule) = &served.behavior.access else { return Ok(Ok(Box::default())) };
+    let snapshot = ctx.snapshot.clone();
+    let has_body = !session.is_body_empty();
+    let (mut body, mut fetched, mut decisions) = (None, Vec::new(), Vec::new());
+    for _ in 0..WAITS_MAX {
+        let verdict = {
+            let digest = session.digest().and_then(|digest| digest.ssl_digest.clone());
+            let certificate = digest.as_deref().and_then(|digest| certificate(listen::Session::of(digest).peer));
+            with_asked(session, ctx, |asked| {
+                let country = || snapshot.country(asked.viewer);
+                let keys = shared.guard.keys.load();
+                let facts = Facts {
+                    stage: &served.behavior.stage,
+                    keys: &keys,
+                    certificate,
+                    country: &country,
+                    has_body,
+                    body,
+                    fetched: &fetched,
+                    decisions: &decisions,
+                };
+                snapshot.guards.judge(rule, asked, &facts)
+            })
+        };
+        match verdict {
+            Verdict::Enter(entry) => return Ok(Ok(entry)),
+            Verdict::Deny(denied) => return Ok(Err(denied)),
+            Verdict::Wait(Wait::Keys(issuer, fetch)) => {
+                fetch.done().await;
+                fetched.push(issuer);
+            }
+            Verdict::Wait(Wait::Body) => {
+                let read = read_body(session).await?;
+                body = Some(crate::access::sha256(&read));
+                // It is read: from here on it is what was read.
+                ctx.body_in += read.len() as u64;
+                ctx.hooks.request_body = Some(read);
+            }
+            Verdict::Wait(Wait::Authorizer(id, question)) => {
+                decisions.push((id, authorizing::ask(session, ctx, id, &question).await));
+            }
+        }
+    }
+    Ok(Err(Denied::new(Reason::Excluded, "the rule waits for too much")))
+}
+
+/// The request as it came.
+pub fn with_asked<T>(session: &Session, ctx: &RequestCtx, look: impl FnOnce(&Asked<'_, HeaderMap>) -> T) -> T {
+    let request = session.req_header();
+    let (host, target) = asking::address(request);
+    let target = Target::parse(target);
+    look(&Asked {
+        method: request.method.as_str(),
+        host,
+        path: target.path,
+        query: target.query,
+        fields: &request.headers,
+        tls: respond::is_tls(session),
+        viewer: ctx.viewer.map_or(IpAddr::from([0, 0, 0, 0]), |viewer| viewer.ip()),
+        now_ms: now_ms(),
+    })
+}
+
+/// What a verified client certificate says.
+pub fn certificate(peer: Option<&listen::Peer>) -> Option<Certificate<'_>> {
+    peer.map(|peer| Certificate { subject: &peer.subject, names: &peer.names })
+}
+
+/// Reads a whole body whose signature covers it. Pingora sends a body that is read already only from its retry buffer, so that
+/// the last part is read with that buffer on; what goes to the origin is all of it.
+async fn read_body(session: &mut Session) -> Result<Bytes> {
+    if asking::expects_continue(session) {
+        asking::send_continue(session).await?;
+    }
+    let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<usize>().ok());
+    let most = if announced.is_some() { SIGNED_BODY_MAX } else { RETRY_BUFFER };
+    let too_large = || {
+        let what = format!("a body without x-amz-content-sha256 has at most {most} bytes here");
+        Error::explain(ErrorType::HTTPStatus(413), what)
+    };
+    if announced.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    loop {
+        if announced.unwrap_or(0) - body.len().min(announced.unwrap_or(0)) <= RETRY_BUFFER {
+            session.as_mut().enable_retry_buffering();
+        }
+        let Some(part) = session.as_mut().read_request_body().await? else { break };
+        if body.len() + part.len() > most {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body.freeze())
+}
+
+/// Puts what the edge knows of the viewer into the request, and takes out what only the edge may say.
+fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) -> Result<()> {
+    let forged = session.req_header().headers.keys().any(|name| viewer::is_ours(name.as_str()));
+    let identity = &served.behavior.identity;
+    let named = identity.header.is_some() || !identity.claims.is_empty();
+    if !forged && served.viewer_fields.is_empty() && !named {
+        return Ok(());
+    }
+    if !ctx.is_viewer() && ctx.entered.entry.is_none() {
+        // A copy of a request that was shown already.
+        return Ok(());
+    }
+    let digest = session.digest().and_then(|digest| digest.ssl_digest.clone());
+    let tls = digest.as_deref().map(|digest| {
+        let session = listen::Session::of(digest);
+        viewer::Tls { version: session.version, cipher: session.cipher }
+    });
+    let address = ctx.viewer.unwrap_or(super::record::NOBODY);
+    let place = (!served.viewer_fields.is_empty()).then(|| ctx.snapshot.place(address.ip())).flatten();
+    let version = if session.as_http2().is_some() { Version::HTTP_2 } else { Version::HTTP_11 };
+    let known = Known { address, place: place.as_ref(), version, tls };
+    let mut fields = session.req_header().headers.clone();
+    viewer::set(&mut fields, &served.viewer_fields, &known);
+    identify(&mut fields, served, ctx.entered.entry.as_deref());
+    replace(session.req_header_mut(), fields)
+}
+
+/// Puts other fields in the place of a request's own.
+fn replace(request: &mut RequestHeader, fields: HeaderMap) -> Result<()> {
+    let end = request.send_end_stream();
+    let raw = request.raw_path().to_vec();
+    let empty = RequestHeader::build_no_case(Method::GET, b"/", None)?;
+    let mut parts: http::request::Parts = std::mem::replace(request, empty).into();
+    parts.headers = fields;
+    *request = parts.into();
+    request.set_raw_path(&raw)?;
+    if let Some(end) = end {
+        request.set_send_end_stream(end);
+    }
+    Ok(())
+}
+
+/// Says who asks, in the fields that the behavior names.
+pub fn identify(fields: &mut HeaderMap, served: &Served, entry: Option<&Entry>) {
+    let identity = &served.behavior.identity;
+    let principal = entry.and_then(|entry| entry.principal.as_ref());
+    if let Some(name) = &identity.header {
+        fields.remove(name);
+        if let Some(value) = principal.and_then(|principal| HeaderValue::from_str(&principal.id).ok()) {
+            fields.insert(name.clone(), value);
+        }
+    }
+    for (name, claim) in &identity.claims {
+        fields.remove(name);
+        let value = principal.and_then(|principal| principal.claims.get(claim)).map(words);
+        if let Some(value) = value.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
+            fields.insert(name.clone(), value);
+        }
+    }
+}
+
+/// Makes ready to check a body that is sent now.
+pub fn expect_body(ctx: &mut RequestCtx) {
+    // A body that was read before it went on is checked already.
+    let verified = ctx.entered.entry.as_ref().and_then(|entry| entry.payload.as_ref());
+    ctx.payload =
+        verified.filter(|_| ctx.hooks.request_body.is_none()).map(|verified| Box::new(PayloadCheck::new(verified)));
+}
+
+/// Lets a piece of a signed body go on once it is known to be what was signed.
+///
+/// # Errors
+/// The body is not what was signed: the origin never gets its end.
+pub fn check_body(ctx: &mut RequestCtx, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+    let Some(check) = &mut ctx.payload else { return Ok(()) };
+    let mut released = match body.take() {
+        Some(part) => check.push(part),
+        None => Ok(Bytes::new()),
+    };
+    if end && let Ok(first) = &released {
+        released =
+            check.finish().map(|last| if first.is_empty() { last } else { [&first[..], &last[..]].concat().into() });
+    }
+    match released {
+        Ok(bytes) => {
+            *body = Some(bytes);
+            Ok(())
+        }
+        Err(denied) => {
+            respond::fail(ctx, crate::observe::Failure::AccessDenied, denied.to_string());
+            Err(Error::explain(ErrorType::HTTPStatus(403), "the body is not what was signed").into_down())
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Guard: what access rules and limits keep for as long as the process lives.
+//!
+//! In: configurations, the state directory. Out: keys of issuers, API keys, buckets and quotas that outlive a reload. Never: a
+//! decision.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::access::jwt;
+use crate::access::keys::{Key, Keys};
+use crate::config::compiled::Config;
+use crate::fleet::{KeyStore, KeyStoreError};
+use crate::limit::{Clock, Ledger, Limits, Registry};
+
+use super::functions::LoadError;
+
+/// How often counted requests are written through to the disk.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// One for the life of the process.
+pub struct Guard {
+    pub tokens: jwt::Registry,
+    pub limits: Registry,
+    pub clock: Clock,
+    /// Those of the configuration and those made while it runs.
+    pub keys: ArcSwap<Keys>,
+    pub store: Arc<KeyStore>,
+    state: PathBuf,
+    ledger: OnceLock<Arc<Ledger>>,
+}
+
+// === impl Guard ===
+impl Guard {
+    /// Nothing is opened that the configuration does not need.
+    ///
+    /// # Errors
+    /// The TLS library does not work here, or the key store cannot be read.
+    pub fn new(state: &Path, config: &Config) -> Result<Self, LoadError> {
+        let tokens = jwt::Registry::new().map_err(|error| LoadError::Access(error.to_string()))?;
+        let store = Arc::new(KeyStore::new(&state.join("keys.redb"), config.rates.stored_keys));
+        let guard = Guard {
+            tokens,
+            limits: Registry::default(),
+            clock: Clock::new(),
+            keys: ArcSwap::default(),
+            store,
+            state: state.to_owned(),
+            ledger: OnceLock::new(),
+        };
+        guard.read_keys(config).map_err(|error| LoadError::Access(error.to_string()))?;
+        Ok(guard)
+    }
+
+    /// Puts the keys of `config` and of the store in force. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The store cannot be read; the keys stay as they are.
+    pub fn read_keys(&self, config: &Config) -> Result<(), KeyStoreError> {
+        let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
+        let stored = self.store.list()?.into_iter().map(|stored| (stored.hash, stored.key));
+        self.keys.store(Arc::new(Keys::new(written.chain(stored))));
+        Ok(())
+    }
+
+    /// The limits of a configuration, with the state of those that were there before.
+    ///
+    /// # Errors
+    /// A plan has a quota, and the ledger cannot be opened.
+    pub fn bounds(&self, config: &Config) -> Result<Limits, LoadError> {
+        let counts = config.rates.plans.iter().any(|plan| plan.quota.is_some());
+        let ledger = if counts { Some(self.ledger()?) } else { None };
+        let behaviors = config.behaviors.iter().map(|behavior| (behavior.name.as_str(), behavior.limits.as_slice()));
+        Ok(Limits::new(&config.rates, behaviors, &self.limits, ledger))
+    }
+
+    fn ledger(&self) -> Result<Arc<Ledger>, LoadError> {
+        if let Some(ledger) = self.ledger.get() {
+            return Ok(ledger.clone());
+        }
+        let opened = Ledger::open(&self.state).map_err(|error| LoadError::Access(error.to_string()))?;
+        Ok(self.ledger.get_or_init(|| Arc::new(opened)).clone())
+    }
+
+    /// The quotas' counts, once a plan has a quota.
+    pub fn counts(&self) -> Option<&Arc<Ledger>> {
+        self.ledger.get()
+    }
+
+    /// Keeps issuers' keys fresh and counts on disk. Never ends.
+    pub async fn run(&self) {
+        let sync = async {
+            let mut ticks = tokio::time::interval(SYNC);
+            loop {
+                ticks.tick().await;
+                let Some(ledger) = self.ledger.get().cloned() else { continue };
+                match tokio::task::spawn_blocking(move || ledger.sync()).await {
+                    Ok(Ok(())) | Err(_) => {}
+                    Ok(Err(error)) => log::warn!("quota counts are not on disk yet: {error}"),
+                }
+            }
+        };
+        tokio::join!(self.tokens.run(), sync);
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
