@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use smallvec::SmallVec;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::canonical::{self, Query};
+use super::canonical::{self, Query, Uri};
 use super::chunked::Chunked;
 use super::claim::{self, Algorithm, Claim, Credential, invalid};
 use super::key::{Keys, Prover, Scope};
@@ -294,20 +294,24 @@ impl Verifier {
         };
         // Where they cannot differ one is enough.
         let both = !query.is_empty() && (!claim.presigned || claim.token.is_some());
+        let closed = self.signer.normalize && canonical::ends_with_dots(asked.path);
+        let paths = [if self.signer.normalize { Uri::Normalized } else { Uri::AsSent }, Uri::Closed];
         let mut forms = Forms::new();
         for host in hosts.into_iter().flatten() {
-            for form in [Some(Query::Encoded), both.then_some(other)].into_iter().flatten() {
-                let mut out = Vec::with_capacity(512 + query.len());
-                out.extend_from_slice(asked.method.as_bytes());
-                out.push(b'\n');
-                canonical::path(asked.path, self.signer.normalize, &mut out);
-                out.push(b'\n');
-                if !query.is_empty() {
-                    canonical::query(query, form, claim.presigned, &mut out);
-                }
-                out.push(b'\n');
-                if canonical::headers(asked.fields, host, &claim.signed, &mut out) && !forms.contains(&out) {
-                    forms.push(out);
+            for path in paths.into_iter().take(1 + usize::from(closed)) {
+                for form in [Some(Query::Encoded), both.then_some(other)].into_iter().flatten() {
+                    let mut out = Vec::with_capacity(512 + query.len());
+                    out.extend_from_slice(asked.method.as_bytes());
+                    out.push(b'\n');
+                    canonical::path(asked.path, path, &mut out);
+                    out.push(b'\n');
+                    if !query.is_empty() {
+                        canonical::query(query, form, claim.presigned, &mut out);
+                    }
+                    out.push(b'\n');
+                    if canonical::headers(asked.fields, host, &claim.signed, &mut out) && !forms.contains(&out) {
+                        forms.push(out);
+                    }
                 }
             }
         }
