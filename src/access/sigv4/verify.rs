@@ -10,7 +10,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::canonical::{self, Query, Uri};
 use super::chunked::Chunked;
-use super::claim::{self, Algorithm, Claim, Credential, invalid};
+use super::claim::{self, Algorithm, Claim, Credential, MAX_REGION_SET, invalid};
 use super::key::{Keys, Prover, Scope};
 use super::payload::{Declared, Payload, declared};
 use super::{EMPTY, hex};
@@ -172,6 +172,8 @@ impl Verifier {
                 Decision::ExplicitDeny => " with an explicit deny",
                 Decision::ImplicitDeny => "",
             };
+            // As sent: what is decoded may hold line ends, and this goes to the log.
+            let resource = self.resource(&verified.region, asked.method, asked.path);
             let (who, what) = (verified.principal(), &self.signer.action);
             return Err(Denied::new(
                 Reason::PolicyDenies,
@@ -223,15 +225,18 @@ impl Verifier {
     fn check_scope(&self, claim: &Claim<'_>, credential: &Credential<'_>) -> Result<String, Denied> {
         let region = match (credential.region, claim.algorithm) {
             (Some(region), _) => {
-                let odd = region.is_empty() || !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-                if odd || !(self.signer.regions.is_empty() || self.signer.regions.iter().any(|own| own == region)) {
+                if !is_region(region, false)
+                    || !(self.signer.regions.is_empty() || self.signer.regions.iter().any(|own| own == region))
+                {
                     return Err(invalid("the credential is scoped to another region"));
                 }
                 region
             }
             (None, _) => {
-                let set = claim.region_set.as_deref().filter(|set| !set.trim().is_empty());
-                let set = set.ok_or_else(|| invalid("X-Amz-Region-Set is missing"))?;
+                let set = claim.region_set.as_deref().ok_or_else(|| invalid("X-Amz-Region-Set is missing"))?;
+                if set.len() > MAX_REGION_SET || !set.split(',').all(|region| is_region(region.trim(), true)) {
+                    return Err(invalid("X-Amz-Region-Set is none"));
+                }
                 let covers = |own: &&String| set.split(',').any(|region| iam::like(region.trim(), own, false));
                 match self.signer.regions.iter().find(covers) {
                     Some(own) => own,
@@ -317,6 +322,12 @@ impl Verifier {
         }
         forms
     }
+}
+
+/// A region's name becomes part of what policies are asked about: nothing in it may look like another part.
+fn is_region(text: &str, wild: bool) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || (wild && b == b'*');
+    (1..=MAX_REGION_SET).contains(&text.len()) && text.bytes().all(fits)
 }
 
 /// One host, and every `x-amz-` header signed.
