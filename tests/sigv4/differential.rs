@@ -96,7 +96,7 @@ fn signed(sent: &Sent, way: Way) -> Sent {
     }
     for (name, value) in instructions.params() {
         let joint = if out.target.contains('?') { '&' } else { '?' };
-        let value: String = value.bytes().map(|b| escape(b)).collect();
+        let value: String = value.bytes().map(escape).collect();
         out.target = format!("{}{joint}{name}={value}", out.target);
     }
     out

@@ -7,6 +7,7 @@
 //! Asked → claim (parts) → check (scope, clock, headers) → canonical (bytes) → key (HMAC, ECDSA) → Verified → PayloadCheck
 //! ```
 
+mod authorize;
 mod canonical;
 mod chunked;
 mod claim;
