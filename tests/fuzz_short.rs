@@ -241,6 +241,29 @@ fn result() {
 }
 
 #[test]
+fn sigv4() {
+    drive(
+        fuzz_targets::sigv4::run,
+        &[
+            b"\0example.amazonaws.com\n/\n\nhost:example.amazonaws.com\nx-amz-date:20150830T123600Z\nauthorization:AWS4-HMAC-SHA256 \
+              Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, \
+              Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+            b"\0example.amazonaws.com:443\n/a/../b\nX-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2F\
+              us-east-1%2Fservice%2Faws4_request&X-Amz-Date=20150830T123600Z&X-Amz-SignedHeaders=host&X-Amz-Expires=3600&\
+              X-Amz-Signature=e93c787ed7f371d5c6b165c1b38ede9550f4dce4144713e844b25b7192d3865d",
+            b"\0h\n/\nX-Amz-Security-Token=%2F\nauthorization:AWS4-ECDSA-P256-SHA256 Credential=AKIDEXAMPLE/20150830/service/\
+              aws4_request,SignedHeaders=host;x-amz-date;x-amz-region-set,Signature=3045022018b4e277d0281864beb51d3600e2\n\
+              x-amz-date:20150830T123600Z\nx-amz-region-set:us-*,*\nx-amz-content-sha256:UNSIGNED-PAYLOAD",
+            b"\x01{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"execute-api:*\",\"Resource\":\"arn:aws:*\",\
+              \"Condition\":{\"DateLessThan\":{\"aws:CurrentTime\":\"2015-08-30T12:36:00+01:00\"}}},{\"Effect\":\"Deny\",\"NotAction\":\
+              \"a:?*b\",\"NotResource\":[\"*\"]}]}",
+            b"\x02400;chunk-signature=ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\naaaa\r\n",
+            b"\x020;chunk-signature=ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\n\r\n",
+        ],
+    );
+}
+
+#[test]
 fn config() {
     drive_for(
         ITERATIONS_SLOW,

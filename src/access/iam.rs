@@ -53,7 +53,9 @@ pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
 
 fn matches(statement: &Statement, request: &Request<'_>) -> bool {
     covers(&statement.actions, |pattern| like(pattern, request.action, true))
-        && covers(&statement.resources, |pattern| arn(pattern, request.resource))
+        && covers(&statement.resources, |pattern| {
+            arn(pattern, request.resource, statement.allow == statement.resources.not)
+        })
         && statement.conditions.iter().all(|condition| holds(condition, request))
 }
 
@@ -93,7 +95,7 @@ fn alike(how: Match, pattern: &str, text: &str) -> bool {
         Match::Exact => pattern == text,
         Match::IgnoreCase => pattern.eq_ignore_ascii_case(text),
         Match::Like => like(pattern, text, false),
-        Match::Arn => arn(pattern, text),
+        Match::Arn => arn(pattern, text, true),
     }
 }
 
@@ -125,16 +127,18 @@ pub fn like(pattern: &str, text: &str, ignore_case: bool) -> bool {
     glob(pattern.as_bytes(), text, ignore_case, |_| false)
 }
 
-/// As [`like`], but within the five parts before an ARN's resource a `?` is no `:`, and a `*` runs over one only from
-/// the end of its part (IAM User Guide, "Resource").
-fn arn(pattern: &str, text: &str) -> bool {
+/// As [`like`], but within the five parts before an ARN's resource `?` is no `:`, and `*` runs over none but from the end
+/// of its part (IAM User Guide, "Resource"), and even there only when `wide`: what a Deny names. A path may hold colons,
+/// and what an Allow names must not be found in one.
+fn arn(pattern: &str, text: &str, wide: bool) -> bool {
     let bytes = pattern.as_bytes();
     let head = match pattern.starts_with("arn:") {
         true => pattern.bytes().enumerate().filter(|(_, b)| *b == b':').nth(4).map_or(pattern.len(), |(at, _)| at),
         false => 0,
     };
-    let stays = |at: usize| match bytes.get(at) {
-        Some(b'*') => at < head && bytes.get(at + 1).is_some_and(|next| *next != b':'),
+    let stays = |at: usize| match (bytes.get(at), bytes.get(at + 1)) {
+        (Some(b'*'), None) => false,
+        (Some(b'*'), Some(b':')) => at < head && !wide,
         _ => at < head,
     };
     glob(bytes, text, false, stays)

@@ -11,4 +11,5 @@ mod limits;
 pub mod location;
 pub mod range;
 pub mod result;
+pub mod sigv4;
 pub mod vary;

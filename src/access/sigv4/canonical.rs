@@ -58,10 +58,20 @@ pub fn decode(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `CanonicalURI`. With `normalize`, dot segments and empty ones go (RFC 3986 §5.2.4) and what was sent is encoded once
-/// more; else, as for S3, it is what was sent, with what should have been encoded encoded.
-pub fn path(path: &str, normalize: bool, out: &mut Vec<u8>) {
-    if !normalize {
+/// How the path is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uri {
+    /// Dot segments and empty ones go (RFC 3986 §5.2.4), and what was sent is encoded once more.
+    Normalized,
+    /// The same, but a dot segment at the end takes its slash along: so do botocore and the JavaScript SDK.
+    Closed,
+    /// As for S3: what was sent, with what should have been encoded encoded.
+    AsSent,
+}
+
+/// `CanonicalURI`.
+pub fn path(path: &str, form: Uri, out: &mut Vec<u8>) {
+    if form == Uri::AsSent {
         let mut rest = path.as_bytes();
         while let Some((first, tail)) = rest.split_first() {
             if escape(rest).is_some() {
@@ -93,9 +103,14 @@ pub fn path(path: &str, normalize: bool, out: &mut Vec<u8>) {
         out.push(b'/');
         segment.bytes().for_each(|byte| encode(byte, out));
     }
-    if segments.is_empty() || path.ends_with('/') {
+    if segments.is_empty() || path.ends_with('/') || (form == Uri::Normalized && ends_with_dots(path)) {
         out.push(b'/');
     }
+}
+
+/// Whether the two normalized forms may differ.
+pub fn ends_with_dots(path: &str) -> bool {
+    path.ends_with("/.") || path.ends_with("/..")
 }
 
 /// `CanonicalQueryString`: sorted by the encoded name, then by the encoded value; `presigned` leaves the signature out.
@@ -209,14 +224,18 @@ mod tests {
             ("/a/../b", "/b", "/a/../b"),
             ("/../..", "/", "/../.."),
             ("/a/./b/", "/a/b/", "/a/./b/"),
-            ("/a/b/..", "/a", "/a/b/.."),
+            ("/a/b/..", "/a/", "/a/b/.."),
+            ("/a/.", "/a/", "/a/."),
+            ("/a..", "/a..", "/a.."),
             ("//a//b//", "/a/b/", "//a//b//"),
             ("/x@y:z=~", "/x%40y%3Az%3D~", "/x%40y%3Az%3D~"),
             ("/\u{1234}", "/%E1%88%B4", "/%E1%88%B4"),
         ] {
-            assert_eq!(written(|out| path(sent, true, out)), normalized, "{sent}");
-            assert_eq!(written(|out| path(sent, false, out)), plain, "{sent}");
+            assert_eq!(written(|out| path(sent, Uri::Normalized, out)), normalized, "{sent}");
+            assert_eq!(written(|out| path(sent, Uri::AsSent, out)), plain, "{sent}");
         }
+        assert_eq!(written(|out| path("/a/b/..", Uri::Closed, out)), "/a");
+        assert_eq!(written(|out| path("/a/..", Uri::Closed, out)), "/");
     }
 
     #[test]

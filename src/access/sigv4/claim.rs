@@ -12,12 +12,14 @@ use super::time;
 use crate::access::{Asked, Denied, Reason};
 use crate::message::Fields;
 
-/// Bytes of `Authorization`, or of all `X-Amz-` parameters but the token.
+/// Bytes of `Authorization`, or of one `X-Amz-` parameter.
 pub const MAX_AUTHORIZATION: usize = 4096;
 /// Bytes of a session token; STS promises no bound and sends up to a few thousand.
 pub const MAX_TOKEN: usize = 8192;
 /// Headers that may be signed.
 pub const MAX_SIGNED_HEADERS: usize = 64;
+/// Bytes of a region set.
+pub const MAX_REGION_SET: usize = 256;
 /// Hex digits of an ECDSA signature in DER.
 const MAX_DER: usize = 144;
 

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
 use aws_lc_rs::{agreement, hmac};
 use parking_lot::RwLock;
 
-use crate::config::compiled::{AccessKey, KeyMaterial};
+use crate::config::compiled::{AccessKey, DayKey, KeyMaterial};
 
 /// Signing keys kept at once, over all access keys, days and regions. Past it those of other days go, then all.
 pub const MAX_DAY_KEYS: usize = 4096;
@@ -101,11 +101,14 @@ pub struct Scope<'a> {
     pub service: &'a str,
 }
 
+/// By access key and day: a key for each region.
+type Days = HashMap<(usize, u32), Vec<(Box<str>, Arc<hmac::Key>)>>;
+
 /// The signing keys of one signer's access keys, by index.
 #[derive(Debug)]
 pub struct Keys {
     keys: Arc<Vec<AccessKey>>,
-    days: RwLock<HashMap<(usize, u32), Vec<(Box<str>, Arc<hmac::Key>)>>>,
+    days: RwLock<Days>,
     points: Vec<OnceLock<Option<Arc<ParsedPublicKey>>>>,
     nobody: Arc<hmac::Key>,
     nobody_point: OnceLock<Option<Arc<ParsedPublicKey>>>,
@@ -146,9 +149,7 @@ impl Keys {
         let derived = match &key.material {
             KeyMaterial::Secret(secret) => derive_day_key(secret.expose(), scope.date, scope.region, scope.service),
             KeyMaterial::Days(days) => {
-                let same = |d: &&crate::config::compiled::DayKey| {
-                    d.date == scope.date && d.region == scope.region && d.service == scope.service
-                };
+                let same = |d: &&DayKey| d.date == scope.date && d.region == scope.region && d.service == scope.service;
                 let Some(day) = days.iter().find(same) else { return nobody() };
                 *day.key.expose()
             }
@@ -173,7 +174,7 @@ impl Keys {
     /// Keeps a signing key that [`Keys::symmetric`] gave.
     pub fn keep(&self, index: usize, scope: &Scope<'_>, prover: &Prover) {
         let (Prover::Hmac(key), Ok(day)) = (prover, scope.date.parse::<u32>()) else { return };
-        let known = |days: &HashMap<_, Vec<(Box<str>, _)>>| {
+        let known = |days: &Days| {
             days.get(&(index, day)).is_some_and(|regions| regions.iter().any(|(region, _)| **region == *scope.region))
         };
         if known(&self.days.read()) {
@@ -193,7 +194,7 @@ impl Keys {
     }
 }
 
-fn count<K, V>(days: &HashMap<K, Vec<V>>) -> usize {
+fn count(days: &Days) -> usize {
     days.values().map(Vec::len).sum()
 }
 

@@ -78,6 +78,9 @@ pub fn declared<'a, F: Fields>(
         };
     }
     if text.starts_with("STREAMING-") {
+        if !body {
+            return Err(invalid("a chunked payload is announced and there is no body"));
+        }
         return streaming(fields, claim, text, policy);
     }
     let hash = unhex(text.as_bytes()).and_then(|hash| <[u8; 32]>::try_from(hash).ok());

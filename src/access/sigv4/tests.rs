@@ -13,6 +13,7 @@ use crate::config::iam::Policy;
 use crate::config::secret::Secret;
 
 mod bodies;
+mod ways;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 /// 2015-08-30T12:36:00Z.
@@ -71,6 +72,10 @@ impl Case {
 
     fn header() -> Self {
         Case::new(None, &[("x-amz-date", "20150830T123600Z"), ("authorization", GOOD)])
+    }
+
+    fn header_verified() -> Verified {
+        Case::header().ask(&signer(vec![secret("AKIDEXAMPLE")])).unwrap()
     }
 
     fn asked(&self) -> Asked<'_, HeaderMap> {

@@ -8,14 +8,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use smallvec::SmallVec;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::canonical::{self, Query};
+use super::canonical::{self, Query, Uri};
 use super::chunked::Chunked;
-use super::claim::{self, Algorithm, Claim, Credential, invalid};
+use super::claim::{self, Algorithm, Claim, Credential, MAX_REGION_SET, invalid};
 use super::key::{Keys, Prover, Scope};
 use super::payload::{Declared, Payload, declared};
 use super::{EMPTY, hex};
-use crate::access::iam::{self, Decision};
-use crate::access::{Asked, Denied, Reason};
+use crate::access::{Asked, Denied, iam};
 use crate::config::compiled::{AccessKey, Signer};
 use crate::config::iam::Policy;
 use crate::message::Fields;
@@ -30,7 +29,7 @@ const NEED_NOT_BE_SIGNED: [&str; 2] = ["x-amz-security-token", "x-amz-cf-id"];
 /// A signer, prepared. Signing keys are derived once a day, region and access key.
 #[derive(Debug)]
 pub struct Verifier {
-    signer: Signer,
+    pub(super) signer: Signer,
     keys: Arc<Keys>,
 }
 
@@ -150,61 +149,6 @@ impl Verifier {
         Err(proof.wrong())
     }
 
-    /// Whether the key's policy allows the request; a key without one may do whatever its signature covers. The path is
-    /// asked about as sent and as an origin may read it (decoded, dot segments resolved): both must be allowed.
-    ///
-    /// # Errors
-    /// `PolicyDenies`.
-    pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>) -> Result<(), Denied> {
-        let Some(policy) = verified.policy() else { return Ok(()) };
-        let text = |name| asked.fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
-        let decoded = String::from_utf8_lossy(&canonical::decode(asked.path.as_bytes())).into_owned();
-        let resolved = resolve(&decoded);
-        for path in [asked.path, resolved.as_str()] {
-            let resource = self.resource(&verified.region, asked.method, path);
-            let request = iam::Request {
-                action: &self.signer.action,
-                resource: &resource,
-                source_ip: asked.viewer,
-                now_ms: asked.now_ms,
-                secure: asked.tls,
-                principal_arn: Some(verified.principal()),
-                user_agent: text(&http::header::USER_AGENT),
-                referer: text(&http::header::REFERER),
-            };
-            let how = match iam::evaluate(policy, &request) {
-                Decision::Allow => continue,
-                Decision::ExplicitDeny => " with an explicit deny",
-                Decision::ImplicitDeny => "",
-            };
-            let (who, what) = (verified.principal(), &self.signer.action);
-            return Err(Denied::new(
-                Reason::PolicyDenies,
-                format!("{who} is not authorized to perform {what} on {resource}{how}"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// What policies name: the signer's template, filled.
-    fn resource(&self, region: &str, method: &str, path: &str) -> String {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let (mut out, mut rest) = (String::with_capacity(self.signer.resource.len() + path.len() + 16), "");
-        for (at, piece) in self.signer.resource.split('$').enumerate() {
-            let (name, value) = match piece {
-                _ if at == 0 => ("", ""),
-                piece if piece.starts_with("region") => ("region", region),
-                piece if piece.starts_with("method") => ("method", method),
-                piece if piece.starts_with("path") => ("path", path),
-                _ => ("", "$"),
-            };
-            rest = piece.get(name.len()..).unwrap_or(rest);
-            out.push_str(value);
-            out.push_str(rest);
-        }
-        out
-    }
-
     fn check_clock(&self, now_ms: u64, claim: &Claim<'_>) -> Result<(), Denied> {
         let skew = u64::try_from(self.signer.skew.as_millis()).unwrap_or(u64::MAX);
         let signed = claim.time.saturating_mul(1000);
@@ -228,15 +172,18 @@ impl Verifier {
     fn check_scope(&self, claim: &Claim<'_>, credential: &Credential<'_>) -> Result<String, Denied> {
         let region = match (credential.region, claim.algorithm) {
             (Some(region), _) => {
-                let odd = region.is_empty() || !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-                if odd || !(self.signer.regions.is_empty() || self.signer.regions.iter().any(|own| own == region)) {
+                if !is_region(region, false)
+                    || !(self.signer.regions.is_empty() || self.signer.regions.iter().any(|own| own == region))
+                {
                     return Err(invalid("the credential is scoped to another region"));
                 }
                 region
             }
             (None, _) => {
-                let set = claim.region_set.as_deref().filter(|set| !set.trim().is_empty());
-                let set = set.ok_or_else(|| invalid("X-Amz-Region-Set is missing"))?;
+                let set = claim.region_set.as_deref().ok_or_else(|| invalid("X-Amz-Region-Set is missing"))?;
+                if set.len() > MAX_REGION_SET || !set.split(',').all(|region| is_region(region.trim(), true)) {
+                    return Err(invalid("X-Amz-Region-Set is none"));
+                }
                 let covers = |own: &&String| set.split(',').any(|region| iam::like(region.trim(), own, false));
                 match self.signer.regions.iter().find(covers) {
                     Some(own) => own,
@@ -299,25 +246,35 @@ impl Verifier {
         };
         // Where they cannot differ one is enough.
         let both = !query.is_empty() && (!claim.presigned || claim.token.is_some());
+        let closed = self.signer.normalize && canonical::ends_with_dots(asked.path);
+        let paths = [if self.signer.normalize { Uri::Normalized } else { Uri::AsSent }, Uri::Closed];
         let mut forms = Forms::new();
         for host in hosts.into_iter().flatten() {
-            for form in [Some(Query::Encoded), both.then_some(other)].into_iter().flatten() {
-                let mut out = Vec::with_capacity(512 + query.len());
-                out.extend_from_slice(asked.method.as_bytes());
-                out.push(b'\n');
-                canonical::path(asked.path, self.signer.normalize, &mut out);
-                out.push(b'\n');
-                if !query.is_empty() {
-                    canonical::query(query, form, claim.presigned, &mut out);
-                }
-                out.push(b'\n');
-                if canonical::headers(asked.fields, host, &claim.signed, &mut out) && !forms.contains(&out) {
-                    forms.push(out);
+            for path in paths.into_iter().take(1 + usize::from(closed)) {
+                for form in [Some(Query::Encoded), both.then_some(other)].into_iter().flatten() {
+                    let mut out = Vec::with_capacity(512 + query.len());
+                    out.extend_from_slice(asked.method.as_bytes());
+                    out.push(b'\n');
+                    canonical::path(asked.path, path, &mut out);
+                    out.push(b'\n');
+                    if !query.is_empty() {
+                        canonical::query(query, form, claim.presigned, &mut out);
+                    }
+                    out.push(b'\n');
+                    if canonical::headers(asked.fields, host, &claim.signed, &mut out) && !forms.contains(&out) {
+                        forms.push(out);
+                    }
                 }
             }
         }
         forms
     }
+}
+
+/// A region's name becomes part of what policies are asked about: nothing in it may look like another part.
+fn is_region(text: &str, wild: bool) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || (wild && b == b'*');
+    (1..=MAX_REGION_SET).contains(&text.len()) && text.bytes().all(fits)
 }
 
 /// One host, and every `x-amz-` header signed.
@@ -332,20 +289,6 @@ fn check_headers<F: Fields>(asked: &Asked<'_, F>, claim: &Claim<'_>) -> Result<(
         }
     }
     Ok(())
-}
-
-/// A decoded path without empty and dot segments.
-fn resolve(path: &str) -> String {
-    let mut out = Vec::with_capacity(path.len());
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(out.pop()),
-            other => out.push(other),
-        }
-    }
-    let end = if path.ends_with('/') && !out.is_empty() { "/" } else { "" };
-    format!("/{}{end}", out.join("/"))
 }
 
 // === impl Proof ===

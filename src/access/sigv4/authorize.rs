@@ -1,0 +1,83 @@
+//! Authorize: whether the policy of a verified key allows what is asked.
+//!
+//! In: who signed, the request. Out: nothing, or [`Denied`]. Never: a signature.
+
+use super::canonical;
+use super::verify::{Verified, Verifier};
+use crate::access::iam::{self, Decision};
+use crate::access::{Asked, Denied, Reason};
+use crate::message::Fields;
+
+// === impl Verifier ===
+impl Verifier {
+    /// Whether the key's policy allows the request; a key without one may do whatever its signature covers. The path is
+    /// asked about as sent and as an origin may read it (decoded, dot segments resolved): both must be allowed.
+    ///
+    /// # Errors
+    /// `PolicyDenies`.
+    pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>) -> Result<(), Denied> {
+        let Some(policy) = verified.policy() else { return Ok(()) };
+        let text = |name| asked.fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
+        let decoded = String::from_utf8_lossy(&canonical::decode(asked.path.as_bytes())).into_owned();
+        let resolved = resolve(&decoded);
+        for path in [asked.path, resolved.as_str()] {
+            let resource = self.resource(&verified.region, asked.method, path);
+            let request = iam::Request {
+                action: &self.signer.action,
+                resource: &resource,
+                source_ip: asked.viewer,
+                now_ms: asked.now_ms,
+                secure: asked.tls,
+                principal_arn: Some(verified.principal()),
+                user_agent: text(&http::header::USER_AGENT),
+                referer: text(&http::header::REFERER),
+            };
+            let how = match iam::evaluate(policy, &request) {
+                Decision::Allow => continue,
+                Decision::ExplicitDeny => " with an explicit deny",
+                Decision::ImplicitDeny => "",
+            };
+            // As sent: what is decoded may hold line ends, and this goes to the log.
+            let resource = self.resource(&verified.region, asked.method, asked.path);
+            let (who, what) = (verified.principal(), &self.signer.action);
+            return Err(Denied::new(
+                Reason::PolicyDenies,
+                format!("{who} is not authorized to perform {what} on {resource}{how}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What policies name: the signer's template, filled.
+    fn resource(&self, region: &str, method: &str, path: &str) -> String {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let (mut out, mut rest) = (String::with_capacity(self.signer.resource.len() + path.len() + 16), "");
+        for (at, piece) in self.signer.resource.split('$').enumerate() {
+            let (name, value) = match piece {
+                _ if at == 0 => ("", ""),
+                piece if piece.starts_with("region") => ("region", region),
+                piece if piece.starts_with("method") => ("method", method),
+                piece if piece.starts_with("path") => ("path", path),
+                _ => ("", "$"),
+            };
+            rest = piece.get(name.len()..).unwrap_or(rest);
+            out.push_str(value);
+            out.push_str(rest);
+        }
+        out
+    }
+}
+
+/// A decoded path without empty and dot segments.
+fn resolve(path: &str) -> String {
+    let mut out = Vec::with_capacity(path.len());
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(out.pop()),
+            other => out.push(other),
+        }
+    }
+    let end = if path.ends_with('/') && !out.is_empty() { "/" } else { "" };
+    format!("/{}{end}", out.join("/"))
+}
