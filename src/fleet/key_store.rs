@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::access::keys::Key;
@@ -182,7 +182,7 @@ impl KeyStore {
     }
 
     fn all(&self, table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Vec<StoredKey>, KeyStoreError> {
-        let mut keys = Vec::with_capacity(usize::try_from(table.len().map_err(|e| self.failed(e.into()))?).unwrap_or(0));
+        let mut keys = Vec::new();
         for entry in table.iter().map_err(|e| self.failed(e.into()))? {
             let (name, record) = entry.map_err(|e| self.failed(e.into()))?;
             keys.push(self.decode(name.value(), record.value())?);

@@ -8,9 +8,9 @@
 //!
 //! Several processes may have the ledger open, as they do while one takes over from another that drains: each holds a lane of
 //! its own (a lock that ends with the process), writes only there, and reads everybody's before it admits. Nothing has to be
-//! told or handed over. The last [`NEAR`] requests of a period are counted under the file's lock, so that two processes do not
-//! both give away the last one; only one that is stopped between its read and its write for as long as another admits that
-//! many can pass the limit, by one.
+//! told or handed over. A request is counted first, then everybody's counts are read again: when they are past the limit, it
+//! is taken back and refused. So the limit is never passed. The last [`NEAR`] requests of a period are counted under the
+//! file's lock, so that two processes at the limit do not both step back before the last one.
 
 mod slot;
 #[cfg(test)]
@@ -189,7 +189,13 @@ impl Ledger {
                 return self.locked_count(slot, id, quota, now_ms);
             }
             if counted.admitted {
-                self.write(slot, id, &mut counts, today)?;
+                self.write(slot, id, &mut counts, |lane| lane.add(today), today)?;
+                let all = self.read(slot, id)?.map(|counts| counts.judge(quota, now_ms));
+                // Another process may have counted many while this one stood still between reading and writing.
+                if all.is_some_and(|all| all.used > all.limit) {
+                    self.write(slot, id, &mut counts, |lane| lane.take_back(today), today)?;
+                    counted.admitted = false;
+                }
                 counted.used += 1;
             }
             return Ok(counted);
@@ -232,7 +238,8 @@ impl Ledger {
             let Some(mut counts) = self.read(slot, id)? else { return Err(LedgerError::Full) };
             let mut counted = counts.judge(quota, now_ms);
             if counted.admitted {
-                self.write(slot, id, &mut counts, period::day(now_ms))?;
+                let today = period::day(now_ms);
+                self.write(slot, id, &mut counts, |lane| lane.add(today), today)?;
                 counted.used += 1;
             }
             Ok(counted)
@@ -275,9 +282,17 @@ impl Ledger {
         Ok(None)
     }
 
-    fn write(&self, slot: u32, id: &Id, counts: &mut Counts, today: Day) -> io::Result<()> {
+    /// Changes this process's lane. The stripe is held.
+    fn write(
+        &self,
+        slot: u32,
+        id: &Id,
+        counts: &mut Counts,
+        change: impl FnOnce(&mut Lane),
+        today: Day,
+    ) -> io::Result<()> {
         let lane = counts.lanes[self.lane].get_or_insert_with(|| Lane::new(today));
-        lane.add(today);
+        change(lane);
         self.file.write_all_at(&lane.encode(id), offset(slot) + lane_at(self.lane) as u64)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
