@@ -4,17 +4,20 @@
 
 use super::keys::KeyDesk;
 use super::{AdminState, Facts, PurgeDone, router};
-use crate::access::{self, keys::{Key, Keys}};
+use crate::access::{
+    self,
+    keys::{Key, Keys},
+};
 use crate::cache::purge::Scope;
 use crate::config::compiled::{
     ApiKey, Config, Functions, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Period, PeriodQuota,
     Rates, Store, UsagePlan,
 };
 use crate::config::{compiled, secret::Secret};
-use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
-use crate::observe::{Metrics, Numbers, metrics::TargetNumbers};
 use crate::fleet::KeyStore;
+use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
 use crate::limit::{self, Ledger};
+use crate::observe::{Metrics, Numbers, metrics::TargetNumbers};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use std::net::SocketAddr;

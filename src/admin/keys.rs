@@ -164,7 +164,11 @@ async fn on_desk<T: Send + 'static>(
     work: impl FnOnce(&KeyDesk) -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
     let Some(desk) = state.keys.clone() else {
-        return Err(Refused::new(StatusCode::NOT_FOUND, "this PoP keeps no API keys", "see [rates] in the configuration"));
+        return Err(Refused::new(
+            StatusCode::NOT_FOUND,
+            "this PoP keeps no API keys",
+            "see [rates] in the configuration",
+        ));
     };
     match tokio::task::spawn_blocking(move || work(&desk)).await {
         Ok(answer) => answer,
@@ -286,7 +290,10 @@ impl Span {
         let to = day(&self.to, today)?;
         let from = day(&self.from, period::first(Period::Month, to))?;
         if from > to || to - from >= DAYS_MAX {
-            return Err(bad("the dates are in the wrong order, or too far apart", format!("ask for 1 to {DAYS_MAX} days")));
+            return Err(bad(
+                "the dates are in the wrong order, or too far apart",
+                format!("ask for 1 to {DAYS_MAX} days"),
+            ));
         }
         Ok((from, to))
     }
@@ -318,7 +325,9 @@ impl From<KeyStoreError> for Refused {
             KeyStoreError::Exists(_) | KeyStoreError::Value(_) => {
                 (StatusCode::CONFLICT, "choose another, or delete that key first")
             }
-            KeyStoreError::Full(_) => (StatusCode::CONFLICT, "delete keys that nobody uses, or raise rates.stored_keys"),
+            KeyStoreError::Full(_) => {
+                (StatusCode::CONFLICT, "delete keys that nobody uses, or raise rates.stored_keys")
+            }
             KeyStoreError::Unknown(_) => (StatusCode::NOT_FOUND, "GET /keys names them all"),
             KeyStoreError::Name | KeyStoreError::Plans => (StatusCode::BAD_REQUEST, "nothing was changed"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "nothing was changed; see the PoP's log, then try again"),
@@ -331,7 +340,8 @@ fn known_plans(rates: &Rates, plans: &[String]) -> Result<(), Refused> {
     let known = |name: &String| rates.plans.iter().any(|plan| plan.name == *name);
     let Some(unknown) = plans.iter().find(|name| !known(name)) else { return Ok(()) };
     let names: Vec<_> = rates.plans.iter().map(|plan| plan.name.as_str()).collect();
-    let hint = if names.is_empty() { "there are no plans".to_owned() } else { format!("there are: {}", names.join(", ")) };
+    let hint =
+        if names.is_empty() { "there are no plans".to_owned() } else { format!("there are: {}", names.join(", ")) };
     Err(bad(format!("there is no plan {unknown:?}"), hint))
 }
 

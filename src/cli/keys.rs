@@ -193,8 +193,7 @@ fn enable(name: &str, access: &Access, enabled: bool, out: &mut impl Write) -> R
 fn import(import: &Import, out: &mut impl Write) -> Result<(), Failed> {
     let path = &import.file;
     let text = std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.clone(), source })?;
-    let rows =
-        csv::keys(&text).map_err(|(line, reason)| KeysError::File { path: path.clone(), line, reason })?;
+    let rows = csv::keys(&text).map_err(|(line, reason)| KeysError::File { path: path.clone(), line, reason })?;
     let client = Client::new(&import.access)?;
     let (mut made, mut refused) = (0, Vec::new());
     for csv::Row { line, value, name, enabled, plans } in rows {
@@ -258,7 +257,8 @@ fn usage_table(out: &mut impl Write, usage: &UsageAnswer) -> std::io::Result<()>
 /// Columns to the left, two spaces between; nothing of it moves a terminal's cursor.
 fn table(out: &mut impl Write, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> std::io::Result<()> {
     let head: Vec<String> = head.iter().map(|&title| title.to_owned()).collect();
-    let printable = |cell: String| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
+    let printable =
+        |cell: String| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
     let rows: Vec<Vec<String>> =
         std::iter::once(head).chain(rows.map(|row| row.into_iter().map(printable).collect())).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

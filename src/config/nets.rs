@@ -38,7 +38,8 @@ mod tests {
         let nets: Vec<_> = parse(text).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(nets, ["192.0.2.0/24", "2001:db8::/32", "198.51.100.1/32", "::1/128"]);
         assert_eq!(parse("").unwrap(), []);
-        for (text, line) in [("192.0.2.0/33", 1), ("# a\nexample.com", 2), ("::1\n192.0.2", 2), ("1.2.3.4 5.6.7.8", 1)] {
+        for (text, line) in [("192.0.2.0/33", 1), ("# a\nexample.com", 2), ("::1\n192.0.2", 2), ("1.2.3.4 5.6.7.8", 1)]
+        {
             assert_eq!(parse(text).unwrap_err().0, line, "{text}");
         }
     }

@@ -179,14 +179,7 @@ impl Limits {
         Ok(admitted)
     }
 
-    fn by_plan(
-        &self,
-        plan: &Plan,
-        key: &str,
-        who: &Who<'_>,
-        now: Now,
-        admitted: &mut Admitted,
-    ) -> Result<(), Refused> {
+    fn by_plan(&self, plan: &Plan, key: &str, who: &Who<'_>, now: Now, admitted: &mut Admitted) -> Result<(), Refused> {
         if let Some(method) = plan.method(who.stage, who.path, who.method) {
             throttle(&method.name, &method.buckets, key.as_bytes(), now, admitted)?;
         }
@@ -194,8 +187,7 @@ impl Limits {
             throttle(&plan.name, buckets, key.as_bytes(), now, admitted)?;
         }
         let Some(quota) = &plan.quota else { return Ok(()) };
-        let uncounted =
-            || Refused { kind: Kind::Uncounted, limit: plan.name.clone(), retry_after: SHORT, shown: None };
+        let uncounted = || Refused { kind: Kind::Uncounted, limit: plan.name.clone(), retry_after: SHORT, shown: None };
         let Some(ledger) = &self.ledger else { return Err(uncounted()) };
         let counted = ledger.count(&ledger::id(&plan.name, key), quota, now.wall_ms).map_err(|error| {
             log::error!("plan {}: {error}", plan.name);
@@ -250,13 +242,7 @@ impl Bound {
     }
 }
 
-fn throttle(
-    name: &Arc<str>,
-    buckets: &Buckets,
-    key: &[u8],
-    now: Now,
-    admitted: &mut Admitted,
-) -> Result<(), Refused> {
+fn throttle(name: &Arc<str>, buckets: &Buckets, key: &[u8], now: Now, admitted: &mut Admitted) -> Result<(), Refused> {
     let decision = buckets.check(key, now.ns);
     let shown = rate_shown(name, buckets, &decision);
     if !decision.allowed {

@@ -82,7 +82,9 @@ fn the_first_that_has_nothing_left_refuses_and_later_ones_are_not_touched() {
     let bob = Who { api_key: Some("bob"), ..other };
     let anonymous = Who { api_key: None, plan: None, ..other };
     let name = |who: &Who<'_>, seconds| match limits.admit(who, at(seconds)) {
-        Ok(admitted) => admitted.shown.map_or("nothing".to_owned(), |shown| format!("{} {}", shown.name, shown.remaining)),
+        Ok(admitted) => {
+            admitted.shown.map_or("nothing".to_owned(), |shown| format!("{} {}", shown.name, shown.remaining))
+        }
         Err(refused) => format!("{:?} {}", refused.kind, refused.limit),
     };
     for (step, (who, seconds, want)) in [

@@ -157,7 +157,8 @@ fn usage_tells_each_day() {
     let day = |text: &str| period::parse(text).unwrap();
     let got = ledger.usage(&id, &quota, day("2026-11-27"), day("2026-12-01")).unwrap();
     let got: Vec<_> = got.iter().map(|d| (period::text(d.day), d.used, d.remaining)).collect();
-    let want = [("2026-11-27", 0, 10), ("2026-11-28", 2, 8), ("2026-11-29", 1, 7), ("2026-11-30", 3, 7), ("2026-12-01", 0, 7)];
+    let want =
+        [("2026-11-27", 0, 10), ("2026-11-28", 2, 8), ("2026-11-29", 1, 7), ("2026-11-30", 3, 7), ("2026-12-01", 0, 7)];
     assert_eq!(got, want.map(|(day, used, left)| (day.to_owned(), used, left)));
     assert_eq!(ledger.usage(&super::id("gold", "nobody"), &quota, 1, 1).unwrap()[0].used, 0);
 }
