@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use rimward::access::addresses::Set;
 use rimward::access::keys::{self, Key, Keys};
 use rimward::config::compiled::{Limit, Per, Period, PeriodQuota, Quota, Rates, UsagePlan};
-use rimward::limit::{Buckets, Clock, Heavy, Ledger, Limits, Registry, Who, ledger};
+use rimward::limit::{Buckets, Clock, Heavy, Ledger, Limits, PlanId, Registry, Who, ledger};
 
 const KEYS: u64 = 1 << 20;
 
@@ -53,12 +53,27 @@ fn buckets(c: &mut Criterion) {
     });
 }
 
-fn none(_: &str) -> Option<Cow<'static, str>> {
+fn none<'a>(_: &str) -> Option<Cow<'a, str>> {
     None
 }
 
-fn no_field(_: &HeaderName) -> Option<&'static [u8]> {
+fn no_field<'a>(_: &HeaderName) -> Option<&'a [u8]> {
     None
+}
+
+fn who(key: &str, plan: Option<PlanId>) -> Who<'_> {
+    Who {
+        behavior: 0,
+        stage: "prod",
+        method: "GET",
+        path: "/items/7",
+        address: Ipv4Addr::LOCALHOST.into(),
+        api_key: Some(key),
+        plan,
+        principal: None,
+        claim: &none,
+        header: &no_field,
+    }
 }
 
 fn plans(c: &mut Criterion) {
@@ -94,18 +109,6 @@ fn plans(c: &mut Criterion) {
     let ledger = Arc::new(ledger);
     let limits = Limits::new(&rates, [("api", &own[..])], &Registry::default(), Some(ledger.clone()));
     let (mut n, clock) = (1, Clock::new());
-    let who = |key: &'static str| Who {
-        behavior: 0,
-        stage: "prod",
-        method: "GET",
-        path: "/items/7",
-        address: Ipv4Addr::LOCALHOST.into(),
-        api_key: Some(key),
-        plan: None,
-        principal: None,
-        claim: &none,
-        header: &no_field,
-    };
     let values: Vec<String> = (0..10_000).map(value).collect();
     c.bench_function("limit/API key of 10,000", |b| {
         b.iter(|| keyring.lookup(black_box(values[next(&mut n) as usize % values.len()].as_bytes())).is_some());
@@ -115,11 +118,11 @@ fn plans(c: &mut Criterion) {
             let key = keyring.lookup(black_box(values[next(&mut n) as usize % values.len()].as_bytes()));
             let Some(key) = key else { return false };
             let plan = limits.plan(key.plans.iter().map(String::as_str), "prod");
-            limits.admit(&Who { api_key: Some(&key.name), plan, ..who("") }, clock.now()).is_ok()
+            limits.admit(&who(&key.name, plan), clock.now()).is_ok()
         });
     });
     c.bench_function("limit/plan with a quota, own limit, account", |b| {
-        b.iter(|| limits.admit(&Who { plan: Some(2), ..who("alice") }, clock.now()).is_ok());
+        b.iter(|| limits.admit(&who("alice", Some(2)), clock.now()).is_ok());
     });
     let id = ledger::id("gold", "alice");
     c.bench_function("limit/one more in the ledger", |b| {
