@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(lane_at(lane) / 512, (lane_at(lane) + LANE - 1) / 512);
         }
         assert!(lane_at(LANES) <= SLOT);
-        assert!(8 + DAYS * 4 <= LANE);
+        const { assert!(8 + DAYS * 4 <= LANE) };
     }
 
     #[test]
