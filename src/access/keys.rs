@@ -37,15 +37,18 @@ pub struct Key {
 #[derive(Debug, Default)]
 pub struct Keys {
     /// By the first bytes of the hash, which tell nothing of the value: to find one in time that depends on it is no leak.
-    by_hash: HashMap<u64, Vec<([u8; 32], Arc<Key>)>, RandomState>,
+    by_hash: HashMap<u64, Alike, RandomState>,
 }
+
+/// Keys whose hashes begin alike: one, but for chance.
+type Alike = Vec<([u8; 32], Arc<Key>)>;
 
 // === impl Keys ===
 impl Keys {
     /// Keys with the hashes of their values. Of two with one hash or one name the first counts: put those of the
     /// configuration first.
     pub fn new(keys: impl IntoIterator<Item = ([u8; 32], Key)>) -> Self {
-        let mut by_hash: HashMap<u64, Vec<([u8; 32], Arc<Key>)>, RandomState> = HashMap::default();
+        let mut by_hash: HashMap<u64, Alike, RandomState> = HashMap::default();
         let mut names = std::collections::HashSet::new();
         for (hash, key) in keys {
             let alike = by_hash.entry(prefix(&hash)).or_default();

@@ -5,7 +5,7 @@
 
 use super::purge::{PurgeError, PurgeRequest, Purged, label};
 use super::state::{ConfigState, RECENT, RecentPurge, Status};
-use super::{AdminState, access, kv};
+use super::{AdminState, access, keys, kv};
 use crate::cache::purge::Scope;
 use crate::observe::metrics::totals::Totals;
 use axum::body::Bytes;
@@ -13,7 +13,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get, patch, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,7 +23,7 @@ const MAX_BODY: usize = 256 * 1024;
 
 /// Told to whoever asks for something else.
 const ENDPOINTS: &str =
-    "GET /metrics /healthz /readyz /status /top /config, POST /purge /reload, and /key-value-stores/NAME";
+    "GET /metrics /healthz /readyz /status /top /config, POST /purge /reload, /keys, and /key-value-stores/NAME";
 
 /// An error answer.
 #[derive(Debug)]
@@ -57,6 +57,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/config", get(config))
         .route("/purge", post(purge))
         .route("/reload", post(reload))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{name}", patch(keys::change).delete(keys::delete))
+        .route("/keys/{name}/usage", get(keys::usage))
         .route(kv::ROUTE, any(kv::answer))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -151,7 +154,7 @@ async fn wrong_method(request: Request) -> Refused {
 }
 
 /// A foreign page cannot send this type without asking first (a CORS preflight, which nobody answers).
-fn json_only(headers: &HeaderMap) -> Result<(), Refused> {
+pub(super) fn json_only(headers: &HeaderMap) -> Result<(), Refused> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
         return Ok(());
@@ -160,7 +163,7 @@ fn json_only(headers: &HeaderMap) -> Result<(), Refused> {
     Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("content type {kind:?} is not JSON"), hint))
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 

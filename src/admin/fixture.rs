@@ -2,15 +2,24 @@
 //!
 //! In: a token or none. Out: answers as a client sees them, and what reached the closures. Never: built into the product.
 
+use super::keys::KeyDesk;
 use super::{AdminState, Facts, PurgeDone, router};
+use crate::access::{
+    self,
+    keys::{Key, Keys},
+};
 use crate::cache::purge::Scope;
 use crate::config::compiled::{
-    Config, Functions, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Store,
+    ApiKey, Config, Functions, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Period, PeriodQuota,
+    Rates, Store, UsagePlan,
 };
 use crate::config::{compiled, secret::Secret};
+use crate::fleet::KeyStore;
 use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
+use crate::limit::{self, Ledger};
 use crate::observe::{Metrics, Numbers, metrics::TargetNumbers};
 use futures::FutureExt;
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +30,9 @@ pub struct Pop {
     pub metrics: Arc<Metrics>,
     purges: Arc<AtomicUsize>,
     reloads: Arc<AtomicUsize>,
+    keys: Arc<Mutex<Keys>>,
     _runtime: tokio::runtime::Runtime,
+    _state_dir: tempfile::TempDir,
 }
 
 /// Calls that reached the closures.
@@ -43,6 +54,8 @@ impl Pop {
             ..Numbers::default()
         });
         let config = Arc::new(config());
+        let keys: Arc<Mutex<Keys>> = Arc::default();
+        let (desk, state_dir) = desk(keys.clone());
         let state = AdminState {
             token: token.map(|token| Arc::new(Secret::new(token.to_owned()))),
             metrics: metrics.clone(),
@@ -67,17 +80,23 @@ impl Pop {
                     stores.clone()
                 })
             },
+            keys: Some(Arc::new(desk)),
             recent: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move { axum::serve(listener, router(state)).await });
-        Pop { address, metrics, purges, reloads, _runtime: runtime }
+        Pop { address, metrics, purges, reloads, keys, _runtime: runtime, _state_dir: state_dir }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The stored key that this value is now.
+    pub fn key(&self, value: &str) -> Option<Arc<Key>> {
+        self.keys.lock().lookup(value.as_bytes())
     }
 
     pub fn seen(&self) -> Seen {
@@ -117,6 +136,40 @@ impl Pop {
         };
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
+}
+
+/// A plan `gold`; a key `fixed` of the configuration, "f" twenty times, which was used three times on 2026-11-26.
+fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month };
+    let gold =
+        UsagePlan { name: "gold".into(), throttle: None, quota: Some(quota), stages: Vec::new(), methods: Vec::new() };
+    let hash = access::keys::hash("f".repeat(20).as_bytes());
+    let fixed = ApiKey { name: "fixed".into(), hash, enabled: true, plans: vec!["gold".into()] };
+    let rates = Arc::new(Rates {
+        plans: vec![gold],
+        api_keys: vec![fixed],
+        account: None,
+        per_address: None,
+        keys: 100,
+        stored_keys: 10,
+    });
+    let ledger = Arc::new(Ledger::open(dir.path()).unwrap());
+    let day = limit::period::parse("2026-11-26").unwrap();
+    for _ in 0..3 {
+        let id = limit::ledger::id("gold", "fixed");
+        assert!(ledger.count(&id, &quota, limit::period::begins_ms(day)).unwrap().admitted);
+    }
+    let desk = KeyDesk {
+        store: Arc::new(KeyStore::new(&dir.path().join("keys.redb"), 10)),
+        rates: Arc::new(move || rates.clone()),
+        ledger: Some(ledger),
+        changed: Arc::new(move |stored| {
+            *keys.lock() = Keys::new(stored.iter().map(|stored| (stored.hash, stored.key.clone())));
+        }),
+        turn: Mutex::default(),
+    };
+    (desk, dir)
 }
 
 /// A store `flags` with `beta` in it, and the directory that goes with it.

@@ -7,6 +7,7 @@ mod access;
 mod answer;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod keys;
 mod kv;
 mod purge;
 mod state;
@@ -40,6 +41,8 @@ pub struct AdminState {
     pub reload: Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
     /// The key-value stores of the configuration that runs.
     pub kv: Arc<dyn Fn() -> KvStores + Send + Sync>,
+    /// API keys; `None` = this PoP keeps none.
+    pub keys: Option<Arc<keys::KeyDesk>>,
     /// Begins empty (`Arc::default()`).
     pub recent: Arc<Mutex<VecDeque<RecentPurge>>>,
 }

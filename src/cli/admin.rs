@@ -4,7 +4,7 @@
 //! unless asked for.
 
 use super::client::{Client, ClientError};
-use super::{Admin, PurgeScopes, kv, table, top};
+use super::{Admin, PurgeScopes, keys, kv, table, top};
 use crate::admin::{Done, PurgeBody, Purged, Several, Status};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -16,6 +16,8 @@ pub enum Failed {
     Client(#[from] ClientError),
     #[error(transparent)]
     Kv(#[from] kv::KvError),
+    #[error(transparent)]
+    Keys(#[from] keys::KeysError),
     /// Standard output is gone, or the terminal.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -65,6 +67,7 @@ impl Admin {
                 }
             }
             Admin::Kv(command) => kv::run(&command, out)?,
+            Admin::Keys(command) => keys::run(&command, out)?,
             Admin::Top(top) => top::run(&top, &Client::new(&top.access)?, out)?,
         }
         Ok(())
@@ -77,6 +80,7 @@ impl Failed {
         match self {
             Failed::Client(error) => error.exit_code(),
             Failed::Kv(error) => error.exit_code(),
+            Failed::Keys(error) => error.exit_code(),
             Failed::Output(_) => 1,
         }
     }

@@ -324,7 +324,7 @@ fn batches(lines: &[Line]) -> Vec<&[Line]> {
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986 §2.3).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -10,6 +10,7 @@ mod demo;
 mod dev;
 pub mod draw;
 pub mod function;
+pub mod keys;
 pub mod kv;
 mod run;
 pub mod table;
@@ -107,6 +108,7 @@ pub enum Admin {
     /// Have a PoP read its configuration again
     Reload(Reload),
     Kv(kv::Kv),
+    Keys(keys::Keys),
 }
 
 /// Where the admin API is and how to be let in.
@@ -218,6 +220,12 @@ mod tests {
             ("kv put s k v", None),
             ("kv put s k", Some(ErrorKind::MissingRequiredArgument)),
             ("kv import s f.json --admin http://10.0.0.1:9901", None),
+            ("keys create alice --plan gold --plan free --json", None),
+            ("keys create", Some(ErrorKind::MissingRequiredArgument)),
+            ("keys revoke alice --delete --admin http://10.0.0.1:9901", None),
+            ("keys usage alice --from 2026-02-30", Some(ErrorKind::ValueValidation)),
+            ("keys import keys.csv --map a=gold", None),
+            ("keys import keys.csv --map gold", Some(ErrorKind::ValueValidation)),
             ("check config", None),
             ("schema", None),
             ("purge --url h/a --tag t --tag u --soft", None),

@@ -160,6 +160,7 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
             let shared = pop.shared.clone();
             Arc::new(move || shared.live.load().functions.kv.clone())
         },
+        keys: None,
         recent: Arc::default(),
     }
 }

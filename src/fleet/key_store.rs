@@ -182,8 +182,7 @@ impl KeyStore {
     }
 
     fn all(&self, table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Vec<StoredKey>, KeyStoreError> {
-        let mut keys =
-            Vec::with_capacity(usize::try_from(table.len().map_err(|e| self.failed(e.into()))?).unwrap_or(0));
+        let mut keys = Vec::new();
         for entry in table.iter().map_err(|e| self.failed(e.into()))? {
             let (name, record) = entry.map_err(|e| self.failed(e.into()))?;
             keys.push(self.decode(name.value(), record.value())?);

@@ -218,7 +218,7 @@ mod tests {
     fn a_rule_that_fails_leaves_nothing() {
         let table = Table::new(10);
         let hash = table.hash(b"a");
-        assert_eq!(table.apply(hash, 0, |kept| Err::<((), u64), _>(kept)), Err(None));
+        assert_eq!(table.apply(hash, 0, Err::<((), u64), _>), Err(None));
         assert_eq!(table.live(0), 0);
     }
 

@@ -8,16 +8,19 @@
 //!
 //! Several processes may have the ledger open, as they do while one takes over from another that drains: each holds a lane of
 //! its own (a lock that ends with the process), writes only there, and reads everybody's before it admits. Nothing has to be
-//! told or handed over. The last [`NEAR`] requests of a period are counted under the file's lock, so that two processes do not
-//! both give away the last one; only one that is stopped between its read and its write for as long as another admits that
-//! many can pass the limit, by one.
+//! told or handed over. A request is counted first, then everybody's counts are read again: when they are past the limit, it
+//! is taken back and refused. So the limit is never passed. The last [`NEAR`] requests of a period are counted under the
+//! file's lock, so that two processes at the limit do not both step back before the last one.
 
+mod counts;
+mod file;
+mod place;
 mod slot;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -30,12 +33,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::period::{self, Day};
 use crate::config::compiled::PeriodQuota;
+use counts::Counts;
+use file::{claim, offset, open_file};
+use place::Growing;
 pub use slot::Id;
-use slot::{DAYS, Head, LANE, LANES, Lane, SLOT, lane_at};
-
-/// First bytes of the file. After them, in the first [`SLOT`]: how often a slot was given to another key (u64), and zeros.
-const MAGIC: &[u8; 16] = b"RIMWARD QUOTA 1\n";
-const REUSED_AT: usize = MAGIC.len();
+use slot::{Head, LANES, Lane, SLOT, lane_at};
 
 /// Pairs of plan and key that the file holds: 64 MiB when all are used.
 pub const SLOTS: u32 = 1 << 16;
@@ -60,23 +62,12 @@ pub struct Ledger {
     _lane: File,
     lane: usize,
     index: RwLock<HashMap<Id, u32>>,
-    /// Slots of the file that are in `index`; the lock is taken to add one.
+    /// The lock is taken to add to `index`, and for the file's lock to be one for all threads.
     growing: Mutex<Growing>,
     stripes: [Mutex<()>; STRIPES],
     dirty: AtomicBool,
     /// Broken lanes met while running.
     broken: AtomicU32,
-}
-
-#[derive(Debug, Default)]
-struct Growing {
-    seen: u32,
-    /// As it was in the file when its slots were seen.
-    reused: u64,
-    /// Slots that nobody seems to use any more.
-    free: Vec<u32>,
-    /// The day on which the full file was last searched for such slots.
-    searched: Option<Day>,
 }
 
 /// What the ledger says of one request.
@@ -189,7 +180,13 @@ impl Ledger {
                 return self.locked_count(slot, id, quota, now_ms);
             }
             if counted.admitted {
-                self.write(slot, id, &mut counts, today)?;
+                self.write(slot, id, &mut counts, |lane| lane.add(today), today)?;
+                let all = self.read(slot, id)?.map(|counts| counts.judge(quota, now_ms));
+                // Another process may have counted many while this one stood still between reading and writing.
+                if all.is_some_and(|all| all.used > all.limit) {
+                    self.write(slot, id, &mut counts, |lane| lane.take_back(today), today)?;
+                    counted.admitted = false;
+                }
                 counted.used += 1;
             }
             return Ok(counted);
@@ -232,7 +229,8 @@ impl Ledger {
             let Some(mut counts) = self.read(slot, id)? else { return Err(LedgerError::Full) };
             let mut counted = counts.judge(quota, now_ms);
             if counted.admitted {
-                self.write(slot, id, &mut counts, period::day(now_ms))?;
+                let today = period::day(now_ms);
+                self.write(slot, id, &mut counts, |lane| lane.add(today), today)?;
                 counted.used += 1;
             }
             Ok(counted)
@@ -275,212 +273,19 @@ impl Ledger {
         Ok(None)
     }
 
-    fn write(&self, slot: u32, id: &Id, counts: &mut Counts, today: Day) -> io::Result<()> {
+    /// Changes this process's lane. The stripe is held.
+    fn write(
+        &self,
+        slot: u32,
+        id: &Id,
+        counts: &mut Counts,
+        change: impl FnOnce(&mut Lane),
+        today: Day,
+    ) -> io::Result<()> {
         let lane = counts.lanes[self.lane].get_or_insert_with(|| Lane::new(today));
-        lane.add(today);
+        change(lane);
         self.file.write_all_at(&lane.encode(id), offset(slot) + lane_at(self.lane) as u64)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
-    }
-
-    /// Where `id` is counted; makes it a place when it has none.
-    fn slot(&self, id: &Id, today: Day) -> Result<u32, LedgerError> {
-        if let Some(&slot) = self.index.read().get(id) {
-            return Ok(slot);
-        }
-        let mut growing = self.growing.lock();
-        self.locked(|| {
-            self.see(&mut growing)?;
-            if let Some(&slot) = self.index.read().get(id) {
-                return Ok(slot);
-            }
-            let slot = self.free(&mut growing, today)?;
-            let mut bytes = [0; SLOT];
-            let head = Head { id: *id, first: today }.encode();
-            bytes[..head.len()].copy_from_slice(&head);
-            // Whole, so that later counts find their bytes allocated on a disk that is full by then.
-            self.file.write_all_at(&bytes, offset(slot))?;
-            self.dirty.store(true, Ordering::Release);
-            growing.seen = growing.seen.max(slot + 1);
-            let mut index = self.index.write();
-            index.retain(|_, &mut other| other != slot);
-            index.insert(*id, slot);
-            Ok(slot)
-        })
-    }
-
-    /// Takes slots into the index that other processes have added. The file's lock is held.
-    fn see(&self, growing: &mut Growing) -> io::Result<()> {
-        let mut reused = [0; 8];
-        self.file.read_exact_at(&mut reused, REUSED_AT as u64)?;
-        let reused = u64::from_le_bytes(reused);
-        if reused != growing.reused {
-            // Another process gave away slots that were seen.
-            *growing = Growing { reused, ..Growing::default() };
-            self.index.write().clear();
-        }
-        let slots = self.slots()?;
-        if slots <= growing.seen {
-            return Ok(());
-        }
-        let mut index = self.index.write();
-        let mut bytes = [0; SLOT];
-        for slot in growing.seen..slots {
-            self.file.read_exact_at(&mut bytes, offset(slot))?;
-            if let Some(head) = Head::decode(&bytes) {
-                index.insert(head.id, slot);
-            }
-        }
-        growing.seen = slots;
-        Ok(())
-    }
-
-    fn slots(&self) -> io::Result<u32> {
-        let slots = (self.file.metadata()?.len() / SLOT as u64).saturating_sub(1);
-        Ok(u32::try_from(slots).unwrap_or(SLOTS).min(SLOTS))
-    }
-
-    /// A slot to write over: one at the end, or one that was not counted in for so long that all of it is forgotten. The
-    /// file's lock is held.
-    fn free(&self, growing: &mut Growing, today: Day) -> Result<u32, LedgerError> {
-        let end = self.slots()?;
-        if end < SLOTS {
-            return Ok(end);
-        }
-        if growing.free.is_empty() && growing.searched != Some(today) {
-            growing.searched = Some(today);
-            for slot in 0..end {
-                if self.forgotten(slot, today)? {
-                    growing.free.push(slot);
-                }
-            }
-        }
-        while let Some(slot) = growing.free.pop() {
-            // It may be counted in again since it was found.
-            if self.forgotten(slot, today)? {
-                growing.reused = growing.reused.wrapping_add(1);
-                self.file.write_all_at(&growing.reused.to_le_bytes(), REUSED_AT as u64)?;
-                return Ok(slot);
-            }
-        }
-        Err(LedgerError::Full)
-    }
-
-    fn forgotten(&self, slot: u32, today: Day) -> io::Result<bool> {
-        let mut bytes = [0; SLOT];
-        self.file.read_exact_at(&mut bytes, offset(slot))?;
-        let Some(head) = Head::decode(&bytes) else { return Ok(true) };
-        let counts = self.read(slot, &head.id)?;
-        Ok(counts.is_none_or(|counts| counts.newest() + (DAYS as Day) < today))
-    }
-
-    /// Empties broken lanes that no living process writes; returns how many. The file's lock is held.
-    fn repair(&self, dir: &Path) -> io::Result<usize> {
-        let used: Vec<(Id, u32)> = self.index.read().iter().map(|(id, slot)| (*id, *slot)).collect();
-        let (mut bytes, mut repaired) = ([0; SLOT], 0);
-        for (id, slot) in used {
-            self.file.read_exact_at(&mut bytes, offset(slot))?;
-            for lane in 0..LANES {
-                if Lane::decode(&id, bytes.get(lane_at(lane)..).unwrap_or_default()).is_ok() {
-                    continue;
-                }
-                if lane == self.lane || take(dir, lane)?.is_some() {
-                    self.file.write_all_at(&[0; LANE], offset(slot) + lane_at(lane) as u64)?;
-                    repaired += 1;
-                }
-            }
-        }
-        Ok(repaired)
-    }
-}
-
-/// What is counted for one key, by all processes.
-#[derive(Debug)]
-struct Counts {
-    head: Head,
-    lanes: [Option<Lane>; LANES],
-}
-
-// === impl Counts ===
-impl Counts {
-    fn of(&self, day: Day) -> u64 {
-        self.lanes.iter().flatten().map(|lane| lane.of(day)).sum()
-    }
-
-    fn limit(&self, quota: &PeriodQuota, begins: Day) -> u64 {
-        // The offset is taken off "in the initial time period" (API Gateway, `QuotaSettings`).
-        let initial = begins <= self.head.first;
-        if initial { quota.limit.saturating_sub(quota.offset) } else { quota.limit }
-    }
-
-    /// What one more request is, not yet counted.
-    fn judge(&self, quota: &PeriodQuota, now_ms: u64) -> Counted {
-        let today = period::day(now_ms);
-        let begins = period::first(quota.period, today);
-        let used = (begins..=today).map(|day| self.of(day)).sum();
-        let limit = self.limit(quota, begins);
-        let ends_ms = period::begins_ms(period::next(quota.period, today));
-        let resets_in = Duration::from_millis(ends_ms.saturating_sub(now_ms));
-        Counted { admitted: used < limit, used, limit, resets_in }
-    }
-
-    fn day(&self, quota: &PeriodQuota, day: Day) -> DayUse {
-        let begins = period::first(quota.period, day);
-        let so_far: u64 = (begins..=day).map(|day| self.of(day)).sum();
-        DayUse { day, used: self.of(day), remaining: self.limit(quota, begins).saturating_sub(so_far) }
-    }
-
-    fn newest(&self) -> Day {
-        self.lanes.iter().flatten().map(Lane::newest).fold(self.head.first, Day::max)
-    }
-}
-
-fn offset(slot: u32) -> u64 {
-    (u64::from(slot) + 1) * SLOT as u64
-}
-
-/// The first lane that no living process has.
-fn claim(dir: &Path) -> io::Result<Option<(usize, File)>> {
-    for lane in 0..LANES {
-        if let Some(held) = take(dir, lane)? {
-            return Ok(Some((lane, held)));
-        }
-    }
-    Ok(None)
-}
-
-/// A lane's lock, unless somebody has it.
-fn take(dir: &Path, lane: usize) -> io::Result<Option<File>> {
-    let path = dir.join(format!("quota.lane-{lane}"));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// Opens the file, or puts what is none of ours aside and makes a new one.
-fn open_file(path: &Path) -> io::Result<File> {
-    loop {
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-        file.lock()?;
-        let mut first = [0; SLOT];
-        let mut ours = [0; SLOT];
-        ours[..MAGIC.len()].copy_from_slice(MAGIC);
-        let empty = file.metadata()?.len() == 0;
-        if empty {
-            file.write_all_at(&ours, 0)?;
-        }
-        let read = file.read_exact_at(&mut first, 0).is_ok();
-        first[REUSED_AT..REUSED_AT + 8].fill(0);
-        if empty || (read && first == ours) {
-            file.unlock()?;
-            return Ok(file);
-        }
-        let aside = (0..).map(|n| path.with_extension(format!("broken-{n}"))).find(|aside| !aside.exists());
-        let Some(aside) = aside else { return Err(io::ErrorKind::AlreadyExists.into()) };
-        std::fs::rename(path, &aside)?;
-        log::warn!("{} is no quota ledger: it is now {}, and counts begin anew", path.display(), aside.display());
     }
 }

@@ -117,9 +117,20 @@ impl Lane {
             }
             self.newest = day;
         }
-        let day = if self.newest - day < DAYS as u32 { day } else { self.newest };
-        let count = &mut self.counts[day as usize % DAYS];
+        let count = self.place(day);
         *count = count.saturating_add(1);
+    }
+
+    /// Takes back what [`Lane::add`] counted last.
+    pub fn take_back(&mut self, day: Day) {
+        let count = self.place(day);
+        *count = count.saturating_sub(1);
+    }
+
+    fn place(&mut self, day: Day) -> &mut u32 {
+        let remembered = day <= self.newest && self.newest - day < DAYS as u32;
+        let day = if remembered { day } else { self.newest };
+        &mut self.counts[day as usize % DAYS]
     }
 
     /// Requests of one day; 0 when it is not remembered.
@@ -159,7 +170,7 @@ mod tests {
             assert_eq!(lane_at(lane) / 512, (lane_at(lane) + LANE - 1) / 512);
         }
         assert!(lane_at(LANES) <= SLOT);
-        assert!(8 + DAYS * 4 <= LANE);
+        const { assert!(8 + DAYS * 4 <= LANE) };
     }
 
     #[test]
@@ -194,6 +205,8 @@ mod tests {
             assert_eq!(lane.of(day), want, "{day}");
         }
         lane.add(10_000);
+        lane.add(10_000);
+        lane.take_back(10_000);
         assert_eq!((100..10_000).map(|day| lane.of(day)).sum::<u64>(), 0);
         assert_eq!(lane.of(10_000), 1);
     }

@@ -85,7 +85,10 @@ fn two_processes_share_one_quota() {
             String::from_utf8_lossy(&out.stdout).lines().filter(|line| admitted(line)).count()
         })
         .sum();
-    assert_eq!(told, 5000);
+    // Each ended with its first refusal, which may have been because another had counted and was about to take back.
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let rest = spend(&ledger, &id("gold", "alice"), &quota(5000, Period::Day), ms("2026-11-26"), 100);
+    assert!(rest < 3 && told as u64 + rest == 5000, "{told} and {rest}");
 }
 
 #[test]
@@ -100,7 +103,9 @@ fn eight_threads_and_two_ledgers_give_away_exactly_the_limit() {
             scope.spawn(move || total.fetch_add(spend(ledger, id, quota, ms("2026-11-26"), 1000), Ordering::Relaxed));
         }
     });
-    assert_eq!(total.into_inner(), 3000);
+    let rest = spend(&ledgers[0], &id, &quota, ms("2026-11-26"), 100);
+    let total = total.into_inner();
+    assert!(rest < 8 && total + rest == 3000, "{total} and {rest}");
     let day = period::parse("2026-11-26").unwrap();
     for ledger in &ledgers {
         assert_eq!(ledger.usage(&id, &quota, day, day).unwrap(), [DayUse { day, used: 3000, remaining: 0 }]);

@@ -1,0 +1,51 @@
+//! Counts: what one more request of a key is, and what a day used.
+//!
+//! In: what all processes have counted, a quota, now. Out: the decision. Never: I/O, a count changed.
+
+use std::time::Duration;
+
+use super::super::period::{self, Day};
+use super::slot::{Head, LANES, Lane};
+use super::{Counted, DayUse};
+use crate::config::compiled::PeriodQuota;
+
+/// What is counted for one key, by all processes.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) head: Head,
+    pub(super) lanes: [Option<Lane>; LANES],
+}
+
+// === impl Counts ===
+impl Counts {
+    fn of(&self, day: Day) -> u64 {
+        self.lanes.iter().flatten().map(|lane| lane.of(day)).sum()
+    }
+
+    fn limit(&self, quota: &PeriodQuota, begins: Day) -> u64 {
+        // The offset is taken off "in the initial time period" (API Gateway, `QuotaSettings`).
+        let initial = begins <= self.head.first;
+        if initial { quota.limit.saturating_sub(quota.offset) } else { quota.limit }
+    }
+
+    /// What one more request is, not yet counted.
+    pub(super) fn judge(&self, quota: &PeriodQuota, now_ms: u64) -> Counted {
+        let today = period::day(now_ms);
+        let begins = period::first(quota.period, today);
+        let used = (begins..=today).map(|day| self.of(day)).sum();
+        let limit = self.limit(quota, begins);
+        let ends_ms = period::begins_ms(period::next(quota.period, today));
+        let resets_in = Duration::from_millis(ends_ms.saturating_sub(now_ms));
+        Counted { admitted: used < limit, used, limit, resets_in }
+    }
+
+    pub(super) fn day(&self, quota: &PeriodQuota, day: Day) -> DayUse {
+        let begins = period::first(quota.period, day);
+        let so_far: u64 = (begins..=day).map(|day| self.of(day)).sum();
+        DayUse { day, used: self.of(day), remaining: self.limit(quota, begins).saturating_sub(so_far) }
+    }
+
+    pub(super) fn newest(&self) -> Day {
+        self.lanes.iter().flatten().map(Lane::newest).fold(self.head.first, Day::max)
+    }
+}
