@@ -163,7 +163,7 @@ fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
     let desk = KeyDesk {
         store: Arc::new(KeyStore::new(&dir.path().join("keys.redb"), 10)),
         rates: Arc::new(move || rates.clone()),
-        ledger: Some(ledger),
+        ledger: Arc::new(move || Some(ledger.clone())),
         changed: Arc::new(move |stored| {
             *keys.lock() = Keys::new(stored.iter().map(|stored| (stored.hash, stored.key.clone())));
         }),

@@ -32,7 +32,7 @@ pub struct KeyDesk {
     /// Plans and keys of the configuration that runs.
     pub rates: Arc<dyn Fn() -> Arc<Rates> + Send + Sync>,
     /// `None` = nothing is counted.
-    pub ledger: Option<Arc<Ledger>>,
+    pub ledger: Arc<dyn Fn() -> Option<Arc<Ledger>> + Send + Sync>,
     /// Told of all stored keys after each change, before it is acknowledged: from then on they are what counts.
     pub changed: Arc<dyn Fn(&[StoredKey]) + Send + Sync>,
     /// Changes come one after the other, so that the last one told is the last one made. Begins as its default.
@@ -258,7 +258,7 @@ impl KeyDesk {
         from: period::Day,
         to: period::Day,
     ) -> Result<Option<PlanUsage>, Refused> {
-        let (Some(quota), Some(ledger)) = (&plan.quota, &self.ledger) else { return Ok(None) };
+        let (Some(quota), Some(ledger)) = (&plan.quota, (self.ledger)()) else { return Ok(None) };
         let days = ledger.usage(&ledger::id(&plan.name, name), quota, from, to).map_err(internal)?;
         let period = match quota.period {
             Period::Day => "DAY",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 
+use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, compiled::Config};
 use crate::proxy::functions::{Chains, Functions};
@@ -160,7 +161,19 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
             let shared = pop.shared.clone();
             Arc::new(move || shared.live.load().functions.kv.clone())
         },
-        keys: None,
+        keys: Some(Arc::new(desk(pop))),
         recent: Arc::default(),
+    }
+}
+
+/// What the operator's API needs to make and revoke API keys.
+fn desk(pop: &Pop) -> KeyDesk {
+    let (rates, counts, changes) = (pop.shared.clone(), pop.shared.clone(), pop.shared.clone());
+    KeyDesk {
+        store: pop.shared.guard.store.clone(),
+        rates: Arc::new(move || Arc::new(rates.live.load().config.rates.clone())),
+        ledger: Arc::new(move || counts.guard.counts().cloned()),
+        changed: Arc::new(move |stored| changes.guard.set_keys(&changes.live.load().config, stored)),
+        turn: parking_lot::Mutex::default(),
     }
 }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use crate::access::jwt;
 use crate::access::keys::{Key, Keys};
 use crate::config::compiled::Config;
-use crate::fleet::{KeyStore, KeyStoreError};
+use crate::fleet::{KeyStore, KeyStoreError, StoredKey};
 use crate::limit::{Clock, Ledger, Limits, Registry};
 
 use super::functions::LoadError;
@@ -59,10 +59,15 @@ impl Guard {
     /// # Errors
     /// The store cannot be read; the keys stay as they are.
     pub fn read_keys(&self, config: &Config) -> Result<(), KeyStoreError> {
-        let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
-        let stored = self.store.list()?.into_iter().map(|stored| (stored.hash, stored.key));
-        self.keys.store(Arc::new(Keys::new(written.chain(stored))));
+        self.set_keys(config, &self.store.list()?);
         Ok(())
+    }
+
+    /// The same when the stored keys are known. Those of the configuration come first.
+    pub fn set_keys(&self, config: &Config, stored: &[StoredKey]) {
+        let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
+        let stored = stored.iter().map(|stored| (stored.hash, stored.key.clone()));
+        self.keys.store(Arc::new(Keys::new(written.chain(stored))));
     }
 
     /// The limits of a configuration, with the state of those that were there before.
