@@ -34,10 +34,13 @@ pub struct KeyDesk {
     /// `None` = nothing is counted.
     pub ledger: Arc<dyn Fn() -> Option<Arc<Ledger>> + Send + Sync>,
     /// Told of all stored keys after each change, before it is acknowledged: from then on they are what counts.
-    pub changed: Arc<dyn Fn(&[StoredKey]) + Send + Sync>,
+    pub changed: Arc<Told>,
     /// Changes come one after the other, so that the last one told is the last one made. Begins as its default.
     pub turn: Mutex<()>,
 }
+
+/// What is told of all stored keys.
+pub type Told = dyn Fn(&[StoredKey]) + Send + Sync;
 
 /// A key as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

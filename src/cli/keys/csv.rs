@@ -16,8 +16,14 @@ pub struct Row {
     pub plans: Vec<String>,
 }
 
+/// The line on which a record begins, and its cells.
+type Record = (usize, Vec<String>);
+
+/// The line that is wrong, and why.
+pub type Wrong = (usize, String);
+
 /// Lines are counted from 1.
-pub fn keys(text: &str) -> Result<Vec<Row>, (usize, String)> {
+pub fn keys(text: &str) -> Result<Vec<Row>, Wrong> {
     let mut records = records(text.trim_start_matches('\u{feff}'))?.into_iter();
     let (line, head) = records.next().ok_or((1, "there is no line of column names".to_owned()))?;
     let column = |name: &str| head.iter().position(|title| title.trim().eq_ignore_ascii_case(name));
@@ -47,7 +53,7 @@ pub fn keys(text: &str) -> Result<Vec<Row>, (usize, String)> {
 }
 
 /// Records with the line on which each begins; empty lines are none.
-fn records(text: &str) -> Result<Vec<(usize, Vec<String>)>, (usize, String)> {
+fn records(text: &str) -> Result<Vec<Record>, Wrong> {
     let (mut records, mut record, mut cell) = (Vec::new(), Vec::new(), String::new());
     let (mut line, mut begins, mut quoted) = (1, 1, None);
     let mut chars = text.chars().peekable();
@@ -81,7 +87,7 @@ fn records(text: &str) -> Result<Vec<(usize, Vec<String>)>, (usize, String)> {
     Ok(records)
 }
 
-fn keep(records: &mut Vec<(usize, Vec<String>)>, line: usize, record: Vec<String>) {
+fn keep(records: &mut Vec<Record>, line: usize, record: Vec<String>) {
     if record.iter().any(|cell| !cell.trim().is_empty()) {
         records.push((line, record));
     }
