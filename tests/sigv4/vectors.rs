@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
@@ -24,8 +25,8 @@ pub struct Vector {
     pub presigned: bool,
 }
 
-/// Where cargo keeps the crate.
-pub fn suite() -> PathBuf {
+/// Where cargo keeps the crate's suite.
+static SUITE: LazyLock<PathBuf> = LazyLock::new(|| {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(cargo).args(["metadata", "--offline", "--format-version", "1"]).current_dir(dir).output();
@@ -36,14 +37,14 @@ pub fn suite() -> PathBuf {
     let package = packages.find(|package| package["name"] == "aws-sigv4").unwrap();
     let manifest = Path::new(package["manifest_path"].as_str().unwrap());
     manifest.parent().unwrap().join("aws-signing-test-suite")
-}
+});
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn directories(version: &str) -> Vec<PathBuf> {
-    let mut found: Vec<_> = std::fs::read_dir(suite().join(version)).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut found: Vec<_> = std::fs::read_dir(SUITE.join(version)).unwrap().map(|e| e.unwrap().path()).collect();
     found.sort();
     found
 }
@@ -99,7 +100,7 @@ fn every_vector_verifies() {
 fn every_asymmetric_vector_verifies_with_the_public_key_alone() {
     let mut right = 0;
     for vector in all().into_iter().filter(|vector| vector.asymmetric) {
-        let dir = suite().join("v4a").join(vector.name.split('/').nth(1).unwrap());
+        let dir = SUITE.join("v4a").join(vector.name.split('/').nth(1).unwrap());
         let public: Value = serde_json::from_str(&read(&dir.join("public-key.json"))).unwrap();
         let hex = format!("04{}{}", public["X"].as_str().unwrap(), public["Y"].as_str().unwrap());
         let point = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
@@ -140,7 +141,7 @@ fn paths_are_encoded_twice() {
 /// And one of them is signed, with the keys of the crate's own tests.
 #[test]
 fn the_signed_one_of_the_two_verifies() {
-    let sent = Sent::parse(&read(&suite().join("v4/double-encode-path/header-signed-request.txt")));
+    let sent = Sent::parse(&read(&SUITE.join("v4/double-encode-path/header-signed-request.txt")));
     let secret = Secret::new("notrealrnrELgWzOk3IfjzDKtFBhDby".to_owned());
     let mut key = wire::key(KeyMaterial::Secret(secret), None);
     key.id = "ANOTREAL".to_owned();
