@@ -81,11 +81,7 @@ impl Key {
     }
 
     pub(super) fn ed25519(point: Vec<u8>) -> Result<Self, KeyError> {
-        if point.len() == 32 {
-            Ok(Key::Ed25519(point))
-        } else {
-            Err(KeyError::invalid("an Ed25519 key has 32 bytes"))
-        }
+        if point.len() == 32 { Ok(Key::Ed25519(point)) } else { Err(KeyError::invalid("an Ed25519 key has 32 bytes")) }
     }
 }
 

@@ -46,7 +46,10 @@ pub struct Limit {
 pub enum Per {
     Behavior,
     /// The viewer's address, cut to this many bits.
-    Address { v4: u8, v6: u8 },
+    Address {
+        v4: u8,
+        v6: u8,
+    },
     ApiKey,
     Principal,
     Claim(String),

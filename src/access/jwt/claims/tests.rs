@@ -35,7 +35,13 @@ fn claims(changes: Value) -> Map<String, Value> {
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    claims.as_object().unwrap().iter().filter(|(_, value)| !value.is_null()).map(|(n, v)| (n.clone(), v.clone())).collect()
+    claims
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect()
 }
 
 fn outcome(issuer: &Issuer, rule: &JwtRule, changes: Value) -> Option<Reason> {

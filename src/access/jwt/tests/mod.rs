@@ -107,7 +107,9 @@ fn every_algorithm() {
             bound["alg"] = json!(alg);
             assert!(now(&fixed(&[bound]), &ANY, &token, NOW_MS).is_ok(), "{alg}");
             // The issuer's list, a key bound to another algorithm, a key of another kind.
-            let listed = fixed_with(&[mint.jwk()], |issuer| issuer.algorithms.retain(|one| format!("{one:?}").to_uppercase() != *alg.to_uppercase()));
+            let listed = fixed_with(&[mint.jwk()], |issuer| {
+                issuer.algorithms.retain(|one| format!("{one:?}").to_uppercase() != *alg.to_uppercase())
+            });
             assert_eq!(reason(now(&listed, &ANY, &token, NOW_MS)), Some(Reason::TokenInvalid), "{alg} is not listed");
             let other = if *alg == "RS256" { "RS384" } else { "RS256" };
             let mut bound = mint.jwk();
@@ -117,7 +119,11 @@ fn every_algorithm() {
             for other in ["RS256", "ES256", "ES384", "EdDSA", "PS256"].iter().filter(|other| *other != alg) {
                 let confused = mint.with_header(&json!({"alg": other, "kid": "k"}), &good());
                 if !(kind == "RSA" && *other != "ES256" && other.starts_with(['R', 'P'])) {
-                    assert_eq!(reason(now(&open, &ANY, &confused, NOW_MS)), Some(Reason::TokenInvalid), "{alg} as {other}");
+                    assert_eq!(
+                        reason(now(&open, &ANY, &confused, NOW_MS)),
+                        Some(Reason::TokenInvalid),
+                        "{alg} as {other}"
+                    );
                 }
             }
         }
@@ -147,7 +153,10 @@ fn altered_and_foreign_tokens() {
         ("by somebody else", stranger.token("ES256", &good())),
         ("unsigned", none),
         ("by the public key as a secret", shared),
-        ("key in the header", stranger.with_header(&json!({"alg": "ES256", "kid": "k", "jwk": stranger.jwk()}), &good())),
+        (
+            "key in the header",
+            stranger.with_header(&json!({"alg": "ES256", "kid": "k", "jwk": stranger.jwk()}), &good()),
+        ),
         ("no sub", mint.token("ES256", &json!({"iss": good()["iss"], "aud": "web", "exp": good()["exp"]}))),
         ("text", "a.b.c".to_owned()),
         ("empty parts", "..".to_owned()),

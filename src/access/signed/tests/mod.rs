@@ -99,8 +99,8 @@ fn urls_of_another_implementation() {
         ] {
             let altered = one.url.replacen(from, to, 1);
             // A custom policy of the vectors is for all paths of both schemes.
-            let custom = altered.contains("&Policy=")
-                && matches!(what, "other path" | "other scheme" | "one parameter more");
+            let custom =
+                altered.contains("&Policy=") && matches!(what, "other path" | "other scheme" | "one parameter more");
             if altered != one.url && !custom {
                 assert_eq!(Sent::to(&altered).verdict(&group), INVALID, "{name}: {what}");
             }
