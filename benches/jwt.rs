@@ -1,5 +1,6 @@
-//! What does a token cost a request, and what a signed URL? Seen before: hash, look-up, claims. New: hardly more than its
-//! signature.
+//! What does a token cost a request, and what a signed URL? Seen before: hash, look-up, claims. New: 5 to
+//! 10 µs more than its signature.
+#![allow(clippy::unwrap_used)]
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};

@@ -9,10 +9,9 @@ const ALGORITHMS: [Algorithm; 5] =
 pub fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for algorithm in ALGORITHMS {
-        if let Ok(key) = Key::parse(&text, algorithm) {
-            if let Ok(prepared) = Prepared::new(algorithm, Form::Either, &key) {
-                assert!(!prepared.verify(b"data", &[0; 64]) && !prepared.verify(b"data", data));
-            }
+        let prepared = Key::parse(&text, algorithm).and_then(|key| Prepared::new(algorithm, Form::Either, &key));
+        if let Ok(prepared) = prepared {
+            assert!(!prepared.verify(b"data", &[0; 64]) && !prepared.verify(b"data", data));
         }
     }
     if let Ok(set) = KeySet::parse(data) {

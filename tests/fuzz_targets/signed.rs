@@ -1,4 +1,5 @@
 //! Signed: whatever is sent as signature, policy or cookies, nobody is let in by it; what is stripped is only ours.
+#![allow(clippy::unwrap_used)]
 
 use http::{HeaderMap, HeaderValue};
 use rimward::access::Asked;

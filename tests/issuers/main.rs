@@ -2,6 +2,7 @@
 //! verified with the keys that the server publishes.
 //!
 //! Fetches the servers into target/tmp the first time.
+#![allow(clippy::unwrap_used)]
 
 mod server;
 

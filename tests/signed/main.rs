@@ -2,6 +2,7 @@
 //! `rimward sign` signs is theirs to the byte where a signature has one form only (RSA).
 //!
 //! Fetches botocore and the SDK into target/tmp the first time.
+#![allow(clippy::unwrap_used)]
 
 mod tools;
 
