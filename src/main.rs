@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Fn(function) => function.run(),
+        Command::Sign(sign) => sign.run(),
         Command::Admin(admin) => admin.run(),
     }
 }

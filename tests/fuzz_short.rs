@@ -11,7 +11,7 @@ const ITERATIONS_SLOW: u32 = 2_000;
 const MAX_INPUT: usize = 512;
 
 /// Pieces that parsers have opinions about.
-const DICTIONARY: [&[u8]; 68] = [
+const DICTIONARY: [&[u8]; 80] = [
     b",",
     b";",
     b"=",
@@ -80,6 +80,18 @@ const DICTIONARY: [&[u8]; 68] = [
     b"\"body\":\"x\",",
     b"\"host\":",
     b"1e999",
+    b"eyJhbGciOiJFZERTQSIsImtpZCI6ImsifQ.",
+    b"Bearer ",
+    b"jwt=",
+    b"\"kty\":\"RSA\",",
+    b"\"crv\":\"P-256\",",
+    b"\"x\":\"AQAB\",",
+    b"&Expires=9999999999",
+    b"&Policy=e30_",
+    b"&Signature=AAAA",
+    b"&Key-Pair-Id=K",
+    b"&Hash-Algorithm=SHA256",
+    b"; CloudFront-",
 ];
 
 /// Xorshift: the same inputs in every run.
@@ -273,6 +285,44 @@ fn config() {
             b"[[origin]]\nname = \"g\"\ngenerated = { body = \"x\" }\n[[behavior]]\nmatch = \"*\"\ncache = { ttl = \"5m\" }\n",
             b"[cache]\nmemory = \"1MiB\"\n[limits]\nbody_size = \"2GB\"\n[admin]\ntoken = \"env:X\"\n",
             b"[[behavior]]\nmatch = \"h/*\"\nredirect = { to = \"https://$host$uri\" }\n[observe]\nlevel = \"warn\"\n",
+        ],
+    );
+}
+
+#[test]
+fn jwt() {
+    drive(
+        fuzz_targets::jwt::run,
+        &[
+            b"Bearer eyJhbGciOiJFZERTQSIsImtpZCI6ImsifQ.eyJpc3MiOiJodHRwczovL2kiLCJleHAiOjF9.AAAA",
+            b"eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwczovL2kiLCJzdWIiOiJ1IiwiZXhwIjo5OTk5OTk5OTk5fQ.AAAA",
+            b"jwt=eyJhbGciOiJub25lIn0.e30.; a=b",
+            b"t=eyJhbGciOiJFZERTQSIsImNyaXQiOltdfQ.e30.AAAA&u",
+        ],
+    );
+}
+
+#[test]
+fn jwk() {
+    drive_for(
+        ITERATIONS_SLOW,
+        fuzz_targets::jwk::run,
+        &[
+            b"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
+            b"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}",
+            b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----",
+        ],
+    );
+}
+
+#[test]
+fn signed() {
+    drive(
+        fuzz_targets::signed::run,
+        &[
+            b"/a?x=1&Expires=9999999999&Signature=AAAA&Key-Pair-Id=K",
+            b"/a?Policy=eyJTdGF0ZW1lbnQiOlt7fV19&Signature=MAYCAQECAQE_&Key-Pair-Id=K&Hash-Algorithm=SHA256",
+            b"a=1; CloudFront-Expires=9999999999; CloudFront-Signature=MAYCAQECAQE_; CloudFront-Key-Pair-Id=K",
         ],
     );
 }

@@ -13,6 +13,7 @@ pub mod function;
 pub mod keys;
 pub mod kv;
 mod run;
+pub mod sign;
 pub mod table;
 pub mod top;
 
@@ -49,6 +50,7 @@ pub enum Command {
     /// Print the configuration's JSON Schema, for editors
     Schema,
     Fn(function::Fn),
+    Sign(sign::Sign),
     #[command(flatten)]
     Admin(Admin),
 }
@@ -233,6 +235,13 @@ mod tests {
             ("top --once --interval 5", None),
             ("status --json", None),
             ("reload", None),
+            ("sign url https://h/a --key-pair-id K --key k.pem", None),
+            ("sign url https://h/a --key-pair-id K --key k.pem --at 2026-12-31 --not-before 1 --ip 192.0.2.1", None),
+            ("sign url https://h/a --key-pair-id K --key k.pem --at 1 --expires 1h", Some(ErrorKind::ArgumentConflict)),
+            ("sign url https://h/a --key-pair-id K --key k.pem --ip here", Some(ErrorKind::ValueValidation)),
+            ("sign url https://h/a --key k.pem", Some(ErrorKind::MissingRequiredArgument)),
+            ("sign cookie https://h/* --key-pair-id K --key k.pem --hash sha256 --domain h", None),
+            ("sign cookie https://h/* --key-pair-id K --key k.pem --hash md5", Some(ErrorKind::InvalidValue)),
             ("purge", Some(ErrorKind::MissingRequiredArgument)),
             ("purge --soft", Some(ErrorKind::MissingRequiredArgument)),
             ("top --interval 0", Some(ErrorKind::ValueValidation)),

@@ -103,7 +103,7 @@ mod tests {
             for (name, value) in lines {
                 fields.append(*name, HeaderValue::from_str(value).unwrap());
             }
-            let from: Vec<TokenFrom> = from.iter().map(|place| TokenFrom::clone(place)).collect();
+            let from: Vec<TokenFrom> = from.iter().copied().cloned().collect();
             let asked = Asked {
                 method: "GET",
                 host: "h",

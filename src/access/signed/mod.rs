@@ -70,9 +70,8 @@ impl Group {
             Hash::Sha1 => &pair.sha1,
             Hash::Sha256 => &pair.sha256,
         };
-        let query = asked.query.map(strip_query);
-        // CloudFront drops the "?" with its own parameters; one that the viewer sent alone stays.
-        let query = query.as_deref().filter(|query| !query.is_empty() || asked.query == Some(""));
+        let query = stripped(asked.query);
+        let query = query.as_deref();
         let wrong = || invalid("the signature is wrong");
         match parts.terms {
             Terms::Canned(expires) => {
@@ -119,7 +118,8 @@ fn invalid(words: &str) -> Denied {
     Denied::new(Reason::SignedInvalid, words)
 }
 
-/// Hands back `query` without the signature, for cache keys and origins; `None` when nothing else was in it.
+/// `query` without the signature, for cache keys and origins: CloudFront drops the "?" with its own parameters; one that the
+/// viewer sent alone stays.
 pub fn stripped(query: Option<&str>) -> Option<Cow<'_, str>> {
     let before = query?;
     let after = strip_query(before);

@@ -18,7 +18,7 @@ mod report;
 mod source;
 mod templates;
 mod test;
-mod time;
+pub mod time;
 mod toolchain;
 pub mod watching;
 

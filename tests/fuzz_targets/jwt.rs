@@ -1,0 +1,66 @@
+//! Jwt: whatever is sent as a token, nobody is let in by it; what is taken apart is what was sent.
+#![allow(clippy::unwrap_used)]
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use rimward::access::Asked;
+use rimward::access::jwt::{Now, Parsed, Registry, TOKEN_MAX, Verifier};
+use rimward::config::compiled::{Issuer, JwksSource, JwtAlgorithm, JwtRule, TokenFrom};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// The key of RFC 8037 A.2: its private half is public, but no input signs with it.
+const SET: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+static VERIFIER: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
+    let issuer = Issuer {
+        name: "i".into(),
+        issuer: "https://i".into(),
+        jwks: JwksSource::Set(SET.into()),
+        audiences: Vec::new(),
+        token_use: None,
+        algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256, JwtAlgorithm::EdDsa],
+        groups_claim: "groups".into(),
+        principal_claim: "sub".into(),
+        leeway: Duration::ZERO,
+        from: vec![TokenFrom::Header(AUTHORIZATION), TokenFrom::Cookie("jwt".into()), TokenFrom::Query("t".into())],
+        refresh: Duration::from_secs(60),
+        keep: Duration::from_secs(60),
+        timeout: Duration::from_secs(1),
+    };
+    Registry::new().unwrap().issuers(&[issuer]).unwrap().remove(0)
+});
+
+pub fn run(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(parsed) = Parsed::new(&text) {
+        assert!(text.len() <= TOKEN_MAX && text.as_bytes().starts_with(parsed.signed));
+        assert_eq!(parsed.signed.iter().filter(|byte| **byte == b'.').count(), 1);
+        if let Ok(claims) = parsed.claims() {
+            // One meaning: a reader that takes the last of two members reads the same.
+            assert_eq!(
+                serde_json::from_slice::<serde_json::Value>(&parsed.payload).unwrap(),
+                serde_json::Value::Object(claims)
+            );
+        }
+    }
+    let mut fields = HeaderMap::new();
+    for name in ["authorization", "cookie"] {
+        if let Ok(value) = HeaderValue::from_bytes(data) {
+            fields.insert(name, value);
+        }
+    }
+    let rule = JwtRule { issuer: 0, scopes: vec!["s".into()], groups: Vec::new() };
+    let asked = Asked {
+        method: "GET",
+        host: "h",
+        path: "/",
+        query: Some(&text),
+        fields: &fields,
+        tls: false,
+        viewer: [127, 0, 0, 1].into(),
+        now_ms: 0,
+    };
+    assert!(matches!(VERIFIER.verify_now(&rule, &asked), Now::Done(Err(_))));
+}
