@@ -1,6 +1,5 @@
 //! Tests of access rules, limits, plans and keys: what is written is what runs, each rule broken once.
 
-use std::path::Path;
 use std::time::Duration;
 
 use http::{HeaderName, Method};

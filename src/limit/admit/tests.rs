@@ -26,7 +26,7 @@ fn none(_: &str) -> Option<Cow<'static, str>> {
     None
 }
 
-fn no_field(_: &HeaderName) -> Option<&'static [u8]> {
+fn no_field(_: &HeaderName) -> Option<Vec<u8>> {
     None
 }
 
@@ -34,8 +34,8 @@ fn tenant(claim: &str) -> Option<Cow<'static, str>> {
     (claim == "tenant").then_some(Cow::Borrowed("t1"))
 }
 
-fn field(name: &HeaderName) -> Option<&'static [u8]> {
-    (name == "x-device").then_some(&b"phone"[..])
+fn field(name: &HeaderName) -> Option<Vec<u8>> {
+    (name == "x-device").then(|| b"phone".to_vec())
 }
 
 fn who() -> Who<'static> {
