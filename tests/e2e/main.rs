@@ -4,6 +4,7 @@
 // Panicking is how a test fails, in its harness too; clippy knows that only of `#[test]` functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod behaviors;
 mod bodies;
 mod collapse;
@@ -19,6 +20,7 @@ mod hooks;
 mod keys;
 mod layering;
 mod lifecycle;
+mod limits;
 mod listen;
 mod negative;
 mod origins;

@@ -3,6 +3,7 @@
 //! In: a configuration, an origin's script. Out: what went over the wire. Never: mocks, fixed ports, timing assertions.
 
 pub mod certs;
+pub mod credentials;
 pub mod frames;
 pub mod h2;
 pub mod hooked;
