@@ -4,6 +4,7 @@
 //! or shown a second time.
 
 mod csv;
+mod derive;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -28,7 +29,8 @@ use crate::limit::period;
     rimward keys list                             names, plans, state\n  \
     rimward keys revoke alice                     refuse it from now on; `enable` takes that back\n  \
     rimward keys usage alice --from 2026-11-01    requests used and left, by day\n  \
-    rimward keys import keys.csv --map a1b2=gold  API Gateway's CSV\n\n\
+    rimward keys import keys.csv --map a1b2=gold  API Gateway's CSV\n  \
+    rimward keys derive AKIAEXAMPLE --secret-env SECRET --region eu-central-1\n\n\
     Plans, and keys that are fixed, are in the configuration. A change counts at the next request.")]
 pub struct Keys {
     #[command(subcommand)]
@@ -49,6 +51,8 @@ pub enum KeysCommand {
     Usage(Usage),
     /// Make the keys of a file in API Gateway's CSV format
     Import(Import),
+    /// Print keys that verify an access key's AWS signatures, so that a PoP needs no secret
+    Derive(derive::Derive),
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +130,8 @@ pub enum KeysError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}:{line}: {reason}", path.display())]
     File { path: PathBuf, line: usize, reason: String },
+    #[error("{0}")]
+    Secret(String),
     #[error("{made} keys were made, {} were not:\n  {}", refused.len(), refused.join("\n  "))]
     Import { made: usize, refused: Vec<String> },
 }
@@ -167,6 +173,7 @@ pub fn run(keys: &Keys, out: &mut impl Write) -> Result<(), Failed> {
             }
         }
         KeysCommand::Import(file) => import(file, out)?,
+        KeysCommand::Derive(derive) => derive::run(derive, now_ms(), out)?,
     }
     Ok(())
 }
@@ -176,7 +183,7 @@ impl KeysError {
     /// 2 when the command line is to blame, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            KeysError::Read { .. } | KeysError::File { .. } => 2,
+            KeysError::Read { .. } | KeysError::File { .. } | KeysError::Secret(_) => 2,
             KeysError::Import { .. } => 1,
         }
     }
@@ -272,6 +279,10 @@ fn table(out: &mut impl Write, head: &[&str], rows: impl Iterator<Item = Vec<Str
 fn json(out: &mut impl Write, answer: &impl Serialize) -> std::io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, answer)?;
     writeln!(out)
+}
+
+fn now_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 fn date(text: &str) -> Result<String, String> {
