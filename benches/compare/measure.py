@@ -6,16 +6,20 @@ finished requests: it holds when absolute throughput does not. Scenarios:
   hit1k hit10k hit1m  cache hits, HTTP/1.1 keep-alive      zipf       hits on 100,000 objects of 1 KiB, popularity 1/rank
   pass1k              pass-through, nothing stored         tlsh1 tlsh2  hits over TLS, HTTP/1.1 and HTTP/2
   handshake           one TLS connection a request         mem        memory for 100,000 objects of 1 KiB
+  hooks access        what functions, and rules, add to a hit of ours
 """
 
 import argparse
 import datetime
+import hashlib
+import hmac
 import os
 import platform
 import re
 import statistics
 import subprocess
 import sys
+import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUN = os.environ.get("RUN", "/tmp/rimward-compare")
@@ -119,7 +123,7 @@ def h2load(url, seconds, connections, streams):
 def load(target, scenario, seconds):
     cached, tls = target["cached"], target["tls"]
     if scenario in ("hit1k", "hit10k"):
-        return wrk(f"{cached}/{scenario[3:]}/a", seconds, 50)
+        return wrk(f"{cached}/{scenario[3:]}/a{target.get('query', '')}", seconds, 50, header=target.get("header", ()))
     if scenario == "hit1m":
         return wrk(f"{cached}/1m/a", seconds, 16)
     if scenario == "pass1k":
@@ -146,7 +150,8 @@ def prime(target, scenario):
     path = {"hit10k": "/10k/a", "hit1m": "/1m/a"}.get(scenario, "/1k/a")
     base = {"pass1k": target["passing"], "tlsh1": target["tls"], "tlsh2": target["tls"], "handshake": target["tls"]}.get(scenario, target["cached"])
     for _ in range(3):
-        output(["curl", "-sk", "-o", "/dev/null", base + path])
+        fields = [word for line in target.get("header", ()) for word in ("-H", line)]
+        output(["curl", "-sk", "-o", "/dev/null", *fields, base + path + target.get("query", "")])
     if scenario == "zipf":
         fill(target)
 
@@ -175,6 +180,42 @@ HOOKS = {
 def hooks(target, rounds, seconds):
     rows = [dict(target, name=name, cached=target["cached"] + path) for name, path in HOOKS.items()]
     return compare(rows, "hit1k", rounds, seconds).replace("### hit1k", f"### hooks: a hit of 1 KiB through {target['name']}")
+
+
+def presigned(host, path, secret):
+    """The query that signs a GET for a week (AWS Signature Version 4)."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{now[:8]}/eu-central-1/execute-api/aws4_request"
+    query = "&".join(
+        f"{name}={urllib.parse.quote(value, safe='')}"
+        for name, value in (
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", f"AKIDBENCH/{scope}"),
+            ("X-Amz-Date", now),
+            ("X-Amz-Expires", "604800"),
+            ("X-Amz-SignedHeaders", "host"),
+        )
+    )
+    request = f"GET\n{path}\n{query}\nhost:{host}\n\nhost\n{hashlib.sha256(b'').hexdigest()}"
+    key = ("AWS4" + secret).encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    return f"?{query}&X-Amz-Signature={hmac.digest(key, text.encode(), 'sha256').hex()}"
+
+
+def access(target, rounds, seconds):
+    """What a hit costs with a rule: rows of one table, all of the same proxy."""
+    read = lambda name: open(f"{RUN}/{name}").read()
+    host = target["cached"].split("//")[1]
+    rows = [
+        dict(target, name="no rule"),
+        dict(target, name="limit per address", cached=target["cached"] + "/limit"),
+        dict(target, name="API key and plan", cached=target["cached"] + "/key", header=["x-api-key: benchkey0123456789abcdef"]),
+        dict(target, name="token seen before", cached=target["cached"] + "/token", header=[f"authorization: Bearer {read('token')}"]),
+        dict(target, name="SigV4, presigned", cached=target["cached"] + "/signature", query=presigned(host, "/signature/1k/a", read("aws-secret"))),
+    ]
+    return compare(rows, "hit1k", rounds, seconds).replace("### hit1k", f"### access: a hit of 1 KiB through {target['name']}")
 
 
 def table(scenario, results):
@@ -267,9 +308,10 @@ def main():
         parts.append(memory_table(chosen))
         print(parts[-1], flush=True)
     for scenario in scenarios:
-        if scenario == "hooks":
+        if scenario in ("hooks", "access"):
             ours = [target for target in chosen if target["name"] == "rimward"]
-            parts += [hooks(target, asked.rounds, asked.seconds) for target in ours]
+            rows = hooks if scenario == "hooks" else access
+            parts += [rows(target, asked.rounds, asked.seconds) for target in ours]
             print(parts[-1], flush=True)
             save(asked.out, parts)
             continue

@@ -81,7 +81,7 @@ open() {
 start() {
   case $1 in
     origin) conf origin.conf; taskset -c "$LOAD_CORE" nginx -c "$RUN/origin.conf"; open 9000 ;;
-    rimward) conf rimward.toml; background rimward "$PROXY_CORE" "$BINARY" run --config "$RUN/rimward.toml"; open 9160 ;;
+    rimward) RUN="$RUN" "$here/credentials.py"; conf rimward.toml; background rimward "$PROXY_CORE" "$BINARY" run --config "$RUN/rimward.toml"; open 9160 ;;
     nginx) conf nginx.conf; taskset -c "$PROXY_CORE" nginx -c "$RUN/nginx.conf"; open 9110 ;;
     varnish)
       conf varnish.vcl

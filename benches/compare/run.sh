@@ -8,7 +8,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 export RUN=${RUN:-${TMPDIR:-/tmp}/rimward-compare}
 export CARGO_BUILD_JOBS=${CARGO_BUILD_JOBS:-2}
-scenarios=${SCENARIOS:-mem,hit1k,hit10k,hit1m,zipf,pass1k,tlsh1,tlsh2,handshake,hooks}
+scenarios=${SCENARIOS:-mem,hit1k,hit10k,hit1m,zipf,pass1k,tlsh1,tlsh2,handshake,hooks,access}
 
 install() {
   echo "installing $*"

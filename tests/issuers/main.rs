@@ -4,6 +4,7 @@
 //! Fetches the servers into target/tmp the first time.
 #![allow(clippy::unwrap_used)]
 
+mod pop;
 mod server;
 
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderValue};
 use rimward::access::jwt::{Now, Registry, Verifier};
 use rimward::access::{Asked, Principal, Reason};
 use rimward::config::compiled::{Issuer, JwksSource, JwtAlgorithm, JwtRule, TokenFrom, TokenUse};
+use pop::Pop;
 use server::{Server, User};
 
 const MINUTE_MS: u64 = 60_000;
@@ -82,6 +84,19 @@ async fn check(server: &Server, region: &str, iss: impl Fn(&str) -> String) {
     ] {
         // A later moment is beyond the keys' time too; the claims are looked at first.
         assert_eq!(verify(verifier, rule, token, at).await.err(), Some(want), "{name}");
+    }
+    // The same through a PoP, over sockets.
+    let pop = Pop::start(&iss, &format!("{}/{}/.well-known/jwks.json", server.url, user.pool), &user.client);
+    for (name, path, token, want) in [
+        ("id", "/id", Some(&user.id), 200),
+        ("access", "/access", Some(&user.access), 200),
+        ("access for id", "/id", Some(&user.access), 401),
+        ("id for access", "/access", Some(&user.id), 401),
+        ("other group", "/owners", Some(&user.id), 403),
+        ("altered", "/id", Some(&user.id.replacen('.', ".e", 1)), 401),
+        ("none", "/id", None, 401),
+    ] {
+        assert_eq!(pop.get(path, token.map(String::as_str)), want, "{name}, through a PoP");
     }
     // A user of another pool, and one whose client is not ours.
     let stranger = Issuer { issuer: format!("{iss}x"), ..issuers[0].clone() };
