@@ -11,7 +11,9 @@ use http::HeaderName;
 use super::authorizer::{Decision, Memo, Question};
 use super::keys::{Key, Keys};
 use super::{Asked, Denied, Kind, Principal, Reason, addresses, jwt, signed, sigv4};
-use crate::config::compiled::{AuthorizerId, CertificateRule, Config, KeyGroupId, Rule, TokenFrom, UsagePlan};
+use crate::config::compiled::{
+    AuthorizerId, CertificateRule, Config, IdentitySource, KeyGroupId, Rule, TokenFrom, UsagePlan,
+};
 use crate::message::Fields;
 
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -270,7 +272,9 @@ impl Guards {
         };
         match memo.judge(asked, &question, &decision) {
             Ok((principal, usage_key)) => {
-                let mut entry = Entry { usage_key, ..Entry::of(principal) };
+                let authorization = IdentitySource::Header(http::header::AUTHORIZATION);
+                let authorization = memo.spec.identity.contains(&authorization);
+                let mut entry = Entry { usage_key, authorization, ..Entry::of(principal) };
                 // Functions often call everybody "user": who is who is what they were shown.
                 entry.apart.extend_from_slice(question.digest().as_ref());
                 Verdict::Enter(Box::new(entry))

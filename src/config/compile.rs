@@ -15,6 +15,7 @@ mod observe;
 mod origin;
 mod pattern;
 mod response;
+mod signer;
 mod target;
 
 use std::path::PathBuf;

@@ -15,17 +15,22 @@ pub fn parse(text: &str) -> Result<Vec<IpNet>, (usize, String)> {
         if word.is_empty() {
             continue;
         }
-        let net = match word.contains('/') {
-            true => word.parse::<IpNet>().ok(),
-            false => word.parse::<IpAddr>().ok().map(IpNet::from),
-        };
-        let Some(net) = net else {
+        let Some(net) = one(word) else {
             let shown: String = word.chars().take(60).collect();
             return Err((at + 1, format!("'{shown}' is neither an address nor a network such as 192.0.2.0/24")));
         };
-        nets.push(net.trunc());
+        nets.push(net);
     }
     Ok(nets)
+}
+
+/// A network, or an address as one.
+pub fn one(word: &str) -> Option<IpNet> {
+    let net = match word.contains('/') {
+        true => word.parse::<IpNet>().ok(),
+        false => word.parse::<IpAddr>().ok().map(IpNet::from),
+    };
+    net.map(|net| net.trunc())
 }
 
 #[cfg(test)]

@@ -301,6 +301,9 @@ impl Failure {
         Failure::OriginUnavailable,
     ];
 
+    /// Those that mean: this viewer may not, or not now.
+    pub const OF_GUARDS: [Failure; 3] = [Failure::AccessDenied, Failure::GeoBlocked, Failure::LimitExceeded];
+
     pub fn is_origin(self) -> bool {
         Self::OF_ORIGINS.contains(&self)
     }

@@ -99,8 +99,13 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
 /// Whether the viewer's own field `name` goes on at all.
 fn goes_on(name: &HeaderName, facts: &Facts<'_>) -> bool {
     let text = name.as_str();
-    if SPOOFED.contains(&text) || SPOOFED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+    if SPOOFED.contains(&text) {
         return false;
+    }
+    if SPOOFED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+        // Of `cloudfront-…`, the edge has set those that the behavior names, and dropped what the viewer sent.
+        let named = matches!(&facts.policy.headers, ForwardHeaders::Only(list) if list.contains(name));
+        return text.starts_with("cloudfront-") && (named || facts.key.headers.contains(name));
     }
     if facts.key.headers.contains(name) {
         return true;
@@ -279,7 +284,10 @@ mod tests {
                 "the default and these",
                 ForwardHeaders::Only(names(&["referer", "cloudfront-viewer-country"])),
                 &[],
-                format!("accept-encoding: identity\n{kept}\nreferer: r\nuser-agent: Rimward\nx-mine: 1"),
+                format!(
+                    "accept-encoding: identity\ncloudfront-viewer-country: DE\n{kept}\nreferer: r\n\
+                     user-agent: Rimward\nx-mine: 1"
+                ),
             ),
             (
                 "all, but nothing forged or of one hop",

@@ -329,10 +329,6 @@ fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) -> Result<()> 
     if !forged && served.viewer_fields.is_empty() && !named {
         return Ok(());
     }
-    if !ctx.is_viewer() && ctx.entered.entry.is_none() {
-        // A copy of a request that was shown already.
-        return Ok(());
-    }
     let digest = session.digest().and_then(|digest| digest.ssl_digest.clone());
     let tls = digest.as_deref().map(|digest| {
         let session = listen::Session::of(digest);

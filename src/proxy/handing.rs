@@ -7,6 +7,7 @@
 //! that id. HTTP/2 requests are copied as they are now; their copy only has to keep its behavior.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ pub struct Passed {
     pub edits: Vec<Edit>,
     pub way: Option<Way>,
     pub entered: Entered,
+    /// Whose request it is a copy of.
+    pub viewer: Option<SocketAddr>,
 }
 
 // === impl Passed ===
@@ -101,6 +104,7 @@ pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
         edits: if copied_as_received { ctx.hooks.viewer_edits.clone() } else { Vec::new() },
         way: ctx.hooks.way.clone(),
         entered: ctx.entered.clone(),
+        viewer: ctx.viewer,
     };
     let mut handed = shared.handed.0.lock();
     if handed.young.len() >= HANDED_MAX / 2 {

@@ -100,7 +100,7 @@ impl ProxyHttp for Phases {
             return Ok(true);
         }
         if let Some(passed) = &passed {
-            ctx.entered = passed.entered.clone();
+            (ctx.entered, ctx.viewer) = (passed.entered.clone(), passed.viewer);
         }
         if let Some(answer) = entering::enter(&self.0, session, ctx).await? {
             respond::answer(session, ctx, answer, "access").await?;

@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
+use pop::Pop;
 use rimward::access::jwt::{Now, Registry, Verifier};
 use rimward::access::{Asked, Principal, Reason};
 use rimward::config::compiled::{Issuer, JwksSource, JwtAlgorithm, JwtRule, TokenFrom, TokenUse};
-use pop::Pop;
 use server::{Server, User};
 
 const MINUTE_MS: u64 = 60_000;

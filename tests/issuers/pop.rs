@@ -56,7 +56,9 @@ impl Pop {
     pub fn get(&self, path: &str, token: Option<&str>) -> u16 {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let field = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{field}\r\n").as_bytes()).unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{field}\r\n").as_bytes())
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.get(9..12).unwrap().parse().unwrap()

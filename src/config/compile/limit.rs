@@ -4,7 +4,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Checked, Report, access, all, pattern};
+use super::{Checked, Report, access, all, pattern, signer};
 use crate::config::compiled::{ApiKey, Limit, MethodThrottle, Per, Period, PeriodQuota, Quota, Rates, UsagePlan};
 use crate::config::schema;
 use crate::config::source::At;
@@ -186,7 +186,7 @@ pub(super) fn api_keys(
 }
 
 fn api_key(at: &At, written: &schema::ApiKey, plans: &[schema::UsagePlan], report: &mut Report<'_>) -> Checked<ApiKey> {
-    let Some(hash) = access::hex(&written.sha256) else {
+    let Some(hash) = signer::hex(&written.sha256) else {
         return Err(report.refuse_hidden(
             &at.key("sha256"),
             "the SHA-256 of a key is 64 hex digits",

@@ -183,7 +183,10 @@ fn what_access_refuses() {
         ("[[key_group]]\nname='a'\n[[key_group.key]]\nid='K'\nfile='secret'", "is no PEM file"),
         ("[[authorizer]]\nname='a'\nfunction='g'", "unknown function 'g'"),
         ("[[address_list]]\nname='a'\nnets=['10.0.0.0/33']", "'10.0.0.0/33' is no network"),
-        ("[[address_list]]\nname='a'\nfile='broken.txt'", "broken.txt:2: '192.0.2.300' is no network"),
+        (
+            "[[address_list]]\nname='a'\nfile='broken.txt'",
+            "broken.txt:2: '192.0.2.300' is neither an address nor a network",
+        ),
         ("[[address_list]]\nname='a'\n[[address_list]]\nname='a'", "the name 'a' is taken"),
     ] {
         let found = bad(text);

@@ -38,6 +38,7 @@ pub const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"
 const CLASSES: usize = STATUS_CLASSES.len();
 const OUTCOMES: usize = Outcome::ALL.len();
 const ORIGIN_FAILURES: usize = Failure::OF_ORIGINS.len();
+const GUARD_FAILURES: usize = Failure::OF_GUARDS.len();
 
 /// Most copies of a counter, so that threads do not pull one cache line to and fro. Memory: about 2 KiB a behavior and shard.
 const MAX_SHARDS: usize = 8;
@@ -61,6 +62,7 @@ struct BehaviorShard {
     latency: [Latency; OUTCOMES],
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    turned_away: Counters<GUARD_FAILURES>,
 }
 
 #[repr(align(128))]
@@ -93,6 +95,7 @@ pub struct BehaviorSum {
     pub latency: [LatencySum; OUTCOMES],
     pub bytes_in: u64,
     pub bytes_out: u64,
+    pub turned_away: [u64; GUARD_FAILURES],
 }
 
 /// Plain sums of an origin.
@@ -123,6 +126,11 @@ impl BehaviorMetrics {
         shard.latency[outcome].add(record.duration_ns);
         add(&shard.bytes_in, record.bytes_in);
         add(&shard.bytes_out, record.bytes_out);
+        if let Some(failure) = record.failure
+            && let Some(at) = Failure::OF_GUARDS.iter().position(|&of| of == failure)
+        {
+            shard.turned_away.add(at);
+        }
     }
 
     pub(super) fn sum(&self) -> BehaviorSum {
@@ -136,6 +144,9 @@ impl BehaviorMetrics {
             }
             sum.bytes_in += get(&shard.bytes_in);
             sum.bytes_out += get(&shard.bytes_out);
+            for (total, count) in sum.turned_away.iter_mut().zip(shard.turned_away.get()) {
+                *total += count;
+            }
         }
         sum
     }

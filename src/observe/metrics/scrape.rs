@@ -42,6 +42,14 @@ fn behaviors(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
             }
         }
     }
+    let mut turned_away = Vec::new();
+    for (name, sum) in &sums {
+        for (failure, &count) in Failure::OF_GUARDS.iter().zip(&sum.turned_away) {
+            if count > 0 {
+                turned_away.push(counter([("behavior", name), ("kind", failure.as_str())], count));
+            }
+        }
+    }
     let received = sums.iter().map(|(name, sum)| counter([("behavior", name)], sum.bytes_in)).collect();
     let sent = sums.iter().map(|(name, sum)| counter([("behavior", name)], sum.bytes_out)).collect();
     let hosts = metrics.hosts.counts();
@@ -49,6 +57,7 @@ fn behaviors(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     families.extend([
         counters("requests_total", "Finished requests.", requests),
         family("request_seconds", "First byte in to last byte out.", MetricType::HISTOGRAM, latency),
+        counters("turned_away_total", "Requests refused by access rules and limits.", turned_away),
         counters("received_bytes_total", "Bytes read from viewers: head and body.", received),
         counters("sent_bytes_total", "Bytes written to viewers: head and body.", sent),
         counters("host_requests_total", "Finished requests by host; bounded by observe.metric_hosts.", hosts),

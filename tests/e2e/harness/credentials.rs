@@ -59,6 +59,8 @@ fn b64(data: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(data)
 }
 
+type Pairs = Vec<(String, String)>;
+
 /// How a request is signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Aws<'a> {
@@ -73,7 +75,7 @@ pub struct Aws<'a> {
 // === impl Aws ===
 impl Aws<'_> {
     /// The fields that AWS's own signer adds.
-    pub fn fields(&self, method: &str, target: &str, body: &[u8]) -> Vec<(String, String)> {
+    pub fn fields(&self, method: &str, target: &str, body: &[u8]) -> Pairs {
         let (fields, _) = self.sign(method, target, body, SigningSettings::default());
         fields
     }
@@ -99,13 +101,7 @@ impl Aws<'_> {
         target
     }
 
-    fn sign(
-        &self,
-        method: &str,
-        target: &str,
-        body: &[u8],
-        mut settings: SigningSettings,
-    ) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    fn sign(&self, method: &str, target: &str, body: &[u8], mut settings: SigningSettings) -> (Pairs, Pairs) {
         let identity: Identity = Credentials::new(self.id, self.secret, None, None, "test").into();
         if self.tells_hash {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
