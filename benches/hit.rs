@@ -53,7 +53,7 @@ async fn store(shared: &Shared, raw: &[u8]) {
     let (host, target) = (plan::host_name(request.head.host), Target::parse(request.head.target));
     let behavior = plan::route(&snapshot, host, target.path).unwrap();
     let mut bytes = Vec::new();
-    let (hash, _) = plan::slot(&snapshot.behavior(behavior).behavior, host, target, &request.head, &mut bytes);
+    let (hash, _) = plan::slot(&snapshot.behavior(behavior).behavior, host, target, &request.head, b"", &mut bytes);
     let now = SystemTime::now();
     let mut answer = ResponseHeader::build(200, None).unwrap();
     for (name, value) in [
@@ -106,8 +106,10 @@ fn hits(bench: &mut Criterion) {
                 let Parsed::Complete(request) = head::parse(black_box(raw), &mut slots, &snapshot.config.limits) else {
                     return None;
                 };
-                let arrival = Arrival { raw, tls: false, keep_alive: request.keep_alive };
-                let hit = fast::answer(&pop.shared, &snapshot, &request, arrival, &mut scratch);
+                let (keep_alive, listener) = (request.keep_alive, &snapshot.config.listeners[0]);
+                let peer = ([127, 0, 0, 1], 4711).into();
+                let arrival = Arrival { raw, peer, listener, certificate: None, tls: false, keep_alive };
+                let hit = fast::answer(&pop.shared, &snapshot, &request, arrival, &mut scratch).unwrap();
                 assert!(hit.is_some(), "not a hit");
                 hit
             });

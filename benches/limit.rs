@@ -63,7 +63,7 @@ fn none<'a>(_: &str) -> Option<Cow<'a, str>> {
     None
 }
 
-fn no_field<'a>(_: &HeaderName) -> Option<&'a [u8]> {
+fn no_field(_: &HeaderName) -> Option<Vec<u8>> {
     None
 }
 
