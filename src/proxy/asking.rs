@@ -149,9 +149,10 @@ pub fn before_cache(session: &Session, behavior: &Behavior, host: &str, target: 
     behavior::before_cache(behavior, &viewer, &request.headers, has_body)
 }
 
-/// Whether the viewer tries to have a field dropped on the way that the cache key counts on.
+/// Whether the viewer tries to have a field dropped on the way that the cache key, or the origin's trust in the edge, counts on.
 pub fn hides_key(session: &Session, behavior: &Behavior) -> bool {
-    hop::hides_key(&session.req_header().headers, &behavior.cache.key)
+    let fields = &session.req_header().headers;
+    hop::hides_key(fields, &behavior.cache.key) || hop::hides(fields, &behavior.identity.names())
 }
 
 /// Whether this PoP has seen this request too often.

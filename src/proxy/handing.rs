@@ -103,7 +103,8 @@ pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
         behavior: served.behavior.name.clone(),
         edits: if copied_as_received { ctx.hooks.viewer_edits.clone() } else { Vec::new() },
         way: ctx.hooks.way.clone(),
-        entered: ctx.entered.clone(),
+        // What the viewer's request counted for ends with it.
+        entered: Entered { entry: ctx.entered.entry.clone(), admitted: None },
         viewer: ctx.viewer,
     };
     let mut handed = shared.handed.0.lock();

@@ -58,6 +58,8 @@ fn a_token_lets_in_and_names_who_asks() {
     assert_eq!((seen.field("x-user"), seen.field("x-tenant")), (Some("alice"), Some("t1")), "{seen:?}");
     assert_eq!(seen.field("authorization"), None, "as on every GET");
     assert_eq!(pop.log_line("/a")["principal"], "alice");
+    let hides = [("Authorization", token.as_str()), ("Connection", "keep-alive, x-user")];
+    assert_eq!(pop.get_with("/b", &hides).status, 400, "who asks cannot be taken off on the way");
     for (what, field, status, challenge) in [
         ("none", None, 401, Some("Bearer")),
         ("nonsense", Some("Bearer abc".to_owned()), 401, Some("Bearer scope=\"\" error=\"invalid_token\"")),

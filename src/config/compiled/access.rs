@@ -253,6 +253,14 @@ pub struct AddressList {
     pub file: Option<PathBuf>,
 }
 
+// === impl Identity ===
+impl Identity {
+    /// Every field that says something of who asks.
+    pub fn names(&self) -> Vec<HeaderName> {
+        self.header.iter().chain(self.claims.iter().map(|(name, _)| name)).cloned().collect()
+    }
+}
+
 // === impl Rule ===
 impl Rule {
     /// Whether a request that it lets in may have a principal.
