@@ -13,6 +13,6 @@ mod limits;
 pub mod location;
 pub mod range;
 pub mod result;
-pub mod sigv4;
 pub mod signed;
+pub mod sigv4;
 pub mod vary;
