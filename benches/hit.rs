@@ -11,6 +11,7 @@ use pingora::http::ResponseHeader;
 use rimward::cache::object::{Meta, Stamp};
 use rimward::cache::store::Admission;
 use rimward::config;
+use rimward::config::compiled::Listener;
 use rimward::listen::head::{self, Parsed};
 use rimward::proxy::fast::{self, Arrival};
 use rimward::proxy::plan::{self, Scratch, Target};
@@ -53,7 +54,7 @@ async fn store(shared: &Shared, raw: &[u8]) {
     let (host, target) = (plan::host_name(request.head.host), Target::parse(request.head.target));
     let behavior = plan::route(&snapshot, host, target.path).unwrap();
     let mut bytes = Vec::new();
-    let (hash, _) = plan::slot(&snapshot.behavior(behavior).behavior, host, target, &request.head, b"", &mut bytes);
+    let (hash, _) = plan::slot(&snapshot.behavior(behavior).behavior, host, target, &request.head, &[], &mut bytes);
     let now = SystemTime::now();
     let mut answer = ResponseHeader::build(200, None).unwrap();
     for (name, value) in [
@@ -97,6 +98,9 @@ fn hits(bench: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(store(&pop.shared, PLAIN));
     let mut scratch = Scratch::default();
+    let peer = "127.0.0.1:5".parse().unwrap();
+    let listener =
+        Listener { address: "127.0.0.1:9".parse().unwrap(), tls: None, h2: true, trusted_proxies: Vec::new() };
     let mut group = bench.benchmark_group("hit of 1 KiB");
     for (name, raw) in [("1 field", PLAIN), ("12 fields", BROWSER)] {
         group.bench_function(format!("head to answer, {name}"), |bench| {
@@ -106,9 +110,8 @@ fn hits(bench: &mut Criterion) {
                 let Parsed::Complete(request) = head::parse(black_box(raw), &mut slots, &snapshot.config.limits) else {
                     return None;
                 };
-                let (keep_alive, listener) = (request.keep_alive, &snapshot.config.listeners[0]);
-                let peer = ([127, 0, 0, 1], 4711).into();
-                let arrival = Arrival { raw, peer, listener, certificate: None, tls: false, keep_alive };
+                let keep_alive = request.keep_alive;
+                let arrival = Arrival { raw, peer, listener: &listener, certificate: None, tls: false, keep_alive };
                 let hit = fast::answer(&pop.shared, &snapshot, &request, arrival, &mut scratch).unwrap();
                 assert!(hit.is_some(), "not a hit");
                 hit

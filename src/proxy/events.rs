@@ -31,12 +31,17 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
         // A background request was shown to them already; a page is nobody's request.
         return Ok(None);
     }
-    let links = &served.chains.viewer_request;
-    let body = if links.iter().any(|link| link.include_body) { read_body(session).await? } else { None };
-    let request = views::viewer_request(session, ctx, body);
-    let ran = run(ctx, links, Event::ViewerRequest, (request, None)).await;
+    let ran = match ctx.hooks.request_ran.take() {
+        Some(ran) => ran,
+        None => {
+            let links = &served.chains.viewer_request;
+            let body = if links.iter().any(|link| link.include_body) { read_body(session).await? } else { None };
+            let request = views::viewer_request(session, ctx, body);
+            run(ctx, links, Event::ViewerRequest, (request, None)).await
+        }
+    };
     match ran {
-        Ran::Go(edits) => {
+        Ran::Go(edits, _) => {
             let before = asking::address(session.req_header()).1.to_owned();
             ctx.hooks.viewer_edits.clone_from(&edits);
             let asked = applying::viewer_request(session.req_header_mut(), edits)?;
@@ -84,7 +89,7 @@ pub async fn origin_request(session: &mut Session, ctx: &mut RequestCtx, origin:
     let request = views::origin_request(session, ctx, origin, body)?;
     ctx.hooks.ran_for = Some(origin);
     match run(ctx, links, Event::OriginRequest, (request, None)).await {
-        Ran::Go(edits) => {
+        Ran::Go(edits, _) => {
             for edit in &edits {
                 match edit {
                     Edit::Body(data) => ctx.hooks.request_body = Some(data.clone()),
@@ -121,7 +126,7 @@ pub async fn origin_response(session: &mut Session, response: &mut ResponseHeade
     let confirmed = response.status == StatusCode::NOT_MODIFIED;
     let message = (views::asked(session, ctx)?, Some(views::response(response)));
     match run(ctx, &served.chains.origin_response, Event::OriginResponse, message).await {
-        Ran::Go(edits) => {
+        Ran::Go(edits, _) => {
             let before = response.status;
             let changed = applying::response(response, edits)?;
             if confirmed {
@@ -159,23 +164,22 @@ pub async fn viewer_response(
     ctx: &mut RequestCtx,
 ) -> Result<bool> {
     let Some(served) = chains(ctx, Event::ViewerResponse) else { return Ok(false) };
-    let failing = response.status.as_u16() >= 400 || ctx.hooks.origin_status.unwrap_or(ctx.origin.status) >= 400;
-    if !ctx.is_viewer() || failing || response.status == StatusCode::SWITCHING_PROTOCOLS {
+    if !ctx.is_viewer() || !is_shown(response.status, ctx.hooks.origin_status.unwrap_or(ctx.origin.status)) {
         return Ok(false);
     }
     let ended = ends_here(session, response);
-    let message = (views::viewer_request(session, ctx, None), Some(views::response(response)));
-    let ran = run(ctx, &served.chains.viewer_response, Event::ViewerResponse, message).await;
+    let ran = match ctx.hooks.response_ran.take() {
+        Some(ran) => ran,
+        None => {
+            let message = (views::viewer_request(session, ctx, None), Some(views::response(response)));
+            run(ctx, &served.chains.viewer_response, Event::ViewerResponse, message).await
+        }
+    };
     match ran {
-        Ran::Go(edits) => {
-            let changed = applying::response(response, edits)?;
-            // The status of a part, or of "you have it", belongs to the body that follows, or does not.
-            let fixed = matches!(response.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED);
-            if let Some(status) = changed.status.filter(|_| !fixed) {
-                response.set_status(status)?;
-            }
-            if let Some(body) = changed.body.filter(|_| !ended) {
-                rewrite(response, ctx, body, changed.coding_set)?;
+        Ran::Go(edits, _) => {
+            if let Some(body) = show(response, edits, ended)? {
+                ctx.answer.range = None;
+                ctx.hooks.viewer_body = Some(body);
             }
         }
         Ran::Answer(..) => {}
@@ -189,22 +193,38 @@ pub async fn viewer_response(
 fn ends_here(session: &Session, response: &ResponseHeader) -> bool {
     let stored = matches!(session.cache.phase(), CachePhase::Hit | CachePhase::Stale | CachePhase::StaleUpdating);
     let empty = response.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
-    matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || empty && !stored
+    bodiless(response.status) || empty && !stored
 }
 
-/// Puts a body that a viewer-response function wrote in the place of the one that comes; a part of that one it is no longer.
-fn rewrite(response: &mut ResponseHeader, ctx: &mut RequestCtx, body: Bytes, coding_set: bool) -> Result<()> {
+/// Whether no body follows an answer of this status, whoever wrote one.
+pub fn bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Whether viewer-response functions see an answer; `origin` is the status its origin gave it.
+pub fn is_shown(status: StatusCode, origin: u16) -> bool {
+    status.as_u16() < 400 && origin < 400 && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Puts on an answer's head what viewer-response functions made of it. `Some` = the body that takes the place of the one that comes,
+/// when there may be one: a part of that one it is no longer.
+pub fn show(response: &mut ResponseHeader, edits: Vec<Edit>, ended: bool) -> Result<Option<Bytes>> {
+    let changed = applying::response(response, edits)?;
+    // The status of a part, or of "you have it", belongs to the body that follows, or does not.
+    let fixed = matches!(response.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(status) = changed.status.filter(|_| !fixed) {
+        response.set_status(status)?;
+    }
+    let Some(body) = changed.body.filter(|_| !ended) else { return Ok(None) };
     if response.status == StatusCode::PARTIAL_CONTENT {
         response.set_status(StatusCode::OK)?;
-        ctx.answer.range = None;
         let kind = response.headers.get(header::CONTENT_TYPE);
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/byteranges")) {
             response.remove_header(&header::CONTENT_TYPE);
         }
     }
-    respond::edit(response, |headers| applying::reframe(headers, &body, coding_set))?;
-    ctx.hooks.viewer_body = Some(body);
-    Ok(())
+    respond::edit(response, |headers| applying::reframe(headers, &body, changed.coding_set))?;
+    Ok(Some(body))
 }
 
 /// Makes an answer that is on its way into the error that a failed viewer-response function means. (An error from Pingora's filter

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderName, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 use crate::access::{Asked, signed};
 use crate::behavior;
@@ -25,6 +25,7 @@ use crate::message::{Fields, Head};
 use super::asking;
 use super::edge::{RequestId, put_decimal};
 use super::entering::{self, Entered};
+use super::hooked::Hooked;
 use super::judge::{self, Verdict};
 use super::phases::now_ms;
 use super::plan::{self, Scratch, Target};
@@ -75,6 +76,8 @@ pub struct Hit {
     pub ttl_s: i64,
     pub age_s: u64,
     pub entered: Entered,
+    /// What functions did to it.
+    pub hooked: Option<Box<Hooked>>,
 }
 
 /// A hit whose head (and body, when small) stands in `Scratch::out`.
@@ -153,7 +156,7 @@ pub fn decide<F: Fields>(
 }
 
 /// The request as the rules about who may come see it.
-fn asked<'a, F: Fields>(ask: Ask<'a>, fields: &'a F) -> Asked<'a, F> {
+pub fn asked<'a, F: Fields>(ask: Ask<'a>, fields: &'a F) -> Asked<'a, F> {
     let target = Target::parse(ask.target);
     let name = asking::X_FORWARDED_FOR;
     Asked {
@@ -176,10 +179,37 @@ fn found<'s, F: Fields>(
     key: &mut Vec<u8>,
 ) -> Option<(&'s Arc<Served>, Hit)> {
     let mut target = Target::parse(ask.target);
-    let host = plan::host_name(ask.host);
-    let behavior = plan::route(snapshot, host, target.path)?;
-    let served = snapshot.behavior(behavior);
+    let served = behavior(snapshot, ask)?;
+    if served.hooked {
+        return None;
+    }
+    let entered = enters(shared, snapshot, served, ask, fields)?;
+    let rest;
+    if entered.signed() {
+        rest = signed::stripped(target.query);
+        target.query = rest.as_deref();
+    }
+    let id = RequestId::random();
+    Some((served, look(shared, served, id, entered, (ask.host, target), fields, key)?))
+}
+
+/// The behavior of a request, if its hits are the same for everyone.
+pub fn behavior<'s>(snapshot: &'s Snapshot, ask: Ask<'_>) -> Option<&'s Arc<Served>> {
+    let target = Target::parse(ask.target);
+    let served = snapshot.behavior(plan::route(snapshot, plan::host_name(ask.host), target.path)?);
     served.edits[usize::from(ask.tls)].as_ref()?;
+    served.behavior.cache.enabled.then_some(served)
+}
+
+/// Who asks, when nothing but a hit can be the answer to a GET so far.
+pub fn enters<F: Fields>(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    served: &Served,
+    ask: Ask<'_>,
+    fields: &F,
+) -> Option<Entered> {
+    let target = Target::parse(ask.target);
     let rules = &served.behavior;
     let viewer = behavior::Viewer {
         method: &Method::GET,
@@ -189,7 +219,7 @@ fn found<'s, F: Fields>(
         path: target.path,
         query: target.query,
     };
-    if !rules.cache.enabled || behavior::before_cache(rules, &viewer, fields, false).is_some() {
+    if behavior::before_cache(rules, &viewer, fields, false).is_some() {
         return None;
     }
     let mut entered = Entered::default();
@@ -197,12 +227,21 @@ fn found<'s, F: Fields>(
         let certificate = entering::certificate(ask.certificate);
         entered.entry = entering::now(shared, snapshot, served, &asked(ask, fields), certificate)?;
     }
-    let rest;
-    if entered.signed() {
-        rest = signed::stripped(target.query);
-        target.query = rest.as_deref();
-    }
-    let (hash, _) = plan::slot(rules, host, target, fields, entered.apart(), key);
+    Some(entered)
+}
+
+/// The fresh object for `at`, a host and a target.
+pub fn look<F: Fields>(
+    shared: &Shared,
+    served: &Arc<Served>,
+    id: RequestId,
+    entered: Entered,
+    at: (&str, Target<'_>),
+    fields: &F,
+    key: &mut Vec<u8>,
+) -> Option<Hit> {
+    let rules = &served.behavior;
+    let (hash, _) = plan::slot(rules, plan::host_name(at.0), at.1, fields, entered.apart(), key);
     let object = find(shared.tiers, &hash, key, fields, rules.compress.is_some())?;
     object.body.whole()?;
     let started_ms = now_ms();
@@ -219,7 +258,7 @@ fn found<'s, F: Fields>(
         return None;
     }
     let (ttl_s, age_s) = (object.meta.ttl_ms(started_ms).div_euclid(1000), object.meta.age_ms(started_ms) / 1000);
-    Some((served, Hit { served: served.clone(), object, id: RequestId::random(), started_ms, ttl_s, age_s, entered }))
+    Some(Hit { served: served.clone(), object, id, started_ms, ttl_s, age_s, entered, hooked: None })
 }
 
 /// Whether a copy of this request will have to be told what the request became.
@@ -239,17 +278,34 @@ pub fn answer(
     arrival: Arrival<'_>,
     scratch: &mut Scratch,
 ) -> Result<Option<Answer>, Box<Refused>> {
-    let Arrival { raw, peer, listener, certificate, tls, keep_alive } = arrival;
+    let Some(ask) = ask(request, arrival) else { return Ok(None) };
+    let Some(hit) = decide(shared, snapshot, ask, &request.head, &mut scratch.key)? else { return Ok(None) };
+    Ok(Some(written(snapshot, hit, Spans::of(&request.head, arrival.raw), arrival.tls, arrival.keep_alive, scratch)))
+}
+
+/// What is asked, when it is a plain GET.
+pub fn ask<'a>(request: &'a Request<'_>, arrival: Arrival<'a>) -> Option<Ask<'a>> {
+    let Arrival { peer, listener, certificate, tls, .. } = arrival;
     let head = &request.head;
     if head.method != "GET" || head.minor != 1 || request.framing != Framing::None || beyond(head) {
-        return Ok(None);
+        return None;
     }
-    let listener = Some(listener);
-    let ask = Ask { peer, listener, certificate, host: head.host, target: head.target, version: Version::HTTP_11, tls };
-    let Some(hit) = decide(shared, snapshot, ask, head, &mut scratch.key)? else { return Ok(None) };
+    let (listener, version) = (Some(listener), Version::HTTP_11);
+    Some(Ask { peer, listener, certificate, host: head.host, target: head.target, version, tls })
+}
+
+/// Writes a hit's head, and its body when that is small, to `Scratch::out`.
+pub fn written(
+    snapshot: &Snapshot,
+    hit: Hit,
+    spans: Spans,
+    tls: bool,
+    keep_alive: bool,
+    scratch: &mut Scratch,
+) -> Answer {
     // What is stored had a status.
-    let status = http::StatusCode::from_u16(hit.object.meta.status).unwrap_or(http::StatusCode::OK);
-    let body_apart = hit.object.body.len() > INLINE_BODY as u64;
+    let status = http::StatusCode::from_u16(hit.status()).unwrap_or(http::StatusCode::OK);
+    let body_apart = hit.body().is_some_and(|body| body.len() > INLINE_BODY);
     let out = &mut scratch.out;
     out.clear();
     out.put_slice(b"HTTP/1.1 ");
@@ -257,15 +313,18 @@ pub fn answer(
     out.put_slice(b" ");
     out.put_slice(status.canonical_reason().unwrap_or("").as_bytes());
     out.put_slice(b"\r\n");
-    lines(snapshot, &hit, tls, out);
+    match hit.shown() {
+        Some(shown) => shown.head.headers.iter().for_each(|(name, value)| line(name, value, out)),
+        None => lines(snapshot, &hit, tls, out),
+    }
     if !keep_alive {
         out.put_slice(b"connection: close\r\n");
     }
     out.put_slice(b"\r\n");
-    if let (false, Some(body)) = (body_apart, hit.object.body.whole()) {
+    if let (false, Some(body)) = (body_apart, hit.body()) {
         out.put_slice(body);
     }
-    Ok(Some(Answer { hit, body_apart, spans: Spans::of(head, raw) }))
+    Answer { hit, body_apart, spans }
 }
 
 /// Appends the header lines of a hit's answer, in lower case: what was stored, with the behavior's edits, and the edge's own.
@@ -286,11 +345,15 @@ pub fn lines(snapshot: &Snapshot, hit: &Hit, tls: bool, out: &mut BytesMut) {
 /// What the answer says of the limits.
 pub fn limit_lines(entered: &Entered, out: &mut BytesMut) {
     for (name, value) in entered.fields() {
-        out.put_slice(name.as_str().as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(value.as_bytes());
-        out.put_slice(b"\r\n");
+        line(&name, &value, out);
     }
+}
+
+fn line(name: &HeaderName, value: &HeaderValue, out: &mut BytesMut) {
+    out.put_slice(name.as_str().as_bytes());
+    out.put_slice(b": ");
+    out.put_slice(value.as_bytes());
+    out.put_slice(b"\r\n");
 }
 
 /// The part of them that is the same for every hit.
@@ -318,6 +381,16 @@ pub fn words<'a>(snapshot: &'a Snapshot, hit: &Hit) -> CacheStatus<'a> {
 /// Whether any of `fields` asks for more than a hit.
 pub fn asks_more(fields: &HeaderMap) -> bool {
     fields.keys().any(|name| BEYOND.contains(name))
+}
+
+/// The fields of a head as a map of their own.
+pub fn map(head: &Head<'_>) -> Option<HeaderMap> {
+    let mut map = HeaderMap::with_capacity(head.fields.len());
+    for field in head.fields {
+        let (name, value) = (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value));
+        map.append(name.ok()?, value.ok()?);
+    }
+    Some(map)
 }
 
 fn beyond(head: &Head<'_>) -> bool {

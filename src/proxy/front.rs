@@ -27,6 +27,7 @@ use crate::message::Fields;
 use crate::observe::{self, Failure};
 
 use super::fast::{self, Answer, Arrival, Spans};
+use super::hooked::{self, Came, Candidate};
 use super::pass::{self, Pass};
 use super::phases::Phases;
 use super::plan::Scratch;
@@ -66,6 +67,7 @@ enum Step {
     Read,
     Refuse(Refusal),
     Answer { answer: Box<Answer>, len: usize, keep_alive: bool },
+    Show { candidate: Box<Candidate>, full: Full, spans: Spans, keep_alive: bool },
     Pass { pass: Box<Pass>, full: Full },
     Full(Full),
 }
@@ -79,8 +81,10 @@ struct Full {
     upgrade: bool,
     /// The connection ends with this request.
     last: bool,
-    /// It was counted, and is one too many.
-    refused: Option<Box<limit::Refused>>,
+    /// Functions will see it: a copy has to find what they make of it.
+    changes: bool,
+    /// What was done for it already.
+    handed: Option<Handed>,
 }
 
 #[async_trait]
@@ -150,7 +154,15 @@ impl Front {
         tokio::pin!(drain);
         loop {
             let last = self.last(served + 1, shutdown);
-            match self.step(&wire, viewer, since, last, &mut scratch) {
+            let step = match self.step(&wire, viewer, since, last, &mut scratch) {
+                Step::Show { candidate, full, spans, keep_alive } => {
+                    self.show(candidate, full, spans, keep_alive, viewer.tls.is_some(), &mut scratch).await
+                }
+                step => step,
+            };
+            match step {
+                // It has become one of the others.
+                Step::Show { .. } => return,
                 Step::Read => {
                     let idle = wire.buffer().is_empty();
                     let filled = tokio::select! {
@@ -176,6 +188,7 @@ impl Front {
                     let failure = (!written).then_some(Failure::ClientAborted);
                     let sent = Sent { bytes: wire.sent() - before, failure };
                     let words = words(&answer.spans, &wire.buffer()[..len], viewer, since, sent);
+                    let words = words.seen(&answer.hit);
                     record::finish_hit(&self.shared.observer, &answer.hit, &words);
                     if !written {
                         return;
@@ -218,7 +231,7 @@ impl Front {
                 }
                 Step::Full(mut full) => {
                     let head = wire.take_head(full.len);
-                    let handed = full.refused.take().map(Handed::Refused);
+                    let handed = full.handed.take();
                     match prior::with(handed, self.full(wire, head, full, shutdown)).await {
                         Some(same) => wire = same,
                         None => return,
@@ -233,7 +246,8 @@ impl Front {
     async fn full(&self, mut wire: Wire, head: BytesMut, full: Full, shutdown: &ShutdownWatch) -> Option<Wire> {
         wire.begin(full.framing, full.expect_continue, full.upgrade);
         let mut session = ServerSession::new_http1(Box::new(wire));
-        session.set_pipelined_prefix(full.canonical.unwrap_or(head));
+        let head = full.canonical.unwrap_or(head);
+        session.set_pipelined_prefix(if full.changes { marked(head) } else { head });
         if full.last {
             // The only switch that the request's own fields do not turn on again.
             session.set_keepalive_reuses_remaining(Some(0));
@@ -272,58 +286,81 @@ impl Front {
         let certificate = viewer.tls.as_deref().and_then(|digest| listen::Session::of(digest).peer);
         let (tls, peer) = (viewer.tls.is_some(), viewer.address);
         let arrival = Arrival { raw, peer, listener, certificate, tls, keep_alive };
-        let planned = match fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
+        let (mut pass, mut candidate, mut handed) = (None, None, None);
+        match fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
             Ok(Some(answer)) => return Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
             Ok(None) => {
                 let name = asking::X_FORWARDED_FOR;
                 let address = asking::viewer(peer, Some(listener), request.head.lines(&name));
                 let from = pass::From { raw, viewer: address, certificate, tls, keep_alive, since };
-                pass::plan(&self.shared, &snapshot, &request, from, scratch)
+                let shown = self.candidate(&snapshot, &request, arrival, since);
+                let planned = shown.and_then(|shown| match shown {
+                    Some(shown) => Ok((Some(shown), None)),
+                    None => Ok((None, pass::plan(&self.shared, &snapshot, &request, from, scratch)?)),
+                });
+                match planned {
+                    Ok(planned) => (candidate, pass) = planned,
+                    Err(refused) => handed = Some(Handed::Refused(refused)),
+                }
             }
-            Err(refused) => Err(refused),
-        };
-        let (pass, refused) = match planned {
-            Ok(pass) => (pass, None),
-            Err(refused) => (None, Some(refused)),
-        };
+            Err(refused) => handed = Some(Handed::Refused(refused)),
+        }
         let full = Full {
-            refused,
+            handed,
             len: request.len,
-            canonical: self.head(&snapshot, &request, &raw[..request.len]),
+            canonical: request.rewritten(&raw[..request.len]),
+            changes: fast::is_changed(&snapshot, &request.head),
             framing: request.framing,
             expect_continue: request.expect_continue,
             upgrade: request.upgrade,
             last,
         };
-        match pass {
-            Some(pass) => Step::Pass { pass, full },
-            None => Step::Full(full),
+        match (candidate, pass) {
+            (Some(candidate), _) => Step::Show { candidate, full, spans: Spans::of(&request.head, raw), keep_alive },
+            (None, Some(pass)) => Step::Pass { pass, full },
+            (None, None) => Step::Full(full),
         }
     }
 
-    /// The head that Pingora reads, when it is not the one received.
-    fn head(&self, snapshot: &Snapshot, request: &Request<'_>, raw: &[u8]) -> Option<BytesMut> {
-        let rewritten = request.rewritten(raw);
-        if !fast::is_changed(snapshot, &request.head) {
-            return rewritten;
+    /// A request that viewer functions have to see before it is known whether it is a plain hit.
+    fn candidate(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: &Request<'_>,
+        arrival: Arrival<'_>,
+        since: Instant,
+    ) -> Result<Option<Box<Candidate>>, Box<limit::Refused>> {
+        let Some(ask) = fast::ask(request, arrival) else { return Ok(None) };
+        hooked::candidate(&self.shared, snapshot, ask, since, || fast::map(&request.head))
+    }
+
+    /// Has functions see a request: what is to be done with it then.
+    async fn show(
+        &self,
+        candidate: Box<Candidate>,
+        full: Full,
+        spans: Spans,
+        keep_alive: bool,
+        tls: bool,
+        scratch: &mut Scratch,
+    ) -> Step {
+        match hooked::run(&self.shared, candidate, &mut scratch.key).await {
+            Came::Hit(hit, snapshot) => {
+                let answer = fast::written(&snapshot, *hit, spans, tls, keep_alive, scratch);
+                Step::Answer { answer: Box::new(answer), len: full.len, keep_alive }
+            }
+            Came::Full(seen) => Step::Full(Full { handed: Some(Handed::Seen(seen)), ..full }),
         }
-        let mut head = rewritten.unwrap_or_else(|| BytesMut::from(raw));
-        let rest = head.split_off(memchr::memchr(b'\n', &head)? + 1);
-        head.extend_from_slice(&handing::line());
-        head.unsplit(rest);
-        Some(head)
     }
 
     async fn write(&self, wire: &mut Wire, answer: &Answer, scratch: &Scratch) -> bool {
         if wire.write_all(&scratch.out).await.is_err() {
             return false;
         }
-        if answer.body_apart {
-            for block in answer.hit.object.body.blocks() {
-                if wire.write_all(block).await.is_err() {
-                    return false;
-                }
-            }
+        if let (true, Some(body)) = (answer.body_apart, answer.hit.body())
+            && wire.write_all(body).await.is_err()
+        {
+            return false;
         }
         wire.flush().await.is_ok()
     }
@@ -360,6 +397,16 @@ fn words<'a>(spans: &Spans, raw: &'a [u8], viewer: &'a Viewer, since: Instant, s
         duration: since.elapsed(),
         failure: sent.failure,
     }
+}
+
+/// A head with the id under which a copy of the request finds what functions made of it.
+fn marked(mut head: BytesMut) -> BytesMut {
+    if let Some(end) = memchr::memchr(b'\n', &head) {
+        let rest = head.split_off(end + 1);
+        head.extend_from_slice(&handing::line());
+        head.unsplit(rest);
+    }
+    head
 }
 
 /// Closes a connection that has nothing more to say.

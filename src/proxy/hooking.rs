@@ -51,12 +51,16 @@ pub struct HookNote {
     pub viewer_body_edit: Option<Bytes>,
     /// A background request that did not find what its viewer's request became.
     pub orphan: bool,
+    /// How the viewer-request and viewer-response functions ended that a lane ran: they do not run again.
+    pub request_ran: Option<Ran>,
+    pub response_ran: Option<Ran>,
 }
 
 /// How a chain ended.
 #[derive(Debug)]
 pub enum Ran {
-    Go(Vec<Edit>),
+    /// With these edits, and the request as it is with them.
+    Go(Vec<Edit>, Option<Request>),
     Answer(Generated, Api),
     Fail(Failure, Api),
 }
@@ -100,7 +104,7 @@ pub async fn run(
         edits.append(&mut called.exchange.take_edits());
         (request, response) = (called.exchange.request, called.exchange.response);
     }
-    Ran::Go(edits)
+    Ran::Go(edits, Some(request))
 }
 
 /// How a call is counted.

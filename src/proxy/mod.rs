@@ -1,6 +1,7 @@
 //! Proxy: the way of one request through the rooms.
 //!
-//! Three lanes lead a viewer to an answer. `fast` answers plain hits straight from the connection's buffer; `pass` carries
+//! Three lanes lead a viewer to an answer. `fast` answers plain hits straight from the connection's buffer (`hooked` those that
+//! functions see); `pass` carries
 //! plain requests that no cache takes part in to an origin and back; `phases` is the full path on Pingora's state machine.
 //! All ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
 
@@ -21,7 +22,8 @@ pub mod functions;
 pub mod guard;
 mod handing;
 pub mod heads;
-mod hooking;
+pub mod hooked;
+pub mod hooking;
 pub mod judge;
 pub mod keeping;
 pub mod pages;

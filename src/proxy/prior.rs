@@ -1,6 +1,6 @@
 //! Prior: what a lane had done for a request that it hands to the full path.
 //!
-//! In: the lane's attempt, or its refusal. Out: a context that goes on from there, so that the request is counted, reported and
+//! In: the lane's attempt, its refusal, or its functions' calls. Out: a context that goes on from there, so that the request is counted, reported and
 //! tried again as if the full path had done it. Never: decisions.
 
 use std::cell::Cell;
@@ -16,6 +16,7 @@ use crate::origin::OriginError;
 use super::context::{OriginNote, RequestCtx};
 use super::edge::RequestId;
 use super::entering::Entered;
+use super::hooked::Seen;
 use super::phases::now_ms;
 use super::snapshot::{Live, Snapshot};
 
@@ -30,6 +31,8 @@ pub enum Handed {
     Attempt(Box<Prior>),
     /// It was counted, and is one too many.
     Refused(Box<Refused>),
+    /// Viewer functions saw it.
+    Seen(Box<Seen>),
 }
 
 /// One attempt that came to nothing.
@@ -75,6 +78,11 @@ pub fn context(live: &Live) -> RequestCtx {
             let mut ctx = RequestCtx::new(live.load(), now_ms());
             ctx.refused = Some(refused);
             return ctx;
+        }
+        Some(Handed::Seen(seen)) => {
+            let Seen { snapshot, id, started, started_ms, entered, note } = *seen;
+            let ctx = RequestCtx::new(snapshot, started_ms);
+            return RequestCtx { id, started, entered, hooks: note, ..ctx };
         }
         None => return RequestCtx::new(live.load(), now_ms()),
     };

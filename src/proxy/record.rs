@@ -130,6 +130,24 @@ pub struct Words<'a> {
     pub failure: Option<Failure>,
 }
 
+// === impl Words ===
+impl<'a> Words<'a> {
+    /// The same with what functions made of the request that a hit answers.
+    pub fn seen(self, hit: &'a Hit) -> Self {
+        let Some(fields) = hit.fields() else { return self };
+        let value = |name: HeaderName| fields.get(name).map_or(&b""[..], |value| value.as_bytes());
+        Words {
+            user_agent: value(header::USER_AGENT),
+            accept: value(header::ACCEPT),
+            accept_encoding: value(header::ACCEPT_ENCODING),
+            referer: value(header::REFERER),
+            cookie: value(header::COOKIE),
+            forwarded_for: value(asking::X_FORWARDED_FOR),
+            ..self
+        }
+    }
+}
+
 /// Tells the observer about a hit of the fast lane.
 pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
     let target = Target::parse(words.target);
@@ -148,7 +166,7 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         tls: words.tls,
         behavior: &hit.served.metrics,
         pattern: &hit.served.behavior.pattern.text,
-        status: hit.object.meta.status,
+        status: hit.status(),
         bytes_in: words.bytes_in,
         bytes_out: words.bytes_out,
         cache: Outcome::Hit,
@@ -164,11 +182,11 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         accept_encoding: words.accept_encoding,
         cookie: words.cookie,
         forwarded_for: words.forwarded_for,
-        content_type: b"",
-        content_length: Some(hit.object.body.len()),
+        content_type: hit.content_type(),
+        content_length: hit.content_length(),
         range: None,
         trace: observer.trace(Some(words.traceparent)),
-        calls: &[],
+        calls: hit.calls(),
         result: None,
         principal: hit.entered.principal(),
     };

@@ -44,6 +44,8 @@ pub struct Served {
     pub edits: [Option<HeadEdits>; 2],
     pub metrics: Arc<BehaviorMetrics>,
     pub chains: Chains,
+    /// Functions see its hits.
+    pub hooked: bool,
     /// Its position in the configuration.
     pub index: usize,
     /// A limit of its own, or of all, concerns its requests.
@@ -77,11 +79,11 @@ impl Snapshot {
                 let viewer_fields = viewer::wanted(behavior);
                 // What a viewer's request has to be changed by before anything looks at it.
                 let told = identity.header.is_some() || !identity.claims.is_empty() || !viewer_fields.is_empty();
-                let plain = chains.viewer_request.is_empty() && chains.viewer_response.is_empty() && !told;
+                let hooked = !chains.viewer_request.is_empty() || !chains.viewer_response.is_empty();
                 let limited = !behavior.limits.is_empty() || config.rates.account.is_some();
-                let edits = [false, true].map(|tls| HeadEdits::new(&behavior.response, tls).filter(|_| plain));
+                let edits = [false, true].map(|tls| HeadEdits::new(&behavior.response, tls).filter(|_| !told));
                 let behavior = behavior.clone();
-                Ok(Arc::new(Served { behavior, edits, metrics, chains, index, limited, viewer_fields }))
+                Ok(Arc::new(Served { behavior, edits, metrics, chains, hooked, index, limited, viewer_fields }))
             })
             .collect::<Result<_, LoadError>>()?;
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));

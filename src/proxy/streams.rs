@@ -21,6 +21,7 @@ use crate::listen;
 use crate::observe::Failure;
 
 use super::fast::{self, Ask, Hit};
+use super::hooked::{self, Came, Candidate};
 use super::phases::Phases;
 use super::prior::{self, Handed};
 use super::record::{self, Words};
@@ -43,12 +44,23 @@ impl HttpServerApp for Streams {
     ) -> Option<ReusedHttpStream> {
         let started = Instant::now();
         let snapshot = self.shared.live.load();
-        let (hit, answer) = match self.hit(&mut session, &snapshot) {
-            Ok(Some(found)) => found,
-            Ok(None) => return self.proxy.process_new_http(session, shutdown).await,
-            Err(refused) => {
+        let found = match self.found(&mut session, &snapshot, started) {
+            Ok(Found::Candidate(candidate)) => match hooked::run(&self.shared, candidate, &mut Vec::new()).await {
+                Came::Hit(hit, _) => Ok(Found::Hit(hit)),
+                Came::Full(seen) => Err(Some(Handed::Seen(seen))),
+            },
+            Ok(found) => Ok(found),
+            Err(refused) => Err(Some(Handed::Refused(refused))),
+        };
+        let found = found.and_then(|found| match found {
+            Found::Hit(hit) => header(&snapshot, &hit, is_tls(&session)).map(|answer| (hit, answer)).ok_or(None),
+            _ => Err(None),
+        });
+        let (hit, answer) = match found {
+            Ok(found) => found,
+            Err(handed) => {
                 let full = self.proxy.process_new_http(session, shutdown);
-                return prior::with(Some(Handed::Refused(refused)), full).await;
+                return prior::with(handed, full).await;
             }
         };
         session.set_write_timeout(Some(snapshot.config.limits.write_timeout));
@@ -69,13 +81,22 @@ impl HttpServerApp for Streams {
     }
 }
 
+/// What may be answered ahead of Pingora.
+enum Found {
+    Hit(Box<Hit>),
+    /// Viewer functions have to see it first.
+    Candidate(Box<Candidate>),
+    Nothing,
+}
+
 impl Streams {
-    /// The hit that answers this request, and its header section.
-    fn hit(
+    /// The hit that answers this request, or what may be one.
+    fn found(
         &self,
         session: &mut ServerSession,
-        snapshot: &Snapshot,
-    ) -> Result<Option<(Hit, ResponseHeader)>, Box<Refused>> {
+        snapshot: &Arc<Snapshot>,
+        started: Instant,
+    ) -> Result<Found, Box<Refused>> {
         let ends = asking::ends(session, &snapshot.config.listeners);
         if let Some((peer, _)) = ends {
             entering::early(&self.shared, snapshot, peer.ip())?;
@@ -89,16 +110,19 @@ impl Streams {
             || fast::asks_more(&request.headers)
             || asking::refuse(request, &snapshot.config.limits).is_some()
         {
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
         let (host, target) = asking::address(request);
-        let Some((peer, listener)) = ends else { return Ok(None) };
+        let Some((peer, listener)) = ends else { return Ok(Found::Nothing) };
         let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
         let certificate = certificate.and_then(|digest| listen::Session::of(digest).peer);
         let ask = Ask { peer, listener, certificate, host, target, version: request.version, tls };
         let mut key = Vec::with_capacity(128);
-        let Some(hit) = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut key)? else { return Ok(None) };
-        Ok(heads::header(snapshot, &hit, tls).map(|answer| (hit, answer)))
+        if let Some(hit) = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut key)? {
+            return Ok(Found::Hit(Box::new(hit)));
+        }
+        let candidate = hooked::candidate(&self.shared, snapshot, ask, started, || Some(request.headers.clone()))?;
+        Ok(candidate.map_or(Found::Nothing, Found::Candidate))
     }
 
     fn note(
@@ -131,13 +155,21 @@ impl Streams {
             duration: started.elapsed(),
             failure,
         };
-        record::finish_hit(&self.shared.observer, hit, &words);
+        record::finish_hit(&self.shared.observer, hit, &words.seen(hit));
+    }
+}
+
+/// The header section of a hit's answer.
+fn header(snapshot: &Snapshot, hit: &Hit, tls: bool) -> Option<ResponseHeader> {
+    match hit.shown() {
+        Some(shown) => Some(shown.head.clone()),
+        None => heads::header(snapshot, hit, tls),
     }
 }
 
 async fn write(session: &mut ServerSession, answer: ResponseHeader, hit: &Hit) -> pingora::Result<()> {
     session.write_response_header(Box::new(answer)).await?;
-    session.write_response_body(hit.object.body.whole().cloned().unwrap_or_else(Bytes::new), true).await
+    session.write_response_body(hit.body().cloned().unwrap_or_else(Bytes::new), true).await
 }
 
 fn is_tls(session: &ServerSession) -> bool {

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -21,10 +21,24 @@ use super::{asking, respond};
 
 /// The viewer's request.
 pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -> Request {
-    let request = session.req_header();
-    let (host, target) = asking::address(request);
+    let sent = session.req_header();
+    let address = asking::address(sent);
+    let tls = respond::is_tls(session);
+    let request = request(&sent.method, sent.version, tls, address, client(ctx), sent.headers.clone());
+    Request { body, ..request }
+}
+
+/// A request at a viewer event; `address` is host and target.
+pub fn request(
+    method: &Method,
+    version: Version,
+    tls: bool,
+    address: (&str, &str),
+    client_ip: IpAddr,
+    mut headers: HeaderMap,
+) -> Request {
+    let (host, target) = address;
     let target = Target::parse(target);
-    let mut headers = request.headers.clone();
     if !headers.contains_key(header::HOST)
         && let Ok(host) = HeaderValue::from_str(host)
     {
@@ -32,14 +46,14 @@ pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -
         headers.insert(header::HOST, host);
     }
     Request {
-        method: request.method.clone(),
+        method: method.clone(),
         uri: target.path.to_owned(),
         query: target.query.unwrap_or("").to_owned(),
-        client_ip: client(ctx),
-        version: request.version,
-        tls: respond::is_tls(session),
+        client_ip,
+        version,
+        tls,
         headers,
-        body,
+        body: None,
         origin: None,
     }
 }

@@ -15,6 +15,7 @@ mod floods;
 mod freshness;
 mod harness;
 mod hits;
+mod hook_lanes;
 mod hook_limits;
 mod hooks;
 mod keys;
