@@ -57,6 +57,7 @@ pub struct HookNote {
 }
 
 /// How a chain ended.
+#[allow(clippy::large_enum_variant)] // One at a time, on its way out of a call.
 #[derive(Debug)]
 pub enum Ran {
     /// With these edits, and the request as it is with them.

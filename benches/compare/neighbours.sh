@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# What do bad functions cost their neighbours? p50 and p99 of a behavior without functions at a steady rate: quiet, then while one
+# function loops, one eats memory and one waits for a server that never answers, each called by four clients without a pause.
+#   benches/compare/neighbours.sh
+#   RATE=500 SECONDS_EACH=20 benches/compare/neighbours.sh
+# Needs h2load (nghttp2-client), python3 and curl. With two cores, load and PoP share them: read the ratio.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+RUN=${RUN:-${TMPDIR:-/tmp}/rimward-neighbours}
+BINARY=${BINARY:-$here/../../target/release/rimward}
+RATE=${RATE:-500}
+SECONDS_EACH=${SECONDS_EACH:-10}
+mkdir -p "$RUN"
+[ -x "$BINARY" ] || { echo "build it first: cargo build --release (or name it in BINARY)" >&2; exit 1; }
+
+cat >"$RUN/loops.js" <<'JS'
+exports.handler = async () => { for (;;); };
+JS
+cat >"$RUN/eats.js" <<'JS'
+exports.handler = async () => { const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); };
+JS
+cat >"$RUN/waits.js" <<'JS'
+exports.handler = async (event) => { await fetch('http://127.0.0.1:9199/'); return event.Records[0].cf.request; };
+JS
+cat >"$RUN/pop.toml" <<TOML
+[pop]
+listen = ["127.0.0.1:9190"]
+state_dir = "$RUN/state"
+[limits]
+connections_per_address = 10000
+requests_per_connection = 1000000000
+[[origin]]
+name = "fixed"
+generated = { status = 200, headers = { cache-control = "max-age=3600" }, body = "hello" }
+$(for name in loops eats waits; do
+  printf '[[function]]\nname = "%s"\nfile = "%s.js"\ncpu = "50ms"\ntimeout = "1s"\nmemory = "32MiB"\n' "$name" "$name"
+  [ "$name" != waits ] || printf 'grants = { fetch = { allow = ["127.0.0.1:9199"], private = ["127.0.0.1"] } }\n'
+  printf '[[behavior]]\nmatch = "/%s"\norigin = "fixed"\nhooks = { viewer_request = "%s" }\n' "$name" "$name"
+done)
+[[behavior]]
+match = "*"
+origin = "fixed"
+[admin]
+address = "127.0.0.1:9198"
+[observe]
+access_log = { to = "$RUN/access.log" }
+TOML
+
+# A server that takes connections and says nothing.
+python3 -c '
+import socket, time
+server = socket.create_server(("127.0.0.1", 9199), backlog=1000)
+held = []
+while True: held.append(server.accept())
+' & silent=$!
+"$BINARY" run --config "$RUN/pop.toml" >"$RUN/pop.log" 2>&1 & pop=$!
+bad=()
+trap 'kill "$pop" "$silent" "${bad[@]}" 2>/dev/null || true; rm -rf "$RUN"' EXIT
+until curl -sf -o /dev/null http://127.0.0.1:9198/readyz; do sleep 0.1; kill -0 "$pop"; done
+
+# measure NAME
+measure() {
+  rm -f "$RUN/h2load.log"
+  h2load --h1 -t1 -c10 --rps "$((RATE / 10))" -D "$SECONDS_EACH" --log-file="$RUN/h2load.log" http://127.0.0.1:9190/quiet >/dev/null
+  python3 - "$1" "$RUN/h2load.log" <<'PY'
+import sys
+micros = sorted(int(fields[2]) for fields in map(str.split, open(sys.argv[2])) if fields[1] == "200")
+print(f"{sys.argv[1]:<10} p50 {micros[len(micros) // 2]:6} µs   p99 {micros[len(micros) * 99 // 100]:6} µs   {len(micros)} requests")
+PY
+}
+
+curl -s -o /dev/null http://127.0.0.1:9190/quiet
+measure quiet
+for name in loops eats waits; do
+  for _ in 1 2 3 4; do
+    (while :; do curl -s -o /dev/null "http://127.0.0.1:9190/$name"; done) & bad+=($!)
+  done
+done
+sleep 1
+measure disturbed
+kill "${bad[@]}" 2>/dev/null || true
+curl -s http://127.0.0.1:9198/metrics | grep -E '^rimward_function_calls_total' || true
