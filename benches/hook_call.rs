@@ -146,7 +146,7 @@ fn lambda() -> Vec<u8> {
     static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
     let build = || {
         let source = Source::Text { name: "index.js".into(), text: LAMBDA.into() };
-        Builder::new(ENGINE).unwrap().build(&source, Flavor::Auto, Mode::Extended).unwrap().component
+        Builder::new(ENGINE).build(&source, Flavor::Auto, Mode::Extended).unwrap().component
     };
     BUILT.get_or_init(build).clone()
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::config::compiled::{self, Behavior, Config, OnError};
 use crate::geo::Db;
-use crate::hooks::build::{self, Builder, Source};
+use crate::hooks::build::{Builder, Source};
 use crate::hooks::engine::{Budget, Engine, EngineSettings, Function};
 use crate::hooks::host::Services;
 use crate::hooks::host::fetch::Fetcher;
@@ -44,7 +44,7 @@ pub enum LoadError {
 /// What lives as long as the process: the engine, the JavaScript builder, the stores' files.
 pub struct Functions {
     engine: OnceLock<Engine>,
-    builder: OnceLock<Builder>,
+    builder: Builder,
     kv: KvFiles,
     fetch: OnceLock<Arc<Fetcher>>,
     recorder: OnceLock<Arc<Recorder>>,
@@ -98,7 +98,7 @@ impl Functions {
     pub fn new(state: &Path) -> Self {
         Functions {
             engine: OnceLock::new(),
-            builder: OnceLock::new(),
+            builder: Builder::keeping(state.join("functions/built")),
             kv: KvFiles::new(state.join("kv")),
             fetch: OnceLock::new(),
             recorder: OnceLock::new(),
@@ -161,14 +161,8 @@ impl Functions {
         if matches!(extension, "wasm" | "wat") {
             return std::fs::read(&spec.file).map_err(|error| error.to_string());
         }
-        let builder = match self.builder.get() {
-            Some(builder) => builder,
-            None => {
-                let made = Builder::new(build::ENGINE).map_err(|error| error.to_string())?;
-                self.builder.get_or_init(|| made)
-            }
-        };
-        let built = builder
+        let built = self
+            .builder
             .build(&Source::Path(spec.file.clone()), spec.flavor, spec.mode)
             .map_err(|error| error.to_string())?;
         for line in built.logs {

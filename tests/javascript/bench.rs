@@ -35,7 +35,7 @@ fn shared() -> &'static Shared {
         kv.attach(Duration::from_secs(5)).unwrap();
         let settings = EngineSettings { concurrency: 16, memory: MEMORY, artifacts: dir.path().join("artifacts") };
         Shared {
-            builder: Builder::new(ENGINE).unwrap(),
+            builder: Builder::new(ENGINE),
             engine: Engine::new(&settings).unwrap(),
             services: Arc::new(Services::new(kv.stores(&[store]).unwrap(), Arc::new(Fetcher::new().unwrap()))),
             _dir: dir,

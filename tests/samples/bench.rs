@@ -91,7 +91,7 @@ fn built(name: &str) -> Option<PathBuf> {
 }
 
 fn javascript(file: PathBuf) -> Vec<u8> {
-    let builder = Builder::new(ENGINE).unwrap();
+    let builder = Builder::new(ENGINE);
     builder.build(&Source::Path(file), Flavor::Auto, Mode::Extended).unwrap().component
 }
 

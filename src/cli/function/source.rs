@@ -2,7 +2,7 @@
 //!
 //! In: a file or a directory. Out: bytes that the engine loads; how they came about. Never: the engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::FnError;
 use super::toolchain::Recipe;
@@ -43,13 +43,22 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
 }
 
 fn script(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
-    let built = Builder::new(ENGINE)?.build(&Source::Path(path.to_owned()), flavor, mode)?;
+    let built = builder().build(&Source::Path(path.to_owned()), flavor, mode)?;
     let mut notes = Vec::new();
     if let Some(call) = built.deferred {
         notes.push(format!("its top level calls {call}: it runs in every fresh instance, not once when it is built"));
     }
     notes.extend(built.logs.iter().map(|line| format!("its top level said: {}", said(line))));
     Ok(Wasm { bytes: built.component, notes })
+}
+
+/// What commands built before is in the user's cache (XDG Base Directory Specification), when there is one.
+fn builder() -> Builder {
+    let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    match home("XDG_CACHE_HOME").or_else(|| Some(home("HOME")?.join(".cache"))) {
+        Some(cache) if cache.is_absolute() => Builder::keeping(cache.join("rimward/built")),
+        _ => Builder::new(ENGINE),
+    }
 }
 
 /// The words of a log line, which is JSON.

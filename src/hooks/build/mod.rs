@@ -7,10 +7,12 @@
 mod bundle;
 mod component;
 mod diagnose;
+mod kept;
 mod lint;
 mod typescript;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
@@ -20,6 +22,7 @@ use super::engine::{Evaluated, SnapshotError, Snapshotter};
 use super::failure::Api;
 use bundle::Bundle;
 pub use diagnose::Diagnosis;
+use kept::Kept;
 
 /// The JavaScript engine: functions/js-engine.
 pub const ENGINE: &[u8] = include_bytes!("../../../functions/js-engine/engine.wasm");
@@ -73,9 +76,11 @@ pub struct Built {
     pub logs: Vec<String>,
 }
 
-/// Builds functions; compiles the JavaScript engine once.
+/// Builds functions; compiles the JavaScript engine once, when the first has to be built.
 pub struct Builder {
-    snapshotter: Snapshotter,
+    engine: &'static [u8],
+    snapshotter: OnceLock<Snapshotter>,
+    kept: Option<Kept>,
 }
 
 /// What the engine says of a bundle it evaluated.
@@ -88,8 +93,21 @@ struct Report {
 // === impl Builder ===
 impl Builder {
     /// `engine`: the engine module, [`ENGINE`] but in tests.
-    pub fn new(engine: &[u8]) -> Result<Self, BuildError> {
-        Ok(Builder { snapshotter: Snapshotter::new(engine)? })
+    pub fn new(engine: &'static [u8]) -> Self {
+        Builder { engine, snapshotter: OnceLock::new(), kept: None }
+    }
+
+    /// The same, with what was built before in `dir`: building takes a second, reading a moment.
+    pub fn keeping(dir: PathBuf) -> Self {
+        Builder { kept: Some(Kept::new(dir)), ..Builder::new(ENGINE) }
+    }
+
+    fn snapshotter(&self) -> Result<&Snapshotter, BuildError> {
+        if let Some(snapshotter) = self.snapshotter.get() {
+            return Ok(snapshotter);
+        }
+        let made = Snapshotter::new(self.engine)?;
+        Ok(self.snapshotter.get_or_init(|| made))
     }
 
     /// A function for `flavor`; in strict mode also held to AWS's limits.
@@ -99,17 +117,27 @@ impl Builder {
         if strict && matches!(flavor, Flavor::CloudFront1 | Flavor::CloudFront2) {
             held_to_limits(&bundle, flavor)?;
         }
-        let mut evaluated = self.snapshotter.evaluate(&bundle.encode(flavor, strict, false))?;
+        let encoded = bundle.encode(flavor, strict, false);
+        let name = kept::name(ENGINE_SHA256, flavor, &encoded);
+        if let Some(built) = self.kept.as_ref().and_then(|kept| kept.find(&name)) {
+            return Ok(built);
+        }
+        let snapshotter = self.snapshotter()?;
+        let mut evaluated = snapshotter.evaluate(&encoded)?;
         let deferred = evaluated.needs.take();
         let api = self.api(&bundle, flavor, &evaluated, deferred.is_some())?;
         if deferred.is_some() {
             let logs = std::mem::take(&mut evaluated.logs);
-            evaluated = self.snapshotter.evaluate(&bundle.encode(flavor_of(flavor, api), strict, true))?;
+            evaluated = snapshotter.evaluate(&bundle.encode(flavor_of(flavor, api), strict, true))?;
             evaluated.report.as_ref().map_err(|error| BuildError::Source(Diagnosis::read(error, &bundle)))?;
             evaluated.logs = logs;
         }
         let component = component::write(evaluated.module, api, flavor, &bundle.name, ENGINE_SHA256)?;
-        Ok(Built { component, api, deferred, logs: evaluated.logs })
+        let built = Built { component, api, deferred, logs: evaluated.logs };
+        if let Some(kept) = &self.kept {
+            kept.put(&name, &built);
+        }
+        Ok(built)
     }
 
     /// Which contract it was written to. Code that asked for a host may have failed by that, and is judged by its words.

@@ -4,7 +4,7 @@ use super::*;
 
 fn builder() -> &'static Builder {
     static BUILDER: std::sync::OnceLock<Builder> = std::sync::OnceLock::new();
-    BUILDER.get_or_init(|| Builder::new(ENGINE).unwrap())
+    BUILDER.get_or_init(|| Builder::new(ENGINE))
 }
 
 fn text(name: &str, text: &str) -> Source {

@@ -15,7 +15,7 @@ fn artifacts(bench: &Bench) -> usize {
 #[tokio::test]
 async fn javascript_functions_share_their_engine_and_nothing_else() {
     let bench = Bench::with_memory(64 << 20);
-    let builder = Builder::new(ENGINE).unwrap();
+    let builder = Builder::new(ENGINE);
     let build = |text: &str| {
         let source = Source::Text { name: "index.js".into(), text: text.into() };
         builder.build(&source, Flavor::Auto, Mode::Extended).unwrap().component

@@ -1,0 +1,164 @@
+//! Kept: JavaScript functions that were built before.
+//!
+//! In: what a function is built from. Out: what was built of it, if that is still there and whole. Never: code that the engine trusts:
+//! it is a component like any other, validated and compiled when it is loaded.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::Built;
+use crate::config::compiled::Flavor;
+use crate::hooks::failure::Api;
+
+/// Bytes of all files; beyond it those that were not used for longest go.
+const BYTES_MAX: u64 = 256 << 20;
+/// Bytes of the digest at a file's beginning, and of the length of what follows it.
+const DIGEST: usize = 32;
+const LENGTH: usize = 4;
+const EXTENSION: &str = "built";
+
+/// The directory.
+#[derive(Debug)]
+pub struct Kept {
+    dir: PathBuf,
+}
+
+/// What stands before the component.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    cloudfront: bool,
+    deferred: Option<String>,
+    logs: Vec<String>,
+}
+
+/// Names what is built of a bundle by this version with this engine.
+pub fn name(engine: &str, flavor: Flavor, bundle: &[u8]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in [env!("CARGO_PKG_VERSION").as_bytes(), engine.as_bytes(), format!("{flavor:?}").as_bytes(), bundle] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex}.{EXTENSION}")
+}
+
+// === impl Kept ===
+impl Kept {
+    pub fn new(dir: PathBuf) -> Self {
+        Kept { dir }
+    }
+
+    pub fn find(&self, name: &str) -> Option<Built> {
+        let path = self.dir.join(name);
+        let found = read(&fs::read(&path).ok()?)?;
+        // Said to be used: the oldest go first.
+        let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(found)
+    }
+
+    /// Keeps it if it can; what cannot be kept is built again.
+    pub fn put(&self, name: &str, built: &Built) {
+        if let Err(error) = self.write(name, built).and_then(|()| self.make_room()) {
+            log::warn!("a built function is not kept in {}: {error}", self.dir.display());
+        }
+    }
+
+    fn write(&self, name: &str, built: &Built) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        let head = Head {
+            cloudfront: built.api == Api::CloudFront,
+            deferred: built.deferred.clone(),
+            logs: built.logs.clone(),
+        };
+        let head = serde_json::to_vec(&head)?;
+        let length = u32::try_from(head.len()).map_err(io::Error::other)?.to_be_bytes();
+        let content = [&length[..], &head, &built.component].concat();
+        let fresh = self.dir.join(format!("{name}.{}", std::process::id()));
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(digest(&SHA256, &content).as_ref())?;
+        file.write_all(&content)?;
+        fs::rename(&fresh, self.dir.join(name))
+    }
+
+    fn make_room(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.dir)?.flatten() {
+            let ours = |path: &Path| path.extension().is_some_and(|extension| extension == EXTENSION);
+            if let (true, Ok(about)) = (ours(&entry.path()), entry.metadata()) {
+                files.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), about.len(), entry.path()));
+            }
+        }
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in files {
+            if total <= BYTES_MAX {
+                break;
+            }
+            fs::remove_file(path)?;
+            total -= size;
+        }
+        Ok(())
+    }
+}
+
+/// `None`: damaged, or not ours.
+fn read(file: &[u8]) -> Option<Built> {
+    let (sum, content) = file.split_at_checked(DIGEST)?;
+    if digest(&SHA256, content).as_ref() != sum {
+        return None;
+    }
+    let (length, rest) = content.split_at_checked(LENGTH)?;
+    let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
+    let (head, component) = rest.split_at_checked(length)?;
+    let Head { cloudfront, deferred, logs } = serde_json::from_slice(head).ok()?;
+    let api = if cloudfront { Api::CloudFront } else { Api::LambdaEdge };
+    Some(Built { component: component.to_vec(), api, deferred, logs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back_and_what_is_damaged_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Kept::new(dir.path().join("built"));
+        let name = name("engine", Flavor::Auto, b"source");
+        assert!(kept.find(&name).is_none());
+        let logs = vec!["{}".to_owned()];
+        kept.put(
+            &name,
+            &Built { component: b"\0asm".to_vec(), api: Api::CloudFront, deferred: Some("fetch".into()), logs },
+        );
+        let found = kept.find(&name).unwrap();
+        assert_eq!(
+            (found.component.as_slice(), found.api, found.deferred.as_deref()),
+            (&b"\0asm"[..], Api::CloudFront, Some("fetch"))
+        );
+        assert_eq!(found.logs, ["{}"]);
+        let path = dir.path().join("built").join(&name);
+        let whole = std::fs::read(&path).unwrap();
+        for damaged in [&whole[..whole.len() - 1], &whole[..10], &[], &[&whole[..], b"x"].concat()] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(kept.find(&name).is_none());
+        }
+    }
+
+    #[test]
+    fn other_sources_engines_and_flavors_have_other_names() {
+        let names = [
+            name("engine", Flavor::Auto, b"source"),
+            name("engine", Flavor::Auto, b"source2"),
+            name("engine2", Flavor::Auto, b"source"),
+            name("engine", Flavor::LambdaEdge, b"source"),
+        ];
+        let distinct: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+    }
+}
