@@ -2,6 +2,8 @@
 //!
 //! In: a field name. Out: its values as bytes, in wire order. Never: ownership, edits, allocation.
 
+pub mod path;
+
 use http::{HeaderMap, HeaderName};
 
 /// Header fields that can be asked by name. Two holders exist: `http::HeaderMap` on the full path, and the borrowed

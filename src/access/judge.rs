@@ -157,6 +157,10 @@ impl Guards {
                 for rule in rules {
                     match self.one(rule, asked, facts, so_far) {
                         Verdict::Enter(_) => return Verdict::Deny(Denied::new(Reason::Excluded, format!("{rule:?}"))),
+                        // What cannot be known is not known not to be.
+                        Verdict::Deny(why) if matches!(why.reason, Reason::AuthorizerFailed | Reason::TokenKeys) => {
+                            return Verdict::Deny(why);
+                        }
                         Verdict::Deny(_) => {}
                         wait @ Verdict::Wait(_) => return wait,
                     }
@@ -277,6 +281,9 @@ impl Guards {
                 let mut entry = Entry { usage_key, authorization, ..Entry::of(principal) };
                 // Functions often call everybody "user": who is who is what they were shown.
                 entry.apart.extend_from_slice(question.digest().as_ref());
+                let claims =
+                    entry.principal.as_ref().map(|principal| serde_json::json!(&*principal.claims).to_string());
+                entry.apart.extend_from_slice(claims.unwrap_or_default().as_bytes());
                 Verdict::Enter(Box::new(entry))
             }
             Err(denied) => Verdict::Deny(denied),
@@ -334,13 +341,20 @@ fn certificate(rule: &CertificateRule, shown: Option<Certificate<'_>>) -> Result
     if !rule.names.is_empty() && !rule.names.iter().any(matches) {
         return Err(Denied::new(Reason::Certificate, format!("'{}' is not one of the names", shown.subject)));
     }
-    Ok(Entry::of(Principal {
+    // A subject may be empty; then the alternative names are all there is (RFC 5280 §4.1.2.6).
+    let id = if shown.subject.is_empty() { shown.names.first().map_or("", String::as_str) } else { shown.subject };
+    let mut entry = Entry::of(Principal {
         kind: Kind::Certificate,
-        id: Arc::from(shown.subject),
+        id: Arc::from(id),
         issuer: Arc::from(""),
         claims: Arc::default(),
         api_key: None,
-    }))
+    });
+    for name in shown.names {
+        entry.apart.extend_from_slice(&(name.len() as u64).to_be_bytes());
+        entry.apart.extend_from_slice(name.as_bytes());
+    }
+    Ok(entry)
 }
 
 /// `*` is any run of characters.

@@ -43,7 +43,17 @@ struct Device {
 
 /// Whether only the edge may set this field.
 pub fn is_ours(name: &str) -> bool {
-    PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)))
+    // `_` is `-` to some origins.
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    PREFIXES
+        .iter()
+        .any(|prefix| name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(a, b)| plain(a) == b))
+}
+
+/// Whether two names are one to an origin that takes `_` for `-` (CGI, RFC 3875 §4.1.18).
+pub fn alike(a: &HeaderName, b: &HeaderName) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    a.as_str().bytes().map(plain).eq(b.as_str().bytes().map(plain))
 }
 
 /// The names among them that a behavior keys its answers by, or sends to its origin.

@@ -173,7 +173,11 @@ fn desk(pop: &Pop) -> KeyDesk {
         store: pop.shared.guard.store.clone(),
         rates: Arc::new(move || Arc::new(rates.live.load().config.rates.clone())),
         ledger: Arc::new(move || counts.guard.counts().cloned()),
-        changed: Arc::new(move |stored| changes.guard.set_keys(&changes.live.load().config, stored)),
+        changed: Arc::new(move |_| {
+            if let Err(error) = changes.guard.read_keys(&changes.live.load().config) {
+                log::error!("the API keys stay as they were: {error}");
+            }
+        }),
         turn: parking_lot::Mutex::default(),
     }
 }

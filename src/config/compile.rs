@@ -172,7 +172,9 @@ fn warn_unmet(config: &Config, report: &mut Report<'_>) {
             report.warn(&at, format!("'{}' wants client certificates, and no listener asks for one", behavior.name));
         }
         if config.geo.is_empty() && rule.any(&|rule| matches!(rule, Rule::Country(_))) {
-            report.warn(&at, format!("'{}' asks for countries, and `geo.databases` names no database", behavior.name));
+            let help = "write [geo] databases = [\"file.mmdb\"]; geo/fetch.sh fetches a free one";
+            let message = format!("'{}' asks for countries, and `geo.databases` names no database", behavior.name);
+            report.refuse_with(&at, message, help);
         }
         if behavior.cache.enabled && !behavior.per_principal && rule.names_principal() {
             let shown = behavior.identity.header.is_some() || !behavior.identity.claims.is_empty();

@@ -96,6 +96,16 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
     }
 }
 
+/// Takes out what a request signed for the edge must not carry on: the signature, which could be used again, and a method other than
+/// the one that was signed (API Gateway drops both).
+pub fn unsigned(fields: &mut HeaderMap) {
+    let signature = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4-");
+    if fields.get(header::AUTHORIZATION).is_some_and(signature) {
+        fields.remove(header::AUTHORIZATION);
+    }
+    fields.remove("x-http-method-override");
+}
+
 /// Whether the viewer's own field `name` goes on at all.
 fn goes_on(name: &HeaderName, facts: &Facts<'_>) -> bool {
     let text = name.as_str();

@@ -117,7 +117,8 @@ fn fields(headers: &mut HeaderMap, edit: &Edit) {
 }
 
 /// Sets path and query, and keeps the authority that HTTP/2 has in the same place.
-fn aim(request: &mut RequestHeader, path: &str, query: Option<&str>) -> Result<()> {
+/// Aims a request at another path and query, whatever protocol brought it.
+pub fn aim(request: &mut RequestHeader, path: &str, query: Option<&str>) -> Result<()> {
     let target = match query {
         Some(query) => format!("{}?{}", valid::sendable(path), valid::sendable(query)),
         None => valid::sendable(path).into_owned(),

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use pingora::proxy::Session;
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::access::Denied;
 use crate::access::sigv4::PayloadCheck;
 use crate::behavior::compress::Encoder;
 use crate::cache::object::Stamp;
@@ -48,6 +50,12 @@ pub struct RequestCtx {
     pub refused: Option<Box<Refused>>,
     /// What its body must turn out to be.
     pub payload: Option<Box<PayloadCheck>>,
+    /// It was read, and is what was signed.
+    pub verified: bool,
+    /// Room for it in memory.
+    pub room: Option<OwnedSemaphorePermit>,
+    /// Why its body was not taken.
+    pub denied: Option<Denied>,
     pub body_in: u64,
     /// Reused for the field values this request writes.
     pub scratch: String,
@@ -163,6 +171,9 @@ impl RequestCtx {
             entered: Entered::default(),
             refused: None,
             payload: None,
+            verified: false,
+            room: None,
+            denied: None,
             body_in: 0,
             scratch: String::new(),
         }

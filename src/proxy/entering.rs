@@ -8,8 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
-use pingora::http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
@@ -20,14 +19,14 @@ use crate::behavior::viewer::{self, Known};
 use crate::limit::headers::{RATE_LIMIT, RATE_LIMIT_POLICY, Shown};
 use crate::limit::{Admitted, Refused, Who};
 use crate::listen;
-use crate::message::Fields;
+use crate::message::{Fields, path};
 
 use super::context::{RequestCtx, Role};
 use super::phases::now_ms;
 use super::plan::Target;
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
-use super::{asking, authorizing, denying, respond};
+use super::{applying, asking, authorizing, denying, respond};
 
 /// Bytes of a body that is read before its signature can be checked: API Gateway's payload limit.
 const SIGNED_BODY_MAX: usize = 10 << 20;
@@ -88,6 +87,9 @@ pub fn now<F: Fields>(
     certificate: Option<Certificate<'_>>,
 ) -> Option<Option<Arc<Entry>>> {
     let Some(rule) = &served.behavior.access else { return Some(None) };
+    if path::has_dots(asked.path) {
+        return None;
+    }
     let country = || snapshot.country(asked.viewer);
     let keys = shared.guard.keys.load();
     let facts = Facts {
@@ -101,19 +103,30 @@ pub fn now<F: Fields>(
         decisions: &[],
     };
     match snapshot.guards.judge(rule, asked, &facts) {
-        Verdict::Enter(entry) => Some(Some(Arc::from(entry))),
+        Verdict::Enter(entry) => Some(Some(Arc::new(told(*entry, served)))),
         Verdict::Deny(_) | Verdict::Wait(_) => None,
     }
+}
+
+/// Keeps apart too what the origin is told of who asks: its answer may depend on it.
+fn told(mut entry: Entry, served: &Served) -> Entry {
+    for (_, claim) in &served.behavior.identity.claims {
+        let value = entry.principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(words);
+        let value = value.unwrap_or_default().into_owned();
+        entry.apart.extend_from_slice(&(value.len() as u64).to_be_bytes());
+        entry.apart.extend_from_slice(value.as_bytes());
+    }
+    entry
 }
 
 /// Whether an address may ask at all, before anything else is looked at.
 ///
 /// # Errors
 /// It asks too often.
-pub fn early(shared: &Shared, snapshot: &Snapshot, address: IpAddr) -> Result<(), Box<Refused>> {
+pub fn early(shared: &Shared, snapshot: &Snapshot, address: impl FnOnce() -> IpAddr) -> Result<(), Box<Refused>> {
     match snapshot.config.rates.per_address {
         None => Ok(()),
-        Some(_) => snapshot.bounds.early(address, shared.guard.clock.now().ns).map_err(Box::new),
+        Some(_) => snapshot.bounds.early(address(), shared.guard.clock.now().ns).map_err(Box::new),
     }
 }
 
@@ -134,11 +147,12 @@ pub fn admit<F: Fields>(
     }
     let principal = entry.and_then(|entry| entry.principal.as_ref());
     let plan = key.and_then(|key| snapshot.bounds.plan(key.plans.iter().map(String::as_str), &served.behavior.stage));
+    let resolved = path::resolved(asked.path);
     let who = Who {
         behavior: served.index,
         stage: &served.behavior.stage,
         method: asked.method,
-        path: asked.path,
+        path: resolved.as_deref().unwrap_or(asked.path),
         address: asked.viewer,
         api_key: key.map(|key| key.name.as_str()),
         plan,
@@ -164,14 +178,19 @@ pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx)
     let Some(served) = ctx.served().cloned() else { return Ok(None) };
     if matches!(ctx.role, Role::Page(_)) {
         // The edge asks for it, on behalf of nobody.
+        show(session, ctx, &served);
         return Ok(None);
+    }
+    if served.behavior.access.is_some() && path::has_dots(Target::parse(asking::address(session.req_header()).1).path) {
+        // What a rule or a policy says of one path must not hold for another.
+        return Ok(Some(respond::error_answer(session, ctx, 400, "the path has dot segments")));
     }
     if let Some(refused) = ctx.refused.take() {
         return Ok(Some(refuse(ctx, &refused)));
     }
     if ctx.entered.entry.is_none() && served.behavior.access.is_some() {
         match judge(shared, session, ctx, &served).await? {
-            Ok(entry) => ctx.entered.entry = Some(Arc::from(entry)),
+            Ok(entry) => ctx.entered.entry = Some(Arc::new(told(*entry, &served))),
             Err(denied) => {
                 let answer = denying::denied(&denied);
                 respond::fail(ctx, answer.failure.unwrap_or(crate::observe::Failure::AccessDenied), denied.to_string());
@@ -188,11 +207,39 @@ pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx)
             Err(refused) => return Ok(Some(refuse(ctx, &refused))),
         }
     }
-    show(session, ctx, &served)?;
+    show(session, ctx, &served);
     if ctx.entered.signed() {
         unsign(session, ctx)?;
     }
-    Ok(None)
+    verify_first(shared, session, ctx, &served).await
+}
+
+/// Verifies a signed body before functions see it: what they make of it is not what was signed.
+async fn verify_first(
+    shared: &Shared,
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    served: &Served,
+) -> Result<Option<Answer>> {
+    let shown = [&served.chains.viewer_request, &served.chains.origin_request];
+    let shown = shown.iter().any(|links| links.iter().any(|link| link.include_body));
+    let verified = ctx.entered.entry.as_ref().and_then(|entry| entry.payload.clone());
+    let Some(verified) = verified.filter(|_| shown && !ctx.verified && !session.is_body_empty()) else {
+        return Ok(None);
+    };
+    let read = read_body(shared, session, ctx, served).await?;
+    let mut check = PayloadCheck::new(&verified);
+    let checked = check.push(read).and_then(|first| Ok([&first[..], &check.finish()?[..]].concat()));
+    match checked {
+        Ok(body) => {
+            (ctx.hooks.request_body, ctx.verified) = (Some(body.into()), true);
+            Ok(None)
+        }
+        Err(denied) => {
+            respond::fail(ctx, crate::observe::Failure::AccessDenied, denied.to_string());
+            Ok(Some(denying::denied(&denied)))
+        }
+    }
 }
 
 /// Takes the parameters of a signed URL out of what is asked for.
@@ -205,7 +252,8 @@ fn unsign(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         Some(rest) => format!("{}?{rest}", target.path),
         None => target.path.to_owned(),
     };
-    session.req_header_mut().set_raw_path(after.as_bytes())?;
+    let after = Target::parse(&after);
+    applying::aim(session.req_header_mut(), after.path, after.query)?;
     ctx.hooks.asked_target.get_or_insert(before);
     Ok(())
 }
@@ -255,11 +303,10 @@ async fn judge(
                 fetched.push(issuer);
             }
             Verdict::Wait(Wait::Body) => {
-                let read = read_body(session).await?;
+                let read = read_body(shared, session, ctx, served).await?;
                 body = Some(crate::access::sha256(&read));
-                // It is read: from here on it is what was read.
-                ctx.body_in += read.len() as u64;
-                ctx.hooks.request_body = Some(read);
+                // It is read: from here on it is what was read, and what was signed.
+                (ctx.hooks.request_body, ctx.verified) = (Some(read), true);
             }
             Verdict::Wait(Wait::Authorizer(id, question)) => {
                 decisions.push((id, authorizing::ask(session, ctx, id, &question).await));
@@ -293,19 +340,25 @@ pub fn certificate(peer: Option<&listen::Peer>) -> Option<Certificate<'_>> {
 
 /// Reads a whole body whose signature covers it. Pingora sends a body that is read already only from its retry buffer, so that
 /// the last part is read with that buffer on; what goes to the origin is all of it.
-async fn read_body(session: &mut Session) -> Result<Bytes> {
+async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx, served: &Served) -> Result<Bytes> {
     if asking::expects_continue(session) {
         asking::send_continue(session).await?;
     }
     let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<usize>().ok());
-    let most = if announced.is_some() { SIGNED_BODY_MAX } else { RETRY_BUFFER };
+    let bound = usize::try_from(served.behavior.request.body_size).unwrap_or(usize::MAX).min(SIGNED_BODY_MAX);
+    let most = if announced.is_some() { bound } else { bound.min(RETRY_BUFFER) };
     let too_large = || {
         let what = format!("a body without x-amz-content-sha256 has at most {most} bytes here");
         Error::explain(ErrorType::HTTPStatus(413), what)
     };
     if announced.is_some_and(|length| length > most) {
         return Err(too_large());
+    }
+    ctx.room = shared.guard.room(announced.unwrap_or(RETRY_BUFFER));
+    if ctx.room.is_none() {
+        let what = "too many signed bodies are read at once";
+        return Err(Error::explain(ErrorType::HTTPStatus(503), what));
     }
     let mut body = BytesMut::new();
     loop {
@@ -318,16 +371,17 @@ async fn read_body(session: &mut Session) -> Result<Bytes> {
         }
         body.extend_from_slice(&part);
     }
+    ctx.body_in += body.len() as u64;
     Ok(body.freeze())
 }
 
 /// Puts what the edge knows of the viewer into the request, and takes out what only the edge may say.
-fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) -> Result<()> {
-    let forged = session.req_header().headers.keys().any(|name| viewer::is_ours(name.as_str()));
-    let identity = &served.behavior.identity;
-    let named = identity.header.is_some() || !identity.claims.is_empty();
-    if !forged && served.viewer_fields.is_empty() && !named {
-        return Ok(());
+fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) {
+    let names = served.behavior.identity.names();
+    let ours = |name: &HeaderName| viewer::is_ours(name.as_str()) || names.iter().any(|own| viewer::alike(own, name));
+    let forged: Vec<HeaderName> = session.req_header().headers.keys().filter(|name| ours(name)).cloned().collect();
+    if forged.is_empty() && served.viewer_fields.is_empty() && names.is_empty() {
+        return;
     }
     let digest = session.digest().and_then(|digest| digest.ssl_digest.clone());
     let tls = digest.as_deref().map(|digest| {
@@ -341,22 +395,17 @@ fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) -> Result<()> 
     let mut fields = session.req_header().headers.clone();
     viewer::set(&mut fields, &served.viewer_fields, &known);
     identify(&mut fields, served, ctx.entered.entry.as_deref());
-    replace(session.req_header_mut(), fields)
-}
-
-/// Puts other fields in the place of a request's own.
-fn replace(request: &mut RequestHeader, fields: HeaderMap) -> Result<()> {
-    let end = request.send_end_stream();
-    let raw = request.raw_path().to_vec();
-    let empty = RequestHeader::build_no_case(Method::GET, b"/", None)?;
-    let mut parts: http::request::Parts = std::mem::replace(request, empty).into();
-    parts.headers = fields;
-    *request = parts.into();
-    request.set_raw_path(&raw)?;
-    if let Some(end) = end {
-        request.set_send_end_stream(end);
+    let request = session.req_header_mut();
+    for name in &forged {
+        request.remove_header(name);
     }
-    Ok(())
+    for name in served.viewer_fields.iter().chain(&names) {
+        request.remove_header(name);
+        if let Some(value) = fields.get(name) {
+            // A name and a value that are valid already cannot be refused.
+            let _ = request.insert_header(name.clone(), value.clone());
+        }
+    }
 }
 
 /// Says who asks, in the fields that the behavior names.
@@ -379,11 +428,11 @@ pub fn identify(fields: &mut HeaderMap, served: &Served, entry: Option<&Entry>) 
 }
 
 /// Makes ready to check a body that is sent now.
-pub fn expect_body(ctx: &mut RequestCtx) {
-    // A body that was read before it went on is checked already.
+pub fn expect_body(session: &Session, ctx: &mut RequestCtx) {
     let verified = ctx.entered.entry.as_ref().and_then(|entry| entry.payload.as_ref());
-    ctx.payload =
-        verified.filter(|_| ctx.hooks.request_body.is_none()).map(|verified| Box::new(PayloadCheck::new(verified)));
+    // A body that was read before it went on is checked already; a tunnel has none.
+    let checked = ctx.verified || session.is_upgrade_req();
+    ctx.payload = verified.filter(|_| !checked).map(|verified| Box::new(PayloadCheck::new(verified)));
 }
 
 /// Lets a piece of a signed body go on once it is known to be what was signed.
@@ -407,6 +456,7 @@ pub fn check_body(ctx: &mut RequestCtx, body: &mut Option<Bytes>, end: bool) -> 
         }
         Err(denied) => {
             respond::fail(ctx, crate::observe::Failure::AccessDenied, denied.to_string());
+            ctx.denied = Some(denied);
             Err(Error::explain(ErrorType::HTTPStatus(403), "the body is not what was signed").into_down())
         }
     }

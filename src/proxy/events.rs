@@ -35,7 +35,12 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
         Some(ran) => ran,
         None => {
             let links = &served.chains.viewer_request;
-            let body = if links.iter().any(|link| link.include_body) { read_body(session).await? } else { None };
+            let body = match (&ctx.hooks.request_body, links.iter().any(|link| link.include_body)) {
+                (_, false) => None,
+                // It was read to check its signature.
+                (Some(read), true) => Some(views::beginning(read)),
+                (None, true) => read_body(session).await?,
+            };
             let request = views::viewer_request(session, ctx, body);
             run(ctx, links, Event::ViewerRequest, (request, None)).await
         }
@@ -46,10 +51,10 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
             ctx.hooks.viewer_edits.clone_from(&edits);
             let asked = applying::viewer_request(session.req_header_mut(), edits)?;
             if asked.target {
-                ctx.hooks.asked_target = Some(before);
+                ctx.hooks.asked_target.get_or_insert(before);
             }
             ctx.hooks.viewer_body_edit.clone_from(&asked.body);
-            ctx.hooks.request_body = asked.body;
+            ctx.hooks.request_body = asked.body.or(ctx.hooks.request_body.take());
             for change in &asked.origins {
                 go(ctx, change)?;
             }

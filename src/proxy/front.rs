@@ -278,7 +278,7 @@ impl Front {
             Parsed::Refused(refusal) => return Step::Refuse(refusal),
             Parsed::Complete(request) => request,
         };
-        if entering::early(&self.shared, &snapshot, viewer.address.ip()).is_err() {
+        if entering::early(&self.shared, &snapshot, || viewer_of(viewer, &request).ip()).is_err() {
             return Step::Refuse(Refusal::TOO_MANY);
         }
         let keep_alive = request.keep_alive && !last;
@@ -372,6 +372,12 @@ impl Front {
         record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), seen);
         wire.refuse(refusal).await;
     }
+}
+
+/// The viewer's address, behind trusted proxies the one that they name.
+fn viewer_of(viewer: &Viewer, request: &Request<'_>) -> SocketAddr {
+    let name = asking::X_FORWARDED_FOR;
+    asking::viewer(viewer.address, Some(&viewer.listener), request.head.lines(&name))
 }
 
 /// What the log says of a request whose head is `raw`.

@@ -8,14 +8,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::jwt;
 use crate::access::keys::{Key, Keys};
 use crate::config::compiled::Config;
-use crate::fleet::{KeyStore, KeyStoreError, StoredKey};
+use crate::fleet::{KeyStore, KeyStoreError};
 use crate::limit::{Clock, Ledger, Limits, Registry};
 
 use super::functions::LoadError;
+
+/// KiB of signed bodies that are read before they are checked, all together.
+const ROOM_KIB: usize = 64 << 10;
 
 /// How often counted requests are written through to the disk.
 const SYNC: Duration = Duration::from_secs(1);
@@ -30,6 +35,9 @@ pub struct Guard {
     pub store: Arc<KeyStore>,
     state: PathBuf,
     ledger: OnceLock<Arc<Ledger>>,
+    bodies: Arc<Semaphore>,
+    /// Keys are read and put in force by one at a time, so that what was read last is in force.
+    turn: Mutex<()>,
 }
 
 // === impl Guard ===
@@ -49,6 +57,8 @@ impl Guard {
             store,
             state: state.to_owned(),
             ledger: OnceLock::new(),
+            bodies: Arc::new(Semaphore::new(ROOM_KIB)),
+            turn: Mutex::default(),
         };
         guard.read_keys(config).map_err(|error| LoadError::Access(error.to_string()))?;
         Ok(guard)
@@ -59,15 +69,17 @@ impl Guard {
     /// # Errors
     /// The store cannot be read; the keys stay as they are.
     pub fn read_keys(&self, config: &Config) -> Result<(), KeyStoreError> {
-        self.set_keys(config, &self.store.list()?);
+        let _turn = self.turn.lock();
+        let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
+        let stored = self.store.list()?.into_iter().map(|stored| (stored.hash, stored.key));
+        self.keys.store(Arc::new(Keys::new(written.chain(stored))));
         Ok(())
     }
 
-    /// The same when the stored keys are known. Those of the configuration come first.
-    pub fn set_keys(&self, config: &Config, stored: &[StoredKey]) {
-        let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
-        let stored = stored.iter().map(|stored| (stored.hash, stored.key.clone()));
-        self.keys.store(Arc::new(Keys::new(written.chain(stored))));
+    /// Room for a body of so many bytes, while the permit is held; `None` = there is none.
+    pub fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024).max(1)).ok()?;
+        self.bodies.clone().try_acquire_many_owned(kib).ok()
     }
 
     /// The limits of a configuration, with the state of those that were there before.

@@ -158,6 +158,7 @@ fn planned(
     if !served.chains.is_empty() {
         return None;
     }
+    let why = keeping::bypass(rules, &method, false, head)?;
     let mut entered = Entered::default();
     if rules.access.is_some() {
         let certificate = entering::certificate(from.certificate);
@@ -167,7 +168,6 @@ fn planned(
             return None;
         }
     }
-    let why = keeping::bypass(rules, &method, false, head)?;
     let viewer = behavior::Viewer {
         method: &method,
         version: Version::HTTP_11,
@@ -245,6 +245,9 @@ impl Pass {
             custom: &self.snapshot.config.origins[self.origin].headers,
         };
         rewrite::request(&mut self.fields, &facts);
+        if self.entered.entry.as_ref().is_some_and(|entry| entry.payload.is_some()) {
+            rewrite::unsigned(&mut self.fields);
+        }
         if let Some(trace) = &self.trace
             && let Ok(value) = HeaderValue::from_bytes(&trace.outgoing())
         {
@@ -298,6 +301,9 @@ impl Pass {
             content_length: length,
         };
         for name in [edge::X_CACHE, edge::POP, edge::REQUEST_ID] {
+            fields.remove(name);
+        }
+        for (name, _) in self.entered.fields() {
             fields.remove(name);
         }
         lines.clear();

@@ -225,7 +225,7 @@ impl ProxyHttp for Phases {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         // Every attempt sends the whole body.
-        entering::expect_body(ctx);
+        entering::expect_body(session, ctx);
         asking::forward(session, request, ctx)
     }
 
@@ -408,12 +408,15 @@ impl ProxyHttp for Phases {
         }
         let words = failure::told(ctx.origin.failure.unwrap_or(kind), error);
         let page = pages::instead(session, ctx, status, &words).await;
-        let answer = crate::behavior::Answer {
-            status: page.status,
-            headers: page.headers.clone(),
-            body: page.body.clone(),
-            result: crate::behavior::ResultType::Error,
-            failure: None,
+        let answer = match ctx.denied.take() {
+            Some(denied) => super::denying::denied(&denied),
+            None => crate::behavior::Answer {
+                status: page.status,
+                headers: page.headers.clone(),
+                body: page.body.clone(),
+                result: crate::behavior::ResultType::Error,
+                failure: None,
+            },
         };
         // A body that was not read to its end cannot be skipped safely: such a connection closes.
         let reuse = session.is_body_done() && matches!(error.esource(), ErrorSource::Upstream);

@@ -9,7 +9,7 @@ use crate::behavior::compress;
 use crate::cache::key::{self, MethodClass};
 use crate::cache::object::KeyHash;
 use crate::config::compiled::{Behavior, BehaviorId, Coding};
-use crate::message::Fields;
+use crate::message::{Fields, path};
 
 use super::snapshot::Snapshot;
 
@@ -50,9 +50,15 @@ pub fn host_name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// The behavior that serves `host` and `path`.
+/// The behavior that serves `host` and `path`. As CloudFront does, patterns are matched against the path in one spelling
+/// (Developer Guide, "Path pattern"). A path that an origin may read as another one, which is guarded, is guarded as that one.
 pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Option<BehaviorId> {
-    snapshot.routes.select(host, path)
+    let chosen = snapshot.routes.select(host, &path::normal(path));
+    if !snapshot.guarded {
+        return chosen;
+    }
+    let other = path::resolved(path).and_then(|resolved| snapshot.routes.select(host, &resolved));
+    other.filter(|id| snapshot.behavior(*id).behavior.access.is_some()).or(chosen)
 }
 
 /// Whether answers to `method` may come from this behavior's cache at all.
@@ -75,10 +81,10 @@ pub fn slot<F: Fields>(
         // Without a host, only the behavior keeps the answers of two origins apart.
         key::part(key, behavior.name.as_bytes());
     }
-    if behavior.per_principal {
-        // The behavior's name comes first: only behaviors with the same rule may have the same key.
+    if behavior.access.is_some() {
+        // What a rule guards is nobody's who comes another way.
         key::part(key, behavior.name.as_bytes());
-        key::part(key, apart);
+        key::part(key, if behavior.per_principal { apart } else { b"" });
     }
     key::build(&behavior.cache.key, MethodClass::GetHead, host, target.path, target.query, fields, coding, key);
     (key::hash(key), coding)

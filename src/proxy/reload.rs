@@ -71,7 +71,10 @@ impl Reload {
                 let digest = snapshot.config.digest.clone();
                 let old = self.shared.live.load();
                 snapshot.origins.start(&self.connector);
-                self.shared.live.swap(snapshot);
+                self.shared.live.swap(snapshot.clone());
+                if let Err(error) = blocking(|| self.shared.guard.read_keys(&snapshot.config)) {
+                    log::error!("the API keys stay as they were: {error}");
+                }
                 old.origins.stop();
                 *self.last.lock() = Some((now_ms(), None));
                 for warning in warnings {
@@ -105,7 +108,6 @@ impl Reload {
         let guard = &self.shared.guard;
         let snapshot =
             Snapshot::new(config, Arc::new(origins), functions, guard, metrics).map_err(|error| error.to_string())?;
-        guard.read_keys(&snapshot.config).map_err(|error| error.to_string())?;
         let config = &snapshot.config;
         let waiting = self.endpoints.reload(&config.listeners).map_err(|error| error.to_string())?;
         warnings.extend(waiting.iter().map(|address| later(&format!("listener {address}"))));

@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub functions: Set,
     pub guards: Guards,
     pub bounds: Limits,
+    /// Some behavior has an access rule.
+    pub guarded: bool,
 }
 
 /// One behavior with what is computed once from it.
@@ -66,6 +68,14 @@ impl Snapshot {
     ) -> Result<Self, LoadError> {
         let guards = Guards::new(&config, &guard.tokens).map_err(LoadError::Access)?;
         let bounds = guard.bounds(&config)?;
+        for authorizer in &config.access.authorizers {
+            let answers =
+                functions.loaded.get(authorizer.function).is_some_and(|loaded| loaded.function.answers_lambda());
+            if !answers {
+                let words = "its function has no Lambda handler: exports.handler, or lambda_handler in Python";
+                return Err(LoadError::Access(format!("authorizer '{}': {words}", authorizer.name)));
+            }
+        }
         let routes = Table::new(&config.behaviors);
         let counters = metrics.behaviors(config.behaviors.iter().map(|b| b.name.as_str()));
         let served = config
@@ -88,7 +98,8 @@ impl Snapshot {
             .collect::<Result<_, LoadError>>()?;
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));
         let signature = Signature::new(&config.pop.code);
-        Ok(Snapshot { config, routes, origins, served, origin_metrics, signature, functions, guards, bounds })
+        let guarded = config.behaviors.iter().any(|behavior| behavior.access.is_some());
+        Ok(Snapshot { config, routes, origins, served, origin_metrics, signature, functions, guards, bounds, guarded })
     }
 
     /// What is known of where an address is.

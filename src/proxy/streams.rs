@@ -98,8 +98,8 @@ impl Streams {
         started: Instant,
     ) -> Result<Found, Box<Refused>> {
         let ends = asking::ends(session, &snapshot.config.listeners);
-        if let Some((peer, _)) = ends {
-            entering::early(&self.shared, snapshot, peer.ip())?;
+        if let Some(viewer) = asking::who(session, &snapshot.config.listeners) {
+            entering::early(&self.shared, snapshot, || viewer.ip())?;
         }
         let plain = session.is_body_empty();
         let tls = is_tls(session);

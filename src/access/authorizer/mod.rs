@@ -18,19 +18,16 @@ use serde_json::Map;
 
 use super::{Asked, Denied, Kind, Principal, Reason, iam};
 use crate::config::compiled::{Authorizer, AuthorizerKind, IdentitySource};
-use crate::message::Fields;
+use crate::message::{Fields, path};
 
 pub use answer::Decision;
 pub use event::About;
-
-/// Bytes of identity that answers are kept by; longer ones are asked for every time.
-const IDENTITY_MAX: usize = 16 << 10;
 
 /// One authorizer with the answers it gave.
 #[derive(Debug)]
 pub struct Memo {
     pub spec: Authorizer,
-    kept: Option<Cache<Vec<u8>, Arc<Decision>>>,
+    kept: Option<Cache<[u8; 32], Arc<Decision>>>,
 }
 
 /// What a request says to an authorizer.
@@ -86,14 +83,13 @@ impl Memo {
 
     /// What it answered last time, if that is still good.
     pub fn recall(&self, question: &Question) -> Option<Arc<Decision>> {
-        self.kept.as_ref()?.get(question.identity.as_slice())
+        self.kept.as_ref()?.get(&question.digest())
     }
 
     /// Keeps an answer. Failures are not kept.
     pub fn keep(&self, question: &Question, decision: &Arc<Decision>) {
-        let lasting = !matches!(**decision, Decision::Failed(_)) && question.identity.len() <= IDENTITY_MAX;
-        if let Some(kept) = self.kept.as_ref().filter(|_| lasting) {
-            kept.insert(question.identity.clone(), Arc::clone(decision));
+        if let (Some(kept), false) = (&self.kept, matches!(**decision, Decision::Failed(_))) {
+            kept.insert(question.digest(), Arc::clone(decision));
         }
     }
 
@@ -105,7 +101,7 @@ impl Memo {
         about: &About<'_>,
         lines: &[(String, String)],
     ) -> String {
-        let resource = self.resource(asked);
+        let resource = self.resource(asked.method, asked.path);
         match self.spec.kind {
             AuthorizerKind::Token => event::token(question.sources.first().map_or("", String::as_str), &resource),
             AuthorizerKind::Request1 => event::request_1(asked, about, lines, &resource),
@@ -146,31 +142,34 @@ impl Memo {
             }
             Decision::Simple { allowed: true, id, context } => Ok((principal(id, context), None)),
             Decision::Policy { id, policy, context, usage_key } => {
-                let resource = self.resource(asked);
-                let request = iam::Request {
-                    action: "execute-api:Invoke",
-                    resource: &resource,
-                    source_ip: asked.viewer,
-                    now_ms: asked.now_ms,
-                    secure: asked.tls,
-                    principal_arn: Some(id),
-                    user_agent: None,
-                    referer: None,
-                };
-                match iam::evaluate(policy, &request) {
-                    iam::Decision::Allow => Ok((principal(id, context), usage_key.clone())),
-                    iam::Decision::ExplicitDeny => say(Reason::AuthorizerDenies, &format!("{resource} is denied")),
-                    iam::Decision::ImplicitDeny => {
-                        say(Reason::AuthorizerNotAllowed, &format!("{resource} is not allowed"))
-                    }
+                let resolved = path::resolved(asked.path);
+                for path in std::iter::once(asked.path).chain(resolved.as_deref()) {
+                    let resource = self.resource(asked.method, path);
+                    let request = iam::Request {
+                        action: "execute-api:Invoke",
+                        resource: &resource,
+                        source_ip: asked.viewer,
+                        now_ms: asked.now_ms,
+                        secure: asked.tls,
+                        principal_arn: Some(id),
+                        user_agent: None,
+                        referer: None,
+                    };
+                    let (reason, words) = match iam::evaluate(policy, &request) {
+                        iam::Decision::Allow => continue,
+                        iam::Decision::ExplicitDeny => (Reason::AuthorizerDenies, "denied"),
+                        iam::Decision::ImplicitDeny => (Reason::AuthorizerNotAllowed, "not allowed"),
+                    };
+                    return say(reason, &format!("{resource} is {words}"));
                 }
+                Ok((principal(id, context), usage_key.clone()))
             }
         }
     }
 
-    fn resource<F>(&self, asked: &Asked<'_, F>) -> String {
-        let path = asked.path.strip_prefix('/').unwrap_or(asked.path);
-        self.spec.resource.replace("$method", asked.method).replace("$path", path)
+    fn resource(&self, method: &str, path: &str) -> String {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        self.spec.resource.replace("$method", method).replace("$path", path)
     }
 
     /// How long one call may take.

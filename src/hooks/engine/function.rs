@@ -140,6 +140,11 @@ impl Function {
         self.handlers.of(event).is_some()
     }
 
+    /// Whether it takes events of other kinds than CloudFront's: it has a Lambda handler.
+    pub fn answers_lambda(&self) -> bool {
+        self.handlers.lambda.is_some() && self.api == Api::LambdaEdge
+    }
+
     /// Runs it once.
     pub async fn call(&self, exchange: Exchange, budget: Budget) -> Called {
         self.drive(exchange, budget, None).await.0

@@ -1,0 +1,130 @@
+//! Path: what a path comes to, however it is spelled.
+//!
+//! In: a path as sent. Out: the same path in one spelling, for rules; what is sent on is never changed. Never: allocation for a path
+//! that has one spelling already.
+
+use std::borrow::Cow;
+
+/// The path that CloudFront matches against patterns: unreserved characters decoded, dot segments resolved (RFC 3986 §6.2.2).
+pub fn normal(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') && !path.contains("/.") {
+        return Cow::Borrowed(path);
+    }
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let decoded = decoded(path.as_bytes(), unreserved);
+    Cow::Owned(without_dots(&String::from_utf8_lossy(&decoded), false))
+}
+
+/// The path as the most generous origin may read it: everything decoded, several slashes one, backslashes slashes, dot segments
+/// resolved. `None`: it is the path as sent.
+pub fn resolved(path: &str) -> Option<String> {
+    if !path.contains(['%', '\\']) && !path.contains("/.") && !path.contains("//") {
+        return None;
+    }
+    let plain = String::from_utf8_lossy(&decoded(path.as_bytes(), |_| true)).replace('\\', "/");
+    Some(without_dots(&plain, true)).filter(|resolved| resolved != path)
+}
+
+/// Whether a segment is `.` or `..`, however it is spelled.
+pub fn has_dots(path: &str) -> bool {
+    if !path.contains(['%', '\\']) && !path.contains("/.") {
+        return false;
+    }
+    let plain = decoded(path.as_bytes(), |_| true);
+    plain.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment == b"." || segment == b"..")
+}
+
+/// Percent-decodes the bytes that `which` names.
+fn decoded(path: &[u8], which: impl Fn(u8) -> bool) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let mut out = Vec::with_capacity(path.len());
+    let mut at = 0;
+    while let Some(&byte) = path.get(at) {
+        if byte == b'%'
+            && let (Some(high), Some(low)) = (digit(path.get(at + 1)), digit(path.get(at + 2)))
+        {
+            // Two hex digits make a byte.
+            let value = (high * 16 + low) as u8;
+            if which(value) {
+                out.push(value);
+                at += 3;
+                continue;
+            }
+        }
+        out.push(byte);
+        at += 1;
+    }
+    out
+}
+
+/// RFC 3986 §5.2.4; `collapse`: empty segments go too.
+fn without_dots(path: &str, collapse: bool) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let rest = path.strip_prefix('/').unwrap_or(path);
+    let mut ends_open = false;
+    for segment in rest.split('/') {
+        ends_open = matches!(segment, "." | ".." | "");
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            "" if collapse => {}
+            other => kept.push(other),
+        }
+    }
+    let mut out = String::with_capacity(path.len());
+    for segment in &kept {
+        out.push('/');
+        out.push_str(segment);
+    }
+    if out.is_empty() || ends_open && !out.ends_with('/') {
+        out.push('/');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling_for_patterns() {
+        for (path, want) in [
+            ("/private/a", "/private/a"),
+            ("/%70rivate/a", "/private/a"),
+            ("/x/../private/a", "/private/a"),
+            ("/x/%2e%2E/private/a", "/private/a"),
+            ("/./private/a", "/private/a"),
+            ("/private/.", "/private/"),
+            ("/a/..", "/"),
+            ("/../..", "/"),
+            ("//a", "//a"),
+            ("/a%2Fb", "/a%2Fb"),
+            ("/a%", "/a%"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("*", "*"),
+        ] {
+            assert_eq!(normal(path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_an_origin_may_read() {
+        for (path, want) in [
+            ("/private/a", None),
+            ("/.well-known/x", None),
+            ("//private/a", Some("/private/a")),
+            ("/private%2Fa", Some("/private/a")),
+            ("/private%5ca", Some("/private/a")),
+            ("/x/..%2fprivate/a", Some("/private/a")),
+            ("/a%20b", Some("/a b")),
+            ("/a/%2e/", Some("/a/")),
+        ] {
+            assert_eq!(resolved(path).as_deref(), want, "{path}");
+        }
+        for (path, want) in
+            [("/a/../b", true), ("/a/%2e%2e/b", true), ("/a%2f..%2fb", true), ("/a..b", false), ("/.a", false)]
+        {
+            assert_eq!(has_dots(path), want, "{path}");
+        }
+    }
+}
