@@ -218,8 +218,11 @@ impl Hit {
         self.shown().map_or(self.object.meta.status, |shown| shown.head.status.as_u16())
     }
 
-    /// The answer's body as the viewer gets it, when it is in one piece.
+    /// The answer's body as the viewer gets it. A status that functions set may have none: what would follow it is another answer.
     pub fn body(&self) -> Option<&Bytes> {
+        if StatusCode::from_u16(self.status()).is_ok_and(events::bodiless) {
+            return None;
+        }
         self.shown().and_then(|shown| shown.body.as_ref()).or_else(|| self.object.body.whole())
     }
 
