@@ -309,7 +309,10 @@ impl Front {
             handed,
             len: request.len,
             canonical: request.rewritten(&raw[..request.len]),
-            changes: fast::is_changed(&snapshot, &request.head),
+            changes: match &candidate {
+                Some(candidate) => candidate.changes(),
+                None => fast::is_changed(&snapshot, &request.head),
+            },
             framing: request.framing,
             expect_continue: request.expect_continue,
             upgrade: request.upgrade,

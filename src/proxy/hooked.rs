@@ -135,7 +135,7 @@ pub async fn run(shared: &Shared, candidate: Box<Candidate>, key: &mut Vec<u8>) 
     let links = &served.chains.viewer_request;
     if !links.is_empty() {
         match hooking::run(links, Event::ViewerRequest, id.as_str(), started_ms, (request, None), &mut note).await {
-            Ran::Go(made, Some(after)) => (edits, request) = (Some(made), after),
+            Ran::Go(made, Some(after)) => (edits, request) = (Some(made), *after),
             ended => {
                 note.request_ran = Some(ended);
                 return candidate.full(note);
@@ -158,7 +158,7 @@ pub async fn run(shared: &Shared, candidate: Box<Candidate>, key: &mut Vec<u8>) 
         let message = (request, Some(views::response(&head)));
         match hooking::run(links, Event::ViewerResponse, id.as_str(), now_ms(), message, &mut note).await {
             Ran::Go(made, Some(after)) => {
-                request = after;
+                request = *after;
                 // Edits that were checked as they were made cannot be refused.
                 let body = events::show(&mut head, made, events::bodiless(status)).unwrap_or_default();
                 shown = Some(Shown { head, body });
@@ -177,6 +177,11 @@ pub async fn run(shared: &Shared, candidate: Box<Candidate>, key: &mut Vec<u8>) 
 
 // === impl Candidate ===
 impl Candidate {
+    /// Whether a copy of it will have to be told what it became.
+    pub fn changes(&self) -> bool {
+        self.served.changes()
+    }
+
     fn request(&mut self) -> Request {
         let headers = std::mem::take(&mut self.headers);
         views::request(&Method::GET, self.version, self.tls, (&self.host, &self.target), self.viewer, headers)
@@ -213,8 +218,11 @@ impl Hit {
         self.shown().map_or(self.object.meta.status, |shown| shown.head.status.as_u16())
     }
 
-    /// The answer's body as the viewer gets it, when it is in one piece.
+    /// The answer's body as the viewer gets it. A status that functions set may have none: what would follow it is another answer.
     pub fn body(&self) -> Option<&Bytes> {
+        if StatusCode::from_u16(self.status()).is_ok_and(events::bodiless) {
+            return None;
+        }
         self.shown().and_then(|shown| shown.body.as_ref()).or_else(|| self.object.body.whole())
     }
 

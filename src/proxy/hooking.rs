@@ -61,7 +61,7 @@ pub struct HookNote {
 #[derive(Debug)]
 pub enum Ran {
     /// With these edits, and the request as it is with them.
-    Go(Vec<Edit>, Option<Request>),
+    Go(Vec<Edit>, Option<Box<Request>>),
     Answer(Generated, Api),
     Fail(Failure, Api),
 }
@@ -105,7 +105,7 @@ pub async fn run(
         edits.append(&mut called.exchange.take_edits());
         (request, response) = (called.exchange.request, called.exchange.response);
     }
-    Ran::Go(edits, Some(request))
+    Ran::Go(edits, Some(Box::new(request)))
 }
 
 /// How a call is counted.

@@ -1,8 +1,8 @@
 //! Proxy: the way of one request through the rooms.
 //!
-//! Three lanes lead a viewer to an answer. `fast` answers plain hits straight from the connection's buffer (`hooked` those that
-//! functions see); `pass` carries
-//! plain requests that no cache takes part in to an origin and back; `phases` is the full path on Pingora's state machine.
+//! Three lanes lead a viewer to an answer. `fast` answers plain hits straight from the connection's buffer, with `hooked` for
+//! those that functions see; `pass` carries plain requests that no cache takes part in to an origin and back; `phases` is the
+//! full path on Pingora's state machine.
 //! All ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
 
 pub mod answering;

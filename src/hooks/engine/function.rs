@@ -178,11 +178,12 @@ impl Function {
             let run = pin!(self.run(&mut live, question));
             tokio::time::timeout(budget.timeout, Metered::new(&meter, run)).await
         };
+        let wall = began.elapsed();
         let data = live.store.data_mut();
         let mut said = None;
         let outcome = match ran {
             // A host call that ended with the call's own time gave the guest a moment to return.
-            Ok(Ok(_)) if began.elapsed() >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
+            Ok(Ok(_)) if wall >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
             Ok(Ok(answer)) => {
                 said = answer;
                 Ok(())
@@ -199,7 +200,7 @@ impl Function {
         let called = Called {
             exchange: data.call.take_exchange(),
             cpu: meter.spent(),
-            wall: began.elapsed(),
+            wall,
             memory: data.bound.used(),
             logs: data.call.log.take(),
             outcome,
