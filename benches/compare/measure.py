@@ -172,6 +172,7 @@ HOOKS = {
     "no function": "",
     "no function, full path": "/full",
     "native": "/native",
+    "native, reused": "/native-reused",
     "JavaScript": "/script",
     "JavaScript, reused": "/script-reused",
 }

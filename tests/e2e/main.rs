@@ -20,6 +20,7 @@ mod hook_limits;
 mod hooks;
 mod keys;
 mod layering;
+mod leaks;
 mod lifecycle;
 mod limits;
 mod listen;

@@ -32,9 +32,23 @@ impl Authority {
 
     /// A certificate good for servers and clients; names may be DNS names or addresses.
     pub fn issue(&self, names: &[&str]) -> Pair {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names.clone()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, names[0].clone());
+        let mut params = Self::params(names);
+        params.distinguished_name.push(DnType::CommonName, names[0].to_owned());
+        self.signed(params)
+    }
+
+    /// One that says who it is for in its alternative names alone.
+    pub fn issue_without_subject(&self, names: &[&str]) -> Pair {
+        let mut params = Self::params(names);
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        self.signed(params)
+    }
+
+    fn params(names: &[&str]) -> CertificateParams {
+        CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn signed(&self, mut params: CertificateParams) -> Pair {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();

@@ -1,0 +1,246 @@
+//! Leaks: ways around a rule, and into somebody else's answers.
+//!
+//! In: what an attacker can spell, forge, hide or have copied. Out: nothing that was not theirs. Never: what a rule means to who keeps
+//! to it (`access`).
+
+use serde_json::json;
+
+use crate::harness::{Authority, H2, HOST, Origin, Pop, Raw, Setup, until};
+
+const KEY: &str = "leaks-key-0123456789abcdef";
+
+fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn keys() -> String {
+    format!("[[api_key]]\nname = \"acme\"\nsha256 = \"{}\"\n", sha256(KEY))
+}
+
+/// CloudFront Developer Guide, "Path pattern": the path is normalized before it is matched, and sent on as it came.
+#[test]
+fn a_guarded_path_is_guarded_however_it_is_spelled() {
+    let origin = Origin::counting("");
+    let pop = Pop::start(format!(
+        "{}{}[[behavior]]\nmatch = \"/private/*\"\norigin = \"o\"\naccess = \"api_key\"\ncache = false\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\n",
+        origin.config("o"),
+        keys()
+    ));
+    for path in [
+        "/private/a",
+        "/%70rivate/a",
+        "//private/a",
+        "/./private/a",
+        "/x/../private/a",
+        "/x/%2e%2e/private/a",
+        "/private%2fa",
+        "/private%2Fa?x=1",
+        "/x/..%2fprivate/a",
+        "/%2fprivate/a",
+        "/private%5ca",
+    ] {
+        let status = pop.get(path).status;
+        assert!(status == 403 || status == 400, "{path}: {status}");
+    }
+    assert_eq!(origin.count(), 0);
+    for path in ["/public/a", "/a%20b", "/.well-known/x", "/a//b", "/x/../public"] {
+        assert_eq!(pop.get(path).status, 200, "{path}");
+        assert!(origin.last().target.ends_with(path), "as it came: {:?}", origin.last().target);
+    }
+    let with_key = pop.get_with("/%70rivate/a", &[("X-Api-Key", KEY)]);
+    assert_eq!((with_key.status, origin.last().target.as_str()), (200, "/%70rivate/a"));
+}
+
+#[test]
+fn a_forged_field_over_http_2_changes_neither_host_nor_key() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let pop = Pop::start(format!(
+        "[[origin]]\nname = \"o\"\nurl = \"{}\"\nhost = \"viewer\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n",
+        origin.url()
+    ));
+    let mut h2 = H2::plain(pop.http);
+    let forged = h2.send("GET", "/a", &[("cloudfront-viewer-country", "XX")], b"", &[]);
+    assert_eq!(forged.status, 200);
+    let seen = origin.last();
+    let host = seen.field("host").unwrap_or_default().to_owned();
+    assert!(!host.is_empty(), "{seen:?}");
+    assert_eq!(seen.field("cloudfront-viewer-country"), None);
+    pop.purge(&json!({"host": [host.split(':').next().unwrap()]}));
+    let again = H2::plain(pop.http).get("/a");
+    assert_ne!(again.body, forged.body, "the purge found it");
+}
+
+#[test]
+fn who_asks_can_be_neither_forged_nor_hidden() {
+    let origin = Origin::counting("");
+    let pop = Pop::start(format!(
+        "{}{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\naccess = \"api_key\"\ncache = false\nidentity = {{ header = \"x-user\" }}\n",
+        origin.config("o"),
+        keys()
+    ));
+    let reply = pop.get_with("/a", &[("X-Api-Key", KEY), ("X_User", "root"), ("x-user", "root")]);
+    assert_eq!(reply.status, 200);
+    let seen = origin.last();
+    let named: Vec<_> =
+        seen.fields.iter().filter(|(name, _)| name.replace('_', "-").eq_ignore_ascii_case("x-user")).collect();
+    assert_eq!(named, [&("x-user".to_owned(), "acme".to_owned())], "{seen:?}");
+    assert_eq!(pop.get_with("/a", &[("X-Api-Key", KEY), ("Connection", "x-user")]).status, 400);
+}
+
+#[test]
+fn an_error_page_is_asked_for_by_nobody() {
+    let origin = Origin::start(|x| match x.request.target.as_str() {
+        "/page" => x.reply("200 OK", "", "sorry"),
+        _ => x.reply("404 Not Found", "", "gone"),
+    });
+    let pop = Pop::start(format!(
+        "{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nidentity = {{ header = \"x-user\" }}\n\
+         errors = [{{ status = [404], page = \"/page\" }}]\n",
+        origin.config("o")
+    ));
+    let reply = pop.get_with("/a", &[("X-User", "root")]);
+    assert_eq!((reply.status, reply.text().as_str()), (404, "sorry"));
+    for seen in origin.requests() {
+        assert_eq!(seen.field("x-user"), None, "{seen:?}");
+    }
+}
+
+/// What the origin is told of who asks is part of what its answer may depend on.
+#[test]
+fn answers_are_apart_by_what_the_origin_is_told() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let setup = Setup::new(format!(
+        "{}[[function]]\nname = \"auth\"\nfile = \"auth.js\"\n[[authorizer]]\nname = \"a\"\nfunction = \"auth\"\n\
+         kind = \"request\"\nidentity = []\nttl = \"0s\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n\
+         access = {{ authorizer = \"a\" }}\nidentity = {{ claims = {{ x-tenant = \"tenant\" }} }}\n",
+        origin.config("o")
+    ));
+    let script = "exports.handler = async (event) => ({ principalId: 'user', context: { tenant: event.headers['x-who'] }, \
+                  policyDocument: { Version: '2012-10-17', Statement: [{ Action: '*', Effect: 'Allow', Resource: '*' }] } });";
+    std::fs::write(setup.dir().join("auth.js"), script).unwrap();
+    let pop = setup.start();
+    let get = |who: &str| pop.get_with("/a", &[("X-Who", who)]);
+    let alice = get("alice");
+    assert_eq!(alice.status, 200, "{}", alice.text());
+    assert_ne!(get("bob").text(), alice.text());
+    assert_eq!(get("alice").text(), alice.text());
+    let tenants: Vec<_> = origin.requests().iter().map(|seen| seen.field("x-tenant").map(str::to_owned)).collect();
+    assert_eq!(tenants, [Some("alice".to_owned()), Some("bob".to_owned())]);
+}
+
+#[test]
+fn certificates_without_a_subject_are_told_apart() {
+    let authority = Authority::new();
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let mut setup = Setup::new(format!(
+        "{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\naccess = \"certificate\"\n",
+        origin.config("o")
+    ));
+    authority.issue(&[HOST]).files(setup.dir(), "server");
+    authority.file(setup.dir());
+    setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = { certificates = [{ cert = \
+                       \"{dir}/server.pem\", key = \"{dir}/server.key\" }], client_auth = \"required\", client_ca = \
+                       \"{dir}/authority.pem\" }\n"
+        .to_owned();
+    let pop = setup.start();
+    let get = |name: &str| {
+        let pair = authority.issue_without_subject(&[name]);
+        Raw::secure(pop.extra[0], HOST, authority.client(&["http/1.1"], Some(&pair))).unwrap().get("/a")
+    };
+    let alice = get("alice.example");
+    assert_ne!(get("bob.example").text(), alice.text());
+    assert_eq!(get("alice.example").text(), alice.text());
+}
+
+/// A function of a public behavior may ask for another path; what a rule guards there is not in its reach.
+#[test]
+fn what_a_rule_guards_is_no_hit_for_another_behavior() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let setup = Setup::new(format!(
+        "{}{}[[function]]\nname = \"f\"\nfile = \"f.js\"\n[[behavior]]\nmatch = \"/public/*\"\norigin = \"o\"\n\
+         hooks = {{ viewer_request = \"f\" }}\n[[behavior]]\nmatch = \"/private/*\"\norigin = \"o\"\naccess = \"api_key\"\n\
+         cache = {{ shared = true }}\n",
+        origin.config("o"),
+        keys()
+    ));
+    let script = "function handler(event) { event.request.uri = event.request.uri.replace('/public', '/private'); \
+                  return event.request; }";
+    std::fs::write(setup.dir().join("f.js"), script).unwrap();
+    let pop = setup.start();
+    let guarded = pop.get_with("/private/a", &[("X-Api-Key", KEY)]);
+    assert_eq!(guarded.status, 200);
+    let other = pop.get("/public/a");
+    assert!(!other.hit() && other.text() != guarded.text(), "{:?}", other.cache());
+}
+
+#[test]
+fn a_reload_that_is_refused_puts_no_key_in_force() {
+    let origin = Origin::counting("");
+    let rest = |keys: &str, listener: &str| {
+        format!(
+            "{}{keys}{listener}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\naccess = \"api_key\"\ncache = false\n",
+            origin.config("o")
+        )
+    };
+    let pop = Pop::start(rest("", ""));
+    let broken = "[[key_group]]\nname = \"g\"\n[[key_group.key]]\nid = \"K\"\nfile = \"missing.pem\"\n";
+    assert!(pop.reload(&rest(&keys(), broken)).status >= 400);
+    assert_eq!(pop.get_with("/a", &[("X-Api-Key", KEY)]).status, 403);
+    assert_eq!(pop.reload(&rest(&keys(), "")).status, 200);
+    until("the key", || (pop.get_with("/a", &[("X-Api-Key", KEY)]).status == 200).then_some(()));
+}
+
+#[test]
+fn none_does_not_let_in_what_cannot_be_known() {
+    let origin = Origin::counting("");
+    let setup = Setup::new(format!(
+        "{}[[function]]\nname = \"auth\"\nfile = \"auth.js\"\n[[authorizer]]\nname = \"blocked\"\nfunction = \"auth\"\n\
+         kind = \"request\"\nidentity = []\nttl = \"0s\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n\
+         access = {{ none = [{{ authorizer = \"blocked\" }}] }}\n",
+        origin.config("o")
+    ));
+    std::fs::write(setup.dir().join("auth.js"), "exports.handler = async () => { throw new Error('broken'); };")
+        .unwrap();
+    let pop = setup.start();
+    assert_eq!(pop.get("/a").status, 500);
+    assert_eq!(origin.count(), 0);
+}
+
+/// What a function makes of a body is not what was signed: the body is verified before the function sees it.
+#[test]
+fn a_signed_body_is_verified_before_functions_see_it() {
+    use crate::harness::credentials::{Aws, borrowed};
+    let origin = Origin::counting("");
+    let setup = Setup::new(format!(
+        "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\n[[sigv4]]\nname = \"s\"\n[[sigv4.key]]\nid = \"AKIDEXAMPLE\"\n\
+         secret = \"file:{{dir}}/secret\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nmethods = \"all\"\ncache = false\n\
+         access = {{ sigv4 = \"s\" }}\nhooks = {{ viewer_request = {{ function = \"f\", include_body = true }} }}\n",
+        origin.config("o")
+    ));
+    std::fs::write(setup.dir().join("secret"), "leaks-secret").unwrap();
+    let script = "exports.handler = async (event) => { const request = event.Records[0].cf.request; \
+                  const body = Buffer.from(request.body.data, 'base64').toString(); \
+                  request.body = { action: 'replace', encoding: 'text', data: 'fn:' + body.slice(0, 5) }; return request; };";
+    std::fs::write(setup.dir().join("f.js"), script).unwrap();
+    let pop = setup.start();
+    let large = [vec![b'A'; 200_000], vec![b'Z'; 100_000]].concat();
+    for tells_hash in [false, true] {
+        let at = std::time::SystemTime::now();
+        let aws = Aws { id: "AKIDEXAMPLE", secret: "leaks-secret", region: "eu-central-1", tells_hash, at };
+        for (body, seen) in [(&b"hello"[..], "fn:hello"), (&large, "fn:AAAAA")] {
+            let fields = aws.fields("POST", "/a", body);
+            let before = origin.count();
+            let mut altered = body.to_vec();
+            altered[0] ^= 1;
+            let refused = pop.send("POST", "/a", &borrowed(&fields), &altered);
+            assert_eq!((refused.status, refused.field("x-amzn-errortype")), (403, Some("InvalidSignatureException")));
+            assert_eq!(origin.count(), before, "neither function nor origin saw it");
+            let reply = pop.send("POST", "/a", &borrowed(&fields), body);
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            assert_eq!(String::from_utf8_lossy(&origin.last().body), seen);
+            assert_eq!(origin.last().field("authorization"), None, "the signature is used up");
+        }
+    }
+}
