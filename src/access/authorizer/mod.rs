@@ -171,14 +171,12 @@ impl Memo {
         let path = path.strip_prefix('/').unwrap_or(path);
         self.spec.resource.replace("$method", method).replace("$path", path)
     }
-
-    /// How long one call may take.
-    pub fn timeout(&self) -> Duration {
-        self.spec.timeout
-    }
 }
 
 /// The viewer's address as events say it.
 fn address(viewer: IpAddr) -> String {
     viewer.to_canonical().to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Tests of what authorizers are asked and what their answers mean, by the examples of API Gateway's developer guide.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn spec(kind: AuthorizerKind, identity: Vec<IdentitySource>) -> Authorizer {
+    Authorizer {
+        name: "a".into(),
+        function: 0,
+        kind,
+        identity,
+        ttl: Duration::from_secs(60),
+        entries: 10,
+        cpu: Duration::from_millis(10),
+        timeout: Duration::from_secs(1),
+        resource: "arn:aws:execute-api:us-east-1:000000000000:api/prod/$method/$path".into(),
+    }
+}
+
+fn header(name: &'static str) -> IdentitySource {
+    IdentitySource::Header(HeaderName::from_static(name))
+}
+
+fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
+    list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+}
+
+fn asked<'a>(path: &'a str, query: Option<&'a str>, fields: &'a HeaderMap) -> Asked<'a, HeaderMap> {
+    let viewer = IpAddr::from([192, 0, 2, 1]);
+    Asked { method: "GET", host: "api.example:8080", path, query, fields, tls: true, viewer, now_ms: 1_700_000_000_000 }
+}
+
+const ABOUT: About<'_> = About { request_id: "id", stage: "prod", protocol: "HTTP/1.1", api: "api" };
+
+fn event(memo: &Memo, asked: &Asked<'_, HeaderMap>, lines: &[(&str, &str)]) -> Value {
+    let lines: Vec<(String, String)> =
+        lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let question = memo.question(asked).unwrap();
+    serde_json::from_str(&memo.event(asked, &question, &ABOUT, &lines)).unwrap()
+}
+
+#[test]
+fn events_are_api_gateways() {
+    let fields = fields(&[("authorization", "allow"), ("cookie", "a=1; b=2"), ("user-agent", "curl")]);
+    let asked = asked("/pets/1", Some("x=1&x=2&y=a%2Bb+c"), &fields);
+    let lines = [("Authorization", "allow"), ("X-Many", "1"), ("X-Many", "2"), ("Cookie", "a=1; b=2")];
+    let arn = "arn:aws:execute-api:us-east-1:000000000000:api/prod/GET/pets/1";
+
+    let token = event(&Memo::new(&spec(AuthorizerKind::Token, vec![header("authorization")])), &asked, &lines);
+    assert_eq!(token, json!({"type": "TOKEN", "authorizationToken": "allow", "methodArn": arn}));
+
+    let one = event(&Memo::new(&spec(AuthorizerKind::Request1, vec![header("authorization")])), &asked, &lines);
+    assert_eq!((&one["type"], &one["methodArn"], &one["httpMethod"]), (&json!("REQUEST"), &json!(arn), &json!("GET")));
+    assert_eq!(one["queryStringParameters"], json!({"x": "2", "y": "a+b c"}), "the last value, decoded");
+    assert_eq!(one["multiValueQueryStringParameters"], json!({"x": ["1", "2"], "y": ["a+b c"]}));
+    assert_eq!(one["multiValueHeaders"]["X-Many"], json!(["1", "2"]), "names as they came");
+    assert_eq!((&one["pathParameters"], &one["stageVariables"]), (&Value::Null, &Value::Null));
+    assert_eq!(one["requestContext"]["identity"], json!({"sourceIp": "192.0.2.1", "userAgent": "curl"}));
+    assert_eq!(one["requestContext"]["domainName"], "api.example");
+
+    let two = event(&Memo::new(&spec(AuthorizerKind::Request2, vec![header("authorization")])), &asked, &lines);
+    assert_eq!((&two["version"], &two["routeArn"], &two["rawPath"]), (&json!("2.0"), &json!(arn), &json!("/pets/1")));
+    assert_eq!(two["headers"], json!({"authorization": "allow", "x-many": "1,2"}), "lower case, joined, no cookies");
+    assert_eq!((&two["cookies"], &two["identitySource"]), (&json!(["a=1", "b=2"]), &json!(["allow"])));
+    assert_eq!(two["queryStringParameters"], json!({"x": "1,2", "y": "a+b c"}));
+}
+
+#[test]
+fn a_missing_source_is_not_asked_about() {
+    let sources = vec![header("x-a"), IdentitySource::Query("q".into()), IdentitySource::Cookie("c".into())];
+    let memo = Memo::new(&spec(AuthorizerKind::Request1, sources));
+    let whole = [("x-a", "1"), ("cookie", "c=3")];
+    assert!(memo.question(&asked("/", Some("q=2"), &fields(&whole))).is_ok());
+    for (query, list) in
+        [(Some("q=2"), &whole[1..]), (Some("q="), &whole[..]), (None, &whole[..]), (Some("q=2"), &whole[..1])]
+    {
+        let denied = memo.question(&asked("/", query, &fields(list))).unwrap_err();
+        assert_eq!(denied.reason, Reason::AuthorizerUnauthorized, "{query:?} {list:?}");
+    }
+    // Values that run together elsewhere are apart here.
+    let memo = Memo::new(&spec(AuthorizerKind::Request1, vec![header("x-a"), header("x-b")]));
+    let digest = |a, b| memo.question(&asked("/", None, &fields(&[("x-a", a), ("x-b", b)]))).unwrap().digest();
+    assert_ne!(digest("12", "3"), digest("1", "23"));
+}
+
+const ALLOW: &str = r#"{"principalId": "user", "policyDocument": {"Version": "2012-10-17", "Statement":
+    [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "arn:aws:execute-api:*:*:api/prod/GET/pets/*"},
+     {"Action": "*", "Effect": "Deny", "Resource": "*/pets/secret"}]}, "context": {"n": 1, "s": "x", "b": true}}"#;
+
+#[test]
+fn answers() {
+    let memo = Memo::new(&spec(AuthorizerKind::Token, vec![header("authorization")]));
+    let fields = fields(&[("authorization", "t")]);
+    let judge = |said: Result<&str, &str>, path: &str| {
+        let asked = asked(path, None, &fields);
+        let question = memo.question(&asked).unwrap();
+        memo.judge(&asked, &question, &memo.understand(said)).map_err(|denied| denied.reason)
+    };
+    let (principal, usage) = judge(Ok(ALLOW), "/pets/1").unwrap();
+    assert_eq!((&*principal.id, &*principal.issuer, usage), ("user", "a", None));
+    assert_eq!(principal.claims["n"], 1);
+    for (said, path, want) in [
+        (Ok(ALLOW), "/owners/1", Reason::AuthorizerNotAllowed),
+        (Ok(ALLOW), "/pets/secret", Reason::AuthorizerDenies),
+        (Ok(ALLOW), "/pets/%73ecret", Reason::AuthorizerDenies),
+        (Err("Unauthorized"), "/pets/1", Reason::AuthorizerUnauthorized),
+        (Err("Error: Unauthorized"), "/pets/1", Reason::AuthorizerUnauthorized),
+        (Err("Error: other"), "/pets/1", Reason::AuthorizerFailed),
+        (Ok("null"), "/pets/1", Reason::AuthorizerFailed),
+        (Ok("{}"), "/pets/1", Reason::AuthorizerFailed),
+        (Ok(r#"{"principalId": "u"}"#), "/pets/1", Reason::AuthorizerFailed),
+        (Ok(r#"{"principalId": "u", "policyDocument": {"Statement": "x"}}"#), "/pets/1", Reason::AuthorizerFailed),
+        (Ok(r#"{"isAuthorized": true}"#), "/pets/1", Reason::AuthorizerFailed),
+    ] {
+        assert_eq!(judge(said, path).unwrap_err(), want, "{said:?} {path}");
+    }
+    let nested = ALLOW.replace("\"n\": 1", "\"n\": {}");
+    assert_eq!(judge(Ok(&nested), "/pets/1").unwrap_err(), Reason::AuthorizerFailed, "context of format 1.0 is flat");
+    let usage = ALLOW.replace("\"principalId\"", "\"usageIdentifierKey\": \"key\", \"principalId\"");
+    assert_eq!(judge(Ok(&usage), "/pets/1").unwrap().1.as_deref(), Some("key"));
+}
+
+#[test]
+fn simple_answers_and_what_is_kept() {
+    let memo = Memo::new(&spec(AuthorizerKind::Request2, vec![header("authorization")]));
+    let fields = fields(&[("authorization", "t")]);
+    let asked = asked("/pets/1", None, &fields);
+    let question = memo.question(&asked).unwrap();
+    let judge = |said| memo.judge(&asked, &question, &memo.understand(Ok(said))).map_err(|denied| denied.reason);
+    let (named, _) = judge(r#"{"isAuthorized": true, "context": {"sub": "u", "any": {"x": []}}}"#).unwrap();
+    assert_eq!(&*named.id, "u");
+    let (unnamed, _) = judge(r#"{"isAuthorized": true}"#).unwrap();
+    assert_eq!(unnamed.id.len(), 64, "named by what it was shown");
+    assert_eq!(judge(r#"{"isAuthorized": false}"#).unwrap_err(), Reason::AuthorizerDenies);
+    assert_eq!(judge(r#"{"isAuthorized": "yes"}"#).unwrap_err(), Reason::AuthorizerFailed);
+
+    assert!(memo.recall(&question).is_none());
+    memo.keep(&question, &Arc::new(Decision::Failed("broken".into())));
+    assert!(memo.recall(&question).is_none(), "failures are not kept");
+    memo.keep(&question, &Arc::new(memo.understand(Ok(ALLOW))));
+    assert!(memo.recall(&question).is_some());
+    let never = Memo::new(&Authorizer { ttl: Duration::ZERO, ..memo.spec.clone() });
+    never.keep(&question, &Arc::new(Decision::Unauthorized));
+    assert!(never.recall(&question).is_none());
+}
