@@ -30,7 +30,7 @@ plans = ["plan"]
 [[behavior]]
 match = "/still"
 origin = "fixed"
-limit = { per = "address", rate = "1/d", burst = 50000 }
+limit = { per = "address", rate = "1/h", burst = 50000 }
 [[behavior]]
 match = "/filling"
 origin = "fixed"

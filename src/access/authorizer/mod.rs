@@ -11,7 +11,6 @@ mod event;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use moka::sync::Cache;
 use serde_json::Map;

@@ -1,5 +1,7 @@
 //! Tests of what authorizers are asked and what their answers mean, by the examples of API Gateway's developer guide.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 

@@ -14,6 +14,8 @@ use crate::config::units::Rate;
 const METHODS_MAX: usize = 200;
 /// Limits of one behavior.
 const LIMITS_MAX: usize = 10;
+/// Seconds that a bucket may take to fill: its state is nanoseconds in 61 bits.
+const FILL_MAX: u64 = 50 * 365 * 86_400;
 /// Characters of a stage's name ("stage name" in API Gateway's quotas).
 const STAGE_MAX: usize = 128;
 
@@ -33,8 +35,12 @@ pub(super) fn rates(written: schema::Rates, report: &mut Report<'_>) -> Checked<
 }
 
 fn quota(at: &At, rate: Rate, burst: Option<u32>, report: &mut Report<'_>) -> Checked<Quota> {
+    let every = rate.every();
     match NonZeroU32::new(burst.unwrap_or_else(|| rate.burst())) {
-        Some(burst) => Ok(Quota { every: rate.every(), burst }),
+        Some(burst) if every.as_secs().saturating_mul(burst.get().into()) > FILL_MAX => {
+            Err(report.refuse(&at.key("burst"), "such a bucket takes more than fifty years to fill"))
+        }
+        Some(burst) => Ok(Quota { every, burst }),
         None => Err(report.refuse(&at.key("burst"), "a bucket that holds nothing lets nothing through")),
     }
 }

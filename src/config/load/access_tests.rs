@@ -260,6 +260,7 @@ fn what_limits_refuse() {
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address' }", "a limit needs a 'rate' or a 'concurrency'"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '0/s' }", "'0/s' is no rate"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '5' }", "'5' is no rate"),
+        ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '1/d', burst = 50000 }", "fifty years"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'adress', rate = '5/s' }", "unknown value 'adress'"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', burst = 5, concurrency = 1 }", "'burst' needs a 'rate'"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = { network = { v4 = 33 } }, rate = '5/s' }", "has 32 bits"),

@@ -176,7 +176,7 @@ impl Function {
         let meter = live.store.data().meter.clone();
         let ran = {
             let run = pin!(self.run(&mut live, question));
-            tokio::time::timeout(budget.timeout, Metered::new(&meter, run)).await
+            tokio::time::timeout(budget.timeout, Metered::new(&meter, &self.shared.slow, run)).await
         };
         let wall = began.elapsed();
         let data = live.store.data_mut();

@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     small: Pool,
     big: Pool,
     calls: Semaphore,
+    /// Turns of calls that run for long: half of the machine's cores, so that the others serve.
+    slow: Arc<Semaphore>,
     concurrency: usize,
     ticker: Ticker,
     artifacts: Artifacts,
@@ -102,11 +104,13 @@ pub(crate) struct Shared {
 impl Engine {
     /// Reserves the instances' address space. Starts no thread.
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let slots = u32::try_from(settings.concurrency).unwrap_or(u32::MAX);
         let shared = Shared {
             small: Pool::new(Size::Small, slots, settings.memory)?,
             big: Pool::new(Size::Big, slots, settings.memory)?,
             calls: Semaphore::new(settings.concurrency),
+            slow: Arc::new(Semaphore::new((cores / 2).max(1))),
             concurrency: settings.concurrency,
             ticker: Ticker::default(),
             artifacts: Artifacts::open(&settings.artifacts)?,

@@ -7,10 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::hooks::host::CallState;
@@ -46,6 +48,8 @@ pub struct Meter {
     began: AtomicU64,
     precise: AtomicBool,
     ticked: AtomicBool,
+    /// The stretch was ended by a tick, not by a wait.
+    yielded: AtomicBool,
 }
 
 /// The call had its share of CPU time.
@@ -53,11 +57,32 @@ pub struct Meter {
 #[error("the CPU budget is used up")]
 pub struct Spent;
 
-/// A future whose polls are counted.
+/// A future whose polls are counted. A call that has run for long lets others run in earnest: it waits for its turn among its like,
+/// and rests after each stretch. To let the next task run would not be enough: a worker whose queue is never empty looks at its
+/// sockets only after many tasks.
 pub struct Metered<'m, F> {
     meter: &'m Meter,
+    slow: &'m Arc<Semaphore>,
+    pace: Pace,
     future: F,
 }
+
+/// Where a call is between two stretches.
+enum Pace {
+    /// It has not run for long.
+    Free,
+    /// It waits for its turn.
+    Waiting(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
+    /// It has its turn.
+    Running(Option<OwnedSemaphorePermit>),
+    /// It has had it, and leaves the worker to others for a moment.
+    Resting(Pin<Box<Sleep>>, #[allow(dead_code)] Option<OwnedSemaphorePermit>),
+}
+
+/// CPU time after which a call has run for long: ordinary calls are over by then.
+const LONG: Duration = Duration::from_millis(5);
+/// How long it rests after each stretch.
+const REST: Duration = Duration::from_millis(1);
 
 // === impl Bound ===
 impl Bound {
@@ -119,7 +144,10 @@ impl Meter {
         let spent = self.spent.load(Ordering::Relaxed) + self.stretch();
         match spent > self.budget.load(Ordering::Relaxed) {
             true => Err(Spent.into()),
-            false => Ok(UpdateDeadline::Yield(1)),
+            false => {
+                self.yielded.store(true, Ordering::Relaxed);
+                Ok(UpdateDeadline::Yield(1))
+            }
         }
     }
 
@@ -154,8 +182,24 @@ fn nanos(duration: Duration) -> u64 {
 
 // === impl Metered ===
 impl<'m, F> Metered<'m, F> {
-    pub fn new(meter: &'m Meter, future: F) -> Self {
-        Metered { meter, future }
+    /// `slow`: turns of the calls that run for long.
+    pub fn new(meter: &'m Meter, slow: &'m Arc<Semaphore>, future: F) -> Self {
+        Metered { meter, slow, pace: Pace::Free, future }
+    }
+
+    /// Whether the next stretch may begin.
+    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.pace = match &mut self.pace {
+                Pace::Free | Pace::Running(_) => return Poll::Ready(()),
+                Pace::Waiting(turn) => Pace::Running(ready!(turn.as_mut().poll(cx))),
+                Pace::Resting(rest, _) => {
+                    ready!(rest.as_mut().poll(cx));
+                    let slow = self.slow.clone();
+                    Pace::Waiting(Box::pin(async move { slow.acquire_owned().await.ok() }))
+                }
+            };
+        }
     }
 }
 
@@ -163,9 +207,26 @@ impl<F: Future + Unpin> Future for Metered<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        ready!(self.ready(cx));
+        self.meter.yielded.store(false, Ordering::Relaxed);
         self.meter.begin();
         let polled = Pin::new(&mut self.future).poll(cx);
         self.meter.end();
+        if polled.is_pending() {
+            if self.meter.yielded.load(Ordering::Relaxed) && self.meter.spent() >= LONG {
+                let turn = match std::mem::replace(&mut self.pace, Pace::Free) {
+                    Pace::Running(turn) => turn,
+                    _ => None,
+                };
+                self.pace = Pace::Resting(Box::pin(tokio::time::sleep(REST)), turn);
+                // It is asked again when the rest is over, whoever woke it.
+                ready!(self.ready(cx));
+                cx.waker().wake_by_ref();
+            } else if matches!(self.pace, Pace::Running(_)) {
+                // It waits for something else: its turn is another's.
+                self.pace = Pace::Free;
+            }
+        }
         polled
     }
 }
