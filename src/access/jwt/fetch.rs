@@ -72,7 +72,7 @@ impl Fetcher {
     /// The body that `uri` answers with.
     ///
     /// # Errors
-    /// See [`FetchError`].
+    /// See `FetchError`.
     pub async fn get(&self, uri: &Uri, timeout: Duration) -> Result<Bytes, FetchError> {
         match tokio::time::timeout(timeout, self.ask(uri)).await {
             Ok(outcome) => outcome,

@@ -26,15 +26,15 @@ pub enum Rule {
     CertificateName(Vec<String>),
     /// A token of this issuer: its name, or { issuer, scopes, groups }.
     Jwt(NameOr<JwtRule>),
-    /// A request signed with an AWS access key: the name of a [[sigv4]].
+    /// A request signed with an AWS access key: the name of a `[[sigv4]]`.
     Sigv4(String),
-    /// A signed URL or signed cookies as CloudFront has them: the name of a [[key_group]].
+    /// A signed URL or signed cookies as CloudFront has them: the name of a `[[key_group]]`.
     Signed(String),
-    /// A function that decides: the name of an [[authorizer]].
+    /// A function that decides: the name of an `[[authorizer]]`.
     Authorizer(String),
     /// Viewers from these countries (ISO 3166-1 alpha-2), as the `geo` databases know them.
     Country(Vec<String>),
-    /// Viewers whose address is in this list: the name of an [[address_list]].
+    /// Viewers whose address is in this list: the name of an `[[address_list]]`.
     Address(String),
     /// Every one of these holds.
     All(Vec<Rule>),
@@ -48,7 +48,7 @@ pub enum Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwtRule {
-    /// Required. Name of a [[jwt]].
+    /// Required. Name of a `[[jwt]]`.
     pub issuer: String,
     /// One of them must be in the token's `scope` (or `scp`).
     #[serde(default)]
@@ -72,7 +72,7 @@ pub enum NameOr<T> {
 pub struct Jwt {
     /// Required. What rules call it; also in the log.
     pub name: String,
-    /// Required. The `iss` claim, exactly: "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI".
+    /// Required. The `iss` claim, exactly: `https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI`.
     pub issuer: String,
     /// Where its keys are: a URL, or "file:path" for a set that does not change. Left out: the issuer with
     /// "/.well-known/jwks.json".

@@ -67,7 +67,7 @@ pub struct Behavior {
     /// Edge functions that run at its events.
     #[serde(default)]
     pub hooks: Hooks,
-    /// Who may come in: "api_key", { jwt = "customers" }, { any = [rules] }, { all = [rules] } or { none = [rules] }. Left out:
+    /// Who may come in: "api_key", { jwt = "customers" }, `{ any = [rules] }`, `{ all = [rules] }` or `{ none = [rules] }`. Left out:
     /// everybody.
     #[serde(default)]
     pub access: Option<Rule>,

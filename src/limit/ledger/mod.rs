@@ -9,7 +9,7 @@
 //! Several processes may have the ledger open, as they do while one takes over from another that drains: each holds a lane of
 //! its own (a lock that ends with the process), writes only there, and reads everybody's before it admits. Nothing has to be
 //! told or handed over. A request is counted first, then everybody's counts are read again: when they are past the limit, it
-//! is taken back and refused. So the limit is never passed. The last [`NEAR`] requests of a period are counted under the
+//! is taken back and refused. So the limit is never passed. The last `NEAR` requests of a period are counted under the
 //! file's lock, so that two processes at the limit do not both step back before the last one.
 
 mod counts;
