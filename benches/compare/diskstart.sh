@@ -3,7 +3,7 @@
 # the time until it is ready, until the first answer, and how many of the objects are hits then.
 #   benches/compare/diskstart.sh               10 GiB in objects of 1 MiB
 #   GIB=2 KIB=64 benches/compare/diskstart.sh  2 GiB in objects of 64 KiB
-# Needs that much room below $RUN, python3 and curl.
+# The tier is given twice the room: one that is full drops what would be asked for next. Needs that much below $RUN, python3, curl.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 export RUN=${RUN:-${TMPDIR:-/tmp}/rimward-diskstart}
@@ -20,7 +20,7 @@ listen = ["127.0.0.1:9180"]
 state_dir = "$RUN/state"
 [cache]
 memory = "64MiB"
-disk = { path = "$RUN/disk", size = "$((GIB + GIB / 4 + 1))GiB" }
+disk = { path = "$RUN/disk", size = "$((GIB * 2))GiB" }
 [limits]
 requests_per_connection = 1000000000
 [[origin]]
@@ -71,6 +71,7 @@ PY
 
 python3 "$RUN/origin.py" $((KIB * 1024)) & origin=$!
 trap 'kill $origin $pop 2>/dev/null || true; rm -rf "$RUN"' EXIT
+until curl -s -o /dev/null http://127.0.0.1:9181/; do sleep 0.1; done
 start; ready
 echo "filling: $objects objects of $KIB KiB"
 ask >/dev/null
