@@ -8,6 +8,8 @@ mod jwk;
 mod key;
 mod prepared;
 
+use aws_lc_rs::digest;
+
 pub use algorithm::{Algorithm, Form};
 pub use jwk::Jwk;
 pub use key::{KEY_MAX, Key};
@@ -20,6 +22,14 @@ pub enum KeyError {
     TooLarge(usize),
     #[error("{0}")]
     Invalid(String),
+}
+
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(data: &[u8]) -> [u8; 32] {
+    let mut whole = [0; 32];
+    // SHA-256 has 32 bytes.
+    whole.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
+    whole
 }
 
 // === impl KeyError ===

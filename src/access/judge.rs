@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use http::HeaderName;
 
 use super::authorizer::{Decision, Memo, Question};
@@ -376,13 +375,6 @@ fn like(pattern: &[u8], text: &[u8]) -> bool {
         }
     }
     pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-/// SHA-256.
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    out
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 
 use crate::config::compiled::ApiKey;
 use crate::config::secret::Secret;
+use crate::crypto::sha256;
 
 /// Characters of a value (API Gateway, "API keys": "alphanumeric", 20 to 128).
 pub const SHORTEST: usize = 20;
@@ -84,10 +84,7 @@ impl From<&ApiKey> for Key {
 
 /// SHA-256 of a value: what is kept of it. Values are random, so that no salt or slow hash is needed.
 pub fn hash(value: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    // SHA-256 has 32 bytes.
-    out.copy_from_slice(digest(&SHA256, value).as_ref());
-    out
+    sha256(value)
 }
 
 /// Whether a value may be an API key: 20 to 128 letters and digits.

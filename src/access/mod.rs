@@ -14,7 +14,7 @@ pub mod signed;
 pub mod sigv4;
 
 pub use authorizer::{About, Decision, Memo, Question};
-pub use judge::{Certificate, Entry, Facts, Guards, Verdict, Wait, sha256};
+pub use judge::{Certificate, Entry, Facts, Guards, Verdict, Wait};
 
 use std::net::IpAddr;
 use std::sync::Arc;

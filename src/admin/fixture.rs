@@ -160,12 +160,14 @@ fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
         let id = limit::ledger::id("gold", "fixed");
         assert!(ledger.count(&id, &quota, limit::period::begins_ms(day)).unwrap().admitted);
     }
+    let store = Arc::new(KeyStore::new(&dir.path().join("keys.redb"), 10));
     let desk = KeyDesk {
-        store: Arc::new(KeyStore::new(&dir.path().join("keys.redb"), 10)),
+        store: store.clone(),
         rates: Arc::new(move || rates.clone()),
         ledger: Arc::new(move || Some(ledger.clone())),
-        changed: Arc::new(move |stored| {
-            *keys.lock() = Keys::new(stored.iter().map(|stored| (stored.hash, stored.key.clone())));
+        changed: Arc::new(move || {
+            *keys.lock() = Keys::new(store.list()?.into_iter().map(|stored| (stored.hash, stored.key)));
+            Ok(())
         }),
         turn: Mutex::default(),
     };

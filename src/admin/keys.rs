@@ -33,14 +33,14 @@ pub struct KeyDesk {
     pub rates: Arc<dyn Fn() -> Arc<Rates> + Send + Sync>,
     /// `None` = nothing is counted.
     pub ledger: Arc<dyn Fn() -> Option<Arc<Ledger>> + Send + Sync>,
-    /// Told of all stored keys after each change, before it is acknowledged: from then on they are what counts.
-    pub changed: Arc<Told>,
+    /// Called after each change, before it is acknowledged: puts the keys that are stored now in force.
+    pub changed: Arc<Apply>,
     /// Changes come one after the other, so that the last one told is the last one made. Begins as its default.
     pub turn: Mutex<()>,
 }
 
-/// What is told of all stored keys.
-pub type Told = dyn Fn(&[StoredKey]) + Send + Sync;
+/// Puts stored keys in force; a change that is not in force is not acknowledged.
+pub type Apply = dyn Fn() -> Result<(), KeyStoreError> + Send + Sync;
 
 /// A key as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,8 +278,7 @@ impl KeyDesk {
     }
 
     fn tell(&self) -> Result<(), Refused> {
-        (self.changed)(&self.store.list()?);
-        Ok(())
+        Ok((self.changed)()?)
     }
 }
 

@@ -173,11 +173,7 @@ fn desk(pop: &Pop) -> KeyDesk {
         store: pop.shared.guard.store.clone(),
         rates: Arc::new(move || Arc::new(rates.live.load().config.rates.clone())),
         ledger: Arc::new(move || counts.guard.counts().cloned()),
-        changed: Arc::new(move |_| {
-            if let Err(error) = changes.guard.read_keys(&changes.live.load().config) {
-                log::error!("the API keys stay as they were: {error}");
-            }
-        }),
+        changed: Arc::new(move || changes.guard.read_keys(&changes.live.load().config)),
         turn: parking_lot::Mutex::default(),
     }
 }

@@ -10,7 +10,6 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
-use crate::access::sigv4::PayloadCheck;
 use crate::behavior::{self, Answer, Viewer, path};
 use crate::config::compiled::{Behavior, Coding, Limits, Listener, Origin};
 use crate::listen::Refusal;
@@ -205,7 +204,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     applying::origin_request(&mut parts.headers, &mut asked, &mut query, &ctx.hooks.origin_edits);
     if let Some(verified) = ctx.entered.entry.as_ref().and_then(|entry| entry.payload.as_ref()) {
         origin::rewrite::unsigned(&mut parts.headers);
-        if let Some(length) = PayloadCheck::new(verified).decoded_length() {
+        if let Some(length) = verified.decoded_length() {
             hop::unchunk(&mut parts.headers, length);
         }
     }

@@ -304,7 +304,7 @@ async fn judge(
             }
             Verdict::Wait(Wait::Body) => {
                 let read = read_body(shared, session, ctx, served).await?;
-                body = Some(crate::access::sha256(&read));
+                body = Some(crate::crypto::sha256(&read));
                 // It is read: from here on it is what was read, and what was signed.
                 (ctx.hooks.request_body, ctx.verified) = (Some(read), true);
             }

@@ -5,14 +5,10 @@
 
 use serde_json::json;
 
+use crate::harness::credentials::sha256;
 use crate::harness::{Authority, H2, HOST, Origin, Pop, Raw, Setup, until};
 
 const KEY: &str = "leaks-key-0123456789abcdef";
-
-fn sha256(text: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn keys() -> String {
     format!("[[api_key]]\nname = \"acme\"\nsha256 = \"{}\"\n", sha256(KEY))

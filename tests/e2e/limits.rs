@@ -5,15 +5,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::harness::credentials::sha256;
 use crate::harness::{Gate, H2, HOST, Origin, Pop, Raw, until};
 
 /// SHA-256 of `KEY`.
 const KEY: &str = "tests-key-0123456789abcdef";
-
-fn sha256(text: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn rest(origin: &Origin, tables: &str, behavior: &str) -> String {
     format!("{}{tables}\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n{behavior}\n", origin.config("o"))

@@ -33,6 +33,7 @@ mod refusals;
 mod revalidation;
 mod seeing;
 mod semantics;
+mod signatures;
 mod smuggling;
 mod stale;
 mod streaming;

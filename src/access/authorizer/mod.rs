@@ -17,6 +17,7 @@ use serde_json::Map;
 
 use super::{Asked, Denied, Kind, Principal, Reason, iam};
 use crate::config::compiled::{Authorizer, AuthorizerKind, IdentitySource};
+use crate::crypto;
 use crate::message::{Fields, path};
 
 pub use answer::Decision;
@@ -41,7 +42,7 @@ pub struct Question {
 impl Question {
     /// Names the identity that was shown: SHA-256 of its sources.
     pub fn digest(&self) -> [u8; 32] {
-        super::judge::sha256(&self.identity)
+        crypto::sha256(&self.identity)
     }
 }
 

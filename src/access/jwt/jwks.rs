@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 use super::fetch::Fetcher;
 use super::keys::{KeySet, SetError};
-use super::seen::{Digest, Seen, sha256};
+use super::seen::{Digest, Seen};
+use crate::crypto::sha256;
 
 /// Unknown `kid`s lead to one fetch in this time: rotation is noticed at most so late while somebody sends random ones.
 pub const UNKNOWN_INTERVAL: Duration = Duration::from_secs(10);

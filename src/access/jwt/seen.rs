@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
-use aws_lc_rs::digest::{SHA256, digest};
 use moka::sync::Cache;
 use serde_json::{Map, Value};
 
@@ -82,11 +81,4 @@ impl Seen {
     pub fn clear(&self) {
         self.tokens.invalidate_all();
     }
-}
-
-/// SHA-256 (FIPS 180-4).
-pub fn sha256(data: &[u8]) -> Digest {
-    let mut whole = [0; 32];
-    whole.iter_mut().zip(digest(&SHA256, data).as_ref()).for_each(|(to, from)| *to = *from);
-    whole
 }

@@ -10,11 +10,12 @@ use serde_json::{Map, Value};
 
 use super::jwks::{Held, Jwks, Why};
 use super::keys::Verdict;
-use super::seen::{Verified, sha256};
+use super::seen::Verified;
 use super::token::{Malformed, Parsed, TOKEN_MAX};
 use super::{claims, find};
 use crate::access::{Asked, Denied, Kind, Principal, Reason};
 use crate::config::compiled::{Issuer, JwtRule};
+use crate::crypto::sha256;
 use crate::message::Fields;
 
 /// Verifies the tokens of one issuer. Its keys are shared with the verifiers of other configurations.

@@ -2,11 +2,10 @@
 //!
 //! In: who signed, the request. Out: nothing, or [`Denied`]. Never: a signature.
 
-use super::canonical;
 use super::verify::{Verified, Verifier};
 use crate::access::iam::{self, Decision};
 use crate::access::{Asked, Denied, Reason};
-use crate::message::Fields;
+use crate::message::{Fields, path};
 
 // === impl Verifier ===
 impl Verifier {
@@ -18,9 +17,8 @@ impl Verifier {
     pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>) -> Result<(), Denied> {
         let Some(policy) = verified.policy() else { return Ok(()) };
         let text = |name| asked.fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
-        let decoded = String::from_utf8_lossy(&canonical::decode(asked.path.as_bytes())).into_owned();
-        let resolved = resolve(&decoded);
-        for path in [asked.path, resolved.as_str()] {
+        let resolved = path::resolved(asked.path);
+        for path in std::iter::once(asked.path).chain(resolved.as_deref()) {
             let resource = self.resource(&verified.region, asked.method, path);
             let request = iam::Request {
                 action: &self.signer.action,
@@ -66,18 +64,4 @@ impl Verifier {
         }
         out
     }
-}
-
-/// A decoded path without empty and dot segments.
-fn resolve(path: &str) -> String {
-    let mut out = Vec::with_capacity(path.len());
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(out.pop()),
-            other => out.push(other),
-        }
-    }
-    let end = if path.ends_with('/') && !out.is_empty() { "/" } else { "" };
-    format!("/{}{end}", out.join("/"))
 }

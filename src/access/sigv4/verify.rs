@@ -346,6 +346,14 @@ impl Verified {
         self.keys.get(self.index).map_or("", |key| key.principal.as_str())
     }
 
+    /// Bytes of the body within its chunks; `None` = it has none.
+    pub fn decoded_length(&self) -> Option<u64> {
+        match &self.payload {
+            Payload::Chunked(chunked) => Some(chunked.length()),
+            Payload::Hash(_) | Payload::Unsigned => None,
+        }
+    }
+
     pub fn policy(&self) -> Option<&Policy> {
         self.keys.get(self.index)?.policy.as_deref()
     }

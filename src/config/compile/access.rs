@@ -371,7 +371,6 @@ fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Check
             .ok_or_else(|| report.refuse(&at.key("nets").index(i), format!("'{text}' is no network and no address")))
     });
     let mut all_nets = all(each.collect::<Vec<_>>())?;
-    let mut file = None;
     if let Some(path) = &written.file {
         let at = at.key("file");
         let (bytes, _) = report.content(&at, path)?;
@@ -379,7 +378,6 @@ fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Check
             Ok(listed) => all_nets.extend(listed),
             Err((line, message)) => return Err(report.refuse(&at, format!("{path}:{line}: {message}"))),
         }
-        file = Some(report.path(path));
     }
-    Ok(AddressList { name: written.name, nets: Arc::new(all_nets), file })
+    Ok(AddressList { name: written.name, nets: Arc::new(all_nets) })
 }

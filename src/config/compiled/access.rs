@@ -1,6 +1,5 @@
 //! Access: who may come in, names resolved.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -249,8 +248,6 @@ pub struct Identity {
 pub struct AddressList {
     pub name: String,
     pub nets: Arc<Vec<IpNet>>,
-    /// The file they came from, when they did.
-    pub file: Option<PathBuf>,
 }
 
 // === impl Identity ===

@@ -24,7 +24,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -50,9 +49,6 @@ const ATTEMPTS: usize = 16;
 
 /// Locks that keep threads of this process apart, by slot.
 const STRIPES: usize = 64;
-
-/// Between two [`Ledger::sync`].
-const SYNC: Duration = Duration::from_secs(1);
 
 /// The durable counts of one PoP.
 #[derive(Debug)]
@@ -112,20 +108,6 @@ pub fn id(plan: &str, key: &str) -> Id {
     name.push(0);
     name.extend_from_slice(key.as_bytes());
     xxh3_128(&name).to_le_bytes()
-}
-
-/// Makes counts durable once a second for as long as it is polled.
-pub async fn keep_synced(ledger: Arc<Ledger>) {
-    let mut ticks = tokio::time::interval(SYNC);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let ledger = ledger.clone();
-        // A failure is told again with the next count that cannot be written.
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || ledger.sync()).await {
-            log::warn!("the quota ledger cannot be made durable: {error}");
-        }
-    }
 }
 
 // === impl Ledger ===

@@ -124,6 +124,12 @@ impl Aws<'_> {
     }
 }
 
+/// SHA-256 in hex, as `sha256sum` writes it.
+pub fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Fields as the raw client takes them.
 pub fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
     fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()

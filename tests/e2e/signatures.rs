@@ -1,0 +1,115 @@
+//! Signatures: who may come in by an AWS signature, and which bodies.
+//!
+//! In: requests signed as AWS's clients sign them, altered ones. Out: what viewer, origin and log see. Never: canonical forms
+//! (tests/sigv4 holds them against AWS's vectors).
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use crate::access::pop;
+use crate::harness::credentials::{Aws, borrowed};
+use crate::harness::{Origin, Pop, until};
+
+const SECRET: &str = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY";
+
+fn signer(origin: &Origin, more: &str, key: &str) -> Pop {
+    let setup = pop(
+        origin,
+        &format!(
+            "[[sigv4]]\nname = \"partners\"\nregions = [\"eu-central-1\"]\n{more}\n[[sigv4.key]]\nid = \"AKIDEXAMPLE\"\n\
+             secret = \"file:{{dir}}/secret\"\nprincipal = \"arn:aws:iam::123456789012:user/alice\"\n{key}"
+        ),
+        "access = { sigv4 = \"partners\" }\nidentity = { header = \"x-user\" }\ncache = false",
+    );
+    std::fs::write(setup.dir().join("secret"), SECRET).unwrap();
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "arn:aws:execute-api:*:*:*/*/*/pets/*"},
+        {"Effect": "Deny", "Action": "*", "Resource": "*/DELETE/*"},
+    ]});
+    std::fs::write(setup.dir().join("policy.json"), policy.to_string()).unwrap();
+    setup.start()
+}
+
+fn aws() -> Aws<'static> {
+    Aws { id: "AKIDEXAMPLE", secret: SECRET, region: "eu-central-1", tells_hash: false, at: SystemTime::now() }
+}
+
+const MISMATCH: &str = "The request signature we calculated does not match";
+
+#[test]
+fn a_signature_lets_in_and_everything_else_gets_one_answer() {
+    let origin = Origin::counting("");
+    let pop = signer(&origin, "", "");
+    let get = |aws: Aws<'_>, signed: &str, sent: &str| pop.get_with(sent, &borrowed(&aws.fields("GET", signed, b"")));
+    let good = get(aws(), "/pets/1?b=2&a=1", "/pets/1?b=2&a=1");
+    assert_eq!(good.status, 200, "{}", good.text());
+    assert_eq!(origin.last().field("x-user"), Some("arn:aws:iam::123456789012:user/alice"));
+    assert_eq!(pop.get(&aws().presigned("/pets/1?a=1")).status, 200);
+    assert_eq!(origin.count(), 2);
+
+    let late = SystemTime::now() - Duration::from_secs(1000);
+    for (what, reply) in [
+        ("another path", get(aws(), "/pets/1", "/pets/2")),
+        ("another secret", get(Aws { secret: "no", ..aws() }, "/pets/1", "/pets/1")),
+        ("an unknown key", get(Aws { id: "AKIDUNKNOWN", ..aws() }, "/pets/1", "/pets/1")),
+        ("another region", get(Aws { region: "us-east-1", ..aws() }, "/pets/1", "/pets/1")),
+        ("too old", get(Aws { at: late, ..aws() }, "/pets/1", "/pets/1")),
+        ("a presigned URL changed", pop.get(&aws().presigned("/pets/1?a=1").replace("a=1", "a=2"))),
+    ] {
+        assert_eq!((reply.status, reply.field("x-amzn-errortype")), (403, Some("InvalidSignatureException")), "{what}");
+        assert!(reply.text().contains(MISMATCH), "{what}: {}", reply.text());
+    }
+    let none = pop.get("/pets/1");
+    assert_eq!((none.status, none.text().as_str()), (403, "{\"message\":\"Missing Authentication Token\"}"));
+    let broken = pop.get_with("/pets/1", &[("Authorization", "AWS4-HMAC-SHA256 Credential=x")]);
+    assert_eq!((broken.status, broken.field("x-amzn-errortype")), (403, Some("IncompleteSignatureException")));
+    let line = until("the log", || {
+        pop.access_log()
+            .into_iter()
+            .find(|line| line["error"].as_str().is_some_and(|error| error.contains("no such access key")))
+    });
+    assert_eq!(line["status"], 403, "the operator is told which it was");
+    assert_eq!(origin.count(), 2);
+}
+
+/// The issue: "an altered body never completes at the origin".
+#[test]
+fn a_signed_body_is_checked_before_the_origin_has_it() {
+    let origin = Origin::counting("");
+    let pop = signer(&origin, "", "");
+    let large = vec![b'x'; 300_000];
+    for (what, body) in [("small", &b"{\"a\":1}"[..]), ("larger than any buffer", &large)] {
+        for tells_hash in [false, true] {
+            let aws = Aws { tells_hash, ..aws() };
+            let fields = aws.fields("POST", "/pets", body);
+            let reply = pop.send("POST", "/pets", &borrowed(&fields), body);
+            assert_eq!(reply.status, 200, "{what} {tells_hash}: {}", reply.text());
+            let mut altered = body.to_vec();
+            let last = altered.len() - 1;
+            altered[last] ^= 1;
+            let reply = pop.send("POST", "/pets", &borrowed(&fields), &altered);
+            assert_eq!(reply.status, 403, "{what} {tells_hash}: {}", reply.text());
+        }
+    }
+    let requests = origin.requests();
+    let whole = |seen: &&crate::harness::origin::Seen| {
+        seen.field("content-length").is_some_and(|length| length == seen.body.len().to_string())
+    };
+    let bodies: Vec<&[u8]> = requests.iter().filter(whole).map(|seen| seen.body.as_slice()).collect();
+    assert_eq!(bodies.len(), 4, "the origin never had an altered request as a whole");
+    assert!(bodies.iter().all(|body| *body == b"{\"a\":1}" || *body == large));
+}
+
+#[test]
+fn a_key_may_do_what_its_policy_allows() {
+    let origin = Origin::counting("");
+    let pop = signer(&origin, "", "policy = \"{dir}/policy.json\"");
+    let send =
+        |method: &str, path: &str| pop.send(method, path, &borrowed(&aws().fields(method, path, b"")), b"").status;
+    assert_eq!(send("GET", "/pets/1"), 200);
+    let denied = pop.get_with("/owners/1", &borrowed(&aws().fields("GET", "/owners/1", b"")));
+    assert_eq!((denied.status, denied.field("x-amzn-errortype")), (403, Some("AccessDeniedException")));
+    assert_eq!(send("DELETE", "/pets/1"), 403);
+    assert_eq!(origin.count(), 1);
+}
