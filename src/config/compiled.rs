@@ -4,10 +4,12 @@
 
 mod access;
 mod function;
+mod integration;
 mod limit;
 
 pub use access::*;
 pub use function::*;
+pub use integration::*;
 pub use limit::*;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -168,6 +170,8 @@ pub struct Origin {
 #[derive(Debug, Clone)]
 pub enum OriginKind {
     Http(Box<HttpOrigin>),
+    Signed(Arc<SignedOrigin>),
+    Lambda(Arc<LambdaOrigin>),
     Generated(Arc<Generated>),
 }
 

@@ -178,4 +178,6 @@ mod access_tests;
 #[cfg(test)]
 mod function_tests;
 #[cfg(test)]
+mod integration_tests;
+#[cfg(test)]
 mod tests;

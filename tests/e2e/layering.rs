@@ -11,6 +11,7 @@ const LEVELS: &[&[&str]] = &[
     &["geo", "observe"],
     &["access", "limit", "hooks", "cache", "origin", "behavior", "listen", "route"],
     &["fleet"],
+    &["integration"],
     &["proxy"],
     &["admin"],
     &["cli"],
