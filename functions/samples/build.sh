@@ -14,7 +14,7 @@ LANGUAGES=(
   "zig: canary"
   "assemblyscript: image-format"
   "typescript: ab-split"
-  "rust: geo-redirect html-rewrite jwt"
+  "rust: geo-redirect html-rewrite jwt web-origin"
   "go: device"
   "python: geo-redirect-python"
 )

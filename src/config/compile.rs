@@ -64,13 +64,13 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let store = cache::store(file.cache.unwrap_or_default(), report);
     let names = origin::Names::collect(&file.origin, &file.origin_group, report);
     let groups = origin::groups(file.origin_group, &names, report);
-    let origins = origin::origins(file.origin, report);
     let known = function::Known::collect(&file.function, &file.kv_store, report)?;
     let engine = match &pop {
         Ok(pop) => Some(function::engine(&file.functions.unwrap_or_default(), pop, report)?),
         Err(_) => None,
     };
     let largest = engine.as_ref().map_or(u64::MAX, |engine| engine.memory as u64);
+    let origins = origin::origins(file.origin, (&known, largest), report);
     let functions = function::functions(file.function, &known, largest, report);
     let kv_stores = function::stores(file.kv_store, report);
     let geo = file.geo.unwrap_or_default().databases;

@@ -172,6 +172,8 @@ pub enum OriginKind {
     Http(Box<HttpOrigin>),
     Signed(Arc<SignedOrigin>),
     Lambda(Arc<LambdaOrigin>),
+    /// A `wasi:http` component; its name is the origin's.
+    Function(Arc<Function>),
     Generated(Arc<Generated>),
 }
 

@@ -26,7 +26,7 @@ pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, Vie
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
-pub use integration::{Credentials, Invoke, LambdaOrigin, Payload, Sign};
+pub use integration::{Credentials, FunctionOrigin, Invoke, LambdaOrigin, Payload, Sign};
 pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};

@@ -4,12 +4,14 @@
 //! cached, who may ask.
 
 pub mod aws;
+mod function;
 pub mod lambda;
 mod signed;
 
 use std::sync::Arc;
 
 use crate::config::compiled::{AwsEndpoint, LambdaOrigin, Origin, OriginKind};
+use crate::hooks::engine::Web;
 use crate::origin::adapter::Endpoint;
 
 /// What answers for origins that are no plain HTTP servers. One per process: connections outlive reloads.
@@ -46,13 +48,14 @@ impl Integrations {
         Ok(Integrations { client: aws::Client::new()? })
     }
 
-    /// What answers for `origin`; `None` when it is an HTTP server or a fixed answer.
-    pub fn endpoint(&self, origin: &Origin) -> Option<Arc<dyn Endpoint>> {
+    /// What answers for `origin`; `None` when it is an HTTP server or a fixed answer. `web` is its component, where it is one.
+    pub fn endpoint(&self, origin: &Origin, web: Option<&Arc<Web>>) -> Option<Arc<dyn Endpoint>> {
         match &origin.kind {
             OriginKind::Lambda(spec) => {
                 Some(Arc::new(lambda::Lambda::new(&origin.name, spec, self.service(&spec.endpoint)?)))
             }
             OriginKind::Signed(spec) => Some(Arc::new(signed::Signed::new(spec, self.client.clone()))),
+            OriginKind::Function(_) => web.map(|web| Arc::new(Arc::clone(web)) as Arc<dyn Endpoint>),
             OriginKind::Http(_) | OriginKind::Generated(_) => None,
         }
     }

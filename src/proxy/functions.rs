@@ -3,6 +3,7 @@
 //! In: compiled functions and hooks, what ran before. Out: chains that a request runs. Never: a request; a function that cannot be
 //! loaded leaves what runs in place.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -14,12 +15,14 @@ use parking_lot::Mutex;
 use crate::config::compiled::{self, Behavior, Config, OnError};
 use crate::geo::Db;
 use crate::hooks::build::{Builder, Source};
-use crate::hooks::engine::{Budget, Engine, EngineSettings, Function};
+use crate::hooks::engine::{Budget, Engine, EngineSettings, Function, Web};
 use crate::hooks::host::Services;
 use crate::hooks::host::fetch::Fetcher;
 use crate::hooks::host::kv::{KvFiles, KvStores};
 use crate::hooks::{Event, Site};
+use crate::integration::Integrations;
 use crate::observe::{FunctionMetrics, Metrics};
+use crate::origin::adapter::Endpoint;
 
 use super::recording::Recorder;
 
@@ -69,6 +72,8 @@ pub struct Loaded {
 #[derive(Default)]
 pub struct Set {
     pub loaded: Vec<Arc<Loaded>>,
+    /// Function origins by name, with what each was made of.
+    pub webs: HashMap<String, (Arc<Web>, u64)>,
     pub kv: KvStores,
     /// Where addresses are; `None` = no database is configured.
     pub geo: Option<Arc<Db>>,
@@ -114,8 +119,9 @@ impl Functions {
         let _one = self.loading.lock();
         let kv = self.kv.stores(&config.kv_stores).map_err(|error| LoadError::Stores(error.to_string()))?;
         let geo = self.geo(config)?;
-        let mut set = Set { loaded: Vec::with_capacity(config.functions.len()), kv, geo };
-        if config.functions.is_empty() {
+        let mut set = Set { loaded: Vec::with_capacity(config.functions.len()), webs: HashMap::new(), kv, geo };
+        let webs: Vec<_> = config.origins.iter().filter_map(as_function).collect();
+        if config.functions.is_empty() && webs.is_empty() {
             return Ok(set);
         }
         let services = Services { geo: set.geo.clone(), ..Services::new(set.kv.clone(), self.fetch()?) };
@@ -142,7 +148,31 @@ impl Functions {
             };
             set.loaded.push(Arc::new(Loaded { function, metrics, record: spec.record, recorder, made_of }));
         }
+        for spec in webs {
+            let web = self.web(config, spec, old, &services)?;
+            set.webs.insert(spec.name.clone(), web);
+        }
         Ok(set)
+    }
+
+    /// A function origin, or the one that is as it was.
+    fn web(
+        &self,
+        config: &Config,
+        spec: &compiled::Function,
+        old: Option<&Set>,
+        services: &Arc<Services>,
+    ) -> Result<(Arc<Web>, u64), LoadError> {
+        let file = spec.file.display().to_string();
+        let says = |reason: String| LoadError::Function { name: spec.name.clone(), file: file.clone(), reason };
+        let made_of = made_of(config, spec).map_err(|error| says(error.to_string()))?;
+        if let Some(same) = old.and_then(|old| old.webs.get(&spec.name)).filter(|(_, old)| *old == made_of) {
+            return Ok(same.clone());
+        }
+        let wasm = std::fs::read(&spec.file).map_err(|error| says(error.to_string()))?;
+        let web = self.engine(config)?.load_web(&wasm, spec, services).map_err(|error| says(error.to_string()))?;
+        log::info!("function origin {} {} is loaded", spec.name, web.version());
+        Ok((web, made_of))
     }
 
     /// Opens the stores' files, which a process that hands over may still hold. Blocks, at most for `patience`.
@@ -220,6 +250,14 @@ impl Functions {
     }
 }
 
+// === impl Set ===
+impl Set {
+    /// What answers for an origin that is no plain HTTP server.
+    pub fn endpoint(&self, integrations: &Integrations, origin: &compiled::Origin) -> Option<Arc<dyn Endpoint>> {
+        integrations.endpoint(origin, self.webs.get(&origin.name).map(|(web, _)| web))
+    }
+}
+
 // === impl Chains ===
 impl Chains {
     /// The chains of `behavior`. Every function has a handler for the event it is attached to.
@@ -292,6 +330,14 @@ fn link(
             include_body: hook.include_body && event.is_request(),
         }),
     })
+}
+
+/// The component of a function origin.
+fn as_function(origin: &compiled::Origin) -> Option<&compiled::Function> {
+    match &origin.kind {
+        compiled::OriginKind::Function(spec) => Some(spec),
+        _ => None,
+    }
 }
 
 /// Everything that makes a loaded function what it is: its files, and what was written about it and about what it may reach.

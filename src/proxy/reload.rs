@@ -8,7 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
 
-use crate::config::{self, compiled::Config};
+use crate::config;
+use crate::config::compiled::{Config, Origin};
 use crate::listen::{Endpoints, Gate};
 use crate::origin::{Names, Origins};
 
@@ -97,13 +98,14 @@ impl Reload {
         let old = self.shared.live.load();
         let mut warnings = config.warnings.clone();
         warnings.extend(needs_restart(&old.config, &config));
-        let integrations = &self.shared.integrations;
-        let origins = Origins::new(&config.origins, &|o| integrations.endpoint(o), Some(&old.origins), &self.names)
-            .map_err(|error| error.to_string())?;
         let functions = self
             .shared
             .functions
             .load(&config, Some(&old.functions), self.shared.observer.metrics())
+            .map_err(|error| error.to_string())?;
+        let integrations = &self.shared.integrations;
+        let endpoint = |origin: &Origin| functions.endpoint(integrations, origin);
+        let origins = Origins::new(&config.origins, &endpoint, Some(&old.origins), &self.names)
             .map_err(|error| error.to_string())?;
         let metrics = self.shared.observer.metrics();
         let guard = &self.shared.guard;

@@ -16,7 +16,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 use crate::cache::store::Tiers;
-use crate::config::compiled::Config;
+use crate::config::compiled::{Config, Origin};
 use crate::integration::Integrations;
 use crate::listen::{Endpoints, Gate, h2_options};
 use crate::observe::metrics::TargetNumbers;
@@ -103,11 +103,12 @@ impl Pop {
         let tiers = Tiers::open(&config.store)?;
         let names = Arc::new(Names::default());
         let integrations = Integrations::new()?;
-        let origins = Arc::new(Origins::new(&config.origins, &|origin| integrations.endpoint(origin), None, &names)?);
         let endpoints = Arc::new(Endpoints::new(&config.listeners)?);
         let gate = Gate::new(&config.limits);
         let functions = Functions::new(&state);
         let loaded = functions.load(&config, None, observer.metrics())?;
+        let endpoint = |origin: &Origin| loaded.endpoint(&integrations, origin);
+        let origins = Arc::new(Origins::new(&config.origins, &endpoint, None, &names)?);
         let guard = Guard::new(&state, &config)?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
         let live = Live::new(snapshot);

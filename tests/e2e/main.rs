@@ -13,6 +13,7 @@ mod config;
 mod disk;
 mod floods;
 mod freshness;
+mod function_origins;
 mod harness;
 mod hits;
 mod hook_lanes;

@@ -95,6 +95,36 @@ pub(super) fn functions(
         .collect::<Vec<_>>())
 }
 
+/// A function as an origin.
+pub(super) fn origin(
+    at: &At,
+    name: &str,
+    written: &schema::FunctionOrigin,
+    (known, largest): (&Known, u64),
+    report: &mut Report<'_>,
+) -> Checked<Function> {
+    let grants = &written.grants;
+    for (key, granted) in [("kv", !grants.kv.is_empty()), ("geo", grants.geo), ("clock", grants.clock)] {
+        if granted {
+            report.refuse(&at.key("grants").key(key), format!("'{key}' is of no use here: WASI has no such interface"));
+        }
+    }
+    let written = schema::Function {
+        name: name.to_owned(),
+        file: written.file.clone(),
+        flavor: schema::Flavor::Auto,
+        mode: schema::Mode::Extended,
+        cpu: written.cpu,
+        timeout: written.timeout,
+        memory: written.memory,
+        concurrency: written.concurrency,
+        reuse: 1,
+        grants: grants.clone(),
+        record: crate::config::units::Percent::new(0),
+    };
+    function(at, written, known, largest, report)
+}
+
 fn function(
     at: &At,
     written: schema::Function,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
 
+use super::function::{self, Known};
 use super::{Checked, Refused, Report, all, fields, integration, target};
 use crate::config::compiled::{
     Balance, Certificate, Dns, Eject, Generated, Health, HostHeader, HttpOrigin, Origin, OriginGroup, OriginId,
@@ -28,7 +29,7 @@ const SERVER_KEYS: [&str; 13] = [
 ];
 
 /// Keys of which an origin has one.
-const WITHIN_KEYS: [&str; 2] = ["lambda", "generated"];
+const WITHIN_KEYS: [&str; 3] = ["lambda", "function", "generated"];
 
 /// Keys that a signed origin has no use for: its requests are sent one way.
 const UNSIGNED_KEYS: [&str; 8] = ["targets", "host", "attempts", "balance", "protocol", "tls", "health", "eject"];
@@ -53,7 +54,7 @@ impl Names {
         let mut names = Names {
             known: HashMap::new(),
             order: Vec::new(),
-            called: origins.iter().map(|origin| origin.lambda.is_some()).collect(),
+            called: origins.iter().map(|origin| origin.lambda.is_some() || origin.function.is_some()).collect(),
         };
         for (i, origin) in origins.iter().enumerate() {
             names.add(&At::default().key("origin").index(i).key("name"), &origin.name, Upstream::Origin(i), report);
@@ -126,13 +127,20 @@ fn member(at: &At, name: &str, names: &Names, report: &mut Report<'_>) -> Checke
     }
 }
 
-pub(super) fn origins(origins: Vec<schema::Origin>, report: &mut Report<'_>) -> Checked<Vec<Origin>> {
+/// `functions`: what functions may be granted, and the most memory one may have.
+pub(super) fn origins(
+    origins: Vec<schema::Origin>,
+    functions: (&Known, u64),
+    report: &mut Report<'_>,
+) -> Checked<Vec<Origin>> {
     let each = origins.into_iter().enumerate();
-    all(each.map(|(i, origin)| self::origin(&At::default().key("origin").index(i), origin, report)).collect::<Vec<_>>())
+    all(each
+        .map(|(i, origin)| self::origin(&At::default().key("origin").index(i), origin, functions, report))
+        .collect::<Vec<_>>())
 }
 
-fn origin(at: &At, origin: schema::Origin, report: &mut Report<'_>) -> Checked<Origin> {
-    if let Some((key, kind)) = within(at, &origin, report)? {
+fn origin(at: &At, origin: schema::Origin, functions: (&Known, u64), report: &mut Report<'_>) -> Checked<Origin> {
+    if let Some((key, kind)) = within(at, &origin, functions, report)? {
         let senseless = SERVER_KEYS.into_iter().chain(WITHIN_KEYS).filter(|other| *other != key);
         for other in senseless.filter(|other| key == "generated" || *other != "headers") {
             if report.written(&at.key(other)) {
@@ -158,7 +166,12 @@ fn origin(at: &At, origin: schema::Origin, report: &mut Report<'_>) -> Checked<O
 }
 
 /// The origin's kind, if it is inside this process, and the key that says so.
-fn within(at: &At, origin: &schema::Origin, report: &mut Report<'_>) -> Checked<Option<(&'static str, OriginKind)>> {
+fn within(
+    at: &At,
+    origin: &schema::Origin,
+    functions: (&Known, u64),
+    report: &mut Report<'_>,
+) -> Checked<Option<(&'static str, OriginKind)>> {
     if let Some(generated) = &origin.generated {
         let generated = self::generated(&at.key("generated"), generated, report)?;
         return Ok(Some(("generated", OriginKind::Generated(Arc::new(generated)))));
@@ -166,6 +179,10 @@ fn within(at: &At, origin: &schema::Origin, report: &mut Report<'_>) -> Checked<
     if let Some(lambda) = &origin.lambda {
         let lambda = integration::lambda(&at.key("lambda"), lambda, report)?;
         return Ok(Some(("lambda", OriginKind::Lambda(Arc::new(lambda)))));
+    }
+    if let Some(written) = &origin.function {
+        let function = function::origin(&at.key("function"), &origin.name, written, functions, report)?;
+        return Ok(Some(("function", OriginKind::Function(Arc::new(function)))));
     }
     Ok(None)
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::function::Grants;
 use super::origin::Reference;
-use crate::config::units::Duration;
+use crate::config::units::{ByteSize, Duration};
 
 /// A Lambda function as the origin: requests become API Gateway's events, what it returns becomes the answer.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -47,6 +48,30 @@ pub struct LambdaOrigin {
     pub timeout: Duration,
 }
 
+/// A component that exports `wasi:http/incoming-handler@0.2` (any language, any framework). It finds WASI 0.2 without files and
+/// sockets; a fresh instance answers each request.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionOrigin {
+    /// Required. The component (.wasm, .wat), or a module that carries its world; relative to this file. A changed file is loaded at once.
+    pub file: String,
+    /// CPU time one request may take.
+    #[serde(default = "fifty_ms")]
+    pub cpu: Duration,
+    /// Time one request may take, the answer's body included.
+    #[serde(default = "thirty_seconds")]
+    pub timeout: Duration,
+    /// Linear memory of one instance.
+    #[serde(default = "megabytes")]
+    pub memory: ByteSize,
+    /// Requests at once; one more is answered 503.
+    #[serde(default = "hundred")]
+    pub concurrency: usize,
+    /// What it may reach: `config` and `secrets` are its environment, `fetch` the hosts of its outgoing requests.
+    #[serde(default)]
+    pub grants: Grants,
+}
+
 /// What signs requests to AWS: each value plain, "env:NAME" or "file:path"; the secret never plain.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +97,7 @@ pub struct Sign {
     pub credentials: Credentials,
     /// Largest request body; it is read and hashed before it is sent. Lambda takes 6 MB.
     #[serde(default = "six_megabytes")]
-    pub body: crate::config::units::ByteSize,
+    pub body: ByteSize,
 }
 
 /// Shape of a Lambda function's event and result.
@@ -111,6 +136,22 @@ fn twenty_nine_seconds() -> Duration {
     Duration::secs(29)
 }
 
-fn six_megabytes() -> crate::config::units::ByteSize {
-    crate::config::units::ByteSize::bytes(6 << 20)
+fn six_megabytes() -> ByteSize {
+    ByteSize::bytes(6 << 20)
+}
+
+fn fifty_ms() -> Duration {
+    Duration::millis(50)
+}
+
+fn thirty_seconds() -> Duration {
+    Duration::secs(30)
+}
+
+fn megabytes() -> ByteSize {
+    ByteSize::mib(64)
+}
+
+fn hundred() -> usize {
+    100
 }

@@ -23,9 +23,9 @@ use super::{EngineError, Shared, outline, wrap};
 const PACKAGE: &str = "rimward:edge/";
 const LINE: &str = "0.1.";
 /// A core module this large is an interpreter with its snapshot, or a runtime.
-const BIG: usize = 1 << 20;
+pub(super) const BIG: usize = 1 << 20;
 /// Hex digits of a function's version.
-const VERSION: usize = 12;
+pub(super) const VERSION: usize = 12;
 
 /// Compiles or loads it, and looks up what it exports.
 pub fn load(

@@ -18,6 +18,7 @@ mod shape;
 mod snapshot;
 mod store;
 mod ticker;
+mod web;
 mod wrap;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ pub use function::{Budget, Called, Function, Said};
 pub use load::component;
 pub use shape::{Made, SECTION, Shape};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
+pub use web::{Web, WebBody};
 
 /// Shared code that is kept at hand; functions keep theirs as long as they live.
 const CODES_MAX: usize = 8;
@@ -75,6 +77,8 @@ pub enum EngineError {
         "function '{function}' exports no handler: on-viewer-request, on-origin-request, on-origin-response, on-viewer-response, flat or lambda-edge"
     )]
     Handler { function: String },
+    #[error("function '{function}' does not export wasi:http/incoming-handler@0.2: an origin is such a component")]
+    NoWeb { function: String },
     #[error("function '{function}' begins with {needs} bytes of memory, `memory` allows {limit}")]
     Memory { function: String, needs: u64, limit: usize },
 }
@@ -133,6 +137,17 @@ impl Engine {
         loaded.retain(|function| function.strong_count() > 0);
         loaded.push(Arc::downgrade(&function));
         Ok(function)
+    }
+
+    /// Makes an origin of a `wasi:http` component. Blocks: compiling a large file takes seconds.
+    pub fn load_web(
+        &self,
+        wasm: &[u8],
+        spec: &compiled::Function,
+        services: &Arc<Services>,
+    ) -> Result<Arc<Web>, EngineError> {
+        self.shared.ticker.start(Arc::downgrade(&self.shared))?;
+        Web::load(&self.shared, wasm, spec, services).map(Arc::new)
     }
 
     /// Instances that live now, idle ones too.
