@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod lambda;
+pub mod mapping;
 mod signed;
 
 use std::sync::Arc;
