@@ -19,3 +19,4 @@ pub mod observe;
 pub mod origin;
 pub mod proxy;
 pub mod route;
+pub mod vtl;

@@ -6,11 +6,13 @@ mod access;
 mod function;
 mod integration;
 mod limit;
+mod mapping;
 
 pub use access::*;
 pub use function::*;
 pub use integration::*;
 pub use limit::*;
+pub use mapping::*;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;

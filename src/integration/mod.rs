@@ -6,6 +6,7 @@
 pub mod aws;
 mod function;
 pub mod lambda;
+pub mod mapping;
 mod signed;
 
 use std::sync::Arc;
