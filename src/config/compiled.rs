@@ -4,10 +4,12 @@
 
 mod access;
 mod function;
+mod lambda;
 mod limit;
 
 pub use access::*;
 pub use function::*;
+pub use lambda::*;
 pub use limit::*;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -34,6 +36,8 @@ pub struct Config {
     pub functions: Vec<Function>,
     pub engine: Functions,
     pub kv_stores: Vec<KvStore>,
+    /// Lambda functions of this machine; `None` = nothing of them is written.
+    pub local_lambda: Option<LocalLambda>,
     /// What access rules name.
     pub access: Access,
     pub rates: Rates,

@@ -10,6 +10,7 @@ mod behavior;
 mod cache;
 mod choice;
 mod function;
+mod lambda;
 mod limit;
 mod listener;
 mod observe;
@@ -25,6 +26,7 @@ pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, Vie
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
+pub use lambda::{Lambda, LambdaCredentials, LambdaLimits, LocalLambda};
 pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};
@@ -69,6 +71,10 @@ pub struct File {
     pub functions: Option<Functions>,
     /// Key-value stores that functions read.
     pub kv_store: Vec<KvStore>,
+    /// Lambda functions on this machine.
+    pub local_lambda: Option<LocalLambda>,
+    /// Lambda functions, run in processes of their own.
+    pub lambda: Vec<Lambda>,
     /// Issuers of tokens: Cognito user pools, any OIDC issuer.
     pub jwt: Vec<Jwt>,
     /// Whose AWS signatures are taken.
