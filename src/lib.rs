@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod fleet;
 pub mod geo;
 pub mod hooks;
+pub mod integration;
 pub mod lambda;
 pub mod limit;
 pub mod listen;

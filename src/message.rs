@@ -2,6 +2,7 @@
 //!
 //! In: a field name. Out: its values as bytes, in wire order. Never: ownership, edits, allocation.
 
+pub mod pairs;
 pub mod path;
 
 use http::{HeaderMap, HeaderName};

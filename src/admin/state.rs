@@ -152,6 +152,8 @@ impl ConfigState {
                     http.targets.iter().map(|target| format!("{}:{}", target.host, target.port)).collect();
                 format!("{}: {}", origin.name, targets.join(", "))
             }
+            OriginKind::Signed(signed) => format!("{}: {} (signed)", origin.name, signed.base),
+            OriginKind::Lambda(lambda) => format!("{}: lambda {}", origin.name, lambda.function),
             OriginKind::Generated(_) => format!("{}: generated", origin.name),
         });
         ConfigState {

@@ -4,11 +4,13 @@
 //! its own for keys the schema has, unresolved names.
 
 mod access;
+mod authorizer;
 mod behavior;
 mod cache;
 mod fields;
 mod files;
 mod function;
+mod integration;
 mod lambda;
 mod limit;
 mod listen;
@@ -20,8 +22,9 @@ mod signer;
 mod target;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::compiled::{Action, Config, Rates, Rule, Upstream, ViewerProtocol};
+use super::compiled::{Action, Asks, Config, OriginKind, Rates, Rule, Upstream, ViewerProtocol};
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
 use super::schema::File;
@@ -87,8 +90,11 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let rates = limit::rates(file.rates.unwrap_or_default(), report);
     let access = access::access(
         (file.jwt, file.sigv4, file.key_group, file.authorizer, file.address_list),
-        &known,
-        functions.as_deref().unwrap_or_default(),
+        authorizer::Asked {
+            known: &known,
+            functions: functions.as_deref().unwrap_or_default(),
+            origins: origins.as_deref().unwrap_or_default(),
+        },
         report,
     );
     let names = behavior::Names { origins: &names, functions: &known, guards: &guards };
@@ -139,6 +145,12 @@ fn warn_unused(config: &Config, report: &mut Report<'_>) {
                 config.groups.get(group).into_iter().flat_map(|group| &group.members).for_each(|member| mark(*member));
             }
             Action::Redirect(_) => {}
+        }
+    }
+    for authorizer in &config.access.authorizers {
+        if let Asks::Lambda(asked) = &authorizer.asks {
+            let same = |kind: &OriginKind| matches!(kind, OriginKind::Lambda(lambda) if Arc::ptr_eq(lambda, asked));
+            config.origins.iter().position(|origin| same(&origin.kind)).into_iter().for_each(&mut mark);
         }
     }
     for (position, origin) in config.origins.iter().enumerate() {

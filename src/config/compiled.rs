@@ -4,11 +4,13 @@
 
 mod access;
 mod function;
+mod integration;
 mod lambda;
 mod limit;
 
 pub use access::*;
 pub use function::*;
+pub use integration::*;
 pub use lambda::*;
 pub use limit::*;
 
@@ -172,6 +174,8 @@ pub struct Origin {
 #[derive(Debug, Clone)]
 pub enum OriginKind {
     Http(Box<HttpOrigin>),
+    Signed(Arc<SignedOrigin>),
+    Lambda(Arc<LambdaOrigin>),
     Generated(Arc<Generated>),
 }
 

@@ -182,6 +182,8 @@ mod access_tests;
 #[cfg(test)]
 mod function_tests;
 #[cfg(test)]
+mod integration_tests;
+#[cfg(test)]
 mod lambda_tests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ mod behavior;
 mod cache;
 mod choice;
 mod function;
+mod integration;
 mod lambda;
 mod limit;
 mod listener;
@@ -26,6 +27,7 @@ pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, Vie
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
+pub use integration::{Credentials, Invoke, LambdaOrigin, Payload, Sign};
 pub use lambda::{Lambda, LambdaCredentials, LambdaLimits, LocalLambda};
 pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};

@@ -13,7 +13,7 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::task::JoinSet;
 
 use super::OriginError;
-use super::adapter::Adapter;
+use super::adapter::{About, Adapter, Endpoint};
 use super::direct::Direct;
 use super::dns::Names;
 use super::link::Patience;
@@ -45,7 +45,12 @@ pub struct Pick<'a> {
     /// The viewer's Host, for `HostHeader::Viewer`.
     pub viewer_host: Option<&'a HeaderValue>,
     pub needs: Needs,
+    /// What an origin inside this process is told of the request.
+    pub about: Option<&'a Arc<About>>,
 }
+
+/// Answers for an origin that is no plain HTTP server: asked once for each such origin of a configuration.
+pub type Endpoints<'a> = &'a dyn Fn(&Origin) -> Option<Arc<dyn Endpoint>>;
 
 /// Where one attempt goes.
 #[derive(Debug)]
@@ -76,12 +81,19 @@ enum Lane {
 
 impl Origins {
     /// Builds every origin of a configuration; a target that `previous` had under the same origin name, host and port keeps
-    /// what was known of it. Reads certificate files, sends nothing.
+    /// what was known of it. Reads certificate files, sends nothing. `endpoints` makes what answers for origins that are neither
+    /// HTTP servers nor `generated`.
     ///
     /// # Errors
     /// A certificate file that cannot be used, a target without a usable name: named in the error.
-    pub fn new(origins: &[Origin], previous: Option<&Origins>, names: &Arc<Names>) -> Result<Self, OriginError> {
-        let lanes = origins.iter().map(|origin| Lane::new(origin, previous, names)).collect::<Result<_, _>>()?;
+    pub fn new(
+        origins: &[Origin],
+        endpoints: Endpoints<'_>,
+        previous: Option<&Origins>,
+        names: &Arc<Names>,
+    ) -> Result<Self, OriginError> {
+        let lane = |origin| Lane::new(origin, endpoints, previous, names);
+        let lanes = origins.iter().map(lane).collect::<Result<_, _>>()?;
         Ok(Origins { lanes, checks: Mutex::default(), reroutes: Reroutes::default(), names: Arc::clone(names) })
     }
 
@@ -108,7 +120,9 @@ impl Origins {
     pub async fn pick(&self, origin: OriginId, request: &Pick<'_>) -> Result<Picked, OriginError> {
         match self.lanes.get(origin) {
             Some(Lane::Http(direct)) => direct.pick(request).await,
-            Some(Lane::Adapter(adapter)) => Ok(adapter.pick(request.viewer_host)),
+            Some(Lane::Adapter(adapter)) => {
+                Ok(adapter.pick(request.viewer_host, request.about.cloned().unwrap_or_default()))
+            }
             None => Err(OriginError::Unknown(origin)),
         }
     }
@@ -142,6 +156,11 @@ impl Origins {
             }
             _ => Ok(picked),
         }
+    }
+
+    /// Whether `origin` is asked within this process.
+    pub fn is_within(&self, origin: OriginId) -> bool {
+        matches!(self.lanes.get(origin), Some(Lane::Adapter(_)))
     }
 
     /// Whether every target of `origin` speaks HTTP/1.1 without TLS: then [`Origins::aim`] is for it.
@@ -189,7 +208,12 @@ impl Origins {
 // === impl Lane ===
 
 impl Lane {
-    fn new(origin: &Origin, previous: Option<&Origins>, names: &Names) -> Result<Self, OriginError> {
+    fn new(
+        origin: &Origin,
+        endpoints: Endpoints<'_>,
+        previous: Option<&Origins>,
+        names: &Names,
+    ) -> Result<Self, OriginError> {
         match &origin.kind {
             OriginKind::Http(http) => {
                 let known = previous.and_then(|previous| previous.direct(&origin.name));
@@ -198,6 +222,10 @@ impl Lane {
             OriginKind::Generated(generated) => {
                 Ok(Lane::Adapter(Box::new(Adapter::generated(&origin.name, generated))))
             }
+            OriginKind::Signed(_) | OriginKind::Lambda(_) => match endpoints(origin) {
+                Some(endpoint) => Ok(Lane::Adapter(Box::new(Adapter::new(&origin.name, endpoint)))),
+                None => Err(OriginError::NoTarget { origin: origin.name.clone() }),
+            },
         }
     }
 

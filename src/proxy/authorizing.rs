@@ -7,25 +7,25 @@ use std::sync::Arc;
 use http::Version;
 use pingora::proxy::Session;
 
-use crate::access::{About, Decision, Question};
-use crate::config::compiled::{AuthorizerId, Mode};
+use crate::access::{About, Decision, Memo, Question};
+use crate::config::compiled::{Asks, AuthorizerId, Mode};
 use crate::hooks::engine::Budget;
 use crate::hooks::{Event, Exchange, Site};
 
 use super::context::RequestCtx;
+use super::functions::Loaded;
 use super::phases::now_ms;
-use super::{entering, hooking, views};
+use super::{about, entering, hooking, views};
 
 /// What the function says; a failure is a decision too.
 pub async fn ask(session: &Session, ctx: &mut RequestCtx, id: AuthorizerId, question: &Question) -> Arc<Decision> {
     let snapshot = ctx.snapshot.clone();
     let failed = |why: &str| Arc::new(Decision::Failed(why.to_owned()));
     let Some(memo) = snapshot.guards.authorizer(id) else { return failed("there is no such authorizer") };
-    let Some(loaded) = snapshot.functions.loaded.get(memo.spec.function) else { return failed("its function is gone") };
     let request_id = ctx.id;
     let stage = ctx.served().map_or("", |served| served.behavior.stage.as_str());
     let version = if session.as_http2().is_some() { Version::HTTP_2 } else { session.req_header().version };
-    let about = About { request_id: request_id.as_str(), stage, protocol: protocol(version), api: "rimward" };
+    let about = About { request_id: request_id.as_str(), stage, protocol: about::protocol(version), api: "rimward" };
     let lines: Vec<(String, String)> = session
         .req_header()
         .headers
@@ -33,8 +33,37 @@ pub async fn ask(session: &Session, ctx: &mut RequestCtx, id: AuthorizerId, ques
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     let event = entering::with_asked(session, ctx, |asked| memo.event(asked, question, &about, &lines));
+    let decision = match &memo.spec.asks {
+        Asks::Function { id, cpu, timeout } => {
+            let Some(loaded) = snapshot.functions.loaded.get(*id) else { return failed("its function is gone") };
+            let memory = snapshot.config.functions.get(*id).map_or(usize::MAX, |function| function.memory);
+            let budget = Budget { cpu: *cpu, timeout: *timeout, memory };
+            here(session, ctx, memo, loaded, event, budget).await
+        }
+        Asks::Lambda(_) => {
+            let Some(function) = snapshot.authorizers.get(id).and_then(Option::as_ref) else {
+                return failed("nothing runs its function");
+            };
+            let said = function.ask(event).await;
+            memo.understand(said.as_deref().map_err(String::as_str))
+        }
+    };
+    let decision = Arc::new(decision);
+    memo.keep(question, &decision);
+    decision
+}
+
+/// What a function of this PoP says.
+async fn here(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    memo: &Memo,
+    loaded: &Loaded,
+    event: String,
+    budget: Budget,
+) -> Decision {
     let site = Arc::new(Site {
-        pop: snapshot.config.pop.code.clone(),
+        pop: ctx.snapshot.config.pop.code.clone(),
         behavior: String::new(),
         domain: String::new(),
         distribution: String::new(),
@@ -43,25 +72,13 @@ pub async fn ask(session: &Session, ctx: &mut RequestCtx, id: AuthorizerId, ques
         include_body: false,
     });
     let message = views::viewer_request(session, ctx, None);
-    let exchange = Exchange::request(Event::ViewerRequest, &site, request_id.as_str(), now_ms(), message);
-    let memory = snapshot.config.functions.get(memo.spec.function).map_or(usize::MAX, |function| function.memory);
-    let budget = Budget { cpu: memo.spec.cpu, timeout: memo.spec.timeout, memory };
+    let exchange = Exchange::request(Event::ViewerRequest, &site, ctx.id.as_str(), now_ms(), message);
     let (called, said) = loaded.function.ask(exchange, event, budget).await;
     ctx.hooks.calls.push(hooking::told(loaded, "authorizer", &called));
-    hooking::say(loaded, request_id.as_str(), &called);
-    let decision = Arc::new(match (&called.outcome, said) {
+    hooking::say(loaded, ctx.id.as_str(), &called);
+    match (&called.outcome, said) {
         (Ok(()), Some(said)) => memo.understand(said.as_deref().map_err(String::as_str)),
         (Ok(()), None) => Decision::Failed("it said nothing".to_owned()),
         (Err(failure), _) => memo.understand(Err(&failure.to_string())),
-    });
-    memo.keep(question, &decision);
-    decision
-}
-
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        _ => "HTTP/1.1",
     }
 }

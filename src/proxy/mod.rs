@@ -5,6 +5,7 @@
 //! full path on Pingora's state machine.
 //! All ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
 
+mod about;
 pub mod answering;
 mod applying;
 pub mod asking;

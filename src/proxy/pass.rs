@@ -220,7 +220,7 @@ impl Pass {
     /// What is asked of the origin's targets.
     pub fn pick(&self) -> Pick<'_> {
         // Without a key there is no hash: as on the full path.
-        Pick { hash: 0, tried: &[], viewer_host: Some(&self.viewer_host), needs: Needs::default() }
+        Pick { hash: 0, tried: &[], viewer_host: Some(&self.viewer_host), needs: Needs::default(), about: None }
     }
 
     /// Writes the request as the origin gets it.

@@ -97,8 +97,9 @@ impl Reload {
         let old = self.shared.live.load();
         let mut warnings = config.warnings.clone();
         warnings.extend(needs_restart(&old.config, &config));
-        let origins =
-            Origins::new(&config.origins, Some(&old.origins), &self.names).map_err(|error| error.to_string())?;
+        let integrations = &self.shared.integrations;
+        let origins = Origins::new(&config.origins, &|o| integrations.endpoint(o), Some(&old.origins), &self.names)
+            .map_err(|error| error.to_string())?;
         let functions = self
             .shared
             .functions
@@ -106,8 +107,8 @@ impl Reload {
             .map_err(|error| error.to_string())?;
         let metrics = self.shared.observer.metrics();
         let guard = &self.shared.guard;
-        let snapshot =
-            Snapshot::new(config, Arc::new(origins), functions, guard, metrics).map_err(|error| error.to_string())?;
+        let snapshot = Snapshot::new(config, Arc::new(origins), functions, guard, integrations, metrics)
+            .map_err(|error| error.to_string())?;
         let config = &snapshot.config;
         let waiting = self.endpoints.reload(&config.listeners).map_err(|error| error.to_string())?;
         warnings.extend(waiting.iter().map(|address| later(&format!("listener {address}"))));

@@ -17,6 +17,7 @@ use pingora::services::listening::Service;
 
 use crate::cache::store::Tiers;
 use crate::config::compiled::Config;
+use crate::integration::Integrations;
 use crate::listen::{Endpoints, Gate, h2_options};
 use crate::observe::metrics::TargetNumbers;
 use crate::observe::{Numbers, Observer};
@@ -61,6 +62,8 @@ pub enum StartError {
     #[error(transparent)]
     Origin(#[from] crate::origin::OriginError),
     #[error(transparent)]
+    Integration(#[from] crate::integration::IntegrationError),
+    #[error(transparent)]
     Listen(#[from] crate::listen::ListenError),
     #[error("cannot listen on {address}: {source}")]
     Bind { address: SocketAddr, source: std::io::Error },
@@ -99,14 +102,16 @@ impl Pop {
         let observer = Arc::new(Observer::start(&config.observe, &config.pop.code)?);
         let tiers = Tiers::open(&config.store)?;
         let names = Arc::new(Names::default());
-        let origins = Arc::new(Origins::new(&config.origins, None, &names)?);
+        let integrations = Integrations::new()?;
+        let origins = Arc::new(Origins::new(&config.origins, &|origin| integrations.endpoint(origin), None, &names)?);
         let endpoints = Arc::new(Endpoints::new(&config.listeners)?);
         let gate = Gate::new(&config.limits);
         let functions = Functions::new(&state);
         let loaded = functions.load(&config, None, observer.metrics())?;
         let guard = Guard::new(&state, &config)?;
-        let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, observer.metrics())?);
-        let shared = Arc::new(Shared::new(Live::new(snapshot), tiers, observer, functions, guard));
+        let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
+        let live = Live::new(snapshot);
+        let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
         let reload = Arc::new(Reload::new(shared.clone(), start.path, names, endpoints.clone(), gate.clone()));
         let purging = Arc::new(Purging::new(shared.clone()));
         let phase = Arc::new(Mutex::new(Some("starting")));

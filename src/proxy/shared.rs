@@ -9,6 +9,7 @@ use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
+use crate::integration::Integrations;
 use crate::observe::Observer;
 use crate::origin::Pool;
 
@@ -35,13 +36,21 @@ pub struct Shared {
     pub observer: Arc<Observer>,
     pub functions: Functions,
     pub guard: Guard,
+    pub integrations: Integrations,
     pub handed: Handed,
     /// Connections of the pass-through lane.
     pub pool: Pool,
 }
 
 impl Shared {
-    pub fn new(live: Live, tiers: &'static Tiers, observer: Arc<Observer>, functions: Functions, guard: Guard) -> Self {
+    pub fn new(
+        live: Live,
+        tiers: &'static Tiers,
+        observer: Arc<Observer>,
+        functions: Functions,
+        guard: Guard,
+        integrations: Integrations,
+    ) -> Self {
         // A fill that is older than this no longer holds others back; it goes on by itself.
         let config = live.load().config.store.clone();
         let (age, scopes) = (config.collapse_timeout, config.purge_scopes);
@@ -57,6 +66,7 @@ impl Shared {
             observer,
             functions,
             guard,
+            integrations,
             handed: Handed::default(),
             pool: Pool::default(),
         }

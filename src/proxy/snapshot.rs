@@ -12,8 +12,10 @@ use crate::access::Guards;
 
 use crate::behavior::headers::HeadEdits;
 use crate::behavior::viewer;
-use crate::config::compiled::{Behavior, BehaviorId, Config};
+use crate::config::compiled::{Asks, Behavior, BehaviorId, Config};
 use crate::geo::Place;
+use crate::integration::Integrations;
+use crate::integration::lambda::Function;
 use crate::limit::Limits;
 use crate::observe::{BehaviorMetrics, Metrics, OriginMetrics};
 use crate::origin::Origins;
@@ -34,6 +36,8 @@ pub struct Snapshot {
     pub signature: Signature,
     pub functions: Set,
     pub guards: Guards,
+    /// By `AuthorizerId`: the Lambda function that decides, where it is one.
+    pub authorizers: Vec<Option<Function>>,
     pub bounds: Limits,
     /// Some behavior has an access rule.
     pub guarded: bool,
@@ -64,18 +68,24 @@ impl Snapshot {
         origins: Arc<Origins>,
         functions: Set,
         guard: &Guard,
+        integrations: &Integrations,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let guards = Guards::new(&config, &guard.tokens).map_err(LoadError::Access)?;
         let bounds = guard.bounds(&config)?;
         for authorizer in &config.access.authorizers {
-            let answers =
-                functions.loaded.get(authorizer.function).is_some_and(|loaded| loaded.function.answers_lambda());
+            let Asks::Function { id, .. } = authorizer.asks else { continue };
+            let answers = functions.loaded.get(id).is_some_and(|loaded| loaded.function.answers_lambda());
             if !answers {
                 let words = "its function has no Lambda handler: exports.handler, or lambda_handler in Python";
                 return Err(LoadError::Access(format!("authorizer '{}': {words}", authorizer.name)));
             }
         }
+        let authorizers = config.access.authorizers.iter().map(|authorizer| match &authorizer.asks {
+            Asks::Function { .. } => None,
+            Asks::Lambda(spec) => integrations.function(spec),
+        });
+        let authorizers = authorizers.collect();
         let routes = Table::new(&config.behaviors);
         let counters = metrics.behaviors(config.behaviors.iter().map(|b| b.name.as_str()));
         let served = config
@@ -99,7 +109,19 @@ impl Snapshot {
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));
         let signature = Signature::new(&config.pop.code);
         let guarded = config.behaviors.iter().any(|behavior| behavior.access.is_some());
-        Ok(Snapshot { config, routes, origins, served, origin_metrics, signature, functions, guards, bounds, guarded })
+        Ok(Snapshot {
+            config,
+            routes,
+            origins,
+            served,
+            origin_metrics,
+            signature,
+            functions,
+            guards,
+            authorizers,
+            bounds,
+            guarded,
+        })
     }
 
     /// What is known of where an address is.

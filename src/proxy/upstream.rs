@@ -21,7 +21,7 @@ use crate::origin::{self, OriginError, Pick};
 
 use super::context::{Instead, RequestCtx, Role};
 use super::prior::Trouble;
-use super::{asking, events, failure, pages, respond};
+use super::{about, asking, events, failure, pages, respond};
 
 /// The peer for the next attempt.
 pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
@@ -60,11 +60,13 @@ pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<Htt
     ctx.body_in = 0;
     let snapshot = ctx.snapshot.clone();
     let viewer_host = host_value(session);
+    let about = snapshot.origins.is_within(current).then(|| about::about(session, ctx));
     let pick = Pick {
         hash: ctx.slot.as_ref().map_or(0, |slot| u64::from_le_bytes(slot.hash[..8].try_into().unwrap_or_default())),
         tried: &ctx.origin.tried,
         viewer_host: viewer_host.as_ref(),
         needs: Needs { upgrade: session.is_upgrade_req(), grpc: is_grpc(session) },
+        about: about.as_ref(),
     };
     let reroute = ctx.hooks.way.as_ref().and_then(|way| way.reroute.as_ref());
     let picked = match reroute {
@@ -84,7 +86,7 @@ pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<Htt
 
 /// A peer that serves `answer` from within this process, so that it is filtered and cached like any origin's.
 fn adapter(session: &Session, ctx: &mut RequestCtx, answer: &Arc<Generated>) -> Result<Box<HttpPeer>> {
-    let picked = Adapter::generated("edge", answer).pick(host_value(session).as_ref());
+    let picked = Adapter::generated("edge", answer).pick(host_value(session).as_ref(), Arc::default());
     ctx.origin.target = None;
     ctx.origin.host = Some(picked.host);
     Ok(picked.peer)

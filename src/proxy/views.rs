@@ -127,7 +127,7 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
     let origin = &config.origins[id];
     let http = match &origin.kind {
         OriginKind::Http(http) => Some(&**http),
-        OriginKind::Generated(_) => None,
+        OriginKind::Signed(_) | OriginKind::Lambda(_) | OriginKind::Generated(_) => None,
     };
     let target = http.and_then(|http: &HttpOrigin| http.targets.first());
     let mut seen = exchange::Origin {

@@ -12,6 +12,7 @@ const LEVELS: &[&[&str]] = &[
     &["access", "limit", "hooks", "cache", "origin", "behavior", "listen", "route"],
     &["lambda", "dynamo"],
     &["fleet"],
+    &["integration"],
     &["proxy"],
     &["admin"],
     &["cli"],

@@ -19,6 +19,7 @@ mod hook_lanes;
 mod hook_limits;
 mod hooks;
 mod keys;
+mod lambda_origins;
 mod layering;
 mod leaks;
 mod lifecycle;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::Asked;
 use super::address;
-use crate::message::Fields;
+use crate::message::{Fields, pairs};
 
 /// What of a request is not in its head.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct About<'a> {
 
 /// The first value of a query parameter, decoded.
 pub fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    pairs(query).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    pairs::of_query(query).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 /// The value of a cookie.
@@ -40,41 +40,6 @@ fn cookies<F: Fields>(fields: &F) -> Vec<String> {
     lines.flat_map(|line| line.split(';').map(|pair| pair.trim().to_owned()).collect::<Vec<_>>()).collect()
 }
 
-/// Names and values, decoded (`+` is a space), in order.
-fn pairs(query: Option<&str>) -> Vec<(String, String)> {
-    let parts = query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            (decoded(name), decoded(value))
-        })
-        .collect()
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let mut ahead = rest.clone();
-                let digits = [ahead.next(), ahead.next()].map(|b| b.and_then(|b| char::from(b).to_digit(16)));
-                match digits {
-                    [Some(high), Some(low)] => {
-                        // Two hex digits make a byte.
-                        bytes.push((high * 16 + low) as u8);
-                        rest = ahead;
-                    }
-                    _ => bytes.push(byte),
-                }
-            }
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 pub fn token(token: &str, resource: &str) -> String {
     json!({ "type": "TOKEN", "authorizationToken": token, "methodArn": resource }).to_string()
 }
@@ -86,7 +51,7 @@ pub fn request_1<F: Fields>(
     lines: &[(String, String)],
     resource: &str,
 ) -> String {
-    let query = pairs(asked.query);
+    let query = pairs::of_query(asked.query);
     let stage = if about.stage.is_empty() { "$default" } else { about.stage };
     json!({
         "type": "REQUEST",
@@ -94,15 +59,15 @@ pub fn request_1<F: Fields>(
         "resource": asked.path,
         "path": asked.path,
         "httpMethod": asked.method,
-        "headers": last(lines),
-        "multiValueHeaders": many(lines),
-        "queryStringParameters": last(&query),
-        "multiValueQueryStringParameters": many(&query),
+        "headers": pairs::last(lines),
+        "multiValueHeaders": pairs::many(lines),
+        "queryStringParameters": pairs::last(&query),
+        "multiValueQueryStringParameters": pairs::many(&query),
         "pathParameters": Value::Null,
         "stageVariables": Value::Null,
         "requestContext": {
             "apiId": about.api,
-            "domainName": host(asked.host),
+            "domainName": pairs::without_port(asked.host),
             "httpMethod": asked.method,
             "identity": { "sourceIp": address(asked.viewer), "userAgent": agent(asked) },
             "path": asked.path,
@@ -125,7 +90,7 @@ pub fn request_2<F: Fields>(
 ) -> String {
     let mut headers = Map::new();
     for (name, value) in lines.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie")) {
-        join(&mut headers, name.to_ascii_lowercase(), value);
+        pairs::join(&mut headers, name.to_ascii_lowercase(), value);
     }
     let stage = if about.stage.is_empty() { "$default" } else { about.stage };
     let key = format!("{} {}", asked.method, asked.path);
@@ -140,7 +105,7 @@ pub fn request_2<F: Fields>(
         "headers": headers,
         "requestContext": {
             "apiId": about.api,
-            "domainName": host(asked.host),
+            "domainName": pairs::without_port(asked.host),
             "http": {
                 "method": asked.method,
                 "path": asked.path,
@@ -158,11 +123,11 @@ pub fn request_2<F: Fields>(
     if !cookies.is_empty() {
         event["cookies"] = json!(cookies);
     }
-    let query = pairs(asked.query);
+    let query = pairs::of_query(asked.query);
     if !query.is_empty() {
         let mut parameters = Map::new();
         for (name, value) in query {
-            join(&mut parameters, name, &value);
+            pairs::join(&mut parameters, name, &value);
         }
         event["queryStringParameters"] = Value::Object(parameters);
     }
@@ -171,47 +136,4 @@ pub fn request_2<F: Fields>(
 
 fn agent<'a, F: Fields>(asked: &Asked<'a, F>) -> Cow<'a, str> {
     asked.fields.first(&USER_AGENT).map_or(Cow::Borrowed(""), String::from_utf8_lossy)
-}
-
-/// Without its port.
-fn host(host: &str) -> &str {
-    match host.rfind(']') {
-        Some(end) => &host[..=end],
-        None => host.split(':').next().unwrap_or(host),
-    }
-}
-
-/// Appends to a comma-separated value.
-fn join(map: &mut Map<String, Value>, name: String, value: &str) {
-    match map.get_mut(&name) {
-        Some(Value::String(joined)) => {
-            joined.push(',');
-            joined.push_str(value);
-        }
-        _ => {
-            map.insert(name, value.into());
-        }
-    }
-}
-
-/// The last value of each name; `null` when there is none.
-fn last(pairs: &[(String, String)]) -> Value {
-    if pairs.is_empty() {
-        return Value::Null;
-    }
-    Value::Object(pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect())
-}
-
-/// Every value of each name; `null` when there is none.
-fn many(pairs: &[(String, String)]) -> Value {
-    if pairs.is_empty() {
-        return Value::Null;
-    }
-    let mut map = Map::new();
-    for (name, value) in pairs {
-        if let Value::Array(values) = map.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new())) {
-            values.push(value.as_str().into());
-        }
-    }
-    Value::Object(map)
 }

@@ -6,17 +6,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::compiled::Asks;
 
 fn spec(kind: AuthorizerKind, identity: Vec<IdentitySource>) -> Authorizer {
     Authorizer {
         name: "a".into(),
-        function: 0,
+        asks: Asks::Function { id: 0, cpu: Duration::from_millis(10), timeout: Duration::from_secs(1) },
         kind,
         identity,
         ttl: Duration::from_secs(60),
         entries: 10,
-        cpu: Duration::from_millis(10),
-        timeout: Duration::from_secs(1),
         resource: "arn:aws:execute-api:us-east-1:000000000000:api/prod/$method/$path".into(),
     }
 }

@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::function::{Known, speakable};
-use super::{Checked, Report, all, signer};
+use super::function::speakable;
+use super::{Checked, Report, all, authorizer, signer};
 use crate::config::compiled::{
-    Access, AddressList, Authorizer, AuthorizerKind, CertificateRule, Function, Identity, IdentitySource, Issuer,
-    JwksSource, JwtAlgorithm, JwtRule, KeyGroup, Rule, SignerId, TokenFrom, TokenUse,
+    Access, AddressList, CertificateRule, Identity, IdentitySource, Issuer, JwksSource, JwtAlgorithm, JwtRule,
+    KeyGroup, Rule, SignerId, TokenFrom, TokenUse,
 };
 use crate::config::nets;
 use crate::config::schema::{self, NameOr};
@@ -158,12 +158,7 @@ pub(super) fn identity(at: &At, written: &schema::Identity, report: &mut Report<
 }
 
 /// Everything that rules name.
-pub(super) fn access(
-    written: Written,
-    known: &Known,
-    functions: &[Function],
-    report: &mut Report<'_>,
-) -> Checked<Access> {
+pub(super) fn access(written: Written, asked: authorizer::Asked<'_>, report: &mut Report<'_>) -> Checked<Access> {
     let (jwt, sigv4, groups, authorizers, lists) = written;
     let place = |table: &str, i: usize| At::default().key(table).index(i);
     let issuers =
@@ -181,7 +176,7 @@ pub(super) fn access(
     let authorizers = all(authorizers
         .into_iter()
         .enumerate()
-        .map(|(i, one)| authorizer(&place("authorizer", i), one, known, functions, report))
+        .map(|(i, one)| authorizer::authorizer(&place("authorizer", i), one, asked, report))
         .collect::<Vec<_>>());
     let lists = all(lists
         .into_iter()
@@ -287,7 +282,7 @@ fn algorithm(written: schema::JwtAlgorithm) -> JwtAlgorithm {
 }
 
 /// "header:NAME", "query:NAME", "cookie:NAME", "path" or "method".
-fn source(at: &At, text: &str, report: &mut Report<'_>) -> Checked<IdentitySource> {
+pub(super) fn source(at: &At, text: &str, report: &mut Report<'_>) -> Checked<IdentitySource> {
     match text.split_once(':') {
         Some(("header", name)) => report.header_name(at, name).map(IdentitySource::Header),
         Some(("query", name)) if !name.is_empty() => Ok(IdentitySource::Query(name.to_owned())),
@@ -327,46 +322,6 @@ fn group(at: &At, written: schema::KeyGroup, report: &mut Report<'_>) -> Checked
     });
     let keys = some(&at.key("key"), all(each.collect::<Vec<_>>()), report);
     Ok(KeyGroup { name: written.name, keys: keys? })
-}
-
-fn authorizer(
-    at: &At,
-    written: schema::Authorizer,
-    known: &Known,
-    functions: &[Function],
-    report: &mut Report<'_>,
-) -> Checked<Authorizer> {
-    let function = known.function(&at.key("function"), &written.function, report);
-    let sources = at.key("identity");
-    let each = written.identity.iter().enumerate().map(|(i, text)| source(&sources.index(i), text, report));
-    let identity = all(each.collect::<Vec<_>>());
-    let kind = match written.kind {
-        schema::AuthorizerKind::Token => AuthorizerKind::Token,
-        schema::AuthorizerKind::Request => AuthorizerKind::Request1,
-        schema::AuthorizerKind::Request2 => AuthorizerKind::Request2,
-    };
-    if let Ok(identity) = &identity {
-        if kind == AuthorizerKind::Token && !matches!(identity[..], [IdentitySource::Header(_)]) {
-            report.refuse(&sources, "a token authorizer has one source: a header");
-        }
-        if identity.is_empty() && !written.ttl.get().is_zero() {
-            report.refuse_with(&sources, "answers are kept by nothing", "name a source, or write ttl = \"0s\"");
-        }
-    }
-    let entries = report.positive(&at.key("entries"), written.entries);
-    let function = function?;
-    let known = functions.get(function);
-    Ok(Authorizer {
-        name: written.name,
-        function,
-        kind,
-        identity: identity?,
-        ttl: written.ttl.get(),
-        entries: entries?,
-        cpu: known.map_or(std::time::Duration::from_millis(50), |function| function.cpu),
-        timeout: known.map_or(std::time::Duration::from_secs(5), |function| function.timeout),
-        resource: written.resource,
-    })
 }
 
 fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Checked<AddressList> {

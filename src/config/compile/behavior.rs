@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -91,7 +92,10 @@ fn behavior(
     let action = action(at, &written, names.origins, report);
     let methods = report.methods(&at.key("methods"), &written.methods);
     let shared = matches!(&written.cache, Toggle::Table(rules) if rules.shared);
-    let cache = cache::policy(&at.key("cache"), written.cache, report);
+    // What an HTTP server says nothing about is kept as CloudFront keeps it; what a function says nothing about, not at all.
+    let called = matches!(&action, Ok(Action::Forward(upstream)) if names.origins.is_called(*upstream));
+    let silent = if called { Duration::ZERO } else { cache::DAY };
+    let cache = cache::policy(&at.key("cache"), written.cache, silent, report);
     let cached = cache.as_ref().is_ok_and(|cache: &CachePolicy| cache.enabled);
     let request = request(&at.key("forward"), &written.forward, cached, body_size, report);
     let response = response::policy(&at.key("response"), &written.response, report);

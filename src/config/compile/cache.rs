@@ -10,7 +10,7 @@ use crate::config::schema::{self, Toggle};
 use crate::config::source::At;
 
 /// CloudFront's default TTL: one day.
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// Names of tag headers one behavior may have: each is looked up in every answer.
 const MAX_TAG_HEADERS: usize = 10;
@@ -36,12 +36,18 @@ pub(super) fn store(store: schema::Store, report: &mut Report<'_>) -> Checked<St
     })
 }
 
-pub(super) fn policy(at: &At, written: Toggle<schema::CacheRules>, report: &mut Report<'_>) -> Checked<CachePolicy> {
+/// `silent`: how long an answer that names no lifetime is kept, unless `ttl` says so.
+pub(super) fn policy(
+    at: &At,
+    written: Toggle<schema::CacheRules>,
+    silent: Duration,
+    report: &mut Report<'_>,
+) -> Checked<CachePolicy> {
     let (enabled, rules) = match written.on() {
         Some(rules) => (true, rules),
         None => (false, schema::CacheRules::default()),
     };
-    let ttls = ttls(at, &rules, report);
+    let ttls = ttls(at, &rules, silent, report);
     let key = key(&at.key("key"), &rules.key, report);
     let tags = at.key("tag_headers");
     let tag_headers = if rules.tag_headers.len() > MAX_TAG_HEADERS {
@@ -77,14 +83,19 @@ pub(super) fn policy(at: &At, written: Toggle<schema::CacheRules>, report: &mut 
 }
 
 /// min, default and max TTL; a default that is not written gives way to the bounds, one that is must lie between them.
-fn ttls(at: &At, rules: &schema::CacheRules, report: &mut Report<'_>) -> Checked<(Duration, Duration, Duration)> {
+fn ttls(
+    at: &At,
+    rules: &schema::CacheRules,
+    silent: Duration,
+    report: &mut Report<'_>,
+) -> Checked<(Duration, Duration, Duration)> {
     let (min, max) = (rules.min_ttl.get(), rules.max_ttl.get());
     if min > max {
         let place = if report.written(&at.key("min_ttl")) { "min_ttl" } else { "max_ttl" };
         let message = format!("min_ttl ({}) is more than max_ttl ({})", rules.min_ttl, rules.max_ttl);
         return Err(report.refuse(&at.key(place), message));
     }
-    let Some(written) = rules.ttl else { return Ok((min, DAY.clamp(min, max), max)) };
+    let Some(written) = rules.ttl else { return Ok((min, silent.clamp(min, max), max)) };
     let ttl = written.get();
     if ttl < min {
         Err(report.refuse(&at.key("ttl"), format!("ttl ({written}) is less than min_ttl ({})", rules.min_ttl)))

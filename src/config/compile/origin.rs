@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderName, HeaderValue};
 
-use super::{Checked, Refused, Report, all, fields, target};
+use super::{Checked, Refused, Report, all, fields, integration, target};
 use crate::config::compiled::{
     Balance, Certificate, Dns, Eject, Generated, Health, HostHeader, HttpOrigin, Origin, OriginGroup, OriginId,
     OriginKind, OriginTls, Target, Upstream, UpstreamProtocol,
@@ -22,15 +22,24 @@ use crate::config::source::At;
 const MAX_ATTEMPTS: u32 = 10;
 
 /// Keys that only a server has a use for.
-const SERVER_KEYS: [&str; 12] = [
-    "url", "targets", "host", "headers", "timeouts", "attempts", "balance", "protocol", "tls", "dns", "health", "eject",
+const SERVER_KEYS: [&str; 13] = [
+    "url", "targets", "sign", "host", "headers", "timeouts", "attempts", "balance", "protocol", "tls", "dns", "health",
+    "eject",
 ];
+
+/// Keys of which an origin has one.
+const WITHIN_KEYS: [&str; 2] = ["lambda", "generated"];
+
+/// Keys that a signed origin has no use for: its requests are sent one way.
+const UNSIGNED_KEYS: [&str; 8] = ["targets", "host", "attempts", "balance", "protocol", "tls", "health", "eject"];
 
 /// What behaviors and groups may call the origins and groups: their names, in the order written.
 pub(super) struct Names {
     known: HashMap<String, Upstream>,
     /// For suggestions.
     order: Vec<String>,
+    /// By `OriginId`: it is called, not asked as an HTTP server is.
+    called: Vec<bool>,
 }
 
 // === impl Names ===
@@ -41,7 +50,11 @@ impl Names {
         groups: &[schema::OriginGroup],
         report: &mut Report<'_>,
     ) -> Names {
-        let mut names = Names { known: HashMap::new(), order: Vec::new() };
+        let mut names = Names {
+            known: HashMap::new(),
+            order: Vec::new(),
+            called: origins.iter().map(|origin| origin.lambda.is_some()).collect(),
+        };
         for (i, origin) in origins.iter().enumerate() {
             names.add(&At::default().key("origin").index(i).key("name"), &origin.name, Upstream::Origin(i), report);
         }
@@ -65,6 +78,11 @@ impl Names {
     pub(super) fn find(&self, at: &At, name: &str, report: &mut Report<'_>) -> Checked<Upstream> {
         let known = self.order.iter().map(String::as_str);
         self.known.get(name).copied().ok_or_else(|| report.unknown(at, "origin", name, known))
+    }
+
+    /// Whether a function or a table answers.
+    pub(super) fn is_called(&self, upstream: Upstream) -> bool {
+        matches!(upstream, Upstream::Origin(id) if self.called.get(id).copied().unwrap_or(false))
     }
 
     /// The only origin, when there is exactly one.
@@ -114,15 +132,50 @@ pub(super) fn origins(origins: Vec<schema::Origin>, report: &mut Report<'_>) -> 
 }
 
 fn origin(at: &At, origin: schema::Origin, report: &mut Report<'_>) -> Checked<Origin> {
-    if let Some(generated) = &origin.generated {
-        for key in SERVER_KEYS {
-            if report.written(&at.key(key)) {
-                report.refuse(&at.key(key), format!("'{key}' means nothing beside 'generated'"));
+    if let Some((key, kind)) = within(at, &origin, report)? {
+        let senseless = SERVER_KEYS.into_iter().chain(WITHIN_KEYS).filter(|other| *other != key);
+        for other in senseless.filter(|other| key == "generated" || *other != "headers") {
+            if report.written(&at.key(other)) {
+                report.refuse(&at.key(other), format!("'{other}' means nothing beside '{key}'"));
             }
         }
-        let kind = OriginKind::Generated(Arc::new(self::generated(&at.key("generated"), generated, report)?));
-        return Ok(Origin { name: origin.name, kind, headers: vec![], path: String::new() });
+        let headers = headers(at, &origin, report)?;
+        return Ok(Origin { name: origin.name, kind, headers, path: String::new() });
     }
+    let headers = headers(at, &origin, report);
+    let (targets, path) = target::targets(at, &origin, report)?;
+    if let Some(sign) = &origin.sign {
+        for key in UNSIGNED_KEYS {
+            if report.written(&at.key(key)) {
+                report.refuse(&at.key(key), format!("'{key}' means nothing beside 'sign'"));
+            }
+        }
+        let signed = integration::signed(&at.key("sign"), sign, &origin, &targets, report)?;
+        return Ok(Origin { name: origin.name, kind: OriginKind::Signed(Arc::new(signed)), headers: headers?, path });
+    }
+    let kind = OriginKind::Http(Box::new(http(at, &origin, targets, report)?));
+    Ok(Origin { name: origin.name, kind, headers: headers?, path })
+}
+
+/// The origin's kind, if it is inside this process, and the key that says so.
+fn within(at: &At, origin: &schema::Origin, report: &mut Report<'_>) -> Checked<Option<(&'static str, OriginKind)>> {
+    if let Some(generated) = &origin.generated {
+        let generated = self::generated(&at.key("generated"), generated, report)?;
+        return Ok(Some(("generated", OriginKind::Generated(Arc::new(generated)))));
+    }
+    if let Some(lambda) = &origin.lambda {
+        let lambda = integration::lambda(&at.key("lambda"), lambda, report)?;
+        return Ok(Some(("lambda", OriginKind::Lambda(Arc::new(lambda)))));
+    }
+    Ok(None)
+}
+
+/// Fields that every request to the origin gets.
+fn headers(
+    at: &At,
+    origin: &schema::Origin,
+    report: &mut Report<'_>,
+) -> Checked<Vec<(HeaderName, Secret<HeaderValue>)>> {
     let headers = at.key("headers");
     let each = origin.headers.iter().map(|(name, value)| {
         let at = headers.key(name);
@@ -138,10 +191,7 @@ fn origin(at: &At, origin: schema::Origin, report: &mut Report<'_>) -> Checked<O
         })?;
         Ok((name?, Secret::new(value)))
     });
-    let headers = all(each.collect::<Vec<_>>());
-    let (targets, path) = target::targets(at, &origin, report)?;
-    let kind = OriginKind::Http(Box::new(http(at, &origin, targets, report)?));
-    Ok(Origin { name: origin.name, kind, headers: headers?, path })
+    all(each.collect::<Vec<_>>())
 }
 
 fn http(at: &At, origin: &schema::Origin, targets: Vec<Target>, report: &mut Report<'_>) -> Checked<HttpOrigin> {

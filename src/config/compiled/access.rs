@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::super::iam::Policy;
 use super::super::secret::Secret;
-use super::FunctionId;
+use super::{FunctionId, LambdaOrigin};
 
 /// Everything that rules name. Ids are positions in its vectors.
 #[derive(Debug, Clone, Default)]
@@ -201,7 +201,7 @@ pub struct KeyGroup {
 #[derive(Debug, Clone)]
 pub struct Authorizer {
     pub name: String,
-    pub function: FunctionId,
+    pub asks: Asks,
     pub kind: AuthorizerKind,
     /// What must be there, and what answers are kept by. Never empty for `Token` and when `ttl` is not 0.
     pub identity: Vec<IdentitySource>,
@@ -209,11 +209,17 @@ pub struct Authorizer {
     pub ttl: Duration,
     /// Answers kept at once.
     pub entries: usize,
-    /// CPU and wall-clock time of one call.
-    pub cpu: Duration,
-    pub timeout: Duration,
     /// What `methodArn` says; `$method` and `$path` are replaced.
     pub resource: String,
+}
+
+/// Which function decides.
+#[derive(Debug, Clone)]
+pub enum Asks {
+    /// One of this PoP, with CPU and wall-clock time of one call.
+    Function { id: FunctionId, cpu: Duration, timeout: Duration },
+    /// The function of a Lambda origin.
+    Lambda(Arc<LambdaOrigin>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -221,8 +221,12 @@ pub struct GroupKey {
 pub struct Authorizer {
     /// Required. What rules call it; also in the log.
     pub name: String,
-    /// Required. Name of a function that exports a Lambda handler.
-    pub function: String,
+    /// Name of a `[[function]]` that exports a Lambda handler. One of `function` and `lambda` is required.
+    #[serde(default)]
+    pub function: Option<String>,
+    /// Name of an `[[origin]]` with `lambda`: its function decides.
+    #[serde(default)]
+    pub lambda: Option<String>,
     /// "token" (one header), "request" (payload format 1.0) or "request-2.0".
     #[serde(default)]
     pub kind: AuthorizerKind,

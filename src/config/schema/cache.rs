@@ -45,7 +45,7 @@ pub struct Disk {
 #[serde(default, deny_unknown_fields)]
 pub struct CacheRules {
     /// Lifetime of answers that name none themselves (CloudFront's default TTL). Left out: one day, or the nearer of
-    /// `min_ttl` and `max_ttl`.
+    /// `min_ttl` and `max_ttl`; for origins that are functions or tables, not at all.
     pub ttl: Option<Duration>,
     /// Answers live at least this long. Above 0 it overrides even the origin's `no-store` and `private`, as in CloudFront.
     pub min_ttl: Duration,

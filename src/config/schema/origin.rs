@@ -11,10 +11,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::integration::{LambdaOrigin, Sign};
 use super::status::StatusRange;
 use crate::config::units::{Duration, Percent};
 
-/// Where misses go: one of `url`, `targets` or `generated`.
+/// Where misses go: one of `url`, `targets`, `lambda` or `generated`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
@@ -26,9 +27,15 @@ pub struct Origin {
     /// Several servers of the same content: URLs, or { url, weight }. Their paths must be the same.
     #[serde(default)]
     pub targets: Vec<Target>,
+    /// A Lambda function, instead of a server.
+    #[serde(default)]
+    pub lambda: Option<LambdaOrigin>,
     /// A fixed answer, instead of a server.
     #[serde(default)]
     pub generated: Option<Generated>,
+    /// Sign every request to `url` (SigV4).
+    #[serde(default)]
+    pub sign: Option<Sign>,
     /// The `Host` the origin sees: "origin" (the target's own name), "viewer" (what the viewer sent) or a fixed value.
     #[serde(default = "origin_word")]
     pub host: String,

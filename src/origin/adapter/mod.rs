@@ -3,6 +3,7 @@
 //! In: an endpoint's configuration. Out: a peer whose connections end in this process.
 //! Never: a socket, a pooled connection, a second copy of the caching rules.
 
+mod about;
 mod endpoint;
 mod socket;
 
@@ -16,7 +17,8 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
 
-use self::endpoint::Endpoint;
+pub use self::about::{About, Caller, CallerKind};
+pub use self::endpoint::{Body, BodyError, Endpoint, whole};
 use self::socket::DuplexSocket;
 use super::set::Picked;
 use super::target::{TargetRef, TargetStatus};
@@ -24,8 +26,6 @@ use crate::config::compiled::{Generated, OriginId};
 
 /// Bytes buffered in each direction of one connection: a writer waits when its reader is that far behind.
 const DUPLEX_BYTES: usize = 64 << 10;
-/// How long either side may make no progress.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The Host of a request that came without one (HTTP/1.0).
 const HOSTLESS: HeaderValue = HeaderValue::from_static("localhost");
@@ -35,12 +35,14 @@ const HOSTLESS: HeaderValue = HeaderValue::from_static("localhost");
 pub struct Adapter {
     name: Arc<str>,
     base: HttpPeer,
+    endpoint: Arc<dyn Endpoint>,
 }
 
-/// Makes connections to one endpoint.
+/// Makes the connection of one request to one endpoint.
 #[derive(Debug)]
 struct Virtual {
-    endpoint: Arc<Endpoint>,
+    endpoint: Arc<dyn Endpoint>,
+    about: Arc<About>,
 }
 
 // === impl Adapter ===
@@ -48,28 +50,31 @@ struct Virtual {
 impl Adapter {
     /// An origin that always gives the same answer. `name` keeps its connections apart from other origins'.
     pub fn generated(name: &str, generated: &Arc<Generated>) -> Self {
-        Self::new(name, Endpoint::Generated(Arc::clone(generated)))
+        Self::new(name, Arc::new(Arc::clone(generated)))
     }
 
-    fn new(name: &str, endpoint: Endpoint) -> Self {
+    /// An origin that `endpoint` answers for.
+    pub fn new(name: &str, endpoint: Arc<dyn Endpoint>) -> Self {
         // Nobody connects to this address: it only fills pingora's field.
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let patience = endpoint.patience();
         let mut base = HttpPeer::new(nowhere, false, String::new());
         base.group_key = xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), 0xada9);
         base.options.alpn = ALPN::H1;
-        base.options.connection_timeout = Some(STALL_TIMEOUT);
-        base.options.total_connection_timeout = Some(STALL_TIMEOUT);
-        base.options.read_timeout = Some(STALL_TIMEOUT);
-        base.options.write_timeout = Some(STALL_TIMEOUT);
+        base.options.connection_timeout = Some(patience);
+        base.options.total_connection_timeout = Some(patience);
+        base.options.read_timeout = Some(patience);
+        base.options.write_timeout = Some(patience);
         base.options.idle_timeout = Some(Duration::ZERO);
-        base.options.custom_l4 = Some(Arc::new(Virtual { endpoint: Arc::new(endpoint) }));
-        Adapter { name: Arc::from(name), base }
+        Adapter { name: Arc::from(name), base, endpoint }
     }
 
-    /// The peer of one request. The endpoint sees the viewer's Host.
-    pub fn pick(&self, viewer_host: Option<&HeaderValue>) -> Picked {
+    /// The peer of one request. The endpoint sees the viewer's Host, and what `about` says.
+    pub fn pick(&self, viewer_host: Option<&HeaderValue>, about: Arc<About>) -> Picked {
+        let mut peer = Box::new(self.base.clone());
+        peer.options.custom_l4 = Some(Arc::new(Virtual { endpoint: Arc::clone(&self.endpoint), about }));
         Picked {
-            peer: Box::new(self.base.clone()),
+            peer,
             target: TargetRef { index: 0, name: Arc::clone(&self.name), address: None },
             host: viewer_host.unwrap_or(&HOSTLESS).clone(),
         }
@@ -94,9 +99,9 @@ impl Adapter {
 impl L4Connect for Virtual {
     async fn connect(&self, _: &pingora::protocols::l4::socket::SocketAddr) -> pingora::Result<Stream> {
         let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-        let endpoint = Arc::clone(&self.endpoint);
+        let (endpoint, about) = (Arc::clone(&self.endpoint), Arc::clone(&self.about));
         // Ends with the exchange, or when the proxy drops its half.
-        tokio::spawn(async move { endpoint.serve(theirs).await });
+        tokio::spawn(async move { endpoint::serve(&*endpoint, &about, theirs).await });
         Ok(Stream::from(VirtualSocketStream::new(Box::new(DuplexSocket::new(ours)))))
     }
 }

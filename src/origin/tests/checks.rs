@@ -23,7 +23,7 @@ async fn a_target_goes_down_and_comes_up() {
     let targets = vec![target("127.0.0.1", a.address.port()), target("127.0.0.1", b.address.port())];
     let config = [origin("o", HttpOrigin { health: Some(health()), ..http(targets) })];
     let names = Arc::new(Names::default());
-    let origins = Origins::new(&config, None, &names).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &names).unwrap();
     origins.start(&Arc::new(Connector::new(None)));
 
     a.status.store(500, Ordering::SeqCst);
@@ -44,7 +44,7 @@ async fn a_target_goes_down_and_comes_up() {
     assert_eq!(seen, [true, true]);
 
     // A reload keeps it; without the rule it does not count.
-    assert!(!Origins::new(&config, Some(&origins), &names).unwrap().status()[0].up);
+    assert!(!Origins::new(&config, &no_endpoints, Some(&origins), &names).unwrap().status()[0].up);
 
     a.status.store(204, Ordering::SeqCst);
     until(|| origins.status()[0].up).await;
@@ -59,7 +59,7 @@ async fn a_dead_port_is_down_and_checks_end_with_the_set() {
     drop(dead);
     let targets = vec![target("127.0.0.1", port), target("127.0.0.1", alive.address.port())];
     let config = [origin("o", HttpOrigin { health: Some(health()), ..http(targets) })];
-    let origins = Origins::new(&config, None, &Arc::default()).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
     origins.start(&Arc::new(Connector::new(None)));
     until(|| !origins.status()[0].up).await;
     until(|| alive.asked.load(Ordering::SeqCst) > 0).await;

@@ -22,7 +22,7 @@ async fn picked(origins: &Origins, tried: &[usize]) -> usize {
 
 #[tokio::test]
 async fn tried_targets_are_passed_over_while_others_are_left() {
-    let origins = Origins::new(&[origin("o", http(two()))], None, &Arc::default()).unwrap();
+    let origins = Origins::new(&[origin("o", http(two()))], &no_endpoints, None, &Arc::default()).unwrap();
     assert_eq!([picked(&origins, &[]).await, picked(&origins, &[]).await], [0, 1]);
     for _ in 0..3 {
         assert_eq!(picked(&origins, &[0]).await, 1);
@@ -34,7 +34,7 @@ async fn tried_targets_are_passed_over_while_others_are_left() {
 async fn a_failing_target_rests_but_never_all() {
     let names = Arc::new(Names::default());
     let config = [origin("o", HttpOrigin { eject: Some(RULE), ..http(two()) })];
-    let origins = Origins::new(&config, None, &names).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &names).unwrap();
     let fail = async |index: usize| {
         let tried = [1 - index];
         let picked = origins.pick(0, &Pick { tried: &tried, ..Pick::default() }).await.unwrap();
@@ -54,18 +54,18 @@ async fn a_failing_target_rests_but_never_all() {
     assert!(!origins.status()[1].resting, "half of two is one");
 
     // A reload keeps what is known of the same target, and forgets a rule that is gone.
-    let next = Origins::new(&config, Some(&origins), &names).unwrap();
+    let next = Origins::new(&config, &no_endpoints, Some(&origins), &names).unwrap();
     assert!(next.status()[0].resting);
-    let without = Origins::new(&[origin("o", http(two()))], Some(&origins), &names).unwrap();
+    let without = Origins::new(&[origin("o", http(two()))], &no_endpoints, Some(&origins), &names).unwrap();
     assert!(!without.status()[0].resting);
     let renamed = [origin("p", HttpOrigin { eject: Some(RULE), ..http(two()) })];
-    assert!(!Origins::new(&renamed, Some(&origins), &names).unwrap().status()[0].resting);
+    assert!(!Origins::new(&renamed, &no_endpoints, Some(&origins), &names).unwrap().status()[0].resting);
 }
 
 #[tokio::test]
 async fn the_same_hash_asks_the_same_target() {
     let config = [origin("o", HttpOrigin { balance: Balance::Consistent, ..http(two()) })];
-    let origins = Origins::new(&config, None, &Arc::default()).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
     for hash in [1u64 << 20, 1 << 63, u64::MAX] {
         let pick = Pick { hash, ..Pick::default() };
         let first = origins.pick(0, &pick).await.unwrap().target.index;
@@ -80,13 +80,13 @@ async fn a_target_without_an_address_costs_no_attempt() {
     let zone = Zone::start(&[Ipv4Addr::LOCALHOST]).await;
     let targets = vec![target("gone.test", 80), target("name.test", 80)];
     let config = [origin("o", HttpOrigin { dns: zone.dns(Duration::from_secs(60)), ..http(targets) })];
-    let origins = Origins::new(&config, None, &Arc::default()).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
     for _ in 0..2 {
         assert_eq!(picked(&origins, &[]).await, 1);
     }
     let only =
         [origin("o", HttpOrigin { dns: zone.dns(Duration::from_secs(60)), ..http(vec![target("gone.test", 80)]) })];
-    let origins = Origins::new(&only, None, &Arc::default()).unwrap();
+    let origins = Origins::new(&only, &no_endpoints, None, &Arc::default()).unwrap();
     let error = origins.pick(0, &Pick::default()).await.map(drop);
     assert!(matches!(&error, Err(OriginError::Name { host, .. }) if host == "gone.test"), "{error:?}");
 }
@@ -106,7 +106,7 @@ async fn the_host_header() {
         ("fixed", HostHeader::Fixed(fixed), target("127.0.0.1", 80), "fixed.example"),
     ] {
         let config = [origin("o", HttpOrigin { host, ..http(vec![target]) })];
-        let origins = Origins::new(&config, None, &Arc::default()).unwrap();
+        let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
         let picked = origins.pick(0, &Pick { viewer_host: Some(&viewer), ..Pick::default() }).await.unwrap();
         assert_eq!(picked.host, want, "{name}");
     }
@@ -122,7 +122,7 @@ async fn peers_are_limited_and_kept_apart() {
         origin("c", HttpOrigin { protocol: UpstreamProtocol::Negotiate, ..http(two()) }),
         origin("d", HttpOrigin { protocol: UpstreamProtocol::H2, ..http(two()) }),
     ];
-    let origins = Origins::new(&config, None, &Arc::default()).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
     let peer = async |id, needs| origins.pick(id, &Pick { needs, ..Pick::default() }).await.unwrap().peer;
     let plain = peer(0, Needs::default()).await;
     assert_eq!(plain.options.connection_timeout, Some(Duration::from_secs(3)));
@@ -161,7 +161,7 @@ async fn generated_answers_come_through_the_adapter() {
     };
     let kind = OriginKind::Generated(Arc::new(generated));
     let config = [Origin { name: "g".into(), kind, headers: Vec::new(), path: String::new() }];
-    let origins = Origins::new(&config, None, &Arc::default()).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
     let connector = Connector::new(None);
     for (method, sent, got) in [("GET", 0, 200_000), ("HEAD", 0, 0), ("POST", 300_000, 200_000)] {
         let peer = origins.pick(0, &Pick::default()).await.unwrap().peer;
@@ -195,7 +195,7 @@ async fn a_failed_connection_moves_to_the_names_next_address() {
     let zone = Zone::start(&[Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)]).await;
     let config =
         [origin("o", HttpOrigin { dns: zone.dns(Duration::from_secs(60)), ..http(vec![target("name.test", 80)]) })];
-    let origins = Origins::new(&config, None, &Arc::default()).unwrap();
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
     let first = origins.pick(0, &Pick::default()).await.unwrap().target;
     origins.report(0, &first, Outcome::ConnectFailed);
     for _ in 0..3 {

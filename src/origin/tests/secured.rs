@@ -64,7 +64,7 @@ async fn secured(ca: &Authority, wants_client: bool) -> SocketAddr {
 /// The status of one request, or why there is none.
 async fn ask(connector: &Connector, port: u16, tls: OriginTls) -> Result<u16, String> {
     let config = [origin("o", HttpOrigin { tls, ..http(vec![Target { tls: true, ..target("127.0.0.1", port) }]) })];
-    let origins = Origins::new(&config, None, &Arc::default()).map_err(|error| error.to_string())?;
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).map_err(|error| error.to_string())?;
     let picked = origins.pick(0, &Pick::default()).await.map_err(|error| error.to_string())?;
     let (mut session, _) = connector.get_http_session(&*picked.peer).await.map_err(|error| error.to_string())?;
     let mut request = RequestHeader::build("GET", b"/", None).unwrap();
@@ -135,7 +135,7 @@ fn a_bad_file_is_named() {
     ] {
         let tls = OriginTls { verify: true, sni: None, ca: ca.cloned(), client };
         let config = [origin("o", HttpOrigin { tls, ..http(vec![target("127.0.0.1", 1)]) })];
-        match Origins::new(&config, None, &Arc::default()) {
+        match Origins::new(&config, &no_endpoints, None, &Arc::default()) {
             Err(OriginError::Read { file, .. } | OriginError::Certificate { file, .. }) => {
                 assert_eq!(&file, bad, "{name}");
             }

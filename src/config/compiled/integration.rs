@@ -1,0 +1,106 @@
+//! Integration: origins that are no plain HTTP servers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::super::secret::Secret;
+
+/// A Lambda function as an origin.
+#[derive(Debug, Clone)]
+pub struct LambdaOrigin {
+    /// Name, partial or full ARN, as Lambda's API takes it.
+    pub function: String,
+    /// Version or alias.
+    pub qualifier: Option<String>,
+    pub endpoint: AwsEndpoint,
+    pub payload: Payload,
+    pub invoke: Invoke,
+    /// None = every request is taken.
+    pub routes: Vec<RouteKey>,
+    /// Lower case; "*/*" is all.
+    pub binary: Vec<String>,
+    pub stage_variables: Vec<(String, String)>,
+    pub timeout: Duration,
+}
+
+/// Who answers an AWS API.
+#[derive(Debug, Clone)]
+pub enum AwsEndpoint {
+    /// This process.
+    Local,
+    Remote(Arc<AwsRemote>),
+}
+
+/// An AWS API over the network.
+#[derive(Debug, Clone)]
+pub struct AwsRemote {
+    /// Scheme and authority; no path.
+    pub base: Uri,
+    pub region: String,
+    /// `None` sends requests unsigned.
+    pub credentials: Option<Credentials>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub access_key: Secret<String>,
+    pub secret_key: Secret<String>,
+    pub session_token: Option<Secret<String>>,
+}
+
+/// An HTTP origin whose requests are signed, bodies too.
+#[derive(Debug, Clone)]
+pub struct SignedOrigin {
+    /// Scheme and authority; no path.
+    pub base: Uri,
+    pub service: String,
+    pub region: String,
+    pub credentials: Credentials,
+    /// Bytes of a request body.
+    pub body: usize,
+    /// Until the answer's head.
+    pub timeout: Duration,
+}
+
+/// Shape of a function's event and result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// API Gateway REST API, payload format 1.0.
+    Rest1,
+    /// API Gateway HTTP API, payload format 2.0.
+    Http2,
+    FunctionUrl,
+    /// Application load balancer; `multi`: `lambda.multi_value_headers.enabled`.
+    Alb {
+        multi: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invoke {
+    Buffered,
+    Streamed,
+    Event,
+}
+
+/// "GET /todos/{id}".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteKey {
+    /// As written: what events call `routeKey`.
+    pub text: String,
+    /// `None` = ANY.
+    pub method: Option<String>,
+    /// `None` = `$default`.
+    pub segments: Option<Vec<RouteSegment>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteSegment {
+    Text(String),
+    /// `{name}`
+    One(String),
+    /// `{name+}`: the rest of the path, at least one segment. The last segment only.
+    Rest(String),
+}

@@ -1,0 +1,116 @@
+//! Integration: what of `[[origin]]` is no plain HTTP server: `lambda`, and `sign`.
+//!
+//! In: TOML. Out: what was written, defaults filled in. Never: functions looked up, secrets resolved.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::origin::Reference;
+use crate::config::units::Duration;
+
+/// A Lambda function as the origin: requests become API Gateway's events, what it returns becomes the answer.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LambdaOrigin {
+    /// Required. "name", "name:alias", "name:7" or an ARN.
+    pub function: String,
+    /// "local" (the functions of this PoP), "aws:eu-central-1", or the URL of a service that speaks Lambda's API.
+    #[serde(default = "local")]
+    pub endpoint: String,
+    /// Region that requests to a URL are signed for.
+    #[serde(default = "us_east_1")]
+    pub region: String,
+    /// What signs requests to the endpoint. Needed with "aws:…"; a URL without them is asked unsigned.
+    #[serde(default)]
+    pub credentials: Option<Credentials>,
+    /// Shape of event and result: "2.0" (HTTP API), "1.0" (REST API), "function-url", "alb" or "alb-multi" (a target group with
+    /// multi-value headers).
+    #[serde(default)]
+    pub payload: Payload,
+    /// "buffered" waits for the whole result, "streamed" passes it on as it comes, "event" queues the request and answers 202.
+    #[serde(default)]
+    pub invoke: Invoke,
+    /// Routes as API Gateway writes them, "GET /todos/{id}", "ANY /files/{path+}" or "$default": they fill `resource`,
+    /// `routeKey` and `pathParameters`, and a request that none of them takes is refused. Left out, every request is taken.
+    #[serde(default)]
+    pub routes: Vec<String>,
+    /// "1.0": media types whose bodies go to the function in base64, and whose answers are decoded: `binaryMediaTypes`.
+    #[serde(default)]
+    pub binary: Vec<String>,
+    /// `stageVariables` of the event.
+    #[serde(default)]
+    pub stage_variables: BTreeMap<String, String>,
+    /// How long the function may take. API Gateway's own limit is 29 s, Lambda's 900 s.
+    #[serde(default = "twenty_nine_seconds")]
+    pub timeout: Duration,
+}
+
+/// What signs requests to AWS: each value plain, "env:NAME" or "file:path"; the secret never plain.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Required. Access key id.
+    pub access_key: Reference,
+    /// Required. "env:NAME" or "file:path".
+    pub secret_key: Reference,
+    /// Of temporary credentials: "env:NAME" or "file:path".
+    #[serde(default)]
+    pub session_token: Option<Reference>,
+}
+
+/// Requests to this origin are signed (SigV4), bodies too: a Lambda function URL with AWS_IAM, a private bucket, an API with IAM.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    /// Required. "lambda" for function URLs, "s3", "execute-api"…
+    pub service: String,
+    /// Required. Region of the service.
+    pub region: String,
+    /// Required. What signs.
+    pub credentials: Credentials,
+    /// Largest request body; it is read and hashed before it is sent. Lambda takes 6 MB.
+    #[serde(default = "six_megabytes")]
+    pub body: crate::config::units::ByteSize,
+}
+
+/// Shape of a Lambda function's event and result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Payload {
+    #[default]
+    #[serde(rename = "2.0")]
+    Http2,
+    #[serde(rename = "1.0")]
+    Rest1,
+    FunctionUrl,
+    Alb,
+    AlbMulti,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Invoke {
+    #[default]
+    Buffered,
+    Streamed,
+    Event,
+}
+
+fn local() -> String {
+    "local".to_owned()
+}
+
+fn us_east_1() -> String {
+    "us-east-1".to_owned()
+}
+
+fn twenty_nine_seconds() -> Duration {
+    Duration::secs(29)
+}
+
+fn six_megabytes() -> crate::config::units::ByteSize {
+    crate::config::units::ByteSize::bytes(6 << 20)
+}
