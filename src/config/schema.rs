@@ -28,7 +28,7 @@ pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
 pub use integration::{Credentials, Invoke, LambdaOrigin, Payload, Sign};
-pub use lambda::{Lambda, LambdaCredentials, LambdaLimits, LocalLambda};
+pub use lambda::{Lambda, LambdaLimits, LocalLambda};
 pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};

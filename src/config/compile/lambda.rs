@@ -8,10 +8,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::access::Guards;
+use super::integration::credentials;
 use super::{Checked, Report, all};
 use crate::config::compiled::{
-    LAMBDA_ENVIRONMENT, LAMBDA_MEMORY, LambdaCredentials, LambdaFunction, LambdaLimits, LambdaRuntime, LocalLambda,
-    lambda_name, lambda_variable,
+    LAMBDA_ENVIRONMENT, LAMBDA_MEMORY, LambdaFunction, LambdaLimits, LambdaRuntime, LocalLambda, lambda_name,
+    lambda_variable,
 };
 use crate::config::schema;
 use crate::config::secret::Secret;
@@ -109,13 +110,6 @@ fn listen(at: &At, text: &str, access: bool, report: &mut Report<'_>) -> Checked
         Ok(address) => Ok(address),
         Err(_) => Err(report.refuse(&at, format!("'{text}' is no address, like \"127.0.0.1:9001\""))),
     }
-}
-
-fn credentials(at: &At, written: &schema::LambdaCredentials, report: &mut Report<'_>) -> Checked<LambdaCredentials> {
-    let access_key = report.secret(&at.key("access_key"), &written.access_key.0);
-    let secret_key = report.secret(&at.key("secret_key"), &written.secret_key.0);
-    let token = written.session_token.as_ref().map(|token| report.secret(&at.key("session_token"), &token.0));
-    Ok(LambdaCredentials { access_key: access_key?, secret_key: secret_key?, session_token: token.transpose()? })
 }
 
 fn limits(at: &At, written: &schema::LambdaLimits, report: &mut Report<'_>) -> Checked<LambdaLimits> {

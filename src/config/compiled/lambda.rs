@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::secret::Secret;
-use super::SignerId;
+use super::{Credentials, SignerId};
 
 /// The local Lambda: its functions and what holds for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,21 +28,13 @@ pub struct LocalLambda {
     /// What functions find services at: service ("dynamodb") and URL, in order of names.
     pub endpoints: Vec<(String, String)>,
     /// What functions sign with; `None` = a made-up key.
-    pub credentials: Option<LambdaCredentials>,
+    pub credentials: Option<Credentials>,
     /// Interpreters: names looked up in PATH, or paths.
     pub python: String,
     pub node: String,
     pub limits: LambdaLimits,
     /// In the order written; names are unique.
     pub functions: Vec<LambdaFunction>,
-}
-
-/// What functions of this machine sign their requests with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LambdaCredentials {
-    pub access_key: Secret<String>,
-    pub secret_key: Secret<String>,
-    pub session_token: Option<Secret<String>>,
 }
 
 /// Bounds, by default those of the real service (Lambda Developer Guide, "Lambda quotas").

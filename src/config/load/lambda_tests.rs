@@ -103,7 +103,7 @@ fn each_rule_broken_once() {
         ("[local_lambda]\nidle = '0s'".to_owned(), "must be more than 0"),
         ("[local_lambda]\nendpoints = { dynamodb = 'here' }".to_owned(), "'here' is no URL"),
         ("[local_lambda]\nendpoints = { 'a b' = 'http://h' }".to_owned(), "is no service"),
-        ("[local_lambda]\ncredentials = { access_key = 'a', secret_key = 'file:secret' }".to_owned(), "never written"),
+        ("[local_lambda]\ncredentials = { access_key = 'a', secret_key = 'b' }".to_owned(), "never written"),
         ("[local_lambda]\npython = ''".to_owned(), "names a program"),
         ("[local_lambda]\nlimits = { memory = '1MiB' }".to_owned(), "128MiB or more"),
         ("[local_lambda]\nlimits = { queue = 0 }".to_owned(), "must be more than 0"),

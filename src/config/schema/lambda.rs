@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::integration::Credentials;
 use super::origin::Reference;
 use crate::config::units::{ByteSize, Duration};
 
@@ -34,7 +35,7 @@ pub struct LocalLambda {
     /// Where functions find services: { dynamodb = "http://127.0.0.1:8000" } sets AWS_ENDPOINT_URL_DYNAMODB.
     pub endpoints: BTreeMap<String, String>,
     /// What functions sign their requests with. Left out: a key that is made up.
-    pub credentials: Option<LambdaCredentials>,
+    pub credentials: Option<Credentials>,
     /// The interpreter for `python3.*`, with the package awslambdaric: a name in PATH, or a path like "/opt/venv/bin/python".
     pub python: String,
     /// The interpreter for `nodejs*`.
@@ -61,19 +62,6 @@ impl Default for LocalLambda {
             limits: LambdaLimits::default(),
         }
     }
-}
-
-/// An access key for functions.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LambdaCredentials {
-    /// Required. The key's id: "env:NAME" or "file:path".
-    pub access_key: Reference,
-    /// Required. Its secret: "env:NAME" or "file:path".
-    pub secret_key: Reference,
-    /// Its session token: "env:NAME" or "file:path".
-    #[serde(default)]
-    pub session_token: Option<Reference>,
 }
 
 /// Bounds on functions, their calls and their code.
