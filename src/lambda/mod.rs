@@ -161,9 +161,13 @@ impl Lambda {
         api::handle(&self.0, request).await
     }
 
-    /// Ends every environment. Calls under way have a few seconds.
+    /// Ends every environment and lets go of the state, which another process can then open. Calls under way have a few
+    /// seconds; the API answers 500 afterwards.
     pub async fn close(&self) {
         self.0.schedule.close().await;
+        let store = Arc::clone(&self.0.store);
+        // Waiting for it is all there is to do with it.
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 
     /// Every function URL there is: id, function, qualifier and what was said of it.

@@ -79,4 +79,9 @@ async fn the_api_can_be_closed_to_changes() {
     assert_eq!((got.status, got.header("x-amzn-errortype")), (403, Some("AccessDeniedException")), "{got:?}");
     assert_eq!(send(&lambda, "GET", "/2015-03-31/functions", &[], "").await.json(), json!({ "Functions": [] }));
     lambda.close().await;
+    // What was closed is free for the next process, although this one still holds on to it.
+    let next = place.open();
+    let event = [("x-amz-invocation-type", "Event")];
+    assert_eq!(send(&next, "POST", "/2015-03-31/functions/f/invocations", &event, "").await.status, 404);
+    next.close().await;
 }

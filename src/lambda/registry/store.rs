@@ -8,7 +8,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use parking_lot::RwLock;
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::model::Function;
 
@@ -26,7 +27,8 @@ const RETRY: Duration = Duration::from_millis(20);
 /// One file; one process at a time has it.
 #[derive(Debug)]
 pub(in crate::lambda) struct Store {
-    db: Database,
+    /// `None` once it is closed.
+    db: RwLock<Option<Database>>,
 }
 
 /// What is to become of one event.
@@ -53,12 +55,21 @@ impl Store {
         write.open_table(FUNCTIONS).map_err(boxed)?;
         write.open_table(EVENTS).map_err(boxed)?;
         write.commit().map_err(boxed)?;
-        Ok(Store { db })
+        Ok(Store { db: RwLock::new(Some(db)) })
+    }
+
+    /// Lets go of the file, so that another process can have it. Waits for what is being written.
+    pub(in crate::lambda) fn close(&self) {
+        drop(self.db.write().take());
+    }
+
+    fn read(&self) -> Result<ReadTransaction, Box<redb::Error>> {
+        self.db.read().as_ref().ok_or_else(closed)?.begin_read().map_err(boxed)
     }
 
     /// Every function that the API made, and how many more there are that cannot be read.
     pub(in crate::lambda) fn functions(&self) -> Result<(Vec<Function>, usize), Box<redb::Error>> {
-        let read = self.db.begin_read().map_err(boxed)?;
+        let read = self.read()?;
         let table = read.open_table(FUNCTIONS).map_err(boxed)?;
         let (mut all, mut unread) = (Vec::new(), 0);
         for entry in table.iter().map_err(boxed)? {
@@ -77,7 +88,8 @@ impl Store {
 
     /// Keeps `function`, or forgets the one called `name`.
     pub(in crate::lambda) fn set(&self, name: &str, function: Option<&Function>) -> Result<(), Box<redb::Error>> {
-        let write = self.db.begin_write().map_err(boxed)?;
+        let db = self.db.read();
+        let write = db.as_ref().ok_or_else(closed)?.begin_write().map_err(boxed)?;
         {
             let mut table = write.open_table(FUNCTIONS).map_err(boxed)?;
             match function {
@@ -95,7 +107,7 @@ impl Store {
 
     /// Calls `each` with every event.
     pub(in crate::lambda) fn events(&self, mut each: impl FnMut(u64, &[u8])) -> Result<(), Box<redb::Error>> {
-        let read = self.db.begin_read().map_err(boxed)?;
+        let read = self.read()?;
         let table = read.open_table(EVENTS).map_err(boxed)?;
         for entry in table.iter().map_err(boxed)? {
             let (id, value) = entry.map_err(boxed)?;
@@ -105,7 +117,7 @@ impl Store {
     }
 
     pub(in crate::lambda) fn event(&self, id: u64) -> Result<Option<Vec<u8>>, Box<redb::Error>> {
-        let read = self.db.begin_read().map_err(boxed)?;
+        let read = self.read()?;
         let table = read.open_table(EVENTS).map_err(boxed)?;
         Ok(table.get(id).map_err(boxed)?.map(|value| value.value().to_vec()))
     }
@@ -115,7 +127,8 @@ impl Store {
         &self,
         changes: impl IntoIterator<Item = &'c EventChange>,
     ) -> Result<(), Box<redb::Error>> {
-        let write = self.db.begin_write().map_err(boxed)?;
+        let db = self.db.read();
+        let write = db.as_ref().ok_or_else(closed)?.begin_write().map_err(boxed)?;
         {
             let mut table = write.open_table(EVENTS).map_err(boxed)?;
             for change in changes {
@@ -127,6 +140,10 @@ impl Store {
         }
         write.commit().map_err(boxed)
     }
+}
+
+fn closed() -> Box<redb::Error> {
+    boxed(redb::DatabaseError::from(redb::StorageError::DatabaseClosed))
 }
 
 fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {
@@ -160,5 +177,17 @@ mod tests {
             assert_eq!(ids, (0..=n).filter(|id| id % 3 != 0).collect::<Vec<_>>());
             assert_eq!(killed.event(n).unwrap().is_some(), n % 3 != 0);
         }
+    }
+    #[test]
+    fn a_closed_store_is_another_ones() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("s.redb");
+        let store = Store::open(&path).unwrap();
+        store.change(&[EventChange::Put(1, vec![1])]).unwrap();
+        store.close();
+        let next = Store::open(&path).unwrap();
+        assert_eq!(next.event(1).unwrap(), Some(vec![1]));
+        assert!(store.event(1).is_err() && store.change(&[EventChange::Remove(1)]).is_err());
+        assert_eq!(next.event(1).unwrap(), Some(vec![1]));
     }
 }
