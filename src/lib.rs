@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod geo;
 pub mod hooks;
 pub mod integration;
+pub mod lambda;
 pub mod limit;
 pub mod listen;
 pub mod message;

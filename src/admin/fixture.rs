@@ -232,6 +232,7 @@ fn config() -> Config {
             records_size: 1,
         },
         kv_stores: Vec::new(),
+        local_lambda: None,
         access: compiled::Access::default(),
         rates: compiled::Rates::default(),
         geo: Vec::new(),

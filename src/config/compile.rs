@@ -11,6 +11,7 @@ mod fields;
 mod files;
 mod function;
 mod integration;
+mod lambda;
 mod limit;
 mod listen;
 mod observe;
@@ -83,6 +84,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         (&file.jwt, &file.sigv4, &file.key_group, &file.authorizer, &file.address_list),
         report,
     )?;
+    let local_lambda = lambda::local(file.local_lambda, file.lambda, &guards, report);
     let plans = limit::plans(&file.usage_plan, report);
     let api_keys = limit::api_keys(&file.api_key, &file.usage_plan, report);
     let rates = limit::rates(file.rates.unwrap_or_default(), report);
@@ -112,6 +114,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         functions: functions?,
         engine: engine.ok_or(Refused(()))?,
         kv_stores: kv_stores?,
+        local_lambda: local_lambda?,
         access: access?,
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
         geo: geo?,

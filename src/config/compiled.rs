@@ -5,12 +5,14 @@
 mod access;
 mod function;
 mod integration;
+mod lambda;
 mod limit;
 mod mapping;
 
 pub use access::*;
 pub use function::*;
 pub use integration::*;
+pub use lambda::*;
 pub use limit::*;
 pub use mapping::*;
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub functions: Vec<Function>,
     pub engine: Functions,
     pub kv_stores: Vec<KvStore>,
+    /// Lambda functions of this machine; `None` = nothing of them is written.
+    pub local_lambda: Option<LocalLambda>,
     /// What access rules name.
     pub access: Access,
     pub rates: Rates,

@@ -106,6 +106,8 @@ fn join(whole: &mut File, file: File) {
         function,
         functions,
         kv_store,
+        local_lambda,
+        lambda,
         jwt,
         sigv4,
         key_group,
@@ -130,6 +132,8 @@ fn join(whole: &mut File, file: File) {
     whole.behavior.extend(behavior);
     whole.function.extend(function);
     whole.kv_store.extend(kv_store);
+    whole.local_lambda = whole.local_lambda.take().or(local_lambda);
+    whole.lambda.extend(lambda);
     whole.jwt.extend(jwt);
     whole.sigv4.extend(sigv4);
     whole.key_group.extend(key_group);
@@ -179,5 +183,7 @@ mod access_tests;
 mod function_tests;
 #[cfg(test)]
 mod integration_tests;
+#[cfg(test)]
+mod lambda_tests;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod cache;
 mod choice;
 mod function;
 mod integration;
+mod lambda;
 mod limit;
 mod listener;
 mod observe;
@@ -27,6 +28,7 @@ pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
 pub use integration::{Credentials, FunctionOrigin, Invoke, LambdaOrigin, Payload, Sign};
+pub use lambda::{Lambda, LambdaLimits, LocalLambda};
 pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};
@@ -71,6 +73,10 @@ pub struct File {
     pub functions: Option<Functions>,
     /// Key-value stores that functions read.
     pub kv_store: Vec<KvStore>,
+    /// Lambda functions on this machine.
+    pub local_lambda: Option<LocalLambda>,
+    /// Lambda functions, run in processes of their own.
+    pub lambda: Vec<Lambda>,
     /// Issuers of tokens: Cognito user pools, any OIDC issuer.
     pub jwt: Vec<Jwt>,
     /// Whose AWS signatures are taken.

@@ -9,7 +9,7 @@ use super::function::speakable;
 use super::{Checked, Report, all, authorizer, signer};
 use crate::config::compiled::{
     Access, AddressList, CertificateRule, Identity, IdentitySource, Issuer, JwksSource, JwtAlgorithm, JwtRule,
-    KeyGroup, Rule, TokenFrom, TokenUse,
+    KeyGroup, Rule, SignerId, TokenFrom, TokenUse,
 };
 use crate::config::nets;
 use crate::config::schema::{self, NameOr};
@@ -48,6 +48,10 @@ impl Guards {
         let authorizers = unique("authorizer", authorizers.iter().map(|one| &one.name), report);
         let lists = unique("address_list", lists.iter().map(|one| &one.name), report);
         Ok(Guards { issuers: issuers?, signers: signers?, groups: groups?, authorizers: authorizers?, lists: lists? })
+    }
+
+    pub(super) fn signer(&self, at: &At, name: &str, report: &mut Report<'_>) -> Checked<SignerId> {
+        find(at, "signer", name, &self.signers, report)
     }
 }
 

@@ -118,6 +118,15 @@ impl Report<'_> {
             let help = "name the file itself, or a directory with a package.json";
             return Err(self.refuse_with(at, format!("{} has no package.json", resolved.display()), help));
         }
+        self.package(at, path)
+    }
+
+    /// A directory, every file of which is watched, or a file.
+    pub(super) fn package(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
+        let resolved = self.path(path);
+        if !resolved.is_dir() {
+            return self.watched(at, path);
+        }
         match function::files_below(&resolved) {
             Ok(Some(files)) => {
                 for file in files {

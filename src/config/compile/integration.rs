@@ -133,7 +133,7 @@ fn is_region(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-fn credentials(at: &At, written: &schema::Credentials, report: &mut Report<'_>) -> Checked<Credentials> {
+pub(super) fn credentials(at: &At, written: &schema::Credentials, report: &mut Report<'_>) -> Checked<Credentials> {
     let access_key = report.maybe_secret(&at.key("access_key"), &written.access_key.0);
     let secret_key = report.secret(&at.key("secret_key"), &written.secret_key.0);
     let token = &written.session_token;

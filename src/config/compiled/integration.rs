@@ -43,7 +43,8 @@ pub struct AwsRemote {
     pub credentials: Option<Credentials>,
 }
 
-#[derive(Debug, Clone)]
+/// What signs requests to AWS, or to what stands in for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub access_key: Secret<String>,
     pub secret_key: Secret<String>,

@@ -73,7 +73,7 @@ pub struct FunctionOrigin {
 }
 
 /// What signs requests to AWS: each value plain, "env:NAME" or "file:path"; the secret never plain.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Required. Access key id.

@@ -1,0 +1,248 @@
+//! Deliver: one try of an event, and the word about those that ended.
+//!
+//! In: an event. Out: what to write: again later, forgotten, another event for whoever wants to know. Never: the disk.
+//!
+//! Lambda Developer Guide, "Retaining records of asynchronous invocations".
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Uri, header};
+use http_body_util::Full;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+
+use super::{AGE_DEFAULT, Delivery, Event, Follow, Next, Outcome, RETRIES_DEFAULT, Rules, next_attempt};
+use crate::lambda::name::{Asked, LATEST, Owner};
+use crate::lambda::registry::Resolved;
+use crate::lambda::run::{Answer, Reply};
+use crate::lambda::schedule::Work;
+use crate::lambda::{Inner, api, now, now_ms, time};
+
+/// Events that tell of events; longer chains are loops (Lambda Developer Guide, "Recursive loop detection").
+const HOPS: u32 = 16;
+
+/// How long whoever is told may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tells HTTP endpoints. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::lambda) struct Deliver {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// Who is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::lambda) enum Target {
+    Function(Asked),
+    Url(Uri),
+}
+
+/// Reads a destination: the ARN of a function of this machine, or an `http` or `https` URL.
+pub(in crate::lambda) fn target(text: &str, owner: &Owner<'_>) -> Option<Target> {
+    if text.starts_with("arn:") {
+        return Asked::parse(text, None, owner).ok().map(Target::Function);
+    }
+    let uri: Uri = text.parse().ok()?;
+    (matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).then_some(Target::Url(uri))
+}
+
+// === impl Deliver ===
+impl Deliver {
+    /// Trusts the system's certificates. Reads them from disk.
+    pub(in crate::lambda) fn new() -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        let trusting = match builder()?.with_native_roots() {
+            Ok(trusting) => trusting,
+            Err(error) => {
+                log::warn!(target: "lambda", "nobody can be told over https: {error}");
+                builder()?.with_root_certificates(RootCertStore::empty())
+            }
+        };
+        let tls = trusting.with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        Ok(Deliver { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector) })
+    }
+
+    /// Whether `uri` took it.
+    async fn post(&self, uri: Uri, event: &Event, attributes: &[(String, String)]) -> bool {
+        let mut request =
+            Request::builder().method(Method::POST).uri(uri).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in attributes {
+            request = request.header(name, value);
+        }
+        let Ok(request) = request.body(Full::new(event.payload.clone())) else { return false };
+        let answered = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        answered.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success()))
+    }
+}
+
+// === impl Inner: events ===
+impl Inner {
+    /// Calls the event's function once.
+    pub(super) async fn attempt(&self, event: &Event) -> Vec<Follow> {
+        let spec = self.spec.load_full();
+        let owner = Owner { region: &spec.region, account: &spec.account };
+        let dice = rand::random::<f64>();
+        let resolved = match self.registry.resolve(&event.function, event.qualifier.as_deref(), &owner, dice) {
+            Ok(resolved) => resolved,
+            Err(_) => {
+                log::warn!(target: "lambda", "{}: gone, and with it the event {}", event.function, event.request_id);
+                return vec![Follow::Forget];
+            }
+        };
+        let configured = resolved.entry.function.events.get(event.qualifier.as_deref().unwrap_or(LATEST));
+        let rules = Rules {
+            retries: configured.and_then(|own| own.retries).unwrap_or(RETRIES_DEFAULT),
+            age: configured.and_then(|own| own.age).map_or(AGE_DEFAULT, Duration::from_secs),
+        };
+        let answer = match self.seats.take(&resolved.version.name) {
+            Err(_) => None,
+            Ok(seat) => {
+                let work = Work {
+                    request_id: event.request_id.clone(),
+                    payload: event.payload.clone(),
+                    arn: resolved.arn.clone(),
+                    trace: event.trace.clone(),
+                    client_context: event.client_context.clone(),
+                    streams: false,
+                };
+                self.schedule.run(Arc::clone(&resolved.version), work, seat).await
+            }
+        };
+        let reply = match answer {
+            Some(Answer::Whole(reply)) => Some(reply),
+            // Only callers that ask for it get streams.
+            Some(Answer::Stream { .. }) | None => None,
+        };
+        let outcome = match &reply {
+            Some(reply) if reply.failed => Outcome::Failed,
+            Some(_) => Outcome::Succeeded,
+            None => Outcome::Refused,
+        };
+        let (on_success, on_failure) =
+            (configured.and_then(|own| own.on_success.as_ref()), configured.and_then(|own| own.on_failure.as_ref()));
+        let dead_letter = resolved.dead_letter();
+        let record = |condition: &str| record(event, &resolved, condition, reply.as_ref());
+        let tell = |to: &String, payload: Value, attributes| told(event, to, payload, attributes, &owner);
+        let mut follow = vec![Follow::Forget];
+        match next_attempt(event, outcome, rules, now_ms()) {
+            Next::Done => follow.extend(on_success.and_then(|to| tell(to, record("Success"), Vec::new()))),
+            Next::Again(next_ms) => {
+                let mut next = Event { next_ms, ..event.clone() };
+                match outcome {
+                    Outcome::Refused => next.refusals += 1,
+                    _ => (next.failures, next.refusals) = (next.failures + 1, 0),
+                }
+                follow = vec![Follow::Keep(next)];
+            }
+            Next::GivenUp(why) => {
+                log::warn!(target: "lambda", "{}: event {} is given up: {why}", event.function, event.request_id);
+                follow.extend(on_failure.and_then(|to| tell(to, record(why), Vec::new())));
+                let payload = serde_json::from_slice(&event.payload).unwrap_or(Value::Null);
+                let attributes = attributes(event, reply.as_ref(), why);
+                follow.extend(dead_letter.and_then(|to| tell(to, payload, attributes)));
+            }
+        }
+        follow
+    }
+
+    /// Tells an endpoint once.
+    pub(super) async fn deliver(&self, event: &Event, delivery: &Delivery) -> Vec<Follow> {
+        let told = match delivery.to.parse() {
+            Ok(uri) => self.deliver.post(uri, event, &delivery.attributes).await,
+            Err(_) => return vec![Follow::Forget],
+        };
+        let outcome = if told { Outcome::Succeeded } else { Outcome::Refused };
+        match next_attempt(event, outcome, Rules { retries: 0, age: AGE_DEFAULT }, now_ms()) {
+            Next::Done => vec![Follow::Forget],
+            Next::Again(next_ms) => {
+                vec![Follow::Keep(Event { next_ms, refusals: event.refusals + 1, ..event.clone() })]
+            }
+            Next::GivenUp(_) => {
+                log::error!(target: "lambda", "{}: {} never took the event {}", event.function, delivery.to, event.request_id);
+                vec![Follow::Forget]
+            }
+        }
+    }
+}
+
+/// The event that tells `to`.
+fn told(
+    event: &Event,
+    to: &str,
+    payload: Value,
+    attributes: Vec<(String, String)>,
+    owner: &Owner<'_>,
+) -> Option<Follow> {
+    if event.hops >= HOPS {
+        log::error!(target: "lambda", "{}: {to} is not told of event {}: a loop", event.function, event.request_id);
+        return None;
+    }
+    let now_ms = now_ms();
+    let fresh = Event {
+        hops: event.hops + 1,
+        request_id: api::uuid(),
+        accepted_ms: now_ms,
+        next_ms: now_ms,
+        failures: 0,
+        refusals: 0,
+        client_context: None,
+        payload: Bytes::from(payload.to_string()),
+        ..event.clone()
+    };
+    match target(to, owner)? {
+        Target::Function(asked) => {
+            Some(Follow::Add(Event { function: asked.name, qualifier: asked.qualifier, deliver: None, ..fresh }))
+        }
+        Target::Url(_) => {
+            Some(Follow::Add(Event { deliver: Some(Delivery { to: to.to_owned(), attributes }), ..fresh }))
+        }
+    }
+}
+
+/// What a destination is told.
+fn record(event: &Event, resolved: &Resolved, condition: &str, reply: Option<&Reply>) -> Value {
+    let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)));
+    let version = &resolved.version.version;
+    let tries = event.failures + u32::from(reply.is_some());
+    let mut all = json!({
+        "version": "1.0",
+        "timestamp": time::iso_z(now()),
+        "requestContext": {
+            "requestId": event.request_id,
+            "functionArn": format!("{}:{}", resolved.version.arn, event.qualifier.as_deref().unwrap_or(version)),
+            "condition": condition,
+            "approximateInvokeCount": tries,
+        },
+        "requestPayload": json(&event.payload),
+    });
+    if let (Some(reply), Some(all)) = (reply, all.as_object_mut()) {
+        let mut context = json!({ "statusCode": 200, "executedVersion": version });
+        if let (true, Some(context)) = (reply.failed, context.as_object_mut()) {
+            context.insert("functionError".to_owned(), json!("Unhandled"));
+        }
+        all.insert("responseContext".to_owned(), context);
+        all.insert("responsePayload".to_owned(), json(&reply.payload));
+    }
+    all
+}
+
+/// What a dead letter says beside the event (Lambda Developer Guide, "Dead-letter queues": RequestID, ErrorCode, ErrorMessage).
+fn attributes(event: &Event, reply: Option<&Reply>, why: &str) -> Vec<(String, String)> {
+    let error = reply.and_then(|reply| serde_json::from_slice::<Value>(&reply.payload).ok());
+    let message = error.as_ref().and_then(|error| error.get("errorMessage")?.as_str()).unwrap_or(why);
+    // As a header carries it; 1 KB as the service cuts it.
+    let message: String = message.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(1024).collect();
+    let code = if reply.is_some() { "200" } else { "429" };
+    [("RequestID", event.request_id.as_str()), ("ErrorCode", code), ("ErrorMessage", &message)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}

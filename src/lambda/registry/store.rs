@@ -1,0 +1,193 @@
+//! Store: what the API made, and the calls it accepted for later, on disk.
+//!
+//! In: functions to keep or forget, events to keep, change or forget. Out: all of them again after a restart. Never: an answer
+//! before what it says is on disk (redb commits with fsync).
+//!
+//! Every call blocks on the disk: run it on `tokio::task::spawn_blocking`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+
+use super::model::Function;
+
+/// By name: a [`Function`] as JSON.
+const FUNCTIONS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("functions");
+/// By number, in the order of arrival: an event as its room writes it.
+const EVENTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("events");
+
+/// redb's page cache, in bytes.
+const PAGE_CACHE: usize = 16 << 20;
+/// How long another process (one that drains, during an upgrade) may have the file, and how often this one looks.
+const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_millis(20);
+
+/// One file; one process at a time has it.
+#[derive(Debug)]
+pub(in crate::lambda) struct Store {
+    /// `None` once it is closed.
+    db: RwLock<Option<Database>>,
+}
+
+/// What is to become of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::lambda) enum EventChange {
+    Put(u64, Vec<u8>),
+    Remove(u64),
+}
+
+// === impl Store ===
+impl Store {
+    pub(in crate::lambda) fn open(path: &Path) -> Result<Self, Box<redb::Error>> {
+        let until = Instant::now() + PATIENCE;
+        let db = loop {
+            match Database::builder().set_cache_size(PAGE_CACHE).create(path) {
+                Err(redb::DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
+                    std::thread::park_timeout(RETRY);
+                }
+                opened => break opened.map_err(boxed)?,
+            }
+        };
+        // Both tables are there from now on, so that reading needs no other case.
+        let write = db.begin_write().map_err(boxed)?;
+        write.open_table(FUNCTIONS).map_err(boxed)?;
+        write.open_table(EVENTS).map_err(boxed)?;
+        write.commit().map_err(boxed)?;
+        Ok(Store { db: RwLock::new(Some(db)) })
+    }
+
+    /// Lets go of the file, so that another process can have it. Waits for what is being written.
+    pub(in crate::lambda) fn close(&self) {
+        drop(self.db.write().take());
+    }
+
+    fn read(&self) -> Result<ReadTransaction, Box<redb::Error>> {
+        self.db.read().as_ref().ok_or_else(closed)?.begin_read().map_err(boxed)
+    }
+
+    /// Every function that the API made, and how many more there are that cannot be read.
+    pub(in crate::lambda) fn functions(&self) -> Result<(Vec<Function>, usize), Box<redb::Error>> {
+        let read = self.read()?;
+        let table = read.open_table(FUNCTIONS).map_err(boxed)?;
+        let (mut all, mut unread) = (Vec::new(), 0);
+        for entry in table.iter().map_err(boxed)? {
+            let (name, value) = entry.map_err(boxed)?;
+            match serde_json::from_slice(value.value()) {
+                Ok(function) => all.push(function),
+                // It stays on disk; a function that cannot be read must not take the others with it.
+                Err(error) => {
+                    log::error!(target: "lambda", "function {} cannot be read: {error}", name.value());
+                    unread += 1;
+                }
+            }
+        }
+        Ok((all, unread))
+    }
+
+    /// Keeps `function`, or forgets the one called `name`.
+    pub(in crate::lambda) fn set(&self, name: &str, function: Option<&Function>) -> Result<(), Box<redb::Error>> {
+        let db = self.db.read();
+        let write = db.as_ref().ok_or_else(closed)?.begin_write().map_err(boxed)?;
+        {
+            let mut table = write.open_table(FUNCTIONS).map_err(boxed)?;
+            match function {
+                Some(function) => {
+                    let json = serde_json::to_vec(function).map_err(|error| {
+                        boxed(redb::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
+                    })?;
+                    table.insert(name, json.as_slice()).map_err(boxed)?;
+                }
+                None => drop(table.remove(name).map_err(boxed)?),
+            }
+        }
+        write.commit().map_err(boxed)
+    }
+
+    /// Calls `each` with every event.
+    pub(in crate::lambda) fn events(&self, mut each: impl FnMut(u64, &[u8])) -> Result<(), Box<redb::Error>> {
+        let read = self.read()?;
+        let table = read.open_table(EVENTS).map_err(boxed)?;
+        for entry in table.iter().map_err(boxed)? {
+            let (id, value) = entry.map_err(boxed)?;
+            each(id.value(), value.value());
+        }
+        Ok(())
+    }
+
+    pub(in crate::lambda) fn event(&self, id: u64) -> Result<Option<Vec<u8>>, Box<redb::Error>> {
+        let read = self.read()?;
+        let table = read.open_table(EVENTS).map_err(boxed)?;
+        Ok(table.get(id).map_err(boxed)?.map(|value| value.value().to_vec()))
+    }
+
+    /// All of `changes` or none.
+    pub(in crate::lambda) fn change<'c>(
+        &self,
+        changes: impl IntoIterator<Item = &'c EventChange>,
+    ) -> Result<(), Box<redb::Error>> {
+        let db = self.db.read();
+        let write = db.as_ref().ok_or_else(closed)?.begin_write().map_err(boxed)?;
+        {
+            let mut table = write.open_table(EVENTS).map_err(boxed)?;
+            for change in changes {
+                match change {
+                    EventChange::Put(id, value) => drop(table.insert(id, value.as_slice()).map_err(boxed)?),
+                    EventChange::Remove(id) => drop(table.remove(id).map_err(boxed)?),
+                }
+            }
+        }
+        write.commit().map_err(boxed)
+    }
+}
+
+fn closed() -> Box<redb::Error> {
+    boxed(redb::DatabaseError::from(redb::StorageError::DatabaseClosed))
+}
+
+fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {
+    Box::new(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_loses_nothing_that_was_kept() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (path, image) = (dir.path().join("s.redb"), dir.path().join("image.redb"));
+        let store = Store::open(&path).unwrap();
+        for n in 0..20u64 {
+            store.change(&[EventChange::Put(n, vec![n as u8; 100])]).unwrap();
+            if n % 3 == 0 {
+                store.change(&[EventChange::Remove(n)]).unwrap();
+            }
+            // The file as a killed process leaves it: nothing was closed.
+            std::fs::copy(&path, &image).unwrap();
+            let killed = Store::open(&image).unwrap();
+            let mut ids = Vec::new();
+            killed
+                .events(|id, value| {
+                    assert_eq!(value, vec![id as u8; 100]);
+                    ids.push(id);
+                })
+                .unwrap();
+            assert_eq!(ids, (0..=n).filter(|id| id % 3 != 0).collect::<Vec<_>>());
+            assert_eq!(killed.event(n).unwrap().is_some(), n % 3 != 0);
+        }
+    }
+    #[test]
+    fn a_closed_store_is_another_ones() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("s.redb");
+        let store = Store::open(&path).unwrap();
+        store.change(&[EventChange::Put(1, vec![1])]).unwrap();
+        store.close();
+        let next = Store::open(&path).unwrap();
+        assert_eq!(next.event(1).unwrap(), Some(vec![1]));
+        assert!(store.event(1).is_err() && store.change(&[EventChange::Remove(1)]).is_err());
+        assert_eq!(next.event(1).unwrap(), Some(vec![1]));
+    }
+}

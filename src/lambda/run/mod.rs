@@ -1,0 +1,19 @@
+//! Run: processes that run one version of a function, one call at a time.
+//!
+//! In: a version, an order. Out: an answer, a log, whether the environment can be used again. Never: which call goes where (that
+//! is the scheduler's).
+
+mod command;
+mod environment;
+mod failure;
+mod group;
+mod log;
+mod runtime_api;
+mod settings;
+mod version;
+
+pub(super) use environment::{Answer, Called, Environment, Part, Reply, Unstarted};
+pub(super) use failure::Failure;
+pub(super) use runtime_api::Order;
+pub(super) use settings::Settings;
+pub(super) use version::Version;
