@@ -234,6 +234,7 @@ fn config() -> Config {
         kv_stores: Vec::new(),
         access: compiled::Access::default(),
         rates: compiled::Rates::default(),
+        dynamodb: None,
         geo: Vec::new(),
         admin: None,
         observe: Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 10 },

@@ -6,6 +6,7 @@
 mod access;
 mod behavior;
 mod cache;
+mod dynamodb;
 mod fields;
 mod files;
 mod function;
@@ -83,6 +84,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let plans = limit::plans(&file.usage_plan, report);
     let api_keys = limit::api_keys(&file.api_key, &file.usage_plan, report);
     let rates = limit::rates(file.rates.unwrap_or_default(), report);
+    let dynamodb = file.dynamodb.map(|one| dynamodb::dynamodb(one, &file.sigv4, report)).transpose();
     let access = access::access(
         (file.jwt, file.sigv4, file.key_group, file.authorizer, file.address_list),
         &known,
@@ -108,6 +110,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         kv_stores: kv_stores?,
         access: access?,
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
+        dynamodb: dynamodb?,
         geo: geo?,
         admin: admin?,
         observe: observe?,

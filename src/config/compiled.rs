@@ -3,10 +3,12 @@
 //! In: nothing (built only by `config::compile`). Out: plain data that cannot be wrong. Never: raw text, I/O, defaults.
 
 mod access;
+mod dynamodb;
 mod function;
 mod limit;
 
 pub use access::*;
+pub use dynamodb::*;
 pub use function::*;
 pub use limit::*;
 
@@ -37,6 +39,7 @@ pub struct Config {
     /// What access rules name.
     pub access: Access,
     pub rates: Rates,
+    pub dynamodb: Option<DynamoDb>,
     /// MaxMind databases.
     pub geo: Vec<PathBuf>,
     pub admin: Option<Admin>,
