@@ -10,6 +10,7 @@ const LEVELS: &[&[&str]] = &[
     &["config", "crypto", "message"],
     &["geo", "observe"],
     &["access", "limit", "hooks", "cache", "origin", "behavior", "listen", "route"],
+    &["lambda", "dynamo"],
     &["fleet"],
     &["proxy"],
     &["admin"],
