@@ -22,6 +22,19 @@ pub struct Request<'a> {
     pub principal_arn: Option<&'a str>,
     pub user_agent: Option<&'a str>,
     pub referer: Option<&'a str>,
+    /// What DynamoDB's condition keys ask for; nothing elsewhere.
+    pub dynamodb: Items<'a>,
+}
+
+/// What a request to DynamoDB is about (Service Authorization Reference, "Condition keys for Amazon DynamoDB").
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Items<'a> {
+    /// Partition key values, as text.
+    pub leading_keys: &'a [String],
+    /// Top-level attributes that are named.
+    pub attributes: &'a [String],
+    pub select: Option<&'a str>,
+    pub return_values: Option<&'a str>,
 }
 
 /// What a policy says.
@@ -74,7 +87,15 @@ fn holds(condition: &Condition, request: &Request<'_>) -> bool {
         Test::Time(order, values) => Some(values.iter().any(|value| ordered(*order, seconds(), *value))),
         Test::Flag(values) => Some(values.contains(&request.secure)),
         Test::Text(how, values) => {
-            text(condition.key, request).map(|text| values.iter().any(|value| alike(*how, value, text)))
+            let found = |text: &str| values.iter().any(|value| alike(*how, value, text));
+            match several(condition.key, request) {
+                Some([]) => None,
+                Some(texts) => {
+                    let mut each = texts.iter().map(|text| found(text) != condition.negated);
+                    return if condition.every { each.all(|holds| holds) } else { each.any(|holds| holds) };
+                }
+                None => text(condition.key, request).map(found),
+            }
         }
     };
     found.map_or(condition.absent, |found| found != condition.negated)
@@ -102,7 +123,7 @@ fn alike(how: Match, pattern: &str, text: &str) -> bool {
 fn is_absent(key: Key, request: &Request<'_>) -> bool {
     match key {
         Key::SourceIp | Key::CurrentTime | Key::EpochTime | Key::SecureTransport => false,
-        Key::PrincipalArn | Key::Username | Key::UserAgent | Key::Referer => text(key, request).is_none(),
+        _ => several(key, request).map_or_else(|| text(key, request).is_none(), <[String]>::is_empty),
     }
 }
 
@@ -112,7 +133,19 @@ fn text<'a>(key: Key, request: &Request<'a>) -> Option<&'a str> {
         Key::Username => request.principal_arn.and_then(username),
         Key::UserAgent => request.user_agent,
         Key::Referer => request.referer,
+        Key::DynamoSelect => request.dynamodb.select,
+        Key::DynamoReturnValues => request.dynamodb.return_values,
         Key::SourceIp | Key::CurrentTime | Key::EpochTime | Key::SecureTransport => None,
+        Key::DynamoLeadingKeys | Key::DynamoAttributes => None,
+    }
+}
+
+/// The values of a key that has several.
+fn several<'a>(key: Key, request: &Request<'a>) -> Option<&'a [String]> {
+    match key {
+        Key::DynamoLeadingKeys => Some(request.dynamodb.leading_keys),
+        Key::DynamoAttributes => Some(request.dynamodb.attributes),
+        _ => None,
     }
 }
 

@@ -235,6 +235,7 @@ fn config() -> Config {
         local_lambda: None,
         access: compiled::Access::default(),
         rates: compiled::Rates::default(),
+        dynamodb: None,
         geo: Vec::new(),
         admin: None,
         observe: Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 10 },

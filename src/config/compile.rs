@@ -7,6 +7,7 @@ mod access;
 mod authorizer;
 mod behavior;
 mod cache;
+mod dynamodb;
 mod fields;
 mod files;
 mod function;
@@ -88,6 +89,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let plans = limit::plans(&file.usage_plan, report);
     let api_keys = limit::api_keys(&file.api_key, &file.usage_plan, report);
     let rates = limit::rates(file.rates.unwrap_or_default(), report);
+    let dynamodb = file.dynamodb.map(|one| dynamodb::dynamodb(one, &file.sigv4, report)).transpose();
     let access = access::access(
         (file.jwt, file.sigv4, file.key_group, file.authorizer, file.address_list),
         authorizer::Asked {
@@ -117,6 +119,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         local_lambda: local_lambda?,
         access: access?,
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
+        dynamodb: dynamodb?,
         geo: geo?,
         admin: admin?,
         observe: observe?,

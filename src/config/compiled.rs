@@ -3,6 +3,7 @@
 //! In: nothing (built only by `config::compile`). Out: plain data that cannot be wrong. Never: raw text, I/O, defaults.
 
 mod access;
+mod dynamodb;
 mod function;
 mod integration;
 mod lambda;
@@ -10,6 +11,7 @@ mod limit;
 mod mapping;
 
 pub use access::*;
+pub use dynamodb::*;
 pub use function::*;
 pub use integration::*;
 pub use lambda::*;
@@ -45,6 +47,7 @@ pub struct Config {
     /// What access rules name.
     pub access: Access,
     pub rates: Rates,
+    pub dynamodb: Option<DynamoDb>,
     /// MaxMind databases.
     pub geo: Vec<PathBuf>,
     pub admin: Option<Admin>,

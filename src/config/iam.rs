@@ -51,6 +51,8 @@ pub struct Condition {
     pub absent: bool,
     /// It holds when the test does not.
     pub negated: bool,
+    /// Of a key with several values, each has to do (`ForAllValues`), not just one (`ForAnyValue`).
+    pub every: bool,
     pub test: Test,
 }
 
@@ -73,6 +75,14 @@ pub enum Key {
     UserAgent,
     /// `aws:Referer`
     Referer,
+    /// `dynamodb:LeadingKeys`: partition key values of the items that are asked for. Several.
+    DynamoLeadingKeys,
+    /// `dynamodb:Attributes`: top-level attributes that the request names. Several.
+    DynamoAttributes,
+    /// `dynamodb:Select`
+    DynamoSelect,
+    /// `dynamodb:ReturnValues`
+    DynamoReturnValues,
 }
 
 /// A key's value against the document's values: one of them must do. Lists are never empty.

@@ -116,6 +116,7 @@ fn join(whole: &mut File, file: File) {
         usage_plan,
         api_key,
         rates,
+        dynamodb,
         geo,
         admin,
         observe,
@@ -142,6 +143,7 @@ fn join(whole: &mut File, file: File) {
     whole.usage_plan.extend(usage_plan);
     whole.api_key.extend(api_key);
     whole.rates = whole.rates.take().or(rates);
+    whole.dynamodb = whole.dynamodb.take().or(dynamodb);
     whole.geo = whole.geo.take().or(geo);
 }
 
@@ -179,6 +181,8 @@ fn unreadable(path: &Path, source: std::io::Error) -> Errors {
 
 #[cfg(test)]
 mod access_tests;
+#[cfg(test)]
+mod dynamodb_tests;
 #[cfg(test)]
 mod function_tests;
 #[cfg(test)]

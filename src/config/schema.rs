@@ -9,6 +9,7 @@ mod access;
 mod behavior;
 mod cache;
 mod choice;
+mod dynamodb;
 mod function;
 mod integration;
 mod lambda;
@@ -26,6 +27,7 @@ pub use access::{
 pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, ViewerProtocol};
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
+pub use dynamodb::{Dynamodb, DynamodbIndex, DynamodbSync, DynamodbTable, DynamodbUnits, DynamodbView};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
 pub use integration::{Credentials, FunctionOrigin, Invoke, LambdaOrigin, Payload, Sign};
 pub use lambda::{Lambda, LambdaLimits, LocalLambda};
@@ -93,6 +95,8 @@ pub struct File {
     pub api_key: Vec<ApiKey>,
     /// What holds for all limits.
     pub rates: Option<Rates>,
+    /// A DynamoDB endpoint, embedded or in front of another.
+    pub dynamodb: Option<Dynamodb>,
     /// Where addresses are.
     pub geo: Option<Geo>,
     /// The operator's HTTP API: metrics, status, purge. `admin = false` turns it off.

@@ -154,6 +154,7 @@ impl Memo {
                         principal_arn: Some(id),
                         user_agent: None,
                         referer: None,
+                        dynamodb: iam::Items::default(),
                     };
                     let (reason, words) = match iam::evaluate(policy, &request) {
                         iam::Decision::Allow => continue,

@@ -14,6 +14,7 @@ fn request() -> Request<'static> {
         principal_arn: Some("arn:aws:iam::123456789012:user/dev/alice"),
         user_agent: Some("curl/8.0"),
         referer: None,
+        dynamodb: Items::default(),
     }
 }
 
@@ -146,4 +147,47 @@ fn a_mapped_address_is_its_own() {
     let policy = r#"{"Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}}"#;
     let mapped = Request { source_ip: "::ffff:203.0.113.7".parse().unwrap(), ..request() };
     assert_eq!(evaluate(&Policy::parse(policy).unwrap(), &mapped), Decision::ExplicitDeny);
+}
+
+#[test]
+fn items_of_dynamodb() {
+    use Decision::{Allow, ImplicitDeny};
+    let statement = |condition: &str| {
+        format!(r#"{{"Statement":[{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{condition}}}]}}"#)
+    };
+    let all = r#"{"ForAllValues:StringEquals":{"dynamodb:LeadingKeys":["a","b"]}}"#;
+    let any = r#"{"ForAnyValue:StringLike":{"dynamodb:LeadingKeys":"a*"}}"#;
+    let none = r#"{"ForAllValues:StringNotEquals":{"dynamodb:LeadingKeys":"a"}}"#;
+    let fields = r#"{"ForAllValues:StringEquals":{"dynamodb:Attributes":["id","name"]},"StringEqualsIfExists":{"dynamodb:Select":"SPECIFIC_ATTRIBUTES"}}"#;
+    let null = r#"{"Null":{"dynamodb:LeadingKeys":"false"}}"#;
+    for (condition, keys, attributes, select, want) in [
+        (all, &["a"][..], &[][..], None, Allow),
+        (all, &["a", "b"], &[], None, Allow),
+        (all, &["a", "c"], &[], None, ImplicitDeny),
+        (all, &[], &[], None, Allow),
+        (any, &["x", "ab"], &[], None, Allow),
+        (any, &["x"], &[], None, ImplicitDeny),
+        (any, &[], &[], None, ImplicitDeny),
+        (none, &["b", "c"], &[], None, Allow),
+        (none, &["b", "a"], &[], None, ImplicitDeny),
+        (fields, &["z"], &["id", "name"], Some("SPECIFIC_ATTRIBUTES"), Allow),
+        (fields, &["z"], &["id"], None, Allow),
+        (fields, &["z"], &["id", "secret"], Some("SPECIFIC_ATTRIBUTES"), ImplicitDeny),
+        (fields, &["z"], &["id"], Some("ALL_ATTRIBUTES"), ImplicitDeny),
+        (null, &["z"], &[], None, Allow),
+        (null, &[], &[], None, ImplicitDeny),
+    ] {
+        let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (keys, attributes) = (own(keys), own(attributes));
+        let dynamodb = Items { leading_keys: &keys, attributes: &attributes, select, return_values: None };
+        let policy = Policy::parse(&statement(condition)).unwrap();
+        assert_eq!(evaluate(&policy, &Request { dynamodb, ..request() }), want, "{condition} {keys:?} {attributes:?}");
+    }
+    for bad in [
+        r#"{"StringEquals":{"dynamodb:LeadingKeys":"a"}}"#,
+        r#"{"ForAllValues:Bool":{"dynamodb:LeadingKeys":"true"}}"#,
+        r#"{"StringEquals":{"dynamodb:FullTableScan":"a"}}"#,
+    ] {
+        assert!(Policy::parse(&statement(bad)).is_err(), "{bad}");
+    }
 }

@@ -29,6 +29,7 @@ impl Verifier {
                 principal_arn: Some(verified.principal()),
                 user_agent: text(&http::header::USER_AGENT),
                 referer: text(&http::header::REFERER),
+                dynamodb: iam::Items::default(),
             };
             let how = match iam::evaluate(policy, &request) {
                 Decision::Allow => continue,

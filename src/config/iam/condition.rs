@@ -55,11 +55,15 @@ fn one(name: &str, key_name: &str, values: &Value) -> Result<Condition, PolicyEr
     if !fits(kind, key) || (kind == Kind::Null && (if_exists || set.is_some())) {
         return refuse(format!("{name} does not go with {key_name}"));
     }
+    let several = matches!(key, Key::DynamoLeadingKeys | Key::DynamoAttributes);
+    if several && set.is_none() && kind != Kind::Null {
+        return refuse(format!("{key_name} has several values: write ForAllValues:{name} or ForAnyValue:{name}"));
+    }
     let test = test(kind, key_name, values)?;
     // An absent key: ForAllValues holds for a set of none and ForAnyValue does not; IfExists holds; else it is as if it had
     // another value than any.
     let absent = if_exists || set.unwrap_or(negated);
-    Ok(Condition { key, absent, negated, test })
+    Ok(Condition { key, absent, negated, every: set == Some(true), test })
 }
 
 /// What an operator compares, and whether it is a negation.
@@ -108,6 +112,10 @@ fn key(name: &str) -> Option<Key> {
         "aws:username" => Key::Username,
         "aws:useragent" => Key::UserAgent,
         "aws:referer" => Key::Referer,
+        "dynamodb:leadingkeys" => Key::DynamoLeadingKeys,
+        "dynamodb:attributes" => Key::DynamoAttributes,
+        "dynamodb:select" => Key::DynamoSelect,
+        "dynamodb:returnvalues" => Key::DynamoReturnValues,
         _ => return None,
     })
 }
@@ -120,7 +128,7 @@ fn fits(kind: Kind, key: Key) -> bool {
         Kind::Date(_) => matches!(key, Key::CurrentTime | Key::EpochTime),
         Kind::Flag => key == Key::SecureTransport,
         Kind::Text(Match::Arn) => key == Key::PrincipalArn,
-        Kind::Text(_) => matches!(key, Key::PrincipalArn | Key::Username | Key::UserAgent | Key::Referer),
+        Kind::Text(_) => !matches!(key, Key::SourceIp | Key::CurrentTime | Key::EpochTime | Key::SecureTransport),
     }
 }
 

@@ -1,0 +1,232 @@
+//! Embedded: tables in this process, on disk.
+//!
+//! In: calls. Out: replies, once what they changed is committed. Never: a caller's thread blocked, a stack that a request
+//! can exhaust.
+//!
+//! SQLite in WAL mode: a write that was acknowledged survives the end of the process, however it comes. It survives the end
+//! of the machine too when `sync_full` is set; else the last moments may be lost, never the order of writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dynoxide::Database;
+use tokio::sync::oneshot;
+
+use super::super::fault::{DynamoError, Fault};
+use super::super::front::Clock;
+use super::super::op::Op;
+use super::super::request::text;
+use super::correct;
+use super::queue::Queue;
+use super::sidecar::Sidecar;
+use super::streams::{self, Streams};
+use super::{Call, Engine, Reply};
+
+const FILE: &str = "tables.db";
+
+/// How it is opened.
+#[derive(Clone)]
+pub struct Settings {
+    /// Made when missing.
+    pub directory: PathBuf,
+    /// Commits wait for the disk.
+    pub sync_full: bool,
+    pub threads: usize,
+    /// Calls that may wait.
+    pub queue: usize,
+    /// In ARNs, in the place of the engine's own.
+    pub region: String,
+    pub account: String,
+    pub clock: Clock,
+}
+
+/// The engine.
+pub struct Embedded {
+    db: Database,
+    sidecar: Arc<Sidecar>,
+    region: String,
+    clock: Clock,
+    queue: Arc<Queue>,
+    /// ":dynoxide:000000000000:" and what stands for it.
+    ours: String,
+}
+
+const ENGINES: &str = ":dynoxide:000000000000:";
+
+// === impl Embedded ===
+impl Embedded {
+    /// Opens or makes the database. Blocks.
+    ///
+    /// # Errors
+    /// The directory, the file or the threads cannot be had.
+    pub fn open(settings: &Settings) -> Result<Embedded, DynamoError> {
+        let directory = &settings.directory;
+        std::fs::create_dir_all(directory)
+            .map_err(|source| DynamoError::Directory { path: directory.clone(), source })?;
+        let file = directory.join(FILE);
+        let db = database(&file, settings.sync_full)?;
+        let sidecar = Arc::new(Sidecar::open(&file, settings.sync_full)?);
+        let queue = Queue::open("dynamodb", settings.threads.max(1), settings.queue).map_err(DynamoError::Thread)?;
+        Ok(Embedded {
+            db,
+            sidecar,
+            region: settings.region.clone(),
+            clock: Arc::clone(&settings.clock),
+            queue: Arc::new(queue),
+            ours: format!(":{}:{}:", settings.region, settings.account),
+        })
+    }
+
+    /// Does a call on this thread, which it blocks: before there are others.
+    ///
+    /// # Errors
+    /// As [`Engine::call`].
+    pub fn call_now(&self, mut call: Call) -> Result<Reply, Fault> {
+        self.inward(&mut call);
+        let op = call.op;
+        self.outward(op, self.work().done(call))
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            db: self.db.clone(),
+            sidecar: Arc::clone(&self.sidecar),
+            region: self.region.clone(),
+            now: (self.clock)(),
+        }
+    }
+
+    /// Runs `job` on one of the engine's threads.
+    async fn on_thread<T: Send + 'static>(&self, job: impl FnOnce(Work) -> T + Send + 'static) -> Result<T, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let work = self.work();
+        let queued = self.queue.push(move || {
+            // Whoever asked may have gone; the work is done all the same.
+            let _ = answer.send(job(work));
+        });
+        queued.map_err(|_| Fault::unavailable())?;
+        answered.await.map_err(|_| Fault::internal())
+    }
+
+    /// ARNs that came with a request, as the engine knows them.
+    fn inward(&self, call: &mut Call) {
+        for name in ["ResourceArn", "ExclusiveStartStreamArn"] {
+            if let Some(serde_json::Value::String(arn)) = call.request.get_mut(name)
+                && arn.contains(&self.ours)
+            {
+                *arn = arn.replacen(&self.ours, ENGINES, 1);
+            }
+        }
+    }
+
+    /// The engine's ARNs, as the world knows them. Only answers about tables hold any.
+    fn outward(&self, op: Op, result: Result<Reply, Fault>) -> Result<Reply, Fault> {
+        if op.metered() {
+            return result;
+        }
+        match result {
+            Ok(reply) => {
+                let text = String::from_utf8(reply.body).map_err(|_| Fault::internal())?;
+                Ok(Reply { body: text.replace(ENGINES, &self.ours).into_bytes(), ..reply })
+            }
+            Err(fault) => {
+                let message = fault.message.map(|message| message.replace(ENGINES, &self.ours));
+                Err(Fault { message, ..fault })
+            }
+        }
+    }
+}
+
+/// What a thread needs for one call.
+struct Work {
+    db: Database,
+    sidecar: Arc<Sidecar>,
+    region: String,
+    now: Duration,
+}
+
+// === impl Work ===
+impl Work {
+    fn done(&self, mut call: Call) -> Result<Reply, Fault> {
+        let op = call.op;
+        match op {
+            Op::DescribeStream | Op::GetShardIterator | Op::GetRecords => {
+                let (db, sidecar) = (&self.db, self.sidecar.as_ref());
+                return Streams { db, sidecar, region: &self.region, now: self.now }.call(op, &call.request);
+            }
+            Op::CreateTable | Op::UpdateTable => {
+                let view = streams::wanted(&mut call.request);
+                let name = text(&call.request, "TableName").unwrap_or_default().to_owned();
+                let reply = correct::call(&self.db, call)?;
+                if let Some(view) = view {
+                    self.sidecar.set_view(&name, &view).map_err(|error| failed("the view of a stream", &error))?;
+                }
+                return streams::described(reply, &self.sidecar);
+            }
+            Op::DescribeTable | Op::DeleteTable => {
+                return streams::described(correct::call(&self.db, call)?, &self.sidecar);
+            }
+            _ => {}
+        }
+        if call.metered && op.metered() {
+            call.request.insert("ReturnConsumedCapacity".to_owned(), serde_json::Value::from("INDEXES"));
+        }
+        correct::call(&self.db, call)
+    }
+
+    fn sweep(&self) -> Result<usize, Fault> {
+        let swept = self.db.sweep_ttl().map_err(|error| failed("expired items", &error))?;
+        let cutoff = self.now.saturating_sub(streams::KEPT).as_secs();
+        self.sidecar.trim(cutoff).map_err(|error| failed("old stream records", &error))?;
+        Ok(swept)
+    }
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> Fault {
+    log::error!("dynamodb: {what}: {error}");
+    Fault::internal()
+}
+
+fn database(path: &Path, sync_full: bool) -> Result<Database, DynamoError> {
+    let failed = |error: dynoxide::DynoxideError| DynamoError::Database(error.to_string());
+    let text = path.to_str().ok_or_else(|| DynamoError::Database("its path is not UTF-8".to_owned()))?;
+    let db = Database::new(text).map_err(failed)?;
+    if !sync_full {
+        // The engine's only way to NORMAL. As it opens, SQLite's own default holds, which is FULL.
+        db.disable_bulk_loading().map_err(failed)?;
+    }
+    Ok(db)
+}
+
+#[async_trait]
+impl Engine for Embedded {
+    async fn call(&self, mut call: Call) -> Result<Reply, Fault> {
+        self.inward(&mut call);
+        let op = call.op;
+        let result = self.on_thread(move |work| work.done(call)).await.and_then(|result| result);
+        self.outward(op, result)
+    }
+
+    fn meters(&self) -> bool {
+        true
+    }
+
+    async fn sweep(&self) -> Result<usize, Fault> {
+        self.on_thread(|work| work.sweep()).await.and_then(|result| result)
+    }
+
+    async fn close(&self) {
+        let queue = Arc::clone(&self.queue);
+        if let Err(error) = tokio::task::spawn_blocking(move || queue.join()).await {
+            log::error!("dynamodb: the embedded engine did not close: {error}");
+        }
+    }
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! Engine: who keeps the tables.
+//!
+//! In: an operation and its request, checked. Out: its reply. Never: a policy, a bucket, a cache.
+
+mod capacity;
+mod correct;
+mod dispatch;
+mod embedded;
+mod malformed;
+mod queue;
+mod remote;
+mod sidecar;
+mod streams;
+
+use async_trait::async_trait;
+
+pub use embedded::{Embedded, Settings};
+pub use remote::Remote;
+
+use super::capacity::Consumed;
+use super::fault::Fault;
+use super::op::Op;
+use super::request::Request;
+
+/// An operation to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub op: Op,
+    pub request: Request,
+    /// Say what it consumed, if the engine knows.
+    pub metered: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reply {
+    /// A JSON object. An engine that meters leaves `ConsumedCapacity` out of it.
+    pub body: Vec<u8>,
+    /// One a table.
+    pub consumed: Vec<Consumed>,
+}
+
+/// Keeps tables.
+#[async_trait]
+pub trait Engine: Send + Sync + std::fmt::Debug {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What AWS would say. A failed condition carries its `Item` if the request asked for it.
+    async fn call(&self, call: Call) -> Result<Reply, Fault>;
+
+    /// Whether replies say what was consumed. Else the other side meters, and enforces its own limits.
+    fn meters(&self) -> bool;
+
+    /// Deletes what has expired: items by their tables' TTL, and stream records. How many items that were.
+    ///
+    /// # Errors
+    /// The engine's.
+    async fn sweep(&self) -> Result<usize, Fault>;
+
+    /// Takes no more calls, and waits for those it has.
+    async fn close(&self);
+}
+
+/// A number as DynamoDB answers it, however it was written: "1.0" is "1". `None` for what is no number.
+pub fn plain_number(text: &str) -> Option<String> {
+    dynoxide::types::validate_dynamo_number(text).ok()?;
+    Some(dynoxide::types::normalize_dynamo_number(text))
+}

@@ -1,0 +1,111 @@
+//! Written: what a request writes, for the caches to forget.
+//!
+//! In: a request, what its tables are. Out: epochs moved. Never: a write missed: what cannot be told moves its whole table.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Front;
+use crate::dynamo::cache::epochs::{Epochs, Scope};
+use crate::dynamo::cache::key;
+use crate::dynamo::capacity::Side;
+use crate::dynamo::catalog::Table;
+use crate::dynamo::op::Op;
+use crate::dynamo::partiql;
+use crate::dynamo::request::{Request, list, object, text};
+
+/// What is written.
+#[derive(Debug, PartialEq)]
+pub enum Write {
+    Item {
+        table: Arc<Table>,
+        key: Vec<u8>,
+        partition: String,
+    },
+    /// Who knows what of it.
+    Table(String),
+}
+
+/// Everything that `request` writes.
+pub fn writes(op: Op, request: &Request, known: &[Arc<Table>]) -> Vec<Write> {
+    let mut found = Vec::new();
+    let mut item = |name: &str, content: Option<&Request>| {
+        let table = known.iter().find(|table| table.name == name);
+        found.push(match (table, content) {
+            (Some(table), Some(content)) => one(table, content).unwrap_or_else(|| Write::Table(name.to_owned())),
+            _ => Write::Table(name.to_owned()),
+        });
+    };
+    let name = text(request, "TableName").unwrap_or_default();
+    match op {
+        Op::PutItem => item(name, object(request, "Item")),
+        Op::UpdateItem | Op::DeleteItem => item(name, object(request, "Key")),
+        Op::BatchWriteItem => {
+            for (name, writes) in object(request, "RequestItems").into_iter().flatten() {
+                for write in writes.as_array().into_iter().flatten() {
+                    let content = write.pointer("/PutRequest/Item").or_else(|| write.pointer("/DeleteRequest/Key"));
+                    item(name, content.and_then(Value::as_object));
+                }
+            }
+        }
+        Op::TransactWriteItems => {
+            for (kind, action) in list(request, "TransactItems").filter_map(Value::as_object).flatten() {
+                let Some(action) = action.as_object().filter(|_| kind != "ConditionCheck") else { continue };
+                let content = object(action, "Item").or_else(|| object(action, "Key"));
+                item(text(action, "TableName").unwrap_or_default(), content);
+            }
+        }
+        Op::CreateTable | Op::DeleteTable | Op::UpdateTable => item(name, None),
+        Op::ExecuteStatement | Op::BatchExecuteStatement | Op::ExecuteTransaction => {
+            let many = list(request, "Statements").chain(list(request, "TransactStatements"));
+            let each = many.filter_map(|one| one.get("Statement")?.as_str()).chain(text(request, "Statement"));
+            for about in each.filter_map(partiql::about).filter(|about| about.verb.side() == Side::Write) {
+                item(&about.table, None);
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+fn one(table: &Arc<Table>, content: &Request) -> Option<Write> {
+    let own = key::of_item(content, &table.hash, table.range.as_deref());
+    let (kind, value) = key::scalar(own.get(&table.hash)?)?;
+    let partition = format!("{kind}{value}");
+    Some(Write::Item { table: Arc::clone(table), key: key::item(&own)?, partition })
+}
+
+/// Moves the epochs of what was written.
+fn forget(epochs: &Epochs, write: &Write) {
+    match write {
+        Write::Item { table, key, partition } => {
+            epochs.bump(Scope::Item(&table.name, key));
+            epochs.bump(Scope::Partition(&table.name, partition));
+            epochs.bump(Scope::Anything(&table.name));
+            // Which entries of an index a write moves is known to the engine only.
+            for index in table.indexes.iter().filter(|index| !index.local) {
+                epochs.bump(Scope::Index(&table.name, &index.name));
+            }
+        }
+        Write::Table(name) => epochs.bump(Scope::Table(name)),
+    }
+}
+
+/// Forgets what was written when it goes, whatever becomes of the write: also one that failed may have been done.
+pub struct Forgetting<'a> {
+    front: &'a Front,
+    writes: Vec<Write>,
+}
+
+impl<'a> Forgetting<'a> {
+    pub fn new(front: &'a Front, writes: Vec<Write>) -> Forgetting<'a> {
+        Forgetting { front, writes }
+    }
+}
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.writes.iter().for_each(|write| forget(&self.front.caches.epochs, write));
+    }
+}

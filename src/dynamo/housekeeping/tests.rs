@@ -1,0 +1,69 @@
+//! Units that follow what is consumed, with a clock of the test's.
+
+use super::*;
+use crate::config::compiled::{CacheBounds, Capacity, DynamoEndpoint, DynamoKey, DynamoTable, Units};
+use crate::dynamo::{Caller, Dynamo};
+use parking_lot::Mutex;
+
+#[tokio::test]
+async fn units_follow_what_is_consumed() {
+    let off = CacheBounds { ttl: Duration::ZERO, size: 0 };
+    let scaling = Scaling { min: 5, max: 50, target: 50 };
+    let fixed = Units { units: 5, scaling: None };
+    let table = DynamoTable {
+        name: "todo".into(),
+        hash: DynamoKey { name: "pk".into(), kind: "S" },
+        range: None,
+        indexes: Vec::new(),
+        stream: None,
+        ttl: Some("expires".into()),
+        capacity: Some(Capacity { read: fixed, write: Units { units: 5, scaling: Some(scaling) } }),
+    };
+    let spec = DynamoDb {
+        listen: None,
+        access: None,
+        endpoint: DynamoEndpoint::Embedded,
+        region: "eu-central-1".into(),
+        account: "123456789012".into(),
+        throttle: true,
+        items: off,
+        queries: off,
+        ttl_sweep: Duration::from_secs(3600),
+        threads: 1,
+        queue: 8,
+        sync_full: false,
+        tables: vec![table],
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let now = Arc::new(Mutex::new(Duration::from_secs(1_700_000_040)));
+    let clock = Arc::clone(&now);
+    let dynamo = Dynamo::open(&spec, directory.path(), Arc::new(move || *clock.lock())).unwrap();
+    let mut tracked: Vec<Tracked> = spec.tables.iter().filter_map(tracked).collect();
+    let described = async || {
+        let answer = dynamo.call(&Caller::inside(), "DescribeTable", json!({"TableName": "todo"})).await.unwrap();
+        let table: Value = serde_json::from_slice(&answer.body).unwrap();
+        let units = |name: &str| table["Table"]["ProvisionedThroughput"][name].as_u64().unwrap();
+        (units("ReadCapacityUnits"), units("WriteCapacityUnits"))
+    };
+    assert_eq!(described().await, (5, 5));
+    // Ten units a second for two minutes.
+    for want in [(5, 5), (5, 20)] {
+        for _ in 0..6 {
+            let item = json!({"pk": {"S": "a"}, "x": {"S": "z".repeat(100 * 1024 - 10)}});
+            dynamo.call(&Caller::inside(), "PutItem", json!({"TableName": "todo", "Item": item})).await.unwrap();
+        }
+        *now.lock() += MINUTE;
+        scale(&dynamo.front, &mut tracked).await;
+        assert_eq!(described().await, want);
+    }
+    let ttl = dynamo.call(&Caller::inside(), "DescribeTimeToLive", json!({"TableName": "todo"})).await.unwrap();
+    let ttl: Value = serde_json::from_slice(&ttl.body).unwrap();
+    assert_eq!(ttl["TimeToLiveDescription"]["AttributeName"], "expires");
+    dynamo.close().await;
+    drop(dynamo);
+    // Opened again, the table is there as it was left.
+    let clock = Arc::clone(&now);
+    let dynamo = Dynamo::open(&spec, directory.path(), Arc::new(move || *clock.lock())).unwrap();
+    let answer = dynamo.call(&Caller::inside(), "ListTables", json!({})).await.unwrap();
+    assert_eq!(&answer.body[..], br#"{"TableNames":["todo"]}"#);
+}
