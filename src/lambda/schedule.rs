@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::concurrency::Seat;
-use super::run::{Answer, Called, Environment, Failure, Order, Reply, Settings, Unstarted, Version};
+use super::run::{Answer, Called, Environment, Failure, Order, Reply, Settings, Unstarted, Version, Word};
 
 /// Environments that may turn out to be gone before a call finds one that is not.
 const TRIES: usize = 8;
@@ -106,8 +106,10 @@ impl Schedule {
         let this = Arc::clone(self);
         let busy = self.busy();
         tokio::spawn(async move {
-            this.work(version, work, reply).await;
-            drop((seat, busy));
+            let word = this.work(version, work, reply).await;
+            drop(seat);
+            word.into_iter().for_each(Word::say);
+            drop(busy);
         });
         answer.await.ok()
     }
@@ -117,7 +119,8 @@ impl Schedule {
         self.closing.load(Ordering::Acquire)
     }
 
-    async fn work(self: &Arc<Self>, version: Arc<Version>, work: Work, reply: oneshot::Sender<Answer>) {
+    /// What is left to say to the caller when the call is over.
+    async fn work(self: &Arc<Self>, version: Arc<Version>, work: Work, reply: oneshot::Sender<Answer>) -> Option<Word> {
         let settings = self.settings();
         let pool = self.pool(&version);
         let mut reply = Some(reply);
@@ -130,20 +133,19 @@ impl Schedule {
                     match start(&version, &settings).await {
                         Ok(environment) => environment,
                         Err(Unstarted { failure, log }) => {
-                            if let Some(reply) = reply.take() {
-                                // A caller that is gone has no use for it.
-                                let _ = reply.send(failed(&failure, &work.request_id, log));
-                            }
-                            return;
+                            let payload = failure.document(&work.request_id);
+                            return reply.take().map(|reply| Word::Whole(reply, Reply { payload, failed: true, log }));
                         }
                     }
                 }
             };
             match self.call(environment, &pool, &work, &settings, &mut reply).await {
                 Called::Stale if !started => {}
-                _ => return,
+                Called::Stale => return None,
+                Called::Ready(word) | Called::Broken(word) => return word,
             }
         }
+        None
     }
 
     async fn call(
@@ -168,8 +170,8 @@ impl Schedule {
         let mode = (work.streams, deadline);
         let called = environment.call(Arc::new(order), version, settings, mode, reply).await;
         match called {
-            Called::Ready => self.give(pool, environment),
-            Called::Broken | Called::Stale => environment.end().await,
+            Called::Ready(_) => self.give(pool, environment),
+            Called::Broken(_) | Called::Stale => self.end(environment),
         }
         called
     }
@@ -316,8 +318,4 @@ async fn start(version: &Version, settings: &Settings) -> Result<Environment, Un
         }
         started => started,
     }
-}
-
-fn failed(failure: &Failure, request_id: &str, log: String) -> Answer {
-    Answer::Whole(Reply { payload: failure.document(request_id), failed: true, log })
 }

@@ -109,6 +109,27 @@ async fn concurrency_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_call_after_the_other_needs_one_seat_and_one_environment() {
+    let mut place = place();
+    place
+        .function(
+            "echo",
+            "python3.13",
+            "app.handler",
+            "app.py",
+            "import os\ndef handler(event, context): return os.getpid()\n",
+        )
+        .concurrency = Some(1);
+    let lambda = place.open();
+    let first = invoke(&lambda, "echo", "{}").await.json();
+    for _ in 0..100 {
+        let got = invoke(&lambda, "echo", "{}").await;
+        assert_eq!((got.status, got.json()), (200, first.clone()));
+    }
+    lambda.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_lets_calls_end_and_starts_anew() {
     let mut place = place();
     let lambda = place.open();

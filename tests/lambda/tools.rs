@@ -92,7 +92,7 @@ impl Place {
             code,
             command: Vec::new(),
             memory: 128,
-            timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
             environment: Vec::new(),
             concurrency: None,
             retries: 2,

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::answer::{Answer, Part, Reply, Word};
 use super::command;
 use super::failure::Failure;
 use super::group::Group;
@@ -35,43 +36,13 @@ const GRACE: usize = 100;
 /// Pieces of a streamed answer that wait for the caller.
 const PIECES: usize = 4;
 
-/// What a call comes to.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Whole(Reply),
-    /// Pieces as they come; the last one is `Part::End`. Without it the answer is cut off.
-    Stream {
-        parts: mpsc::Receiver<Part>,
-    },
-}
-
-/// A whole answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reply {
-    /// The function's, or an error document.
-    pub payload: Bytes,
-    pub failed: bool,
-    /// Base64 of the last 4 KB of the log.
-    pub log: String,
-}
-
-#[derive(Debug)]
-pub(crate) enum Part {
-    Data(Bytes),
-    /// How it ended: the error document if it failed.
-    End {
-        error: Option<Bytes>,
-        log: String,
-    },
-}
-
 /// What became of an order.
 #[derive(Debug)]
 pub(crate) enum Called {
-    /// The environment can be used again.
-    Ready,
+    /// The environment can be used again; what is left to say to the caller when it can.
+    Ready(Option<Word>),
     /// It cannot.
-    Broken,
+    Broken(Option<Word>),
     /// It was gone before it took the order: another one can.
     Stale,
 }
@@ -247,23 +218,24 @@ impl Environment {
             self.settle(version, deadline.min(answered + SETTLE)).await;
         }
         self.desk.close();
-        self.conclude(&id, version, began.elapsed(), given, reply).await;
+        let mut word = self.conclude(&id, version, began.elapsed(), given, reply).await;
         if failed {
-            return Called::Broken;
+            return Called::Broken(word);
         }
         if self.waiting.is_none() {
             // It works on after its answer, as it may within its time.
+            word.take().into_iter().for_each(Word::say);
             self.settle(version, deadline).await;
         }
         if self.waiting.is_none() {
-            return Called::Broken;
+            return Called::Broken(word);
         }
         if settings.freeze {
             self.group.stop();
             self.frozen = true;
         }
         self.idle_since = Instant::now();
-        Called::Ready
+        Called::Ready(word)
     }
 
     /// Waits for the function's answer, and sends it on if it streams.
@@ -358,7 +330,7 @@ impl Environment {
         }
     }
 
-    /// Writes the call's last lines, and gives the caller what there is.
+    /// Writes the call's last lines. What there is for the caller.
     async fn conclude(
         &mut self,
         id: &str,
@@ -366,7 +338,7 @@ impl Environment {
         duration: Duration,
         given: Given,
         reply: &mut Option<oneshot::Sender<Answer>>,
-    ) {
+    ) -> Option<Word> {
         let failure = given.failure();
         self.used = self.used.max(self.group.peak());
         if let Some(failure) = failure {
@@ -390,13 +362,12 @@ impl Environment {
             Given::Whole(payload) => (payload, false),
             Given::Error(error) => (error, true),
             Given::Failed(failure) => (failure.document(id), true),
-            Given::Streamed(parts, error) => return end(parts, error, log),
-            Given::Cut(parts, failure) => return end(parts, Some(failure.document(id)), log),
+            Given::Streamed(parts, error) => return Some(Word::End(parts, Part::End { error, log })),
+            Given::Cut(parts, failure) => {
+                return Some(Word::End(parts, Part::End { error: Some(failure.document(id)), log }));
+            }
         };
-        if let Some(reply) = reply.take() {
-            // A caller that is gone has no use for it.
-            let _ = reply.send(Answer::Whole(Reply { payload, failed, log }));
-        }
+        reply.take().map(|reply| Word::Whole(reply, Reply { payload, failed, log }))
     }
 
     /// Whether its processes are there still.
@@ -427,13 +398,6 @@ impl Drop for Environment {
             self.group.kill();
         }
     }
-}
-
-/// Says how a stream ended. A caller that does not read is left to its own waiting: the environment does not wait for it.
-fn end(parts: mpsc::Sender<Part>, error: Option<Bytes>, log: String) {
-    tokio::spawn(async move {
-        let _ = parts.send(Part::End { error, log }).await;
-    });
 }
 
 /// Looks at the processes until something is wrong with them, or the time is over.

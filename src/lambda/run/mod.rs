@@ -3,6 +3,7 @@
 //! In: a version, an order. Out: an answer, a log, whether the environment can be used again. Never: which call goes where (that
 //! is the scheduler's).
 
+mod answer;
 mod command;
 mod environment;
 mod failure;
@@ -12,7 +13,8 @@ mod runtime_api;
 mod settings;
 mod version;
 
-pub(super) use environment::{Answer, Called, Environment, Part, Reply, Unstarted};
+pub(super) use answer::{Answer, Part, Reply, Word};
+pub(super) use environment::{Called, Environment, Unstarted};
 pub(super) use failure::Failure;
 pub(super) use runtime_api::Order;
 pub(super) use settings::Settings;
