@@ -107,6 +107,11 @@ impl Guards {
         })
     }
 
+    /// Who checks the signatures of this signer.
+    pub fn signer(&self, id: usize) -> Option<&sigv4::Verifier> {
+        self.signers.get(id)
+    }
+
     pub fn authorizer(&self, id: AuthorizerId) -> Option<&Memo> {
         self.authorizers.get(id)
     }

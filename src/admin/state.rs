@@ -154,6 +154,7 @@ impl ConfigState {
             }
             OriginKind::Signed(signed) => format!("{}: {} (signed)", origin.name, signed.base),
             OriginKind::Lambda(lambda) => format!("{}: lambda {}", origin.name, lambda.function),
+            OriginKind::Table(table) => format!("{}: dynamodb {}", origin.name, table.mapping.action),
             OriginKind::Function(_) => format!("{}: function", origin.name),
             OriginKind::Generated(_) => format!("{}: generated", origin.name),
         });

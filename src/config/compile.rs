@@ -20,6 +20,7 @@ mod origin;
 mod pattern;
 mod response;
 mod signer;
+mod table;
 mod target;
 
 use std::path::PathBuf;

@@ -181,6 +181,7 @@ pub enum OriginKind {
     Http(Box<HttpOrigin>),
     Signed(Arc<SignedOrigin>),
     Lambda(Arc<LambdaOrigin>),
+    Table(Arc<TableOrigin>),
     /// A `wasi:http` component; its name is the origin's.
     Function(Arc<Function>),
     Generated(Arc<Generated>),

@@ -29,7 +29,10 @@ pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use dynamodb::{Dynamodb, DynamodbIndex, DynamodbSync, DynamodbTable, DynamodbUnits, DynamodbView};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
-pub use integration::{Credentials, FunctionOrigin, Invoke, LambdaOrigin, Payload, Sign};
+pub use integration::{
+    Credentials, FunctionOrigin, Invoke, LambdaOrigin, Passthrough, Payload, Sign, TableOrigin, TableResponse,
+    Templates,
+};
 pub use lambda::{Lambda, LambdaLimits, LocalLambda};
 pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};

@@ -22,9 +22,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::IntegrationError;
+use super::{IntegrationError, Local};
 use crate::config::compiled::{AwsRemote, Credentials};
-use crate::origin::adapter::Body;
+use crate::origin::adapter::{Body, BodyError};
 
 /// Time to connect, TLS not included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +42,12 @@ pub struct Client {
 /// Who answers an AWS API.
 #[derive(Debug, Clone)]
 pub enum Service {
-    Remote { client: Client, remote: Arc<AwsRemote> },
+    Remote {
+        client: Client,
+        remote: Arc<AwsRemote>,
+    },
+    /// This process: no network, no signature.
+    Local(Arc<Local>),
 }
 
 // === impl Client ===
@@ -111,6 +116,13 @@ impl Service {
                     signed(&mut request, credentials, "lambda", &remote.region, SystemTime::now())?;
                 }
                 client.send(request, patience).await
+            }
+            Service::Local(local) => {
+                let lambda = local.lambda().ok_or(IntegrationError::NotHere)?;
+                match tokio::time::timeout(patience, lambda.handle(request)).await {
+                    Ok(response) => Ok(response.map(|body| body.map_err(BodyError::from).boxed_unsync())),
+                    Err(_) => Err(IntegrationError::Timeout { host: "the function".to_owned(), after: patience }),
+                }
             }
         }
     }

@@ -6,10 +6,14 @@
 pub mod aws;
 mod function;
 pub mod lambda;
+mod local;
 pub mod mapping;
 mod signed;
+mod table;
 
 use std::sync::Arc;
+
+pub use local::Local;
 
 use crate::config::compiled::{AwsEndpoint, LambdaOrigin, Origin, OriginKind};
 use crate::hooks::engine::Web;
@@ -19,6 +23,8 @@ use crate::origin::adapter::Endpoint;
 #[derive(Debug, Clone)]
 pub struct Integrations {
     client: aws::Client,
+    /// The services of this process.
+    pub local: Arc<Local>,
 }
 
 /// Why a service gave no answer.
@@ -35,6 +41,8 @@ pub enum IntegrationError {
     Broken { host: String, reason: String },
     #[error("{host} answers with more than {most} bytes")]
     TooLarge { host: String, most: usize },
+    #[error("the functions of this machine are not there (yet): write [local_lambda] or [[lambda]]")]
+    NotHere,
     #[error("the TLS library does not work here: {0}")]
     Tls(String),
 }
@@ -46,32 +54,33 @@ impl Integrations {
     /// # Errors
     /// The TLS library does not work here.
     pub fn new() -> Result<Self, IntegrationError> {
-        Ok(Integrations { client: aws::Client::new()? })
+        Ok(Integrations { client: aws::Client::new()?, local: Arc::default() })
     }
 
     /// What answers for `origin`; `None` when it is an HTTP server or a fixed answer. `web` is its component, where it is one.
     pub fn endpoint(&self, origin: &Origin, web: Option<&Arc<Web>>) -> Option<Arc<dyn Endpoint>> {
         match &origin.kind {
             OriginKind::Lambda(spec) => {
-                Some(Arc::new(lambda::Lambda::new(&origin.name, spec, self.service(&spec.endpoint)?)))
+                Some(Arc::new(lambda::Lambda::new(&origin.name, spec, self.service(&spec.endpoint))))
             }
             OriginKind::Signed(spec) => Some(Arc::new(signed::Signed::new(spec, self.client.clone()))),
+            OriginKind::Table(spec) => Some(Arc::new(table::Table::new(&origin.name, spec, Arc::clone(&self.local)))),
             OriginKind::Function(_) => web.map(|web| Arc::new(Arc::clone(web)) as Arc<dyn Endpoint>),
             OriginKind::Http(_) | OriginKind::Generated(_) => None,
         }
     }
 
-    /// The function of a Lambda origin, to be called without HTTP; `None` when nothing here runs it.
-    pub fn function(&self, spec: &Arc<LambdaOrigin>) -> Option<lambda::Function> {
-        Some(lambda::Function::new(spec, self.service(&spec.endpoint)?))
+    /// The function of a Lambda origin, to be called without HTTP.
+    pub fn function(&self, spec: &Arc<LambdaOrigin>) -> lambda::Function {
+        lambda::Function::new(spec, self.service(&spec.endpoint))
     }
 
-    fn service(&self, endpoint: &AwsEndpoint) -> Option<aws::Service> {
+    fn service(&self, endpoint: &AwsEndpoint) -> aws::Service {
         match endpoint {
             AwsEndpoint::Remote(remote) => {
-                Some(aws::Service::Remote { client: self.client.clone(), remote: Arc::clone(remote) })
+                aws::Service::Remote { client: self.client.clone(), remote: Arc::clone(remote) }
             }
-            AwsEndpoint::Local => None,
+            AwsEndpoint::Local => aws::Service::Local(Arc::clone(&self.local)),
         }
     }
 }

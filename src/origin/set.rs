@@ -222,10 +222,12 @@ impl Lane {
             OriginKind::Generated(generated) => {
                 Ok(Lane::Adapter(Box::new(Adapter::generated(&origin.name, generated))))
             }
-            OriginKind::Signed(_) | OriginKind::Lambda(_) | OriginKind::Function(_) => match endpoints(origin) {
-                Some(endpoint) => Ok(Lane::Adapter(Box::new(Adapter::new(&origin.name, endpoint)))),
-                None => Err(OriginError::NoTarget { origin: origin.name.clone() }),
-            },
+            OriginKind::Signed(_) | OriginKind::Lambda(_) | OriginKind::Table(_) | OriginKind::Function(_) => {
+                match endpoints(origin) {
+                    Some(endpoint) => Ok(Lane::Adapter(Box::new(Adapter::new(&origin.name, endpoint)))),
+                    None => Err(OriginError::NoTarget { origin: origin.name.clone() }),
+                }
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use crate::config::watch::{self, Fingerprint};
 use super::purging::Purging;
 use super::reload::Reload;
 use super::server::{FLUSH, Phase, Pop};
+use super::services::Services;
 use super::shared::Shared;
 
 /// How often the configuration's files and the functions' are looked at: a change that held still for one more is loaded.
@@ -33,6 +34,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Control {
     pop: Pop,
     admin: Mutex<Option<(std::net::TcpListener, axum::Router)>>,
+    services: Option<Arc<Services>>,
 }
 
 #[async_trait]
@@ -42,6 +44,9 @@ impl BackgroundService for Control {
         pop.shared.live.load().origins.start(&pop.reload.connector);
         tokio::spawn(pop.shared.observer.clone().reopen_on_signal().map(|error| log::error!("SIGUSR1: {error}")));
         let admin = self.admin.lock().take();
+        if let Some(services) = self.services.clone() {
+            tokio::spawn(hand_over(services));
+        }
         if let Some((socket, router)) = admin {
             tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.shared.clone()));
         }
@@ -62,8 +67,12 @@ impl BackgroundService for Control {
 
 // === impl Control ===
 impl Control {
-    pub(super) fn new(pop: Pop, admin: Option<(std::net::TcpListener, axum::Router)>) -> Self {
-        Control { pop, admin: Mutex::new(admin) }
+    pub(super) fn new(
+        pop: Pop,
+        admin: Option<(std::net::TcpListener, axum::Router)>,
+        services: Option<Arc<Services>>,
+    ) -> Self {
+        Control { pop, admin: Mutex::new(admin), services }
     }
 
     /// Ends the process as soon as the last connection has; Pingora's grace period is the bound.
@@ -73,6 +82,9 @@ impl Control {
             if self.pop.gate.counts().open == 0 {
                 break;
             }
+        }
+        if let Some(services) = &self.services {
+            services.close().await;
         }
         self.pop.shared.observer.shutdown(FLUSH);
         std::process::exit(0);
@@ -116,6 +128,18 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         shared.pool.sweep(std::time::Instant::now());
+    }
+}
+
+/// Lets go of functions and tables when this process hands over: its successor waits for them.
+async fn hand_over(services: Arc<Services>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::quit()) {
+        Ok(mut quits) => {
+            quits.recv().await;
+            services.close().await;
+        }
+        Err(error) => log::error!("SIGQUIT cannot be watched: {error}"),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod about;
 pub mod answering;
+mod apis;
 mod applying;
 pub mod asking;
 mod authorizing;
@@ -40,6 +41,7 @@ pub mod reload;
 mod rerouting;
 pub mod respond;
 pub mod server;
+mod services;
 pub mod shared;
 pub mod snapshot;
 pub mod soft;

@@ -114,6 +114,9 @@ impl Reload {
         let config = &snapshot.config;
         let waiting = self.endpoints.reload(&config.listeners).map_err(|error| error.to_string())?;
         warnings.extend(waiting.iter().map(|address| later(&format!("listener {address}"))));
+        if let (Some(spec), Some(lambda)) = (&config.local_lambda, integrations.local.lambda()) {
+            lambda.apply(spec).map_err(|error| format!("the functions of this machine: {error}"))?;
+        }
         self.gate.adjust(&config.limits);
         Ok((Arc::new(snapshot), warnings))
     }
@@ -134,6 +137,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let token = |config: &Config| config.admin.as_ref().and_then(|a| a.token.as_ref().map(|t| t.expose().clone()));
     // What it holds has no order of its own; its text has all of it, and no secret.
     let observe = |config: &Config| format!("{:?}", config.observe);
+    let tables = |config: &Config| format!("{:?}", config.dynamodb);
+    // Without functions nothing is opened; with them, they change at once.
+    let lambda = |config: &Config| config.local_lambda.as_ref().map(|spec| (spec.listen, spec.access));
     let disk = |config: &Config| config.store.disk.as_ref().map(|d| (d.path.clone(), d.size));
     [
         ("admin.address", admin(old) != admin(new)),
@@ -142,6 +148,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("cache.disk", disk(old) != disk(new)),
         ("functions.concurrency", old.engine.concurrency != new.engine.concurrency),
         ("functions.memory", old.engine.memory != new.engine.memory),
+        ("dynamodb", tables(old) != tables(new)),
+        ("local_lambda", lambda(old) != lambda(new)),
         ("observe", observe(old) != observe(new)),
         ("pop.drain", old.pop.drain != new.pop.drain),
         ("pop.threads", old.pop.threads != new.pop.threads),

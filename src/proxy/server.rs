@@ -30,6 +30,7 @@ use super::guard::Guard;
 use super::phases::{Phases, now_ms};
 use super::purging::Purging;
 use super::reload::Reload;
+use super::services::{self, Services};
 use super::shared::Shared;
 use super::snapshot::{Live, Snapshot};
 use super::streams::Streams;
@@ -61,6 +62,8 @@ pub enum StartError {
     Fleet(#[from] crate::fleet::FleetError),
     #[error(transparent)]
     Origin(#[from] crate::origin::OriginError),
+    #[error(transparent)]
+    Services(#[from] super::services::ServiceError),
     #[error(transparent)]
     Integration(#[from] crate::integration::IntegrationError),
     #[error(transparent)]
@@ -139,7 +142,8 @@ impl Pop {
     fn try_addresses(&self) -> Result<(), StartError> {
         let config = &self.shared.live.load().config;
         let admin = config.admin.as_ref().map(|admin| admin.address);
-        for address in config.listeners.iter().map(|listener| listener.address).chain(admin) {
+        let apis = services::apis(config).into_iter().map(|(_, address, _)| address);
+        for address in config.listeners.iter().map(|listener| listener.address).chain(admin).chain(apis) {
             bind(address, false).map_err(|source| StartError::Bind { address, source })?;
         }
         Ok(())
@@ -180,6 +184,8 @@ impl Pop {
         self.purging
             .open(&config.pop.state_dir.join("purges.redb"), if self.upgrade { HANDOVER } else { Duration::ZERO })?;
         self.shared.functions.attach(if self.upgrade { HANDOVER } else { Duration::ZERO })?;
+        let services =
+            Services::open(&self.shared, &config, if self.upgrade { HANDOVER } else { Duration::ZERO })?.map(Arc::new);
         let mut proxy = HttpProxy::new(Phases(self.shared.clone()), server.configuration.clone());
         let mut options = HttpServerOptions::default();
         options.h2c = true;
@@ -202,7 +208,7 @@ impl Pop {
         service.set_connection_filter(self.gate.clone());
         server.add_service(service);
         let observer = self.shared.observer.clone();
-        server.add_service(background_service("control", Control::new(self, admin)));
+        server.add_service(background_service("control", Control::new(self, admin, services)));
         server.run(RunArgs::default());
         observer.shutdown(FLUSH);
         Ok(())
@@ -210,7 +216,7 @@ impl Pop {
 }
 
 /// A listening socket on `address`. `shared`: also while a process that hands over still holds it.
-fn bind(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
+pub(super) fn bind(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

@@ -83,7 +83,7 @@ impl Snapshot {
         }
         let authorizers = config.access.authorizers.iter().map(|authorizer| match &authorizer.asks {
             Asks::Function { .. } => None,
-            Asks::Lambda(spec) => integrations.function(spec),
+            Asks::Lambda(spec) => Some(integrations.function(spec)),
         });
         let authorizers = authorizers.collect();
         let routes = Table::new(&config.behaviors);

@@ -354,6 +354,11 @@ impl Verified {
         }
     }
 
+    /// The key's policy, for who asks it later.
+    pub fn policy_of_key(&self) -> Option<Arc<Policy>> {
+        self.keys.get(self.index)?.policy.clone()
+    }
+
     pub fn policy(&self) -> Option<&Policy> {
         self.keys.get(self.index)?.policy.as_deref()
     }

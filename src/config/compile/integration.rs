@@ -22,15 +22,7 @@ const BODY_MAX: u64 = 64 << 20;
 pub(super) fn lambda(at: &At, written: &schema::LambdaOrigin, report: &mut Report<'_>) -> Checked<LambdaOrigin> {
     let (function, qualifier) = function(&at.key("function"), &written.function, report)?;
     let endpoint = endpoint(at, "lambda", written, report);
-    let routes = at.key("routes");
-    let each = written.routes.iter().enumerate().map(|(i, text)| route(&routes.index(i), text, report));
-    let keys = all(each.collect::<Vec<_>>());
-    if let Ok(keys) = &keys {
-        let mut seen = HashSet::new();
-        if let Some(twice) = keys.iter().position(|key| !seen.insert((key.method.as_deref(), shape(key)))) {
-            report.refuse(&routes.index(twice), "a route before this one takes the same requests");
-        }
-    }
+    let keys = routes(&at.key("routes"), &written.routes, report);
     let timeout = report.positive(&at.key("timeout"), written.timeout.get());
     if timeout.as_ref().is_ok_and(|timeout| timeout.as_secs() > LONGEST) {
         report.refuse(&at.key("timeout"), format!("a function takes at most {LONGEST}s"));
@@ -172,6 +164,17 @@ pub(super) fn signed(
         body: usize::try_from(written.body.get()).unwrap_or(usize::MAX),
         timeout: timeout?,
     })
+}
+
+/// Every route, each of a shape of its own.
+pub(super) fn routes(at: &At, written: &[String], report: &mut Report<'_>) -> Checked<Vec<RouteKey>> {
+    let each = written.iter().enumerate().map(|(i, text)| route(&at.index(i), text, report));
+    let keys = all(each.collect::<Vec<_>>())?;
+    let mut seen = HashSet::new();
+    match keys.iter().position(|key| !seen.insert((key.method.as_deref(), shape(key)))) {
+        Some(twice) => Err(report.refuse(&at.index(twice), "a route before this one takes the same requests")),
+        None => Ok(keys),
+    }
 }
 
 /// "GET /todos/{id}", "ANY /{proxy+}" or "$default" (API Gateway Developer Guide, "Develop routes for HTTP APIs").

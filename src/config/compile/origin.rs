@@ -10,7 +10,7 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
 
 use super::function::{self, Known};
-use super::{Checked, Refused, Report, all, fields, integration, target};
+use super::{Checked, Refused, Report, all, fields, integration, table, target};
 use crate::config::compiled::{
     Balance, Certificate, Dns, Eject, Generated, Health, HostHeader, HttpOrigin, Origin, OriginGroup, OriginId,
     OriginKind, OriginTls, Target, Upstream, UpstreamProtocol,
@@ -29,7 +29,7 @@ const SERVER_KEYS: [&str; 13] = [
 ];
 
 /// Keys of which an origin has one.
-const WITHIN_KEYS: [&str; 3] = ["lambda", "function", "generated"];
+const WITHIN_KEYS: [&str; 4] = ["lambda", "dynamodb", "function", "generated"];
 
 /// Keys that a signed origin has no use for: its requests are sent one way.
 const UNSIGNED_KEYS: [&str; 8] = ["targets", "host", "attempts", "balance", "protocol", "tls", "health", "eject"];
@@ -54,7 +54,10 @@ impl Names {
         let mut names = Names {
             known: HashMap::new(),
             order: Vec::new(),
-            called: origins.iter().map(|origin| origin.lambda.is_some() || origin.function.is_some()).collect(),
+            called: origins
+                .iter()
+                .map(|origin| origin.lambda.is_some() || origin.dynamodb.is_some() || origin.function.is_some())
+                .collect(),
         };
         for (i, origin) in origins.iter().enumerate() {
             names.add(&At::default().key("origin").index(i).key("name"), &origin.name, Upstream::Origin(i), report);
@@ -142,7 +145,7 @@ pub(super) fn origins(
 fn origin(at: &At, origin: schema::Origin, functions: (&Known, u64), report: &mut Report<'_>) -> Checked<Origin> {
     if let Some((key, kind)) = within(at, &origin, functions, report)? {
         let senseless = SERVER_KEYS.into_iter().chain(WITHIN_KEYS).filter(|other| *other != key);
-        for other in senseless.filter(|other| key == "generated" || *other != "headers") {
+        for other in senseless.filter(|other| matches!(key, "generated" | "dynamodb") || *other != "headers") {
             if report.written(&at.key(other)) {
                 report.refuse(&at.key(other), format!("'{other}' means nothing beside '{key}'"));
             }
@@ -179,6 +182,10 @@ fn within(
     if let Some(lambda) = &origin.lambda {
         let lambda = integration::lambda(&at.key("lambda"), lambda, report)?;
         return Ok(Some(("lambda", OriginKind::Lambda(Arc::new(lambda)))));
+    }
+    if let Some(written) = &origin.dynamodb {
+        let table = table::origin(&at.key("dynamodb"), written, report)?;
+        return Ok(Some(("dynamodb", OriginKind::Table(Arc::new(table)))));
     }
     if let Some(written) = &origin.function {
         let function = function::origin(&at.key("function"), &origin.name, written, functions, report)?;

@@ -68,7 +68,7 @@ fn access_key(at: &At, written: schema::AccessKey, report: &mut Report<'_>) -> C
     })
 }
 
-fn policy(at: &At, path: &str, report: &mut Report<'_>) -> Checked<Policy> {
+pub(super) fn policy(at: &At, path: &str, report: &mut Report<'_>) -> Checked<Policy> {
     let (bytes, _) = report.content(at, path)?;
     match std::str::from_utf8(&bytes)
         .map_err(|error| error.to_string())

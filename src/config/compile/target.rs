@@ -16,8 +16,7 @@ pub(super) fn targets(at: &At, origin: &schema::Origin, report: &mut Report<'_>)
     let written = match (&origin.url, origin.targets.as_slice()) {
         (Some(url), []) => vec![target(&at.key("url"), url, 1, report)],
         (None, []) => {
-            let help =
-                "add url = \"http://host:port\", targets = […], lambda = { … }, function = { … } or generated = { … }";
+            let help = "add url = \"http://host:port\", targets = […], lambda = { … }, dynamodb = { … }, function = { … } or generated = { … }";
             return Err(report.refuse_with(at, format!("origin '{}' is nowhere", origin.name), help));
         }
         (Some(_), _) => return Err(report.refuse(&list, "'url' and 'targets' say the same: write one of them")),

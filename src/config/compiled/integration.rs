@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::super::iam::Policy;
 use super::super::secret::Secret;
+use super::Mapping;
 
 /// A Lambda function as an origin.
 #[derive(Debug, Clone)]
@@ -63,6 +65,16 @@ pub struct SignedOrigin {
     pub body: usize,
     /// Until the answer's head.
     pub timeout: Duration,
+}
+
+/// One DynamoDB operation as an origin.
+#[derive(Debug, Clone)]
+pub struct TableOrigin {
+    pub mapping: Mapping,
+    pub routes: Vec<RouteKey>,
+    pub stage_variables: Vec<(String, String)>,
+    /// What it may do; `None` = everything.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// Shape of a function's event and result.

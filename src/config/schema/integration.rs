@@ -72,6 +72,72 @@ pub struct FunctionOrigin {
     pub grants: Grants,
 }
 
+/// One DynamoDB operation as the origin, with no function between: API Gateway's AWS integration. It asks the tables of `[dynamodb]`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableOrigin {
+    /// Required. The operation: "GetItem", "PutItem", "Query"…
+    pub action: String,
+    /// Mapping template (VTL) that makes the operation's JSON: the text, or "file:path"; or one a media type:
+    /// { "application/json" = "file:put.vtl", "$default" = "…" }.
+    #[serde(default)]
+    pub request: Option<Templates>,
+    /// A request whose media type has no template: "when-no-match" sends its body as it is, "when-no-templates" only if there is no
+    /// template at all, "never" answers 415.
+    #[serde(default)]
+    pub passthrough: Passthrough,
+    /// What viewers get, by the operation's status: the first whose `pattern` fits, else the first without one. Left out, the
+    /// operation's own answer, with 200.
+    #[serde(default)]
+    pub response: Vec<TableResponse>,
+    /// Routes as API Gateway writes them, "GET /todos/{id}": where `$input.params` finds path parameters.
+    #[serde(default)]
+    pub routes: Vec<String>,
+    /// `$stageVariables`.
+    #[serde(default)]
+    pub stage_variables: BTreeMap<String, String>,
+    /// File with an IAM policy (JSON): what this origin may do. Left out: everything.
+    #[serde(default)]
+    pub policy: Option<String>,
+}
+
+/// What viewers get for some of an operation's answers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableResponse {
+    /// Regular expression that fits the whole of the operation's status: "4\\d\\d".
+    #[serde(default)]
+    pub pattern: Option<String>,
+    /// Status of the answer.
+    #[serde(default = "two_hundred")]
+    pub status: u16,
+    /// Mapping template that makes the body: as `request`. Left out, the operation's JSON.
+    #[serde(default)]
+    pub template: Option<Templates>,
+    /// Header fields: name, and where its value is from: "'text'", "integration.response.body.Item.id.S",
+    /// "integration.response.header.name", "context.requestId", "stageVariables.name".
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// One template for every media type, or one each.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Templates {
+    One(String),
+    Each(BTreeMap<String, String>),
+}
+
+/// What becomes of a request whose media type has no template.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Passthrough {
+    #[default]
+    WhenNoMatch,
+    WhenNoTemplates,
+    Never,
+}
+
 /// What signs requests to AWS: each value plain, "env:NAME" or "file:path"; the secret never plain.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -154,4 +220,8 @@ fn megabytes() -> ByteSize {
 
 fn hundred() -> usize {
     100
+}
+
+fn two_hundred() -> u16 {
+    200
 }

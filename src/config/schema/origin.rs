@@ -11,11 +11,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::integration::{FunctionOrigin, LambdaOrigin, Sign};
+use super::integration::{FunctionOrigin, LambdaOrigin, Sign, TableOrigin};
 use super::status::StatusRange;
 use crate::config::units::{Duration, Percent};
 
-/// Where misses go: one of `url`, `targets`, `lambda`, `function` or `generated`.
+/// Where misses go: one of `url`, `targets`, `lambda`, `dynamodb`, `function` or `generated`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
@@ -30,6 +30,9 @@ pub struct Origin {
     /// A Lambda function, instead of a server.
     #[serde(default)]
     pub lambda: Option<LambdaOrigin>,
+    /// A DynamoDB operation, instead of a server.
+    #[serde(default)]
+    pub dynamodb: Option<TableOrigin>,
     /// A wasi:http component, instead of a server.
     #[serde(default)]
     pub function: Option<FunctionOrigin>,

@@ -125,7 +125,7 @@ fn failure(error: IntegrationError) -> Failure {
     match error {
         IntegrationError::Timeout { .. } => Failure::Timeout(error.to_string()),
         IntegrationError::TooLarge { .. } => Failure::Malformed(error.to_string()),
-        IntegrationError::Signing { .. } => Failure::Refused(error.to_string()),
+        IntegrationError::NotHere | IntegrationError::Signing { .. } => Failure::Refused(error.to_string()),
         error => Failure::Unreachable(error.to_string()),
     }
 }

@@ -6,7 +6,7 @@ mod answer;
 mod binary;
 mod call;
 mod event;
-mod route;
+pub(super) mod route;
 mod stream;
 mod streamed;
 
