@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -48,9 +50,13 @@ pub struct Throughput {
 }
 
 /// Descriptions that were read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalog {
-    tables: RwLock<HashMap<String, Arc<Table>>>,
+    tables: RwLock<HashMap<String, (Arc<Table>, Duration)>>,
+    /// How long a description holds.
+    kept: Duration,
+    /// Moves when something is forgotten.
+    generation: AtomicU64,
 }
 
 // === impl Table ===
@@ -117,22 +123,39 @@ fn throughput(described: &Value, on_demand: bool) -> Throughput {
 
 // === impl Catalog ===
 impl Catalog {
-    pub fn get(&self, name: &str) -> Option<Arc<Table>> {
-        self.tables.read().get(name).cloned()
+    /// `kept`: how long a description holds that nothing here changes.
+    pub fn new(kept: Duration) -> Catalog {
+        Catalog { tables: RwLock::default(), kept, generation: AtomicU64::new(0) }
     }
 
-    pub fn put(&self, table: Table) -> Arc<Table> {
+    pub fn get(&self, name: &str, now: Duration) -> Option<Arc<Table>> {
+        let tables = self.tables.read();
+        let (table, made) = tables.get(name)?;
+        (now.saturating_sub(*made) < self.kept).then(|| Arc::clone(table))
+    }
+
+    /// To be taken before a description is asked for.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Remembers what was asked for at `generation`, unless something was forgotten since: it may be from before that.
+    pub fn put(&self, table: Table, generation: u64, now: Duration) -> Arc<Table> {
         let table = Arc::new(table);
         let mut tables = self.tables.write();
-        if tables.len() >= TABLES_MAX {
-            tables.clear();
+        if self.generation() == generation {
+            if tables.len() >= TABLES_MAX {
+                tables.clear();
+            }
+            tables.insert(table.name.clone(), (Arc::clone(&table), now));
         }
-        tables.insert(table.name.clone(), Arc::clone(&table));
         table
     }
 
     pub fn forget(&self, name: &str) {
-        self.tables.write().remove(name);
+        let mut tables = self.tables.write();
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        tables.remove(name);
     }
 }
 
@@ -171,11 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let catalog = Catalog::default();
+    fn descriptions_hold_until_they_do_not() {
+        let (catalog, at) = (Catalog::new(Duration::from_secs(60)), Duration::from_secs);
+        let table = || Table { name: "t".into(), ..Table::default() };
+        catalog.put(table(), catalog.generation(), at(0));
+        assert!(catalog.get("t", at(59)).is_some() && catalog.get("t", at(60)).is_none());
+        let before = catalog.generation();
+        catalog.forget("u");
+        catalog.forget("t");
+        catalog.put(table(), before, at(0));
+        assert_eq!(catalog.get("t", at(0)), None, "what was asked for before a change is not kept");
         for number in 0..=TABLES_MAX {
-            catalog.put(Table { name: format!("t{number}"), ..Table::default() });
+            catalog.put(Table { name: format!("t{number}"), ..Table::default() }, catalog.generation(), at(0));
         }
-        assert_eq!(catalog.tables.read().len(), 1);
+        assert_eq!(catalog.tables.read().len(), 1, "memory is bounded");
     }
 }

@@ -128,6 +128,10 @@ impl Front {
         let condition = (metering && mode.is_some()).then(|| Condition::watch(op, &mut request)).flatten();
         let metered = metered && mode.is_some();
         let name = text(&request, "TableName").map(str::to_owned);
+        let cancelled = match metering && matches!(op, Op::TransactGetItems | Op::TransactWriteItems) {
+            true => throttle::cancelled(&request),
+            false => Vec::new(),
+        };
         let result = self.engine.call(Call { op, request, metered }).await;
         if op.changes_table()
             && let Some(name) = &name
@@ -151,7 +155,12 @@ impl Front {
                 }
                 Err(fault)
             }
-            (Err(fault), _) => Err(fault),
+            (Err(fault), _) => {
+                if fault.name() == "TransactionCanceledException" {
+                    self.charge(&cancelled, known);
+                }
+                Err(fault)
+            }
         }
     }
 
@@ -201,17 +210,18 @@ impl Front {
     pub async fn tables(&self, names: &[String]) -> Result<Vec<Arc<Table>>, Fault> {
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            if let Some(table) = self.catalog.get(name) {
+            if let Some(table) = self.catalog.get(name, (self.clock)()) {
                 found.push(table);
                 continue;
             }
+            let generation = self.catalog.generation();
             let request = Request::from_iter([("TableName".to_owned(), json!(name))]);
             let call = Call { op: Op::DescribeTable, request, metered: false };
             match self.engine.call(call).await {
                 Ok(reply) => {
                     let description: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
                     if let Some(table) = description.get("Table").and_then(Table::read) {
-                        found.push(self.catalog.put(table));
+                        found.push(self.catalog.put(table, generation, (self.clock)()));
                     }
                 }
                 Err(fault) if fault.status < 500 => {}

@@ -25,6 +25,7 @@ mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -44,6 +45,9 @@ pub use wire::BODY_MAX;
 
 /// The directory of the embedded engine, under the PoP's state.
 const DIRECTORY: &str = "dynamodb";
+
+/// How long a description of a remote table holds.
+const REMOTE_TABLES_KEPT: Duration = Duration::from_secs(60);
 
 /// A front. Clones share it.
 #[derive(Clone)]
@@ -67,9 +71,11 @@ impl Dynamo {
                 Arc::new(Remote::new(url, &spec.region, credentials.as_ref(), spec.queue, clock)?)
             }
         };
+        // Somebody else may change a remote table.
+        let kept = if engine.meters() { Duration::MAX } else { REMOTE_TABLES_KEPT };
         let front = Arc::new(Front {
             engine,
-            catalog: Default::default(),
+            catalog: catalog::Catalog::new(kept),
             meter: Default::default(),
             metrics: Default::default(),
             caches: cache::Caches::new(spec.items, spec.queries),

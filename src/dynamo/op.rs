@@ -131,6 +131,11 @@ impl Op {
         )
     }
 
+    /// It changes nothing. Statements may do either.
+    pub fn reads(self) -> bool {
+        matches!(self, Op::GetItem | Op::Query | Op::Scan | Op::BatchGetItem | Op::TransactGetItems)
+    }
+
     /// It changes what a table is, not what is in it.
     pub fn changes_table(self) -> bool {
         matches!(self, Op::CreateTable | Op::DeleteTable | Op::UpdateTable)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::capacity::{Demand, Exhausted, Meter, Side, size};
+use super::capacity::{Consumed, Demand, Exhausted, Meter, Side, size};
 use super::catalog::Table;
 use super::fault::Fault;
 use super::op::Op;
@@ -198,13 +198,7 @@ fn transaction(request: &Request, running: &mut Running<'_>, home: &Home) -> Res
     let mut cancelled = false;
     for action in list(request, "TransactItems").filter_map(Value::as_object) {
         let exhausted = action.iter().find_map(|(kind, asked)| {
-            let asked = asked.as_object()?;
-            let name = text(asked, "TableName")?;
-            let demand = match kind.as_str() {
-                "Get" => Demand { units: TRANSACTIONAL, ..read(name, true) },
-                "ConditionCheck" => Demand { indexes: Vec::new(), ..write(name, None, None, TRANSACTIONAL) },
-                _ => write(name, object(asked, "Item"), running.table(name), TRANSACTIONAL),
-            };
+            let demand = action_of(kind, asked, running.known)?;
             running.add(demand).err()
         });
         cancelled |= exhausted.is_some();
@@ -230,6 +224,26 @@ fn transaction(request: &Request, running: &mut Running<'_>, home: &Home) -> Res
     let mut fault = Fault::service("TransactionCanceledException", message);
     fault.more.insert("CancellationReasons".to_owned(), Value::Array(reasons));
     Err(fault)
+}
+
+/// The least that one action of a transaction costs.
+fn action_of(kind: &str, asked: &Value, known: &[Arc<Table>]) -> Option<Demand> {
+    let asked = asked.as_object()?;
+    let name = text(asked, "TableName")?;
+    let table = known.iter().find(|table| table.name == name).map(Arc::as_ref);
+    Some(match kind {
+        "Get" => Demand { units: TRANSACTIONAL, ..read(name, true) },
+        "ConditionCheck" => write(name, None, None, TRANSACTIONAL),
+        _ => write(name, object(asked, "Item"), table, TRANSACTIONAL),
+    })
+}
+
+/// What a transaction that was cancelled costs: its parts at least (developer guide, "Capacity management for
+/// transactions"). Of the items that it met, only those of the request are known.
+pub fn cancelled(request: &Request) -> Vec<Consumed> {
+    let each = list(request, "TransactItems").filter_map(Value::as_object).flatten();
+    let demands = each.filter_map(|(kind, asked)| action_of(kind, asked, &[]));
+    demands.map(|demand| Consumed::of(&demand.table, demand.side, demand.units)).collect()
 }
 
 /// What the caller is told (botocore's model: `ThrottlingReasons` with `reason` and `resource`).

@@ -91,20 +91,35 @@ impl Server {
     }
 }
 
-/// A Python that has boto3, made once.
+/// A Python that has boto3, with the AWS CLI beside it; made once.
 pub fn python() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boto3-python");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dynamo-python");
     let python = venv.join("bin/python");
     // Two tests may come at once: each makes a venv of its own, and one of them stays.
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         if !venv.join("ready").exists() {
             done(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-            done(Command::new(&python).args(["-m", "pip", "install", "--quiet", "boto3"]));
+            done(Command::new(&python).args(["-m", "pip", "install", "--quiet", "boto3", "awscli"]));
             std::fs::write(venv.join("ready"), "").unwrap();
         }
     });
     python
+}
+
+/// A folder of Node modules that has the SDK, as a module in it would be named.
+pub fn modules() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dynamo-node");
+    if !folder.join("ready").exists() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("package.json"), "{}").unwrap();
+        let packages = ["@aws-sdk/client-dynamodb", "@aws-sdk/lib-dynamodb", "@aws-sdk/client-dynamodb-streams"];
+        let mut install = Command::new("npm");
+        install.args(["install", "--silent", "--no-audit", "--no-fund"]).args(packages).current_dir(&folder);
+        done(&mut install);
+        std::fs::write(folder.join("ready"), "").unwrap();
+    }
+    folder.join("module.cjs")
 }
 
 fn done(command: &mut Command) {

@@ -120,6 +120,7 @@ fn policy(data: &[u8]) {
         principal_arn: Some("arn:aws:iam::1:user/alice"),
         user_agent: None,
         referer: Some(""),
+        dynamodb: rimward::access::iam::Items::default(),
     };
     match evaluate(&policy, &request) {
         Decision::Allow => assert!(policy.statements.iter().any(|statement| statement.allow)),

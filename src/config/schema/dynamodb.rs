@@ -84,7 +84,8 @@ pub struct DynamodbCredentials {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DynamodbItems {
-    /// How long an item, or that there is none, is served; "0" turns the cache off.
+    /// How long an item, or that there is none, is served; "0" turns the cache off. What does not pass this front is seen
+    /// no sooner: writes elsewhere to a remote table, items deleted by a table's TTL.
     pub ttl: Duration,
     /// Memory for it.
     pub size: ByteSize,

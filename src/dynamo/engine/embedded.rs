@@ -18,6 +18,7 @@ use super::super::fault::{DynamoError, Fault};
 use super::super::front::Clock;
 use super::super::op::Op;
 use super::super::request::text;
+use super::checkpoint::Checkpointer;
 use super::correct;
 use super::queue::Queue;
 use super::sidecar::Sidecar;
@@ -46,6 +47,7 @@ pub struct Settings {
 pub struct Embedded {
     db: Database,
     sidecar: Arc<Sidecar>,
+    checkpointer: Checkpointer,
     region: String,
     clock: Clock,
     queue: Arc<Queue>,
@@ -72,6 +74,7 @@ impl Embedded {
         Ok(Embedded {
             db,
             sidecar,
+            checkpointer: Checkpointer::open(&file)?,
             region: settings.region.clone(),
             clock: Arc::clone(&settings.clock),
             queue: Arc::new(queue),
@@ -206,6 +209,9 @@ impl Engine for Embedded {
         self.inward(&mut call);
         let op = call.op;
         let result = self.on_thread(move |work| work.done(call)).await.and_then(|result| result);
+        if op.metered() && !op.reads() {
+            self.checkpointer.wrote();
+        }
         self.outward(op, result)
     }
 

@@ -3,6 +3,7 @@
 //! In: an operation and its request, checked. Out: its reply. Never: a policy, a bucket, a cache.
 
 mod capacity;
+mod checkpoint;
 mod correct;
 mod dispatch;
 mod embedded;

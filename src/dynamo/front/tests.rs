@@ -191,6 +191,11 @@ async fn failed_conditions_are_charged() {
     conditional["ReturnValuesOnConditionCheckFailure"] = json!("ALL_OLD");
     let fault = world.call("PutItem", conditional).await.unwrap_err();
     assert_eq!(fault.more["Item"]["pk"], json!({"S": "a"}));
+    let before = world.dynamo.numbers().write_units;
+    let check = json!({"ConditionCheck": {"TableName": "todo", "Key": {"pk": {"S": "a"}}, "ConditionExpression": "attribute_not_exists(pk)"}});
+    let transaction = json!({"TransactItems": [check, {"Put": put("b", 1)}]});
+    assert_eq!(world.call("TransactWriteItems", transaction).await.unwrap_err().name(), "TransactionCanceledException");
+    assert_eq!(world.dynamo.numbers().write_units - before, 4.0);
 }
 
 #[tokio::test]

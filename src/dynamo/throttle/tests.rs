@@ -1,7 +1,6 @@
 //! What goes ahead, by what is left.
 
 use super::*;
-use crate::dynamo::capacity::Consumed;
 use serde_json::json;
 
 fn home() -> Home {
@@ -110,4 +109,6 @@ fn transactions_are_cancelled() {
     let codes: Vec<_> =
         fault.more["CancellationReasons"].as_array().unwrap().iter().map(|reason| &reason["Code"]).collect();
     assert_eq!(codes, ["None", "None", "ProvisionedThroughputExceeded"]);
+    let units: Vec<f64> = cancelled(request.as_object().unwrap()).iter().map(|one| one.total().write).collect();
+    assert_eq!(units, [2.0, 2.0, 2.0], "what is cancelled is charged");
 }
