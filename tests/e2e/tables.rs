@@ -48,6 +48,8 @@ fn a_table_outlives_the_process() {
     let reply = call(at, "GetItem", &get, &[]);
     assert_eq!(read(&reply)["Item"]["text"]["S"], "write");
     assert_eq!(reply.field("content-type"), Some("application/x-amz-json-1.0"));
+    assert_eq!(pop.metric("rimward_dynamodb_calls_total", &["operation=\"GetItem\"", "outcome=\"answered\""]), 1.0);
+    assert_eq!(pop.metric("rimward_dynamodb_cache_reads_total", &["cache=\"items\"", "result=\"miss\""]), 1.0);
     let wrong = call(at, "GetItem", &json!({ "TableName": "none", "Key": { "id": { "S": "1" } } }), &[]);
     assert_eq!(wrong.status, 400);
     assert!(read(&wrong)["__type"].as_str().unwrap().ends_with("#ResourceNotFoundException"), "{}", wrong.text());
