@@ -74,7 +74,9 @@ impl Services {
             local.set_dynamo(dynamo);
         }
         if let Some(spec) = &config.local_lambda {
-            local.set_lambda(Lambda::open(spec, &config.pop.state_dir).map_err(ServiceError::Lambda)?);
+            local.set_lambda(
+                Lambda::open(spec, &config.pop.state_dir, local.dynamo().cloned()).map_err(ServiceError::Lambda)?,
+            );
         }
         for (api, address, signer) in apis(config) {
             let socket = bind(address, true).map_err(|source| StartError::Bind { address, source })?;

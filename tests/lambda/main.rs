@@ -8,4 +8,5 @@ mod events;
 mod node;
 mod python;
 mod running;
+mod sources;
 mod tools;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::event_pattern::EventPattern;
 use super::super::secret::Secret;
 use super::{Credentials, SignerId};
 
@@ -163,6 +164,32 @@ pub struct LambdaFunction {
     /// How old it may become.
     pub event_age: Duration,
     /// Who is told when it is given up: an ARN or a URL.
+    pub on_failure: Option<String>,
+    /// Tables whose changes it is called with; each table once.
+    pub events: Vec<LambdaEvents>,
+}
+
+/// The changes of one table that a function is called with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LambdaEvents {
+    pub table: String,
+    /// Records of a call, at most: 1 to 10,000.
+    pub batch: usize,
+    /// How long a call waits for more records, at most 5 minutes.
+    pub window: Duration,
+    /// Begin with what is written from now on, not with the oldest record that there is.
+    pub latest: bool,
+    /// A record is called with that fits one of them; empty = every record.
+    pub patterns: Vec<EventPattern>,
+    /// Divide a batch that failed.
+    pub bisect: bool,
+    /// The function's answer says which records failed.
+    pub report: bool,
+    /// Tries after the first; `None` = as long as the record is kept.
+    pub retries: Option<u32>,
+    /// How old a record may become; `None` = as old as the stream keeps it.
+    pub age: Option<Duration>,
+    /// Who is told of records that are given up: an ARN or a URL.
     pub on_failure: Option<String>,
 }
 
