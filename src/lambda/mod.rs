@@ -36,6 +36,7 @@ use concurrency::Seats;
 use name::Owner;
 use queue::{Deliver, Queue};
 use registry::{Entry, Registry, Store};
+pub use run::Scripts;
 use run::Settings;
 use schedule::Schedule;
 use source::{Mapping, Sources};
@@ -128,8 +129,13 @@ struct Inner {
 impl Lambda {
     /// Opens the room in `state_dir/lambda`, with what the API made before and the calls that were accepted. Waits for the disk,
     /// and up to 30 s for a process that still has it: call it on `tokio::task::spawn_blocking`. `tables`: whose changes
-    /// functions are called with.
-    pub fn open(spec: &LocalLambda, state_dir: &Path, tables: Option<Dynamo>) -> Result<Self, LambdaError> {
+    /// functions are called with. `scripts`: what runs functions of the runtime "javascript"; without it they cannot start.
+    pub fn open(
+        spec: &LocalLambda,
+        state_dir: &Path,
+        tables: Option<Dynamo>,
+        scripts: Option<Scripts>,
+    ) -> Result<Self, LambdaError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| LambdaError::Runtime)?;
         // Functions see these paths from their own directories.
         let dir = std::path::absolute(state_dir.join("lambda"))
@@ -147,7 +153,7 @@ impl Lambda {
             spec: arc_swap::ArcSwap::from_pointee(spec.clone()),
             registry: Registry::default(),
             seats: Seats::new(spec.concurrency),
-            schedule: Schedule::new(Settings::new(spec, &dir)),
+            schedule: Schedule::new(Settings::new(spec, &dir), scripts),
             queue: Arc::new(Queue::open(Arc::clone(&store))?),
             deliver: Deliver::new().map_err(LambdaError::Tls)?,
             store,

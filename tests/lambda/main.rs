@@ -5,6 +5,7 @@
 
 mod control;
 mod events;
+mod javascript;
 mod node;
 mod python;
 mod running;

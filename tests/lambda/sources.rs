@@ -37,7 +37,7 @@ exports.handler = async (event, context) => {
 };
 "#;
 
-fn tables(state: &Path) -> Dynamo {
+pub fn tables(state: &Path) -> Dynamo {
     let off = CacheBounds { ttl: Duration::ZERO, size: 0 };
     let table = |name: &str| DynamoTable {
         name: name.into(),
@@ -66,12 +66,12 @@ fn tables(state: &Path) -> Dynamo {
     Dynamo::open(&spec, state, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap())).unwrap()
 }
 
-async fn put(tables: &Dynamo, key: &str, n: usize) {
+pub async fn put(tables: &Dynamo, key: &str, n: usize) {
     let item = json!({ "pk": { "S": key }, "n": { "N": n.to_string() } });
     tables.call(&Caller::inside(), "PutItem", json!({ "TableName": "todo", "Item": item })).await.unwrap();
 }
 
-fn events() -> LambdaEvents {
+pub fn events() -> LambdaEvents {
     LambdaEvents {
         table: "todo".into(),
         batch: 100,
@@ -130,7 +130,7 @@ async fn a_table_calls_functions() {
     }
     put(&tables, "a", 2).await;
     put(&tables, "a", 3).await;
-    let lambda = Lambda::open(&place.spec, &place.state(), Some(tables.clone())).unwrap();
+    let lambda = Lambda::open(&place.spec, &place.state(), Some(tables.clone()), None).unwrap();
     until("every record but the bad one", || keys(&calls(marks.path(), "all")).len() == 5).await;
     // What changed nothing is no record.
     assert_eq!(keys(&calls(marks.path(), "all")), ["a", "b", "c", "a", "a"]);
@@ -178,7 +178,7 @@ async fn a_table_calls_functions() {
 }
 
 /// Serves tables without asking who calls.
-async fn serve_tables(tables: Dynamo) -> SocketAddr {
+pub async fn serve_tables(tables: Dynamo) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -205,7 +205,7 @@ async fn boto3_maps_streams_to_functions() {
     add(&mut place, "f", marks.path(), Vec::new());
     add(&mut place, "configured", marks.path(), vec![events()]);
     let tables = tables(&place.state());
-    let lambda = Lambda::open(&place.spec, &place.state(), Some(tables.clone())).unwrap();
+    let lambda = Lambda::open(&place.spec, &place.state(), Some(tables.clone()), None).unwrap();
     let urls =
         [format!("http://{}", serve(lambda.clone()).await), format!("http://{}", serve_tables(tables.clone()).await)];
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lambda/sources.py");
@@ -223,7 +223,7 @@ async fn victim() {
     let round = std::env::var("RIMWARD_LAMBDA_ROUND").unwrap();
     add(&mut place, "f", &dir.join("marks"), vec![LambdaEvents { batch: 5, ..events() }]);
     let tables = tables(&dir.join("state"));
-    let _lambda = Lambda::open(&place.spec, &dir.join("state"), Some(tables.clone())).unwrap();
+    let _lambda = Lambda::open(&place.spec, &dir.join("state"), Some(tables.clone()), None).unwrap();
     for n in 0.. {
         put(&tables, &format!("{}", n % 3), n).await;
         println!("written {round}.{n}");
@@ -262,7 +262,7 @@ async fn a_kill_skips_no_record() {
     let mut place = Place::new();
     add(&mut place, "f", &marks, vec![LambdaEvents { batch: 5, ..events() }]);
     let tables = tables(&dir.path().join("state"));
-    let lambda = Lambda::open(&place.spec, &dir.path().join("state"), Some(tables.clone())).unwrap();
+    let lambda = Lambda::open(&place.spec, &dir.path().join("state"), Some(tables.clone()), None).unwrap();
     put(&tables, "last", 0).await;
     until("the last record", || keys(&calls(&marks, "f")).last().is_some_and(|key| key == "last")).await;
     lambda.close().await;

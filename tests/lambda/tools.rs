@@ -108,7 +108,7 @@ impl Place {
     }
 
     pub fn open(&self) -> Lambda {
-        Lambda::open(&self.spec, &self.state(), None).unwrap()
+        Lambda::open(&self.spec, &self.state(), None, None).unwrap()
     }
 }
 

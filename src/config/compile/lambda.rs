@@ -189,7 +189,7 @@ fn function(
     report: &mut Report<'_>,
 ) -> Checked<LambdaFunction> {
     let runtime = LambdaRuntime::parse(&written.runtime).ok_or_else(|| {
-        let help = "like \"python3.13\", \"nodejs22.x\" or \"provided.al2023\"";
+        let help = "like \"python3.13\", \"nodejs22.x\", \"provided.al2023\" or \"javascript\"";
         report.refuse_with(&at.key("runtime"), format!("unknown runtime '{}'", written.runtime), help)
     });
     let handler = match written.handler {
@@ -239,6 +239,9 @@ fn function(
     });
     if written.command.first().is_some_and(String::is_empty) || written.command.iter().any(|word| word.contains('\0')) {
         report.refuse(&at.key("command"), "a command is a program and its arguments");
+    }
+    if !written.command.is_empty() && matches!(runtime, Ok(LambdaRuntime::JavaScript)) {
+        report.refuse(&at.key("command"), "nothing is started for the runtime javascript");
     }
     if written.retries > RETRIES_MAX {
         report.refuse(&at.key("retries"), format!("at most {RETRIES_MAX}"));

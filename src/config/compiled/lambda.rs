@@ -70,7 +70,12 @@ pub enum LambdaRuntime {
     Node(String),
     /// `provided.al2023`: an executable `bootstrap`.
     Provided(String),
+    /// `javascript`: the engine within this process.
+    JavaScript,
 }
+
+/// What [`LambdaRuntime::JavaScript`] is called.
+const JAVASCRIPT: &str = "javascript";
 
 /// Least memory of a function, in MB.
 pub const LAMBDA_MEMORY: u32 = 128;
@@ -129,6 +134,9 @@ impl LambdaRuntime {
         if text.strip_prefix("nodejs").and_then(|rest| rest.strip_suffix(".x")).is_some_and(number) {
             return Some(LambdaRuntime::Node(text.to_owned()));
         }
+        if text == JAVASCRIPT {
+            return Some(LambdaRuntime::JavaScript);
+        }
         matches!(text, "provided" | "provided.al2" | "provided.al2023")
             .then(|| LambdaRuntime::Provided(text.to_owned()))
     }
@@ -137,6 +145,7 @@ impl LambdaRuntime {
     pub fn as_str(&self) -> &str {
         match self {
             LambdaRuntime::Python(text) | LambdaRuntime::Node(text) | LambdaRuntime::Provided(text) => text,
+            LambdaRuntime::JavaScript => JAVASCRIPT,
         }
     }
 }
@@ -210,6 +219,8 @@ mod tests {
             ("provided.al2023", true),
             ("provided.al2", true),
             ("provided.x", false),
+            ("javascript", true),
+            ("javascript22", false),
             ("java21", false),
         ] {
             let runtime = LambdaRuntime::parse(text);

@@ -146,6 +146,7 @@ fn each_rule_broken_once() {
         (format!("{own}code = 'code'\nenvironment = {{ A-B = 'x' }}"), "letters, digits and '_'"),
         (format!("{own}code = 'code'\nenvironment = {{ AB = '{}' }}", "x".repeat(4095)), "4096 are allowed"),
         (format!("{own}code = 'code'\ncommand = ['']"), "a program and its arguments"),
+        (format!("{function}command = ['x']").replace("python3.13", "javascript"), "nothing is started"),
         (format!("{own}code = 'code'\nretries = 3"), "at most 2"),
         (format!("{own}code = 'code'\nevent_age = '1s'"), "1m to 6h"),
         (format!("{own}code = 'code'\non_failure = 'somebody'"), "no function's ARN and no URL"),

@@ -114,7 +114,8 @@ pub struct Lambda {
     /// Required. What callers name: 1 to 64 letters, digits, '-' and '_'.
     pub name: String,
     /// Required. "python3.13", "nodejs22.x", "provided.al2023" (an executable `bootstrap`); the version is only shown, what runs
-    /// is the interpreter of `local_lambda`.
+    /// is the interpreter of `local_lambda`. "javascript" runs within this process, on the engine of [functions]: no process, at most
+    /// its `memory`, requests to `local_lambda.endpoints` only.
     pub runtime: String,
     /// What the runtime calls: "app.handler". "provided" runtimes need none.
     #[serde(default)]

@@ -120,7 +120,7 @@ impl Inner {
         let reply = match answer {
             Some(Answer::Whole(reply)) => Some(reply),
             // Only callers that ask for it get streams.
-            Some(Answer::Stream { .. }) | None => None,
+            Some(Answer::Stream { .. } | Answer::Throttled) | None => None,
         };
         let outcome = match &reply {
             Some(reply) if reply.failed => Outcome::Failed,

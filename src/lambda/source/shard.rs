@@ -277,6 +277,7 @@ impl Inner {
         };
         match self.schedule.run(resolved.version, work, seat).await {
             Some(Answer::Whole(reply)) => Called::Answered { reply, request_id, version },
+            Some(Answer::Throttled) => Called::Refused("Rate Exceeded"),
             None if self.schedule.closing() => Called::Closing,
             // Only callers that ask for it get streams.
             Some(Answer::Stream { .. }) | None => Called::Refused("Function could not be run"),
