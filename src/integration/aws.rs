@@ -36,7 +36,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections to AWS and to what speaks like it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Arc<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>,
 }
 
 /// Who answers an AWS API.
@@ -84,7 +84,7 @@ impl Client {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_MAX)
             .build(connector);
-        Ok(Client { pool })
+        Ok(Client { pool: Arc::new(pool) })
     }
 
     /// Sends `request`, whose address is whole, and waits for the answer's head.

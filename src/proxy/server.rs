@@ -19,7 +19,7 @@ use crate::cache::store::Tiers;
 use crate::config::compiled::{Config, Origin};
 use crate::integration::Integrations;
 use crate::listen::{Endpoints, Gate, h2_options};
-use crate::observe::metrics::TargetNumbers;
+use crate::observe::metrics::{TableNumbers, TargetNumbers};
 use crate::observe::{Numbers, Observer};
 use crate::origin::{Names, Origins};
 
@@ -249,5 +249,21 @@ fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
         disk_objects: stats.disk_objects,
         fills_in_flight: stats.fills_in_flight,
         targets: targets.collect(),
+        tables: shared.integrations.local.dynamo().map(tables),
+    }
+}
+
+fn tables(tables: &crate::dynamo::Dynamo) -> TableNumbers {
+    let now = tables.numbers();
+    TableNumbers {
+        throttled: now.throttled + now.unprocessed,
+        denied: now.denied,
+        // Whole units: a fraction is another call's.
+        read_units: now.read_units as u64,
+        write_units: now.write_units as u64,
+        expired: now.expired,
+        items: now.items,
+        queries: now.queries,
+        calls: now.calls,
     }
 }

@@ -224,7 +224,14 @@ fn a_signed_body_is_verified_before_functions_see_it() {
     let large = [vec![b'A'; 200_000], vec![b'Z'; 100_000]].concat();
     for tells_hash in [false, true] {
         let at = std::time::SystemTime::now();
-        let aws = Aws { id: "AKIDEXAMPLE", secret: "leaks-secret", region: "eu-central-1", tells_hash, at };
+        let aws = Aws {
+            id: "AKIDEXAMPLE",
+            secret: "leaks-secret",
+            service: "execute-api",
+            region: "eu-central-1",
+            tells_hash,
+            at,
+        };
         for (body, seen) in [(&b"hello"[..], "fn:hello"), (&large, "fn:AAAAA")] {
             let fields = aws.fields("POST", "/a", body);
             let before = origin.count();

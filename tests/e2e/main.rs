@@ -39,6 +39,7 @@ mod signatures;
 mod smuggling;
 mod stale;
 mod streaming;
+mod tables;
 mod truncation;
 mod tunnels;
 mod vary;

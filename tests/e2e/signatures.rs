@@ -32,7 +32,14 @@ fn signer(origin: &Origin, more: &str, key: &str) -> Pop {
 }
 
 fn aws() -> Aws<'static> {
-    Aws { id: "AKIDEXAMPLE", secret: SECRET, region: "eu-central-1", tells_hash: false, at: SystemTime::now() }
+    Aws {
+        id: "AKIDEXAMPLE",
+        secret: SECRET,
+        service: "execute-api",
+        region: "eu-central-1",
+        tells_hash: false,
+        at: SystemTime::now(),
+    }
 }
 
 const MISMATCH: &str = "The request signature we calculated does not match";

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rimward::config::compiled::{Flavor, Function as Spec, Grants, KvBounds, KvGrant, KvStore, Mode};
+use rimward::hooks::Event;
 use rimward::hooks::build::{BuildError, Builder, Built, ENGINE, Source};
-use rimward::hooks::engine::{Budget, Called, Engine, EngineSettings, Function};
+use rimward::hooks::engine::{Budget, Called, Engine, EngineSettings, Function, Said};
 use rimward::hooks::host::Services;
 use rimward::hooks::host::fetch::Fetcher;
 use rimward::hooks::host::kv::KvFiles;
@@ -69,6 +70,15 @@ impl Bench {
     }
 
     pub fn flavored(source: &Source, flavor: Flavor, reuse: u32) -> Self {
+        let grants = Grants {
+            config: vec![("SESSION_KEY".into(), "k".into())],
+            kv: vec![KvGrant { store: "rules".into(), write: false }],
+            ..Grants::default()
+        };
+        Bench::granted(source, flavor, reuse, grants)
+    }
+
+    pub fn granted(source: &Source, flavor: Flavor, reuse: u32, grants: Grants) -> Self {
         let built = build(source, flavor, Mode::Extended).unwrap_or_else(|error| panic!("{source:?}: {error}"));
         let budget = Budget { cpu: Duration::from_secs(3), timeout: Duration::from_secs(30), memory: MEMORY };
         let spec = Spec {
@@ -81,11 +91,7 @@ impl Bench {
             memory: MEMORY,
             concurrency: 8,
             reuse,
-            grants: Grants {
-                config: vec![("SESSION_KEY".into(), "k".into())],
-                kv: vec![KvGrant { store: "rules".into(), write: false }],
-                ..Grants::default()
-            },
+            grants,
             record: 0,
         };
         let function = shared().engine.load(&built.component, &spec, &shared().services).unwrap();
@@ -94,6 +100,12 @@ impl Bench {
 
     pub async fn run(&self, event: &str, case: &Case) -> Called {
         self.function.call(case.exchange(event.parse().unwrap()), self.budget).await
+    }
+
+    /// What its handler returns or throws for an event that is none of CloudFront's.
+    pub async fn ask(&self, event: &str) -> (Called, Said) {
+        let exchange = exchange::get("", "/").exchange(Event::OriginRequest);
+        self.function.ask(exchange, event.to_owned(), self.budget).await
     }
 
     /// What the function makes of one message.

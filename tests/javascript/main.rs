@@ -12,4 +12,9 @@ mod bench;
 mod exchange;
 mod handlers;
 mod hostile;
+mod lambda;
 mod node;
+// Shared with tests/sigv4, which uses all of it.
+#[allow(dead_code)]
+#[path = "../sigv4/wire.rs"]
+mod wire;

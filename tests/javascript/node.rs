@@ -40,6 +40,12 @@ async fn crypto_as_in_node() {
     check("crypto").await;
 }
 
+/// The clients of `@aws-sdk`: beside it lies what the packages of that name give.
+#[tokio::test]
+async fn dynamodb_as_in_its_packages() {
+    check("dynamodb").await;
+}
+
 #[tokio::test]
 async fn events_streams_and_timers_as_in_node() {
     check("events").await;

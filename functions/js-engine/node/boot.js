@@ -2,6 +2,8 @@
 const globalObject = require;
 const ROOT = '/var/task';
 const LAMBDA = 1, CLOUDFRONT1 = 2, CLOUDFRONT2 = 3;
+// "file" or "file#export": the second when the handler has a name of its own.
+const [ENTRY, EXPORT] = host.files().includes(host.entry) ? [host.entry, ''] : host.entry.split(/#(?=[^#]*$)/);
 
 // --- the engine's own modules
 
@@ -27,9 +29,13 @@ const ABSENT = new Set(['async_hooks', 'child_process', 'cluster', 'dgram', 'dia
 
 function builtin(spec) {
   const name = spec.startsWith('node:') ? spec.slice(5) : spec;
-  if (!name.startsWith('internal/') && name !== 'boot' && host.hasShim(name)) return name;
+  if (open(name) && !name.startsWith('@')) return name;
   if (spec.startsWith('node:') || ABSENT.has(name)) throw coded('ERR_UNKNOWN_BUILTIN_MODULE', `Node's module '${name}' is not in this engine`);
   return null;
+}
+
+function open(name) {
+  return !name.startsWith('internal/') && name !== 'boot' && host.hasShim(name);
 }
 
 function coded(code, message) {
@@ -153,9 +159,14 @@ function bare(spec, from, conditions) {
   }
 }
 
+// Packages that Lambda's Node has: meant when the bundle has none of that name.
+function carried(spec) {
+  return spec.startsWith('@') && open(spec) ? `node:${spec}` : null;
+}
+
 function aws(spec) {
   if (spec === 'aws-sdk' || spec.startsWith('aws-sdk/') || spec.startsWith('@aws-sdk/') || spec.startsWith('@smithy/')) {
-    return `Cannot find module '${spec}': the AWS SDK is not part of this engine. Put it in the bundle's node_modules, or call the service with fetch`;
+    return `Cannot find module '${spec}': the AWS SDK is not part of this engine, but for DynamoDB's clients of version 3. Put it in the bundle's node_modules, or call the service with fetch`;
   }
   return null;
 }
@@ -169,7 +180,7 @@ function resolve(spec, from, conditions) {
   if (spec.startsWith('./') || spec.startsWith('../') || spec === '.' || spec === '..') found = local(join(dirname(from), spec));
   else if (spec.startsWith('/')) found = spec.startsWith(ROOT) ? local(join('', spec.slice(ROOT.length))) : null;
   else if (spec.startsWith('#')) found = imported(spec, from, conditions);
-  else found = bare(spec, from, conditions);
+  else found = bare(spec, from, conditions) ?? carried(spec);
   if (!found) throw coded('MODULE_NOT_FOUND', aws(spec) ?? `Cannot find module '${spec}' (asked for by ${from})`);
   return found;
 }
@@ -221,7 +232,7 @@ function isEsm(path) {
 }
 
 function cloudfrontFile(path) {
-  return path === host.entry && host.flavor >= CLOUDFRONT1;
+  return path === ENTRY && host.flavor >= CLOUDFRONT1;
 }
 
 class Module {
@@ -343,10 +354,16 @@ function preload(source) {
       void globalObject[name];
     }
   }
-  for (const [, spec] of source.matchAll(/\b(?:require|import)\(\s*['"`]([\w:/-]+)['"`]\s*\)/g)) {
+  for (const [, spec] of source.matchAll(/(?:\b(?:require|import)\(\s*|\b(?:from|import)\s*)['"`]([@\w:/-]+)['"`]/g)) {
     const name = spec.startsWith('node:') ? spec.slice(5) : spec;
-    if (!name.startsWith('internal/') && name !== 'boot' && host.hasShim(name)) shim(name);
+    if (open(name) && !(name.startsWith('@') && installed(name))) shim(name);
   }
+}
+
+function installed(name) {
+  const home = `node_modules/${name}`;
+  for (const dir of dirs) if (dir === home || dir.endsWith(`/${home}`)) return true;
+  return false;
 }
 
 // --- errors
@@ -428,28 +445,49 @@ const requestPrototype = Object.create(Object.prototype, {
 // --- the function itself
 
 function evaluate() {
-  const entry = host.entry;
-  if (isEsm(entry)) {
-    preload(text(entry));
-    const [done, namespace, meta] = imports(entry);
+  if (isEsm(ENTRY)) {
+    preload(text(ENTRY));
+    const [done, namespace, meta] = imports(ENTRY);
     host.waitFor(done);
     return pick(namespace, meta.handler);
   }
-  load(entry);
-  const { exports, handler } = modules.get(entry);
+  load(ENTRY);
+  const { exports, handler } = modules.get(ENTRY);
   return pick(exports, handler);
+}
+
+// Whether a function takes the event and nothing more, by its source: then no context is made.
+function eventAlone(handler) {
+  if (handler.length !== 1) return false;
+  const source = Function.prototype.toString.call(handler);
+  const one = /^(?:async\b\s*)?(?:function\b[^(]*\(\s*[\w$]+\s*\)|\(\s*[\w$]+\s*\)\s*=>|[\w$]+\s*=>|[\w$]+\s*\(\s*[\w$]+\s*\)\s*\{)/;
+  return one.test(source) && !/\barguments\b/.test(source);
+}
+
+// The export that "file.export" of Lambda's configuration names; it may lie within another.
+function exported(exports, name) {
+  for (const from of [exports, exports?.default]) {
+    const found = name.split('.').reduce((at, part) => at?.[part], from);
+    if (typeof found === 'function') return found;
+  }
+  throw coded('NO_HANDLER', `no handler: ${ENTRY} does not export a function '${name}'`);
 }
 
 // Exported handlers are Lambda@Edge's, a global one is CloudFront Functions'.
 function pick(exports, global) {
-  const exported = [exports?.handler, exports?.default?.handler, exports?.default, exports].find((f) => typeof f === 'function');
-  if (host.flavor >= CLOUDFRONT1 || (host.flavor !== LAMBDA && !exported && global)) {
+  if (EXPORT) return found(exported(exports, EXPORT));
+  const own = [exports?.handler, exports?.default?.handler, exports?.default, exports].find((f) => typeof f === 'function');
+  if (host.flavor >= CLOUDFRONT1 || (host.flavor !== LAMBDA && !own && global)) {
     if (!global) throw coded('NO_HANDLER', 'no handler: a CloudFront function has a global `function handler(event)`');
     return { handler: global, cloudfront: true };
   }
-  const handler = exported ?? global;
+  const handler = own ?? global;
   if (!handler) throw coded('NO_HANDLER', 'no handler: export one (`exports.handler = async (event) => …`), or declare a global `function handler(event)`');
-  return { handler, cloudfront: false };
+  return found(handler);
+}
+
+function found(handler) {
+  return { handler, cloudfront: false, alone: eventAlone(handler) };
 }
 
 function restrict() {
@@ -473,10 +511,10 @@ function start() {
     for (const file of files) if (/\.[cm]?js$/.test(file)) preload(text(file));
     return { report: JSON.stringify({ deferred: true }) };
   }
-  const found = evaluate();
-  if (!found.cloudfront && host.flavor !== LAMBDA) shim('internal/cloudfront1').remove();
-  found.report = JSON.stringify({ api: found.cloudfront ? 'cloudfront' : 'lambda-edge' });
-  return found;
+  const own = evaluate();
+  if (!own.cloudfront && host.flavor !== LAMBDA) shim('internal/cloudfront1').remove();
+  own.report = JSON.stringify({ api: own.cloudfront ? 'cloudfront' : 'lambda-edge' });
+  return own;
 }
 
 Object.assign(exports, {

@@ -17,8 +17,8 @@ JSContext *ctx;
 
 static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable;
 static JSAtom a_request, a_then;
-static bool cloudfront, loaded, reseeded;
-static int arity;
+// alone: the handler takes the event and nothing more.
+static bool cloudfront, alone, loaded, reseeded;
 
 // The call in hand. `settled`: a first result is there, and nothing that comes later counts.
 static uint32_t serial;
@@ -223,7 +223,7 @@ static JSValue call_cloudfront(JSValue event) {
 static JSValue call_lambda(JSValue event) {
   JSValue id = JS_NewUint32(ctx, serial), args[3] = {event, JS_UNDEFINED, JS_UNDEFINED}, v;
   args[2] = JS_NewCFunctionData(ctx, js_finish, 2, 0, 1, &id);
-  if (arity != 1) {
+  if (!alone) {
     args[1] = json_read(context_text, context_len);
     if (JS_IsException(args[1])) return args[1];
     JS_SetPrototype(ctx, args[1], context_proto);
@@ -358,13 +358,13 @@ static JSValue js_wait(JSContext *c, JSValueConst this, int argc, JSValueConst *
   return JS_Throw(ctx, e);
 }
 
-// found: {handler, cloudfront}
+// found: {handler, cloudfront, alone}
 static bool pick_handler(JSValue found) {
   JSValue f = JS_GetPropertyStr(ctx, found, "handler"), cf = JS_GetPropertyStr(ctx, found, "cloudfront"), n;
   cloudfront = JS_ToBool(ctx, cf);
   keep(&handler, f);
-  n = JS_GetPropertyStr(ctx, handler, "length");
-  JS_ToInt32(ctx, &arity, n);
+  n = JS_GetPropertyStr(ctx, found, "alone");
+  alone = JS_ToBool(ctx, n);
   JS_FreeValue(ctx, n);
   JS_FreeValue(ctx, cf);
   JS_FreeValue(ctx, found);

@@ -31,6 +31,8 @@ pub struct Bundle {
     pub name: String,
     /// The file with the handler.
     pub entry: String,
+    /// What the handler is called there; `None` = `handler`, or what else the flavor knows.
+    export: Option<String>,
     files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -47,9 +49,10 @@ impl Bundle {
         match source {
             Source::Text { name, text } => {
                 let files = [(name.clone(), text.clone().into_bytes())].into();
-                Ok(Bundle { name: name.clone(), entry: name.clone(), files })
+                Ok(Bundle { name: name.clone(), entry: name.clone(), export: None, files })
             }
-            Source::Path(path) if path.is_dir() => directory(path),
+            Source::Path(path) if path.is_dir() => directory(path, None),
+            Source::Lambda { dir, handler } => directory(dir, Some(handler)),
             Source::Path(path) => file(path),
         }
     }
@@ -63,7 +66,10 @@ impl Bundle {
             Flavor::CloudFront2 => 3,
         };
         let mut out = vec![flavor, u8::from(strict), u8::from(deferred)];
-        put(&mut out, self.entry.as_bytes());
+        match &self.export {
+            Some(export) => put(&mut out, format!("{}#{export}", self.entry).as_bytes()),
+            None => put(&mut out, self.entry.as_bytes()),
+        }
         out.extend(u32::try_from(self.files.len()).unwrap_or(0).to_le_bytes());
         for (name, data) in &self.files {
             put(&mut out, name.as_bytes());
@@ -106,26 +112,30 @@ fn file(path: &Path) -> Result<Bundle, BuildError> {
     let name = name_of(path);
     if typescript::is(path) {
         let (entry, text) = typescript::compile(path)?;
-        return Ok(Bundle { name, entry: entry.clone(), files: [(entry, text)].into() });
+        return Ok(Bundle { name, entry: entry.clone(), export: None, files: [(entry, text)].into() });
     }
     let data = read(path)?;
     if std::str::from_utf8(&data).is_err() {
         return Err(BuildError::Input { path: path.to_owned(), message: "it is not UTF-8 text".to_owned() });
     }
-    Ok(Bundle { name: name.clone(), entry: name.clone(), files: [(name, data)].into() })
+    Ok(Bundle { name: name.clone(), entry: name.clone(), export: None, files: [(name, data)].into() })
 }
 
-fn directory(root: &Path) -> Result<Bundle, BuildError> {
+/// `handler`: `file.export`; `None` = what its package.json says.
+fn directory(root: &Path, handler: Option<&str>) -> Result<Bundle, BuildError> {
     let mut files = BTreeMap::new();
     let mut bytes = 0;
     walk(root, "", 0, &mut files, &mut bytes)?;
-    let entry = entry(root, &files)?;
+    let (entry, export) = match handler {
+        Some(handler) => named(root, &files, handler).map(|(entry, export)| (entry, Some(export)))?,
+        None => (entry(root, &files)?, None),
+    };
     if typescript::is(Path::new(&entry)) {
         let (name, text) = typescript::compile(&root.join(&entry))?;
         files.insert(name.clone(), text);
-        return Ok(Bundle { name: name_of(root), entry: name, files });
+        return Ok(Bundle { name: name_of(root), entry: name, export, files });
     }
-    Ok(Bundle { name: name_of(root), entry, files })
+    Ok(Bundle { name: name_of(root), entry, export, files })
 }
 
 fn walk(
@@ -160,6 +170,21 @@ fn walk(
         }
     }
     Ok(())
+}
+
+/// The file and the export of a handler (Lambda Developer Guide, "Define Lambda function handler in Node.js"): the export begins
+/// behind the first dot of the file's name.
+fn named(root: &Path, files: &BTreeMap<String, Vec<u8>>, handler: &str) -> Result<(String, String), BuildError> {
+    let refused = |message: String| BuildError::Input { path: root.to_owned(), message };
+    let base = handler.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = handler[base..].find('.').map(|dot| base + dot).filter(|dot| *dot > base && *dot + 1 < handler.len());
+    let dot = dot.ok_or_else(|| refused(format!("the handler '{handler}' is not written as file.export")))?;
+    let file = handler[..dot].trim_start_matches("./");
+    let found =
+        [".js", ".mjs", ".cjs", ".ts"].iter().map(|end| format!("{file}{end}")).find(|name| files.contains_key(name));
+    let found =
+        found.ok_or_else(|| refused(format!("no file of the handler '{handler}': {file}.js, .mjs, .cjs or .ts")))?;
+    Ok((found, handler[dot + 1..].to_owned()))
 }
 
 /// package.json's `main`, else its `exports` or `module`, else the usual names.
@@ -200,6 +225,24 @@ fn exported(exports: &serde_json::Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_handler_that_lambda_names() {
+        for (handler, file, want) in [
+            ("index.handler", "index.js", Some(("index.js", "handler"))),
+            ("src/app.lambdaHandler", "src/app.mjs", Some(("src/app.mjs", "lambdaHandler"))),
+            ("./v1.2/app.get.one", "v1.2/app.cjs", Some(("v1.2/app.cjs", "get.one"))),
+            ("index.handler", "other.js", None),
+            ("index", "index.js", None),
+            ("index.", "index.js", None),
+            (".handler", "index.js", None),
+            ("", "index.js", None),
+        ] {
+            let files = [(file.to_owned(), Vec::new())].into();
+            let found = named(Path::new("fn"), &files, handler).ok();
+            assert_eq!(found.as_ref().map(|(file, export)| (&**file, &**export)), want, "{handler}");
+        }
+    }
 
     #[test]
     fn the_entry_of_a_directory() {

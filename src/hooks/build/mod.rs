@@ -61,6 +61,8 @@ pub enum BuildError {
 pub enum Source {
     /// A `.js`, `.mjs`, `.cjs` or `.ts` file, or a directory with a `package.json` or an `index.js`.
     Path(PathBuf),
+    /// A directory, and the handler's file and export as Lambda's configuration writes them: `src/app.handler`.
+    Lambda { dir: PathBuf, handler: String },
     /// One file that is at hand.
     Text { name: String, text: String },
 }

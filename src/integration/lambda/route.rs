@@ -121,7 +121,9 @@ mod tests {
             "GET /{a}/{b}",
         ]
         .map(route);
-        let table: &[(&str, &str, &str, &[(&str, &str)])] = &[
+        /// Method, path, route, variables.
+        type Case<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+        let table: &[Case<'_>] = &[
             ("GET", "/pets/dog/1", "GET /pets/dog/1", &[]),
             ("GET", "/pets/dog/1/", "GET /pets/dog/1", &[]),
             ("GET", "/pets/dog/2", "GET /pets/dog/{id}", &[("id", "2")]),

@@ -65,6 +65,27 @@ pub struct Numbers {
     pub refused_total: u64,
     pub refused_per_address: u64,
     pub targets: Vec<TargetNumbers>,
+    /// `None` without `[dynamodb]`.
+    pub tables: Option<TableNumbers>,
+}
+
+/// What the tables of this PoP counted since they were opened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TableNumbers {
+    /// Operation, then calls that were answered, refused (4xx) and failed (5xx).
+    pub calls: Vec<(&'static str, [u64; 3])>,
+    /// Calls, or parts of batches, that there was no capacity for.
+    pub throttled: u64,
+    /// Calls that a policy denied.
+    pub denied: u64,
+    /// Capacity units, whole ones.
+    pub read_units: u64,
+    pub write_units: u64,
+    /// Items deleted because their time was over.
+    pub expired: u64,
+    /// Reads that the item cache answered, did not, and was not asked for; the same of the query cache.
+    pub items: [u64; 3],
+    pub queries: [u64; 3],
 }
 
 /// Health of one configured target.

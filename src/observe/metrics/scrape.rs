@@ -18,6 +18,7 @@ pub fn render(metrics: &Metrics) -> String {
     origins(metrics, &mut families);
     functions(metrics, &mut families);
     numbers(metrics, &mut families);
+    tables(metrics, &mut families);
     events(metrics, &mut families);
     families.retain(|family| !family.get_metric().is_empty());
     TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| format!("# cannot encode: {error}\n"))
@@ -136,6 +137,31 @@ fn numbers(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
             MetricType::GAUGE,
             vec![gauge([], now.fills_in_flight)],
         ),
+    ]);
+}
+
+fn tables(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let Some(now) = metrics.numbers().tables else { return };
+    let outcomes = ["answered", "refused", "failed"];
+    let each = now.calls.iter().flat_map(|(operation, counts)| {
+        let counted = outcomes.into_iter().zip(*counts).filter(|(_, count)| *count > 0);
+        counted.map(move |(outcome, count)| counter([("operation", operation), ("outcome", outcome)], count))
+    });
+    let calls = each.collect();
+    let reads = [("items", now.items), ("queries", now.queries)].into_iter().flat_map(|(cache, counts)| {
+        let results = ["hit", "miss", "bypass"].into_iter().zip(counts);
+        results.map(move |(result, count)| counter([("cache", cache), ("result", result)], count))
+    });
+    let reads = reads.collect();
+    let units = [("read", now.read_units), ("write", now.write_units)];
+    let one = |count| vec![counter([], count)];
+    families.extend([
+        counters("dynamodb_calls_total", "Calls of tables.", calls),
+        counters("dynamodb_throttled_total", "Calls and parts of batches without capacity.", one(now.throttled)),
+        counters("dynamodb_denied_total", "Calls that a policy denied.", one(now.denied)),
+        counters("dynamodb_units_total", "Capacity units consumed.", units.map(|(k, n)| counter([("kind", k)], n)).into()),
+        counters("dynamodb_expired_total", "Items deleted because their time was over.", one(now.expired)),
+        counters("dynamodb_cache_reads_total", "Reads by what the caches did.", reads),
     ]);
 }
 

@@ -66,6 +66,7 @@ type Pairs = Vec<(String, String)>;
 pub struct Aws<'a> {
     pub id: &'a str,
     pub secret: &'a str,
+    pub service: &'a str,
     pub region: &'a str,
     /// Send the body's hash in a field, as S3 clients do.
     pub tells_hash: bool,
@@ -76,7 +77,12 @@ pub struct Aws<'a> {
 impl Aws<'_> {
     /// The fields that AWS's own signer adds.
     pub fn fields(&self, method: &str, target: &str, body: &[u8]) -> Pairs {
-        let (fields, _) = self.sign(method, target, body, SigningSettings::default());
+        self.fields_with(method, target, &[], body)
+    }
+
+    /// The same, with more fields under the signature.
+    pub fn fields_with(&self, method: &str, target: &str, more: &[(&str, &str)], body: &[u8]) -> Pairs {
+        let (fields, _) = self.sign(method, target, more, body, SigningSettings::default());
         fields
     }
 
@@ -85,7 +91,7 @@ impl Aws<'_> {
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(Duration::from_secs(300));
-        let (_, parameters) = self.sign("GET", target, b"", settings);
+        let (_, parameters) = self.sign("GET", target, &[], b"", settings);
         let mut target = target.to_owned();
         for (name, value) in parameters {
             target.push(if target.contains('?') { '&' } else { '?' });
@@ -101,7 +107,14 @@ impl Aws<'_> {
         target
     }
 
-    fn sign(&self, method: &str, target: &str, body: &[u8], mut settings: SigningSettings) -> (Pairs, Pairs) {
+    fn sign(
+        &self,
+        method: &str,
+        target: &str,
+        more: &[(&str, &str)],
+        body: &[u8],
+        mut settings: SigningSettings,
+    ) -> (Pairs, Pairs) {
         let identity: Identity = Credentials::new(self.id, self.secret, None, None, "test").into();
         if self.tells_hash {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -109,14 +122,14 @@ impl Aws<'_> {
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
-            .name("execute-api")
+            .name(self.service)
             .time(self.at)
             .settings(settings)
             .build()
             .unwrap();
         let url = format!("http://{HOST}{target}");
-        let request =
-            SignableRequest::new(method, &url, [("host", HOST)].into_iter(), SignableBody::Bytes(body)).unwrap();
+        let signed = [("host", HOST)].into_iter().chain(more.iter().copied());
+        let request = SignableRequest::new(method, &url, signed, SignableBody::Bytes(body)).unwrap();
         let (signed, _) = sign(request, &params.into()).unwrap().into_parts();
         let fields = signed.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let parameters = signed.params().iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();

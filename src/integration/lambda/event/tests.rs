@@ -144,7 +144,9 @@ fn bodies_are_text_or_base64() {
         (event["body"].as_str().map(str::to_owned), event["isBase64Encoded"].as_bool().unwrap())
     };
     let alb = Payload::Alb { multi: false };
-    let table: &[(Payload, &str, Option<&str>, &[u8], &str, bool)] = &[
+    /// Payload, media type, coding, body; what the event says.
+    type Case<'a> = (Payload, &'a str, Option<&'a str>, &'a [u8], &'a str, bool);
+    let table: &[Case<'_>] = &[
         (Payload::Rest1, "application/json", None, b"{}", "{}", false),
         (Payload::Rest1, "image/png", None, b"png", "cG5n", true),
         // What is no text cannot be sent as text.
