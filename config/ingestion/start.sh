@@ -10,7 +10,7 @@ done
 
 lake=
 if ! curl -s -o /dev/null "$at"; then
-  "${MOTO:-moto_server}" -H 127.0.0.1 -p 5000 >/dev/null 2>&1 &
+  "${MOTO:-moto_server}" -H 127.0.0.1 -p "${at##*:}" >/dev/null 2>&1 &
   lake=$!
   until curl -s -o /dev/null "$at"; do
     kill -0 "$lake" || exit 1
