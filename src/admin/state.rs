@@ -154,7 +154,10 @@ impl ConfigState {
             }
             OriginKind::Signed(signed) => format!("{}: {} (signed)", origin.name, signed.base),
             OriginKind::Lambda(lambda) => format!("{}: lambda {}", origin.name, lambda.function),
-            OriginKind::Table(table) => format!("{}: dynamodb {}", origin.name, table.mapping.action),
+            OriginKind::Table(table) => {
+                let actions: Vec<_> = table.operations.iter().map(|one| one.mapping.action.as_str()).collect();
+                format!("{}: dynamodb {}", origin.name, actions.join(", "))
+            }
             OriginKind::Function(_) => format!("{}: function", origin.name),
             OriginKind::Generated(_) => format!("{}: generated", origin.name),
         });

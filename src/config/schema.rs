@@ -30,7 +30,7 @@ pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use dynamodb::{Dynamodb, DynamodbIndex, DynamodbSync, DynamodbTable, DynamodbUnits, DynamodbView};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
 pub use integration::{
-    Credentials, FunctionOrigin, Invoke, LambdaOrigin, Passthrough, Payload, Sign, TableOrigin, TableResponse,
+    Credentials, FunctionOrigin, Invoke, LambdaOrigin, Passthrough, Payload, Sign, TableOperation, TableResponse,
     Templates,
 };
 pub use lambda::{Lambda, LambdaLimits, LocalLambda};

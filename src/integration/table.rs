@@ -1,6 +1,6 @@
-//! Table: an origin that is one DynamoDB operation, with no function between (API Gateway's AWS integration).
+//! Table: an origin that is DynamoDB operations, with no function between (API Gateway's AWS integration).
 //!
-//! In: a request on the adapter lane. Out: what the mapping makes of the operation's answer. Never: how a template is rendered.
+//! In: a request on the adapter lane. Out: what the mapping of its route makes of the operation's answer. Never: how a template is rendered.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,9 +12,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
+use super::lambda::route::{self, Matched};
 use super::local::Local;
 use super::mapping::{self, Refusal, Returned};
-use crate::config::compiled::TableOrigin;
+use crate::config::compiled::{TableOperation, TableOrigin};
 use crate::dynamo::Caller;
 use crate::message::pairs;
 use crate::origin::adapter::{About, Body, CallerKind, Endpoint, whole};
@@ -50,13 +51,16 @@ impl Table {
             }
         };
         let Some(dynamo) = self.local.dynamo() else { return Err(Refused::NotThere) };
-        let context = context(&head, &content, about, &self.spec);
-        let call = mapping::call(&self.spec.mapping, &head.headers, &context)?;
+        let route = route::find(&self.spec.routes, head.method.as_str(), head.uri.path()).ok_or(Refused::NoRoute)?;
+        let chosen = self.spec.routes.iter().position(|key| key.text == route.key).unwrap_or_default();
+        let operation = self.spec.operations.get(chosen).ok_or(Refused::NoRoute)?;
+        let context = context(&head, &content, about, &route, operation);
+        let call = mapping::call(&operation.mapping, &head.headers, &context)?;
         let asked: Value = serde_json::from_str(&call.body)
             .map_err(|error| Refusal::Configuration(format!("the request template's output is no JSON: {error}")))?;
         let caller = Caller {
             arn: about.caller.as_ref().filter(|caller| caller.kind == CallerKind::SigV4).map(|c| c.id.to_string()),
-            policy: self.spec.policy.clone(),
+            policy: operation.policy.clone(),
             source_ip: about.viewer,
             secure: about.tls,
             user_agent: None,
@@ -69,7 +73,7 @@ impl Table {
             }
         };
         let returned = Returned { status, headers: &HeaderMap::new(), body: &said };
-        let answer = mapping::answer(&self.spec.mapping, &head.headers, context, call, returned)?;
+        let answer = mapping::answer(&operation.mapping, &head.headers, context, call, returned)?;
         let mut response = Response::new(whole(answer.body));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
@@ -86,6 +90,8 @@ enum Refused {
     TooLarge,
     #[error("the tables are not open yet")]
     NotThere,
+    #[error("none of its routes takes the request")]
+    NoRoute,
 }
 
 #[async_trait::async_trait]
@@ -109,6 +115,7 @@ impl Endpoint for Table {
                 answered(status, kind, body)
             }
             Refused::TooLarge => said(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLongException", "Request Too Long"),
+            Refused::NoRoute => said(StatusCode::NOT_FOUND, "NotFoundException", "Not Found"),
             Refused::NotThere => {
                 said(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", "Service Unavailable")
             }
@@ -133,15 +140,19 @@ fn answered(status: StatusCode, kind: &'static str, body: String) -> Response<Bo
 }
 
 /// What templates see of a request (API Gateway Developer Guide, "Variables for data transformations").
-fn context(head: &http::request::Parts, content: &Bytes, about: &About, spec: &TableOrigin) -> Context {
+fn context(
+    head: &http::request::Parts,
+    content: &Bytes,
+    about: &About,
+    route: &Matched<'_>,
+    operation: &TableOperation,
+) -> Context {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let named = |name: &http::HeaderName| {
         let sent = about.names.iter().find(|sent| sent.eq_ignore_ascii_case(name.as_str()));
         sent.map_or_else(|| name.as_str().to_owned(), String::clone)
     };
     let path = head.uri.path();
-    let variables = super::lambda::route::find(&spec.routes, head.method.as_str(), path);
-    let (resource, variables) = variables.map_or_else(Default::default, |route| (route.resource, route.variables));
     let stage = if about.stage.is_empty() { "$default" } else { &about.stage };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let agent = head.headers.get(http::header::USER_AGENT).map(text);
@@ -150,7 +161,7 @@ fn context(head: &http::request::Parts, content: &Bytes, about: &About, spec: &T
         "extendedRequestId": about.request_id,
         "httpMethod": head.method.as_str(),
         "path": path,
-        "resourcePath": resource,
+        "resourcePath": route.resource,
         "protocol": about.protocol,
         "domainName": pairs::without_port(&about.host),
         "stage": stage,
@@ -180,11 +191,11 @@ fn context(head: &http::request::Parts, content: &Bytes, about: &About, spec: &T
     }
     Context {
         body: String::from_utf8_lossy(content).into_owned(),
-        path: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        path: route.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         querystring: pairs::of_query(head.uri.query()),
         header: head.headers.iter().map(|(name, value)| (named(name), text(value))).collect(),
         context,
-        stage_variables: spec.stage_variables.clone(),
+        stage_variables: operation.stage_variables.clone(),
         overrides: Default::default(),
     }
 }

@@ -96,44 +96,56 @@ fn a_table_is_asked_with_signatures_and_policies() {
 
 /// CRUD with no function between.
 fn direct() -> Pop {
-    let origin = |name: &str, action: &str, request: &str, more: &str| {
-        format!(
-            "[[origin]]\nname = \"{name}\"\n[origin.dynamodb]\naction = \"{action}\"\nroutes = [\"ANY /todos/{{id}}\", \"ANY /todos\"]\n\
-             request = '''{request}'''\n{more}"
-        )
-    };
-    let behavior = |path: &str, methods: &str, origin: &str, cache: &str| {
-        format!("[[behavior]]\nmatch = \"{path}\"\nmethods = {methods}\norigin = \"{origin}\"\ncache = {cache}\n")
-    };
-    let key = r#"{ "TableName": "todo", "Key": { "id": { "S": "$input.params('id')" } } }"#;
-    let put = r#"{ "TableName": "todo", "Item": { "id": { "S": "$input.path('$.id')" }, "text": { "S": "$util.escapeJavaScript($input.path('$.text'))" },
-        "from": { "S": "$context.identity.sourceIp" } } }"#;
-    let item = r#"#set($item = $input.path('$.Item'))
+    Pop::start(format!(
+        r#"[dynamodb]
+{TABLE}
+[[origin]]
+name = "todos"
+
+[[origin.dynamodb]]
+route   = "GET /todos/{{id}}"
+action  = "GetItem"
+request = """{{ "TableName": "todo", "Key": {{ "id": {{ "S": "$input.params('id')" }} }} }}"""
+
+[[origin.dynamodb.response]]
+template = """
+#set($item = $input.path('$.Item'))
 #if($item.id.S == '')
 #set($context.responseOverride.status = 404)
-{ "message": "no such todo" }
+{{ "message": "no such todo" }}
 #else
-{ "id": "$item.id.S", "text": "$util.escapeJavaScript($item.text.S)", "from": "$item.from.S" }
-#end"#;
-    let mut rest = format!("[dynamodb]\n{TABLE}");
-    rest += &origin("get", "GetItem", key, &format!("[[origin.dynamodb.response]]\ntemplate = '''{item}'''\n"));
-    rest += &origin(
-        "put",
-        "PutItem",
-        put,
-        "[[origin.dynamodb.response]]\npattern = \"4..\"\nstatus = 422\n[[origin.dynamodb.response]]\nstatus = 201\ntemplate = \"{}\"\n\
-         headers = { x-request = \"context.requestId\", x-fixed = \"'yes'\" }\n",
-    );
-    rest += &behavior("/put", "\"all\"", "put", "false");
-    rest += &behavior("/todos/*", "[\"GET\", \"HEAD\"]", "get", "{ ttl = \"1m\" }");
-    Pop::start(rest)
+{{ "id": "$item.id.S", "text": "$util.escapeJavaScript($item.text.S)", "from": "$item.from.S" }}
+#end"""
+
+[[origin.dynamodb]]
+route   = "PUT /todos/{{id}}"
+action  = "PutItem"
+request = """{{ "TableName": "todo", "Item": {{ "id": {{ "S": "$input.params('id')" }},
+  "text": {{ "S": "$util.escapeJavaScript($input.path('$.text'))" }}, "from": {{ "S": "$context.identity.sourceIp" }} }} }}"""
+
+[[origin.dynamodb.response]]
+pattern = "4.."
+status  = 422
+
+[[origin.dynamodb.response]]
+status   = 201
+template = "{{}}"
+headers  = {{ x-request = "context.requestId", x-fixed = "'yes'" }}
+
+[[behavior]]
+match   = "*"
+methods = "all"
+origin  = "todos"
+cache   = {{ ttl = "1m" }}
+"#
+    ))
 }
 
 #[test]
 fn a_route_is_one_operation_with_no_function_between() {
     let pop = direct();
     let json_body = [("Content-Type", "application/json")];
-    let made = pop.send("POST", "/put", &json_body, br#"{"id": "7", "text": "say \"hi\""}"#);
+    let made = pop.send("PUT", "/todos/7", &json_body, br#"{"text": "say \"hi\""}"#);
     assert_eq!((made.status, made.text(), made.field("x-fixed")), (201, "{}".to_owned(), Some("yes")));
     assert_eq!(made.field("x-request"), made.field("x-amz-cf-id"));
     let found = pop.get("/todos/7");
@@ -142,15 +154,23 @@ fn a_route_is_one_operation_with_no_function_between() {
     assert!(pop.get("/todos/7").hit(), "an operation's answer is kept like any other");
     let missing = pop.get("/todos/8");
     assert_eq!((missing.status, read(&missing)), (404, json!({ "message": "no such todo" })));
-    let refused = pop.send("POST", "/put", &json_body, br#"{"id": "", "text": "x"}"#);
+    let long = format!("/todos/{}", "x".repeat(2049));
+    let refused = pop.send("PUT", &long, &json_body, br#"{"text": "x"}"#);
     assert_eq!(refused.status, 422, "what the table refuses is what the mapping says: {}", refused.text());
-    let broken = pop.send("POST", "/put", &json_body, b"{not json");
+    let broken = pop.send("PUT", "/todos/1", &json_body, b"{not json");
     assert_eq!(
         (broken.status, broken.field("x-amzn-errortype")),
         (400, Some("BadRequestException")),
         "{}",
         broken.text()
     );
+}
+
+#[test]
+fn what_no_route_takes_is_not_there() {
+    let pop = direct();
+    assert_eq!(pop.get("/elsewhere").status, 404);
+    assert_eq!(pop.send("DELETE", "/todos/7", &[], b"").status, 404);
 }
 
 /// A function of this machine, run by Node.

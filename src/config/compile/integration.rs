@@ -22,7 +22,8 @@ const BODY_MAX: u64 = 64 << 20;
 pub(super) fn lambda(at: &At, written: &schema::LambdaOrigin, report: &mut Report<'_>) -> Checked<LambdaOrigin> {
     let (function, qualifier) = function(&at.key("function"), &written.function, report)?;
     let endpoint = endpoint(at, "lambda", written, report);
-    let keys = routes(&at.key("routes"), &written.routes, report);
+    let listed = at.key("routes");
+    let keys = routes(&written.routes, |i| listed.index(i), report);
     let timeout = report.positive(&at.key("timeout"), written.timeout.get());
     if timeout.as_ref().is_ok_and(|timeout| timeout.as_secs() > LONGEST) {
         report.refuse(&at.key("timeout"), format!("a function takes at most {LONGEST}s"));
@@ -166,13 +167,17 @@ pub(super) fn signed(
     })
 }
 
-/// Every route, each of a shape of its own.
-pub(super) fn routes(at: &At, written: &[String], report: &mut Report<'_>) -> Checked<Vec<RouteKey>> {
-    let each = written.iter().enumerate().map(|(i, text)| route(&at.index(i), text, report));
+/// Every route, each of a shape of its own. `place` says where one is written.
+pub(super) fn routes(
+    written: &[String],
+    place: impl Fn(usize) -> At,
+    report: &mut Report<'_>,
+) -> Checked<Vec<RouteKey>> {
+    let each = written.iter().enumerate().map(|(i, text)| route(&place(i), text, report));
     let keys = all(each.collect::<Vec<_>>())?;
     let mut seen = HashSet::new();
     match keys.iter().position(|key| !seen.insert((key.method.as_deref(), shape(key)))) {
-        Some(twice) => Err(report.refuse(&at.index(twice), "a route before this one takes the same requests")),
+        Some(twice) => Err(report.refuse(&place(twice), "a route before this one takes the same requests")),
         None => Ok(keys),
     }
 }

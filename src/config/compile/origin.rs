@@ -56,7 +56,7 @@ impl Names {
             order: Vec::new(),
             called: origins
                 .iter()
-                .map(|origin| origin.lambda.is_some() || origin.dynamodb.is_some() || origin.function.is_some())
+                .map(|origin| origin.lambda.is_some() || !origin.dynamodb.0.is_empty() || origin.function.is_some())
                 .collect(),
         };
         for (i, origin) in origins.iter().enumerate() {
@@ -183,8 +183,8 @@ fn within(
         let lambda = integration::lambda(&at.key("lambda"), lambda, report)?;
         return Ok(Some(("lambda", OriginKind::Lambda(Arc::new(lambda)))));
     }
-    if let Some(written) = &origin.dynamodb {
-        let table = table::origin(&at.key("dynamodb"), written, report)?;
+    if !origin.dynamodb.0.is_empty() {
+        let table = table::origin(&at.key("dynamodb"), &origin.dynamodb.0, report)?;
         return Ok(Some(("dynamodb", OriginKind::Table(Arc::new(table)))));
     }
     if let Some(written) = &origin.function {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::{Checked, Report, all, integration, signer};
-use crate::config::compiled::{MappedResponse, MappedValue, Mapping, Passthrough, StatusPattern, TableOrigin};
+use crate::config::compiled::{
+    MappedResponse, MappedValue, Mapping, Passthrough, StatusPattern, TableOperation, TableOrigin,
+};
 use crate::config::schema;
 use crate::config::source::At;
 use crate::vtl::Template;
@@ -28,14 +30,31 @@ const ACTIONS: [&str; 12] = [
     "UpdateItem",
 ];
 
-pub(super) fn origin(at: &At, written: &schema::TableOrigin, report: &mut Report<'_>) -> Checked<TableOrigin> {
+pub(super) fn origin(at: &At, written: &[schema::TableOperation], report: &mut Report<'_>) -> Checked<TableOrigin> {
+    let place = |i: usize| if written.len() == 1 { at.clone() } else { at.index(i) };
+    let each = written.iter().enumerate();
+    let operations = all(each.map(|(i, one)| operation(&place(i), one, report)).collect::<Vec<_>>());
+    if written.len() > 1
+        && let Some(without) = written.iter().position(|one| one.route.is_none())
+    {
+        report.refuse_with(
+            &place(without).key("action"),
+            "which requests is it for?",
+            "add route = \"GET /todos/{id}\" to each operation",
+        );
+    }
+    let routes: Vec<String> = written.iter().filter_map(|one| one.route.clone()).collect();
+    let routes = integration::routes(&routes, |i| place(i).key("route"), report);
+    Ok(TableOrigin { routes: routes?, operations: operations? })
+}
+
+fn operation(at: &At, written: &schema::TableOperation, report: &mut Report<'_>) -> Checked<TableOperation> {
     if !ACTIONS.contains(&written.action.as_str()) {
         report.unknown(&at.key("action"), "operation", &written.action, ACTIONS);
     }
     let requests = written.request.as_ref().map(|t| templates(&at.key("request"), t, "$default", report)).transpose();
     let each = written.response.iter().enumerate();
     let responses = all(each.map(|(i, one)| response(&at.key("response").index(i), one, report)).collect::<Vec<_>>());
-    let routes = integration::routes(&at.key("routes"), &written.routes, report);
     let policy = written.policy.as_ref().map(|path| signer::policy(&at.key("policy"), path, report)).transpose();
     let mut responses = responses?;
     if responses.is_empty() {
@@ -45,7 +64,7 @@ pub(super) fn origin(at: &At, written: &schema::TableOrigin, report: &mut Report
         responses.extend(failed("5..", StatusCode::INTERNAL_SERVER_ERROR));
         responses.push(own(None, StatusCode::OK));
     }
-    Ok(TableOrigin {
+    Ok(TableOperation {
         mapping: Mapping {
             action: written.action.clone(),
             requests: requests?.unwrap_or_default(),
@@ -56,7 +75,6 @@ pub(super) fn origin(at: &At, written: &schema::TableOrigin, report: &mut Report
             },
             responses,
         },
-        routes: routes?,
         stage_variables: written.stage_variables.clone().into_iter().collect(),
         policy: policy?.map(Arc::new),
     })

@@ -67,11 +67,19 @@ pub struct SignedOrigin {
     pub timeout: Duration,
 }
 
-/// One DynamoDB operation as an origin.
+/// DynamoDB operations as an origin.
 #[derive(Debug, Clone)]
 pub struct TableOrigin {
-    pub mapping: Mapping,
+    /// By operation; empty = there is one, for every request.
     pub routes: Vec<RouteKey>,
+    /// At least one.
+    pub operations: Vec<TableOperation>,
+}
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub struct TableOperation {
+    pub mapping: Mapping,
     pub stage_variables: Vec<(String, String)>,
     /// What it may do; `None` = everything.
     pub policy: Option<Arc<Policy>>,

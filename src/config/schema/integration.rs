@@ -72,10 +72,14 @@ pub struct FunctionOrigin {
     pub grants: Grants,
 }
 
-/// One DynamoDB operation as the origin, with no function between: API Gateway's AWS integration. It asks the tables of `[dynamodb]`.
+/// A DynamoDB operation as the origin, with no function between: API Gateway's AWS integration. It asks the tables of `[dynamodb]`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TableOrigin {
+pub struct TableOperation {
+    /// Which requests it is for, as API Gateway writes it: "GET /todos/{id}", "ANY /todos/{proxy+}", "$default". Required where an
+    /// origin has several operations; also where `$input.params` finds path parameters.
+    #[serde(default)]
+    pub route: Option<String>,
     /// Required. The operation: "GetItem", "PutItem", "Query"…
     pub action: String,
     /// Mapping template (VTL) that makes the operation's JSON: the text, or "file:path"; or one a media type:
@@ -90,13 +94,10 @@ pub struct TableOrigin {
     /// operation's own answer, with 200.
     #[serde(default)]
     pub response: Vec<TableResponse>,
-    /// Routes as API Gateway writes them, "GET /todos/{id}": where `$input.params` finds path parameters.
-    #[serde(default)]
-    pub routes: Vec<String>,
     /// `$stageVariables`.
     #[serde(default)]
     pub stage_variables: BTreeMap<String, String>,
-    /// File with an IAM policy (JSON): what this origin may do. Left out: everything.
+    /// File with an IAM policy (JSON): what this operation may do. Left out: everything.
     #[serde(default)]
     pub policy: Option<String>,
 }

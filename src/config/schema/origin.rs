@@ -11,7 +11,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::integration::{FunctionOrigin, LambdaOrigin, Sign, TableOrigin};
+use super::access::OneOrMany;
+use super::integration::{FunctionOrigin, LambdaOrigin, Sign, TableOperation};
 use super::status::StatusRange;
 use crate::config::units::{Duration, Percent};
 
@@ -30,9 +31,9 @@ pub struct Origin {
     /// A Lambda function, instead of a server.
     #[serde(default)]
     pub lambda: Option<LambdaOrigin>,
-    /// A DynamoDB operation, instead of a server.
+    /// DynamoDB operations, instead of a server: one, or a list with a route each.
     #[serde(default)]
-    pub dynamodb: Option<TableOrigin>,
+    pub dynamodb: OneOrMany<TableOperation>,
     /// A wasi:http component, instead of a server.
     #[serde(default)]
     pub function: Option<FunctionOrigin>,

@@ -70,7 +70,7 @@ pub struct Numbers {
 }
 
 /// What the tables of this PoP counted since they were opened.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableNumbers {
     /// Operation, then calls that were answered, refused (4xx) and failed (5xx).
     pub calls: Vec<(&'static str, [u64; 3])>,

@@ -159,7 +159,11 @@ fn tables(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         counters("dynamodb_calls_total", "Calls of tables.", calls),
         counters("dynamodb_throttled_total", "Calls and parts of batches without capacity.", one(now.throttled)),
         counters("dynamodb_denied_total", "Calls that a policy denied.", one(now.denied)),
-        counters("dynamodb_units_total", "Capacity units consumed.", units.map(|(k, n)| counter([("kind", k)], n)).into()),
+        counters(
+            "dynamodb_units_total",
+            "Capacity units consumed.",
+            units.map(|(k, n)| counter([("kind", k)], n)).into(),
+        ),
         counters("dynamodb_expired_total", "Items deleted because their time was over.", one(now.expired)),
         counters("dynamodb_cache_reads_total", "Reads by what the caches did.", reads),
     ]);

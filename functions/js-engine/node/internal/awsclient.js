@@ -1,16 +1,13 @@
-// What AWS's clients share: configuration, the way of a command (serialise, retry, sign, send, read), exceptions, paginators, waiters.
+// What AWS's clients share: the way of a command (serialise, retry, sign, send, read), exceptions, paginators, waiters.
 const { Buffer } = require('buffer');
 const { randomUUID } = require('crypto');
-const { env } = require('process');
-const { URL } = require('url');
 const loop = require('internal/loop');
+const { configure } = require('internal/awsconfig');
 const { MiddlewareStack } = require('internal/awsstack');
 const { sign, queryOf } = require('internal/awssign');
 
-const ATTEMPTS = 3;
 const DELAY = 100, DELAY_THROTTLED = 500, DELAY_MAX = 20000; // milliseconds
 const SKEW_MAX = 300000; // milliseconds between our clock and the service's
-const EXPIRY = 300000; // milliseconds before their end at which credentials are asked for anew
 const THROTTLED = new Set(['BandwidthLimitExceeded', 'EC2ThrottledException', 'LimitExceededException', 'PriorRequestNotComplete', 'ProvisionedThroughputExceededException',
   'RequestLimitExceeded', 'RequestThrottled', 'RequestThrottledException', 'SlowDown', 'ThrottledException', 'Throttling', 'ThrottlingException', 'TooManyRequestsException', 'TransactionInProgressException']);
 const SKEWED = new Set(['AuthFailure', 'InvalidSignatureException', 'RequestExpired', 'RequestInTheFuture', 'RequestTimeTooSkewed', 'SignatureDoesNotMatch']);
@@ -30,59 +27,6 @@ class ServiceException extends Error {
 }
 
 const named = (name, message, more) => Object.assign(new Error(message), { name }, more);
-
-// --- configuration
-
-const provider = (value) => (typeof value === 'function' ? async () => value() : async () => value);
-
-function parseEndpoint(value) {
-  if (typeof value !== 'string' && !(value instanceof URL)) return value.url ? parseEndpoint(value.url) : value;
-  const url = new URL(value);
-  return { protocol: url.protocol, hostname: url.hostname, port: url.port ? Number(url.port) : undefined, path: url.pathname };
-}
-
-function environmentCredentials() {
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_SESSION_TOKEN: sessionToken } = env;
-  if (!accessKeyId || !secretAccessKey) throw named('CredentialsProviderError', 'Could not load credentials from any providers');
-  return { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) };
-}
-
-// Asks again only when what it has is about to expire. Nothing is asked before the first request.
-function remembered(ask) {
-  let held = null;
-  return async () => {
-    const own = await held;
-    if (!own || (own.expiration && own.expiration.getTime() - Date.now() < EXPIRY)) held = ask();
-    try {
-      return await held;
-    } catch (e) {
-      held = null;
-      throw e;
-    }
-  };
-}
-
-function configure(options, service) {
-  const config = { logger: undefined, translateConfig: undefined, systemClockOffset: 0, ...options };
-  config.region = provider(options.region ?? (() => {
-    const region = env.AWS_REGION ?? env.AWS_DEFAULT_REGION;
-    if (!region) throw new Error('Region is missing');
-    return region;
-  }));
-  config.credentials = typeof options.credentials === 'object' && options.credentials ? provider(options.credentials) : remembered(provider(options.credentials ?? environmentCredentials));
-  config.maxAttempts = provider(options.maxAttempts ?? (() => Number(env.AWS_MAX_ATTEMPTS) || ATTEMPTS));
-  const custom = options.endpoint === undefined ? undefined : provider(options.endpoint);
-  config.endpoint = custom && (async () => parseEndpoint(await custom()));
-  config.resolveEndpoint = async () => {
-    if (custom) return config.endpoint();
-    const ignored = env.AWS_IGNORE_CONFIGURED_ENDPOINT_URLS === 'true';
-    const set = ignored ? undefined : env[`AWS_ENDPOINT_URL_${service.id.toUpperCase()}`] || env.AWS_ENDPOINT_URL;
-    const flag = async (name) => (await provider(options[`use${name}Endpoint`])()) ?? env[`AWS_USE_${name.toUpperCase()}_ENDPOINT`] === 'true';
-    return parseEndpoint(set || service.endpoint(await config.region(), { fips: await flag('Fips'), dualstack: await flag('Dualstack') }));
-  };
-  if (typeof options.requestHandler?.handle !== 'function') config.requestHandler = new HostHandler(options.requestHandler);
-  return config;
-}
 
 // --- sending
 
@@ -289,6 +233,7 @@ class Command {
 class Client {
   constructor(options, service) {
     const config = configure(options, service);
+    if (typeof options.requestHandler?.handle !== 'function') config.requestHandler = new HostHandler(options.requestHandler);
     config.clientName = this.constructor.name;
     config.serviceId = service.id;
     this.config = config;
