@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Ports that the examples name.
 const PORTS: [u16; 7] = [8080, 9901, 8000, 5000, 7001, 7002, 7003];
 /// What all examples share.
-const SHARED: [&str; 2] = ["smoke.inc.sh", "cognito.mjs"];
+const SHARED: [&str; 3] = ["smoke.inc.sh", "cognito.mjs", "dynamodb.mjs"];
 
 /// One example at a time: they have deadlines of their own.
 static TURN: Mutex<()> = Mutex::new(());

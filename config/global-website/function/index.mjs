@@ -1,5 +1,5 @@
 // Pages of articles, and their editing: a Lambda handler for an HTTP API (payload format 2.0).
-import { dynamodb } from "./dynamodb.mjs";
+import { dynamodb } from "../../dynamodb.mjs";
 
 const TableName = "articles";
 

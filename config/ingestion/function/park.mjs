@@ -1,5 +1,5 @@
 // Keeps what the other function could not do: the record that Lambda sends to a failure destination.
-import { dynamodb } from "./dynamodb.mjs";
+import { dynamodb } from "../../dynamodb.mjs";
 
 export async function handler(record) {
   const Item = {

@@ -1,5 +1,5 @@
 // Orders: takes what is in stock, and remembers who asked for it, both or neither.
-import { dynamodb } from "./dynamodb.mjs";
+import { dynamodb } from "../../dynamodb.mjs";
 
 const said = (status, body) => ({ statusCode: status, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 

@@ -1,6 +1,6 @@
 // Tickets: a signed URL for those who have paid. An unmodified Lambda handler for an HTTP API (payload format 2.0).
 import { createSign } from "node:crypto";
-import { dynamodb } from "./dynamodb.mjs";
+import { dynamodb } from "../../dynamodb.mjs";
 
 const { SITE, KEY_PAIR_ID, PRIVATE_KEY } = process.env;
 const TICKET_SECONDS = 300;

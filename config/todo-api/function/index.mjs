@@ -1,6 +1,6 @@
 // The todo API: an unmodified Lambda handler for an HTTP API (payload format 2.0).
 import { randomBytes } from "node:crypto";
-import { dynamodb } from "./dynamodb.mjs";
+import { dynamodb } from "../../dynamodb.mjs";
 
 const TableName = process.env.TABLE;
 const TEXT_MAX = 1000;

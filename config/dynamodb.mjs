@@ -1,5 +1,5 @@
-// Asks the table. Without a signature: the PoP's front listens to this machine alone. On AWS, `DynamoDBClient` of the SDK that the runtime
-// carries takes this file's place.
+// Asks the PoP's tables, for the functions of the examples: they run where they lie, so this file serves all of them. Without a signature: the
+// front listens to this machine alone. On AWS, `DynamoDBClient` of the SDK that the runtime carries takes its place.
 export async function dynamodb(operation, request) {
   const answer = await fetch(process.env.AWS_ENDPOINT_URL_DYNAMODB, {
     method: "POST",
