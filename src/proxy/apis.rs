@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,6 +23,7 @@ use crate::access::sigv4::{Outcome, PayloadCheck, Verified};
 use crate::access::{Asked, Denied, Reason};
 use crate::crypto;
 use crate::dynamo::{self, Caller};
+use crate::message::pairs;
 use crate::origin::adapter::{Body, BodyError, whole};
 
 use super::denying;
@@ -122,6 +123,15 @@ async fn answer(
     shared: &Shared,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
+    if signer.is_none() && is_from_a_page(&head) {
+        log::info!("{api}: {client}: a page of another site is not let in without signatures");
+        return refusal(
+            api,
+            StatusCode::FORBIDDEN,
+            "AccessDeniedException",
+            "pages may ask only where signatures are checked",
+        );
+    }
     let most = match api {
         Api::Lambda => LAMBDA_BODY_MAX,
         // One byte more shows the room that there is more.
@@ -133,15 +143,20 @@ async fn answer(
             return refusal(api, StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", "the request is too large");
         }
     };
-    let (verified, body) =
-        match signer.map(|signer| verify(&head, body.clone(), client, api, signer, shared)).transpose() {
-            Ok(Some((verified, body))) => (Some(verified), body),
-            Ok(None) => (None, body),
-            Err(denied) => {
-                log::info!("{api}: {client} is not let in: {denied}");
-                return denial(api, &denied);
-            }
-        };
+    // A browser asks ahead, unsigned, whether its page may ask.
+    let asks_ahead = api == Api::Dynamo && head.method == Method::OPTIONS;
+    let (verified, body) = match signer
+        .filter(|_| !asks_ahead)
+        .map(|signer| verify(&head, body.clone(), client, api, signer, shared))
+        .transpose()
+    {
+        Ok(Some((verified, body))) => (Some(verified), body),
+        Ok(None) => (None, body),
+        Err(denied) => {
+            log::info!("{api}: {client} is not let in: {denied}");
+            return denial(api, &denied);
+        }
+    };
     let agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
     let request = Request::from_parts(head, body);
     let local = &shared.integrations.local;
@@ -164,6 +179,16 @@ async fn answer(
             None => unopened(api),
         },
     }
+}
+
+/// Whether a browser may have sent it for somebody else's page: it says where it is from, or it believes to ask another host (DNS
+/// rebinding). Where no signature is asked for, being on this machine is all that lets a client in, and a page is not.
+fn is_from_a_page(head: &http::request::Parts) -> bool {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = pairs::without_port(host);
+    let here =
+        host == "localhost" || host.ends_with(".localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    head.headers.contains_key(ORIGIN) || !here
 }
 
 /// Whose request it is, and the body within what it was sent in.

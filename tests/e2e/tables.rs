@@ -21,7 +21,12 @@ fn free() -> SocketAddr {
 /// Sends one operation to the API.
 fn call(at: SocketAddr, operation: &str, body: &Value, more: &[(String, String)]) -> Reply {
     let target = format!("DynamoDB_20120810.{operation}");
+    let host = at.to_string();
     let mut fields = vec![("Content-Type", "application/x-amz-json-1.0"), ("X-Amz-Target", target.as_str())];
+    if !more.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+        // A signature covers the harness's host.
+        fields.push(("Host", host.as_str()));
+    }
     fields.extend(borrowed(more));
     let mut raw = Raw::connect(at);
     raw.send(request("POST", "/", &fields, body.to_string().as_bytes()));
@@ -50,6 +55,12 @@ fn a_table_outlives_the_process() {
     assert_eq!(reply.field("content-type"), Some("application/x-amz-json-1.0"));
     assert_eq!(pop.metric("rimward_dynamodb_calls_total", &["operation=\"GetItem\"", "outcome=\"answered\""]), 1.0);
     assert_eq!(pop.metric("rimward_dynamodb_cache_reads_total", &["cache=\"items\"", "result=\"miss\""]), 1.0);
+    let page = [("Origin".to_owned(), "https://elsewhere.example".to_owned())];
+    assert_eq!(call(at, "GetItem", &get, &page).status, 403, "a page of another site is not this machine");
+    let mut rebound = Raw::connect(at);
+    let target = [("X-Amz-Target", "DynamoDB_20120810.GetItem"), ("Content-Type", "application/x-amz-json-1.0")];
+    rebound.send(request("POST", "/", &target, get.to_string().as_bytes()));
+    assert_eq!(rebound.reply("POST").status, 403, "nor is who believes to ask another host");
     let wrong = call(at, "GetItem", &json!({ "TableName": "none", "Key": { "id": { "S": "1" } } }), &[]);
     assert_eq!(wrong.status, 400);
     assert!(read(&wrong)["__type"].as_str().unwrap().ends_with("#ResourceNotFoundException"), "{}", wrong.text());
@@ -199,7 +210,7 @@ fn a_function_of_this_machine_answers() {
     raw.send(request(
         "POST",
         "/2015-03-31/functions/site/invocations",
-        &[("X-Amz-Log-Type", "Tail")],
+        &[("X-Amz-Log-Type", "Tail"), ("Host", "127.0.0.1")],
         b"{\"rawPath\":\"/direct\"}",
     ));
     let direct = raw.reply("POST");
