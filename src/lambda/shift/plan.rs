@@ -86,7 +86,7 @@ impl Plan {
         }
         let minutes = |text: &str| {
             let count = text.strip_suffix("minutes").or(text.strip_suffix("minute"))?;
-            Some(count.parse::<u32>().ok().filter(|count| *count > 0)?)
+            count.parse::<u32>().ok().filter(|count| *count > 0)
         };
         let parts = |text: &str, between: &str| {
             let (percent, rest) = text.split_once(between)?;
