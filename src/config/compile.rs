@@ -26,7 +26,7 @@ mod target;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::compiled::{Action, Asks, Config, OriginKind, Rates, Rule, Upstream, ViewerProtocol};
+use super::compiled::{Action, Asks, Config, Hooks, OriginKind, Rates, Rule, Upstream, ViewerProtocol};
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
 use super::schema::File;
@@ -136,6 +136,11 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
 
 /// An origin that no behavior reaches is most likely a forgotten rule.
 fn warn_unused(config: &Config, report: &mut Report<'_>) {
+    // A function may choose any origin by its name.
+    let chooses = |hooks: &Hooks| !hooks.viewer_request.is_empty() || !hooks.origin_request.is_empty();
+    if config.behaviors.iter().any(|behavior| chooses(&behavior.hooks)) {
+        return;
+    }
     let mut used = vec![false; config.origins.len()];
     let mut mark = |origin: usize| {
         if let Some(slot) = used.get_mut(origin) {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::config::compiled::{DynamoDb, Scaling};
 
+use super::cache::epochs::Scope;
 use super::capacity::Side;
 use super::capacity::scaling::State;
 use super::engine::Call;
@@ -61,7 +62,11 @@ async fn every<S: Send>(
 
 async fn sweep(front: &Front) {
     match front.engine.sweep().await {
-        Ok(items) => front.metrics.expired(items),
+        Ok(swept) => {
+            // Which items they were is known to the engine only.
+            swept.tables.iter().for_each(|table| front.caches.epochs.bump(Scope::Table(table)));
+            front.metrics.expired(swept.items);
+        }
         // Closing: the next tick finds the front gone.
         Err(fault) => log::debug!("dynamodb: no sweep: {}", fault.kind),
     }

@@ -318,6 +318,22 @@ fn certificates_are_looked_at_when_the_configuration_is() {
 }
 
 #[test]
+fn functions_may_use_any_origin() {
+    let text = |hooks: &str| {
+        format!(
+            "{ORIGIN}[[origin]]\nname = 'chosen'\nurl = 'http://c'\n[[function]]\nname = 'f'\nfile = 'keys/authorizer.js'\n\
+             [[behavior]]\nmatch = '*'\norigin = 'o'\n{hooks}"
+        )
+    };
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for (hooks, want) in [("", 1), ("hooks = { viewer_request = 'f' }", 0), ("hooks = { viewer_response = 'f' }", 1)] {
+        let warnings = parse(&text(hooks), "t.toml", &base).unwrap().warnings;
+        let unused = warnings.iter().filter(|warning| warning.contains("no behavior uses origin 'chosen'")).count();
+        assert_eq!(unused, want, "{hooks}: {warnings:?}");
+    }
+}
+
+#[test]
 fn likely_mistakes_are_warned_of() {
     let behaviors = "[[behavior]]\nmatch = '/a/*'\norigin = 'o'\n[[behavior]]\nmatch = '/a/b'\norigin = 'o'\n";
     let config = good(&format!(

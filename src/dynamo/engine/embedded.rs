@@ -23,7 +23,7 @@ use super::correct;
 use super::queue::Queue;
 use super::sidecar::Sidecar;
 use super::streams::{self, Streams};
-use super::{Call, Engine, Reply};
+use super::{Call, Engine, Reply, Swept};
 
 const FILE: &str = "tables.db";
 
@@ -179,11 +179,15 @@ impl Work {
         correct::call(&self.db, call)
     }
 
-    fn sweep(&self) -> Result<usize, Fault> {
-        let swept = self.db.sweep_ttl().map_err(|error| failed("expired items", &error))?;
+    fn sweep(&self) -> Result<Swept, Fault> {
+        let items = self.db.sweep_ttl().map_err(|error| failed("expired items", &error))?;
+        let tables = match items {
+            0 => Vec::new(),
+            _ => self.sidecar.expiring().map_err(|error| failed("tables whose items expire", &error))?,
+        };
         let cutoff = self.now.saturating_sub(streams::KEPT).as_secs();
         self.sidecar.trim(cutoff).map_err(|error| failed("old stream records", &error))?;
-        Ok(swept)
+        Ok(Swept { items, tables })
     }
 }
 
@@ -219,7 +223,7 @@ impl Engine for Embedded {
         true
     }
 
-    async fn sweep(&self) -> Result<usize, Fault> {
+    async fn sweep(&self) -> Result<Swept, Fault> {
         self.on_thread(|work| work.sweep()).await.and_then(|result| result)
     }
 

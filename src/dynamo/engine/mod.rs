@@ -41,6 +41,14 @@ pub struct Reply {
     pub consumed: Vec<Consumed>,
 }
 
+/// What a sweep deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Swept {
+    pub items: usize,
+    /// Names of the tables that they may have been in.
+    pub tables: Vec<String>,
+}
+
 /// Keeps tables.
 #[async_trait]
 pub trait Engine: Send + Sync + std::fmt::Debug {
@@ -53,11 +61,11 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     /// Whether replies say what was consumed. Else the other side meters, and enforces its own limits.
     fn meters(&self) -> bool;
 
-    /// Deletes what has expired: items by their tables' TTL, and stream records. How many items that were.
+    /// Deletes what has expired: items by their tables' TTL, and stream records.
     ///
     /// # Errors
     /// The engine's.
-    async fn sweep(&self) -> Result<usize, Fault>;
+    async fn sweep(&self) -> Result<Swept, Fault>;
 
     /// Takes no more calls, and waits for those it has.
     async fn close(&self);

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use super::super::fault::{DynamoError, Fault};
 use super::super::front::Clock;
 use super::super::op::Op;
-use super::{Call, Engine, Reply};
+use super::{Call, Engine, Reply, Swept};
 use crate::config::compiled::DynamoCredentials;
 
 /// Bytes of an answer: BatchGetItem's 16 MB, and the JSON around them.
@@ -177,8 +177,8 @@ impl Engine for Remote {
         false
     }
 
-    async fn sweep(&self) -> Result<usize, Fault> {
-        Ok(0)
+    async fn sweep(&self) -> Result<Swept, Fault> {
+        Ok(Swept::default())
     }
 
     async fn close(&self) {

@@ -1,7 +1,7 @@
 //! Sidecar: what the embedded engine's database lacks, in the same file by a connection of our own.
 //!
-//! In: tables' stream views, the time. Out: an index on stream records, views remembered, old records deleted. Never: an
-//! item, a row of the engine's changed.
+//! In: tables' stream views, the time. Out: an index on stream records, views remembered, old records deleted; which tables
+//! have a TTL. Never: an item, a row of the engine's changed.
 //!
 //! The engine finds the next sequence number of a table by looking at all of its records, and never deletes any: with each
 //! write, the next would take longer. The index makes that one look-up, and trimming keeps a day of records.
@@ -43,6 +43,16 @@ impl Sidecar {
             )
             .map_err(failed)?;
         Ok(Sidecar { connection: Mutex::new(connection) })
+    }
+
+    /// The tables whose items expire.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn expiring(&self) -> rusqlite::Result<Vec<String>> {
+        let connection = self.connection.lock();
+        let mut query = connection.prepare_cached("SELECT table_name FROM _tables WHERE ttl_enabled = 1")?;
+        query.query_map([], |row| row.get(0))?.collect()
     }
 
     /// What the stream of `table` is to show; all, when nothing was remembered.

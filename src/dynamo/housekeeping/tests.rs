@@ -1,25 +1,14 @@
-//! Units that follow what is consumed, with a clock of the test's.
+//! Units that follow what is consumed, and items that expire, with a clock of the test's.
 
 use super::*;
 use crate::config::compiled::{CacheBounds, Capacity, DynamoEndpoint, DynamoKey, DynamoTable, Units};
 use crate::dynamo::{Caller, Dynamo};
 use parking_lot::Mutex;
 
-#[tokio::test]
-async fn units_follow_what_is_consumed() {
+/// Without caches and tables.
+fn spec() -> DynamoDb {
     let off = CacheBounds { ttl: Duration::ZERO, size: 0 };
-    let scaling = Scaling { min: 5, max: 50, target: 50 };
-    let fixed = Units { units: 5, scaling: None };
-    let table = DynamoTable {
-        name: "todo".into(),
-        hash: DynamoKey { name: "pk".into(), kind: "S" },
-        range: None,
-        indexes: Vec::new(),
-        stream: None,
-        ttl: Some("expires".into()),
-        capacity: Some(Capacity { read: fixed, write: Units { units: 5, scaling: Some(scaling) } }),
-    };
-    let spec = DynamoDb {
+    DynamoDb {
         listen: None,
         access: None,
         endpoint: DynamoEndpoint::Embedded,
@@ -32,8 +21,24 @@ async fn units_follow_what_is_consumed() {
         threads: 1,
         queue: 8,
         sync_full: false,
-        tables: vec![table],
+        tables: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn units_follow_what_is_consumed() {
+    let scaling = Scaling { min: 5, max: 50, target: 50 };
+    let fixed = Units { units: 5, scaling: None };
+    let table = DynamoTable {
+        name: "todo".into(),
+        hash: DynamoKey { name: "pk".into(), kind: "S" },
+        range: None,
+        indexes: Vec::new(),
+        stream: None,
+        ttl: Some("expires".into()),
+        capacity: Some(Capacity { read: fixed, write: Units { units: 5, scaling: Some(scaling) } }),
     };
+    let spec = DynamoDb { tables: vec![table], ..spec() };
     let directory = tempfile::tempdir().unwrap();
     let now = Arc::new(Mutex::new(Duration::from_secs(1_700_000_040)));
     let clock = Arc::clone(&now);
@@ -66,4 +71,56 @@ async fn units_follow_what_is_consumed() {
     let dynamo = Dynamo::open(&spec, directory.path(), Arc::new(move || *clock.lock())).unwrap();
     let answer = dynamo.call(&Caller::inside(), "ListTables", json!({})).await.unwrap();
     assert_eq!(&answer.body[..], br#"{"TableNames":["todo"]}"#);
+}
+
+#[tokio::test]
+async fn expired_items_leave_the_cache() {
+    let key = |name: &str| DynamoKey { name: name.into(), kind: "S" };
+    let table = |name: &str, ttl: Option<&str>| DynamoTable {
+        name: name.into(),
+        hash: key("pk"),
+        range: None,
+        indexes: Vec::new(),
+        stream: None,
+        ttl: ttl.map(Into::into),
+        capacity: None,
+    };
+    let on = CacheBounds { ttl: Duration::from_secs(300), size: 1 << 20 };
+    let spec = DynamoDb {
+        items: on,
+        queries: on,
+        tables: vec![table("passing", Some("expires")), table("lasting", None)],
+        ..spec()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let now = Duration::from_secs(1_700_000_000);
+    let dynamo = Dynamo::open(&spec, directory.path(), Arc::new(move || now)).unwrap();
+    let ask = async |operation: &str, table: &str| {
+        let request = match operation {
+            "PutItem" => {
+                json!({"TableName": table, "Item": {"pk": {"S": "a"}, "expires": {"N": "1600000000"}}})
+            }
+            "GetItem" => json!({"TableName": table, "Key": {"pk": {"S": "a"}}}),
+            _ => json!({"TableName": table, "KeyConditionExpression": "pk = :a",
+                "ExpressionAttributeValues": {":a": {"S": "a"}}}),
+        };
+        let answer = dynamo.call(&Caller::inside(), operation, request).await.unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        let found = body.get("Item").or_else(|| body.pointer("/Items/0")).is_some();
+        (found, answer.cache.map(|cache| cache.to_string()).unwrap_or_default())
+    };
+    let (hit, miss) = ("hit; age=0".to_owned(), "miss".to_owned());
+    for table in ["passing", "lasting"] {
+        ask("PutItem", table).await;
+        for operation in ["GetItem", "Query"] {
+            ask(operation, table).await;
+            assert_eq!(ask(operation, table).await, (true, hit.clone()), "{operation} {table}");
+        }
+    }
+    sweep(&dynamo.front).await;
+    for operation in ["GetItem", "Query"] {
+        assert_eq!(ask(operation, "passing").await, (false, miss.clone()), "{operation}: it is gone");
+        assert_eq!(ask(operation, "lasting").await, (true, hit.clone()), "{operation}: nothing expires there");
+    }
+    dynamo.close().await;
 }

@@ -1,0 +1,81 @@
+#!/bin/sh
+# Drives the website: files, pages from the table, edits that are seen at once, the table's caches.
+. "$(dirname "$0")/../smoke.inc.sh"
+json='content-type: application/json'
+editor='x-api-key: demokey-editor-0123456789'
+
+# table OPERATION JSON: asks the table itself; $cached is what its caches had to do with it.
+table() {
+  curl -fsS -D "$got/head" -o "$got/body" http://127.0.0.1:8000 -H 'content-type: application/x-amz-json-1.0' -H "x-amz-target: DynamoDB_20120810.$1" -d "$2"
+  body=$(cat "$got/body") status=200
+  cached=$(field x-rimward-dynamodb)
+  printf '   %s: %s\n' "$1" "$cached"
+}
+
+step 'files come from memory'
+ask GET /
+want 200 'printed at the edge'
+ask GET /
+hit
+[ -n "$(field x-content-type-options)" ] || fail 'no security headers'
+ask GET /style.css
+want 200 'Georgia'
+
+step 'only editors write'
+ask PUT /edit/news/rim -H "$json" -d '{"title":"The rim","text":"First."}'
+want 403
+ask PUT /edit/news/rim -H "$editor" -H "$json" -d '{"title":"The <rim>","text":"First."}'
+want 200
+
+step 'pages are made once and kept'
+ask GET /articles/news/rim
+want 200 'The &#60;rim&#62;'
+ask GET '/articles/news/rim?utm_source=x'
+want 200 'First.'
+hit
+ask GET /articles/news
+want 200 '/articles/news/rim'
+ask GET /articles/news
+hit
+
+step 'an edit is seen at once, in the page and in the list'
+ask PUT /edit/news/rim -H "$editor" -H "$json" -d '{"title":"The rim","text":"Second.\n\nAnd more."}'
+want 200
+ask GET /articles/news/rim
+want 200 '<p>And more.</p>'
+without 'First.'
+ask GET /articles/news
+want 200 '>The rim<'
+
+step 'other pages stay kept'
+ask PUT /edit/news/other -H "$editor" -H "$json" -d '{"title":"Other","text":"x"}'
+want 200
+ask GET /articles/news/rim
+hit
+
+step 'the same article as JSON, with no function between'
+ask GET /api/articles/news/rim -H 'origin: https://app.example'
+want 200 '"title": "The rim"'
+[ "$(field access-control-allow-origin)" = '*' ] || fail 'no CORS'
+
+step 'reads of the table itself are kept, and written through'
+get='{"TableName":"articles","Key":{"section":{"S":"news"},"slug":{"S":"rim"}}}'
+query='{"TableName":"articles","KeyConditionExpression":"#s = :s","ExpressionAttributeNames":{"#s":"section"},"ExpressionAttributeValues":{":s":{"S":"news"}}}'
+table GetItem "$get"
+table GetItem "$get"
+case $cached in hit*) ;; *) fail "$cached" ;; esac
+table Query "$query"
+table Query "$query"
+case $cached in hit*) ;; *) fail "$cached" ;; esac
+ask DELETE /edit/news/rim -H "$editor"
+want 204
+table GetItem "$get"
+without 'Second.'
+table Query "$query"
+without '"rim"'
+ask GET /articles/news/rim
+want 404 'No such article'
+ask DELETE /edit/news/other -H "$editor"
+want 204
+
+step 'all of it works'
