@@ -13,6 +13,7 @@ mod queue;
 mod registry;
 mod run;
 mod schedule;
+mod shift;
 mod source;
 mod time;
 
@@ -39,6 +40,7 @@ use registry::{Entry, Registry, Store};
 pub use run::Scripts;
 use run::Settings;
 use schedule::Schedule;
+use shift::Shifts;
 use source::{Mapping, Sources};
 
 /// A body that comes as the function writes it.
@@ -120,6 +122,7 @@ struct Inner {
     /// Where streams are; `None` = there are no tables.
     tables: Option<Dynamo>,
     sources: Sources,
+    shifts: Arc<Shifts>,
     runtime: tokio::runtime::Handle,
     /// One change at a time.
     turn: Mutex<()>,
@@ -149,16 +152,18 @@ impl Lambda {
         // First of all: whoever has it has the directory.
         let store = Arc::new(Store::open(&dir.join("state.redb")).map_err(LambdaError::Store)?);
         prepare(&dir)?;
+        let shifts = Arc::new(Shifts::new(now_ms()));
         let inner = Arc::new(Inner {
             spec: arc_swap::ArcSwap::from_pointee(spec.clone()),
             registry: Registry::default(),
             seats: Seats::new(spec.concurrency),
-            schedule: Schedule::new(Settings::new(spec, &dir), scripts),
+            schedule: Schedule::new(Settings::new(spec, &dir), scripts, Arc::clone(&shifts)),
             queue: Arc::new(Queue::open(Arc::clone(&store))?),
             deliver: Deliver::new().map_err(LambdaError::Tls)?,
             store,
             tables,
             sources: Sources::default(),
+            shifts: Arc::clone(&shifts),
             runtime: runtime.clone(),
             turn: Mutex::default(),
             dir,
@@ -167,6 +172,7 @@ impl Lambda {
         lambda.apply(spec)?;
         lambda.0.sweep();
         runtime.spawn(Queue::pump(Arc::downgrade(&lambda.0)));
+        runtime.spawn(Shifts::pump(Arc::downgrade(&lambda.0), shifts));
         Ok(lambda)
     }
 

@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::concurrency::Seat;
+use super::now_ms;
 use super::run::{self, Answer, Called, Failure, Order, Reply, Runner, Scripts, Settings, Unstarted, Version, Word};
+use super::shift::Shifts;
 
 /// Environments that may turn out to be gone before a call finds one that is not.
 const TRIES: usize = 8;
@@ -42,6 +44,8 @@ pub(super) struct Schedule {
     settings: ArcSwap<Settings>,
     /// What runs JavaScript within this process.
     scripts: Option<Scripts>,
+    /// Who is told how calls went.
+    shifts: Arc<Shifts>,
     /// By name and version.
     pools: Mutex<HashMap<(String, String), Arc<Pool>>>,
     closing: AtomicBool,
@@ -64,10 +68,11 @@ struct Pool {
 
 // === impl Schedule ===
 impl Schedule {
-    pub(super) fn new(settings: Settings, scripts: Option<Scripts>) -> Arc<Self> {
+    pub(super) fn new(settings: Settings, scripts: Option<Scripts>, shifts: Arc<Shifts>) -> Arc<Self> {
         Arc::new(Schedule {
             settings: ArcSwap::from_pointee(settings),
             scripts,
+            shifts,
             pools: Mutex::default(),
             closing: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
@@ -109,13 +114,23 @@ impl Schedule {
         }
         let this = Arc::clone(self);
         let busy = self.busy();
+        let (began, called) = (Instant::now(), Arc::clone(&version));
         tokio::spawn(async move {
             let word = this.work(version, work, reply).await;
             drop(seat);
             word.into_iter().for_each(Word::say);
             drop(busy);
         });
-        answer.await.ok()
+        let answer = answer.await.ok()?;
+        let failed = match &answer {
+            Answer::Whole(reply) => reply.failed,
+            // How it ends is not known when it begins.
+            Answer::Stream { .. } => false,
+            Answer::Throttled => return Some(answer),
+        };
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shifts.tally.add(&called.name, &called.version, now_ms(), took_ms, failed);
+        Some(answer)
     }
 
     /// Whether no more calls are taken.

@@ -9,5 +9,6 @@ mod javascript;
 mod node;
 mod python;
 mod running;
+mod shifting;
 mod sources;
 mod tools;

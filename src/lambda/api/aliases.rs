@@ -15,6 +15,7 @@ use crate::lambda::change::Change;
 use crate::lambda::fault::{Fault, Kind};
 use crate::lambda::name::{LATEST, is_alias};
 use crate::lambda::registry::{Alias, Function};
+use crate::lambda::shift::Shift;
 use crate::lambda::{Body, Inner};
 
 /// Aliases of one function.
@@ -53,7 +54,8 @@ pub(super) async fn create(inner: &Arc<Inner>, name: &str, call: Call<'_>) -> Re
             return Err(Fault::invalid(format!("A function has at most {ALIASES_MAX} aliases.")));
         }
         let version = String::new();
-        let fresh = Alias { version, description: String::new(), weights: BTreeMap::new(), revision_id: String::new() };
+        let (description, weights, revision_id) = (String::new(), BTreeMap::new(), String::new());
+        let fresh = Alias { version, description, weights, revision_id, shift: None };
         put(inner, &mut function, &alias, fresh, said)
     });
     answer(StatusCode::CREATED, &shown.await?)
@@ -72,6 +74,10 @@ pub(super) async fn update(
         let mut function = known.ok_or_else(|| Fault::not_found(&arn))?.clone();
         let old = function.aliases.get(&alias).ok_or_else(|| no_alias(&arn, &alias))?.clone();
         precondition(said.revision_id.as_deref(), &old.revision_id)?;
+        let moves = said.function_version.is_some() || said.routing_config.is_some();
+        if moves && old.shift.as_ref().is_some_and(Shift::running) {
+            return Err(Fault::conflict("The alias is being shifted to another version: stop that first."));
+        }
         put(inner, &mut function, &alias, old, said)
     });
     answer(StatusCode::OK, &shown.await?)
@@ -176,6 +182,6 @@ fn weights(function: &Function, alias: &Alias) -> Result<(), Fault> {
     Ok(())
 }
 
-fn no_alias(arn: &str, alias: &str) -> Fault {
+pub(super) fn no_alias(arn: &str, alias: &str) -> Fault {
     Fault::new(Kind::NotFound, format!("Cannot find alias arn: {arn}:{alias}"))
 }

@@ -8,6 +8,7 @@ mod functions;
 mod input;
 mod invoke;
 mod path;
+mod shifts;
 mod sources;
 mod view;
 
@@ -118,6 +119,9 @@ async fn function(inner: &Arc<Inner>, method: &str, rest: &[&str], call: Call<'_
         ("GET", [name, "aliases", alias]) => aliases::get(inner, name, alias, &call),
         ("PUT", [name, "aliases", alias]) => aliases::update(inner, name, alias, call).await,
         ("DELETE", [name, "aliases", alias]) => aliases::delete(inner, name, alias, call).await,
+        ("POST", [name, "aliases", alias, "shift"]) => shifts::begin(inner, name, alias, call).await,
+        ("GET", [name, "aliases", alias, "shift"]) => shifts::get(inner, name, alias, &call),
+        ("DELETE", [name, "aliases", alias, "shift"]) => shifts::stop(inner, name, alias, call).await,
         _ => Err(unknown()),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::name::LATEST;
+use super::super::shift::Shift;
 
 /// One function with its versions and all that belongs to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub(in crate::lambda) struct Alias {
     /// A second version and its share of the calls, 0 to 1.
     pub weights: BTreeMap<String, f64>,
     pub revision_id: String,
+    /// The last move to another version, which sets the weights while it is in progress.
+    #[serde(default)]
+    pub shift: Option<Shift>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +154,7 @@ mod tests {
             description: String::new(),
             weights: weights.iter().map(|(version, weight)| ((*version).to_owned(), *weight)).collect(),
             revision_id: String::new(),
+            shift: None,
         };
         for (weights, dice, want) in [
             (&[][..], 0.0, "1"),

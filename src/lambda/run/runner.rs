@@ -41,7 +41,7 @@ pub(crate) trait Runner: Debug + Send {
     async fn end(self: Box<Self>);
 }
 
-/// Starts what runs `version`; at most until `deadline`.
+/// Starts what runs `version`; processes at most until `deadline`.
 pub(crate) async fn start(
     version: &Arc<Version>,
     settings: &Arc<Settings>,
@@ -52,7 +52,7 @@ pub(crate) async fn start(
         return Ok(Box::new(Environment::start(version, settings, deadline).await?));
     }
     match scripts {
-        Some(scripts) => Ok(Box::new(scripts.start(version, settings, deadline).await?)),
+        Some(scripts) => Ok(Box::new(scripts.start(version, settings).await?)),
         None => Err(Failure::Entrypoint("the JavaScript engine".to_owned()).into()),
     }
 }

@@ -18,7 +18,7 @@ use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio::sync::{OnceCell, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::answer::{Answer, Reply, Word};
 use super::environment::{Called, Unstarted};
@@ -42,6 +42,9 @@ use crate::lambda::{now, now_ms};
 const REUSE: u32 = 10_000;
 /// Calls of one function at once; how many there are is decided before.
 const CALLS: usize = 1 << 20;
+
+/// How long a function may take to be built and loaded. That is no time of its own: it is done once, and kept.
+const BUILD: Duration = Duration::from_secs(60);
 
 /// The engine of this process, and the functions that it has. Clones share it.
 #[derive(Clone)]
@@ -85,12 +88,7 @@ impl Scripts {
         self.0.loaded.lock().retain(|_, slot| keep(&slot.version));
     }
 
-    pub(super) async fn start(
-        &self,
-        version: &Arc<Version>,
-        settings: &Arc<Settings>,
-        deadline: Instant,
-    ) -> Result<Script, Unstarted> {
+    pub(super) async fn start(&self, version: &Arc<Version>, settings: &Arc<Settings>) -> Result<Script, Unstarted> {
         let slot = {
             let mut loaded = self.0.loaded.lock();
             let key = (version.name.clone(), version.version.clone());
@@ -106,16 +104,20 @@ impl Scripts {
         };
         let began = Instant::now();
         let mut lines = Lines::new(&version.name);
-        let loading = slot.function.get_or_try_init(|| self.load(version, settings));
-        let failure = match timeout_at(deadline, loading).await {
-            Ok(Ok(function)) => {
-                let function = Arc::clone(function);
+        let this = self.clone();
+        // A task of its own: whoever waits may give up, and the next one finds what was begun.
+        let loading = tokio::spawn(async move {
+            let loaded = slot.function.get_or_try_init(|| this.load(&slot.version, &slot.settings)).await;
+            loaded.map(Arc::clone)
+        });
+        let failure = match timeout(BUILD, loading).await {
+            Ok(Ok(Ok(function))) => {
                 let (site, init) = (site(), Some(began.elapsed()));
                 return Ok(Script { function, site, lines, init, used: 0, idle_since: Instant::now() });
             }
-            Ok(Err(failure)) => failure,
-            // What was begun goes on, and the next start finds it.
-            Err(_) => Failure::Timeout(deadline.duration_since(began)),
+            Ok(Ok(Err(failure))) => failure,
+            Ok(Err(panic)) => Failure::Trap(panic.to_string()),
+            Err(_) => Failure::Timeout(BUILD),
         };
         let (millis, kind) = (began.elapsed().as_secs_f64() * 1000.0, failure.kind());
         let status = if matches!(failure, Failure::Timeout(_)) { "timeout" } else { "error" };
