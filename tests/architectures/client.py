@@ -1,5 +1,6 @@
 """What boto3 and a viewer see of each example: `client.py FUNCTION`, with EDGE, DYNAMODB, LAKE and EXAMPLE in the environment."""
 
+import base64
 import json
 import os
 import subprocess
@@ -218,6 +219,15 @@ def sent():
     until("all that was acknowledged is in the lake", lambda: arrived() == set(range(SENT)))
     numbers = [line["number"] for line in lines() if line.get("mark") == "crash"]
     assert sorted(numbers) == list(range(SENT)), "a batch that ran twice is one object"
+
+
+def parked():
+    table = aws("dynamodb", DYNAMODB)
+    send_batch("parked", [1])
+    (item,) = until("the batch is parked", lambda: table.scan(TableName="parked")["Items"])
+    body = base64.b64decode(json.loads(item["event"]["S"])["body"])
+    assert json.loads(body)["mark"] == "parked" and "demokey" not in item["event"]["S"], item
+    assert "fetch failed" in item["why"]["S"] or "the lake answered" in item["why"]["S"], item
 
 
 globals()[sys.argv[1]]()
