@@ -96,6 +96,7 @@ fn policies(c: &mut Criterion) {
         principal_arn: Some("arn:aws:iam::123456789012:user/alice"),
         user_agent: Some("aws-sdk-js/3"),
         referer: None,
+        dynamodb: Default::default(),
     };
     c.bench_function("iam/20 statements", |b| b.iter(|| evaluate(&policy, black_box(&request))));
 }

@@ -86,7 +86,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         (&file.jwt, &file.sigv4, &file.key_group, &file.authorizer, &file.address_list),
         report,
     )?;
-    let local_lambda = lambda::local(file.local_lambda, file.lambda, &guards, report);
+    let local_lambda = lambda::local(file.local_lambda, file.lambda, file.dynamodb.is_some(), &guards, report);
     let plans = limit::plans(&file.usage_plan, report);
     let api_keys = limit::api_keys(&file.api_key, &file.usage_plan, report);
     let rates = limit::rates(file.rates.unwrap_or_default(), report);

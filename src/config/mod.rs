@@ -9,6 +9,7 @@ mod compile;
 pub mod compiled;
 mod diagnose;
 mod error;
+pub mod event_pattern;
 pub mod iam;
 mod load;
 pub mod nets;

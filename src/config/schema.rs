@@ -33,7 +33,7 @@ pub use integration::{
     Credentials, FunctionOrigin, Invoke, LambdaOrigin, Passthrough, Payload, Sign, TableOperation, TableResponse,
     Templates,
 };
-pub use lambda::{Lambda, LambdaLimits, LocalLambda};
+pub use lambda::{Lambda, LambdaEvents, LambdaLimits, LambdaStart, LocalLambda};
 pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};

@@ -13,6 +13,7 @@ mod queue;
 mod registry;
 mod run;
 mod schedule;
+mod source;
 mod time;
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,12 +31,15 @@ use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
 
 use crate::config::compiled::LocalLambda;
+use crate::dynamo::Dynamo;
 use concurrency::Seats;
 use name::Owner;
 use queue::{Deliver, Queue};
 use registry::{Entry, Registry, Store};
+pub use run::Scripts;
 use run::Settings;
 use schedule::Schedule;
+use source::{Mapping, Sources};
 
 /// A body that comes as the function writes it.
 pub type Body = BoxBody<Bytes, io::Error>;
@@ -85,6 +89,24 @@ pub struct FunctionUrl {
     pub cors: Option<serde_json::Value>,
 }
 
+/// Changes of a table that a function is called with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSource {
+    pub uuid: String,
+    pub function: String,
+    /// Its stream's ARN, once it was found.
+    pub stream: Option<String>,
+    /// "Enabled", "Disabled" or on the way there.
+    pub state: &'static str,
+    /// Of the last try: "OK", "No records processed", "PROBLEM: ...".
+    pub result: String,
+    /// How old the newest record of the last call was; nothing = no record waits.
+    pub lag: std::time::Duration,
+    /// Records done with since it began, and those of them that were given up.
+    pub records: u64,
+    pub given_up: u64,
+}
+
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
@@ -95,6 +117,10 @@ struct Inner {
     store: Arc<Store>,
     queue: Arc<Queue>,
     deliver: Deliver,
+    /// Where streams are; `None` = there are no tables.
+    tables: Option<Dynamo>,
+    sources: Sources,
+    runtime: tokio::runtime::Handle,
     /// One change at a time.
     turn: Mutex<()>,
 }
@@ -102,8 +128,14 @@ struct Inner {
 // === impl Lambda ===
 impl Lambda {
     /// Opens the room in `state_dir/lambda`, with what the API made before and the calls that were accepted. Waits for the disk,
-    /// and up to 30 s for a process that still has it: call it on `tokio::task::spawn_blocking`.
-    pub fn open(spec: &LocalLambda, state_dir: &Path) -> Result<Self, LambdaError> {
+    /// and up to 30 s for a process that still has it: call it on `tokio::task::spawn_blocking`. `tables`: whose changes
+    /// functions are called with. `scripts`: what runs functions of the runtime "javascript"; without it they cannot start.
+    pub fn open(
+        spec: &LocalLambda,
+        state_dir: &Path,
+        tables: Option<Dynamo>,
+        scripts: Option<Scripts>,
+    ) -> Result<Self, LambdaError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| LambdaError::Runtime)?;
         // Functions see these paths from their own directories.
         let dir = std::path::absolute(state_dir.join("lambda"))
@@ -121,10 +153,13 @@ impl Lambda {
             spec: arc_swap::ArcSwap::from_pointee(spec.clone()),
             registry: Registry::default(),
             seats: Seats::new(spec.concurrency),
-            schedule: Schedule::new(Settings::new(spec, &dir)),
+            schedule: Schedule::new(Settings::new(spec, &dir), scripts),
             queue: Arc::new(Queue::open(Arc::clone(&store))?),
             deliver: Deliver::new().map_err(LambdaError::Tls)?,
             store,
+            tables,
+            sources: Sources::default(),
+            runtime: runtime.clone(),
             turn: Mutex::default(),
             dir,
         });
@@ -153,6 +188,10 @@ impl Lambda {
             inner.schedule.set(settings);
         }
         inner.in_force();
+        let mut mappings = inner.store.mappings().map_err(LambdaError::Store)?;
+        mappings.extend(source::configured(spec, now_ms()));
+        let mappings = mappings.into_iter().map(|mapping: Mapping| (mapping.uuid.clone(), Arc::new(mapping)));
+        inner.sources.set(mappings.collect(), inner);
         Ok(())
     }
 
@@ -164,10 +203,32 @@ impl Lambda {
     /// Ends every environment and lets go of the state, which another process can then open. Calls under way have a few
     /// seconds; the API answers 500 afterwards.
     pub async fn close(&self) {
+        self.0.sources.stop();
         self.0.schedule.close().await;
+        self.0.sources.ended().await;
         let store = Arc::clone(&self.0.store);
         // Waiting for it is all there is to do with it.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+
+    /// Every event source mapping there is, and how it goes.
+    pub fn sources(&self) -> Vec<EventSource> {
+        let sources = &self.0.sources;
+        let all = sources.all();
+        let each = all.values().map(|mapping| {
+            let seen = sources.seen(&mapping.uuid).unwrap_or_default();
+            EventSource {
+                uuid: mapping.uuid.clone(),
+                function: mapping.function.clone(),
+                stream: seen.stream,
+                state: sources.state(mapping),
+                result: seen.result,
+                lag: seen.lag,
+                records: seen.records,
+                given_up: seen.given_up,
+            }
+        });
+        each.collect()
     }
 
     /// Every function URL there is: id, function, qualifier and what was said of it.

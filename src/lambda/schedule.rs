@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::concurrency::Seat;
-use super::run::{Answer, Called, Environment, Failure, Order, Reply, Settings, Unstarted, Version, Word};
+use super::run::{self, Answer, Called, Failure, Order, Reply, Runner, Scripts, Settings, Unstarted, Version, Word};
 
 /// Environments that may turn out to be gone before a call finds one that is not.
 const TRIES: usize = 8;
@@ -40,6 +40,8 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) struct Schedule {
     settings: ArcSwap<Settings>,
+    /// What runs JavaScript within this process.
+    scripts: Option<Scripts>,
     /// By name and version.
     pools: Mutex<HashMap<(String, String), Arc<Pool>>>,
     closing: AtomicBool,
@@ -55,16 +57,17 @@ pub(super) struct Schedule {
 struct Pool {
     version: Arc<Version>,
     /// The last one used is the first to be used again.
-    idle: Mutex<Vec<Environment>>,
+    idle: Mutex<Vec<Box<dyn Runner>>>,
     /// No call will come any more.
     retired: AtomicBool,
 }
 
 // === impl Schedule ===
 impl Schedule {
-    pub(super) fn new(settings: Settings) -> Arc<Self> {
+    pub(super) fn new(settings: Settings, scripts: Option<Scripts>) -> Arc<Self> {
         Arc::new(Schedule {
             settings: ArcSwap::from_pointee(settings),
+            scripts,
             pools: Mutex::default(),
             closing: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
@@ -95,6 +98,7 @@ impl Schedule {
             kept
         });
         gone.iter().for_each(|pool| self.retire(pool));
+        self.scripts.iter().for_each(|scripts| scripts.keep(&keep));
     }
 
     /// Runs one call to its end, whether or not its caller waits. `None`: it was not run, because all of this ends.
@@ -130,7 +134,7 @@ impl Schedule {
                 Some(environment) => environment,
                 None => {
                     started = true;
-                    match start(&version, &settings).await {
+                    match start(&version, &settings, self.scripts.as_ref()).await {
                         Ok(environment) => environment,
                         Err(Unstarted { failure, log }) => {
                             let payload = failure.document(&work.request_id);
@@ -150,7 +154,7 @@ impl Schedule {
 
     async fn call(
         self: &Arc<Self>,
-        mut environment: Environment,
+        mut environment: Box<dyn Runner>,
         pool: &Arc<Pool>,
         work: &Work,
         settings: &Settings,
@@ -177,7 +181,7 @@ impl Schedule {
     }
 
     /// An environment that can take the next call, or has had its last.
-    fn give(self: &Arc<Self>, pool: &Arc<Pool>, environment: Environment) {
+    fn give(self: &Arc<Self>, pool: &Arc<Pool>, environment: Box<dyn Runner>) {
         // Under the lock, so that an environment is either found by who retires the pool, or sees that it is retired.
         let mut idle = pool.idle.lock();
         if pool.retired.load(Ordering::Acquire) {
@@ -219,7 +223,7 @@ impl Schedule {
         idle.into_iter().for_each(|environment| self.end(environment));
     }
 
-    fn end(self: &Arc<Self>, environment: Environment) {
+    fn end(self: &Arc<Self>, environment: Box<dyn Runner>) {
         let busy = self.busy();
         // Outside a runtime there is nothing to wait with: dropping it kills its processes.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -254,7 +258,7 @@ impl Schedule {
         for pool in pools {
             let mut held = pool.idle.lock();
             let (over, rest): (Vec<_>, Vec<_>) =
-                held.drain(..).partition(|environment| now.saturating_duration_since(environment.idle_since) >= idle);
+                held.drain(..).partition(|environment| now.saturating_duration_since(environment.idle_since()) >= idle);
             *held = rest;
             drop(held);
             over.into_iter().for_each(|environment| self.end(environment));
@@ -298,7 +302,7 @@ impl Drop for Busy {
 
 // === impl Pool ===
 impl Pool {
-    fn take(&self) -> Option<Environment> {
+    fn take(&self) -> Option<Box<dyn Runner>> {
         let mut idle = self.idle.lock();
         while let Some(mut environment) = idle.pop() {
             if environment.alive() {
@@ -311,10 +315,14 @@ impl Pool {
 
 /// A start that took too long is made once more, within the call's own time (Lambda Developer Guide, "Understanding the
 /// Lambda execution environment lifecycle": Init phase).
-async fn start(version: &Version, settings: &Settings) -> Result<Environment, Unstarted> {
-    match Environment::start(version, settings, Instant::now() + settings.limits.init).await {
+async fn start(
+    version: &Arc<Version>,
+    settings: &Arc<Settings>,
+    scripts: Option<&Scripts>,
+) -> Result<Box<dyn Runner>, Unstarted> {
+    match run::start(version, settings, scripts, Instant::now() + settings.limits.init).await {
         Err(Unstarted { failure: Failure::Timeout(_), .. }) => {
-            Environment::start(version, settings, Instant::now() + version.timeout).await
+            run::start(version, settings, scripts, Instant::now() + version.timeout).await
         }
         started => started,
     }

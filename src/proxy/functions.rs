@@ -21,6 +21,7 @@ use crate::hooks::host::fetch::Fetcher;
 use crate::hooks::host::kv::{KvFiles, KvStores};
 use crate::hooks::{Event, Site};
 use crate::integration::Integrations;
+use crate::lambda::Scripts;
 use crate::observe::{FunctionMetrics, Metrics};
 use crate::origin::adapter::Endpoint;
 
@@ -47,7 +48,7 @@ pub enum LoadError {
 /// What lives as long as the process: the engine, the JavaScript builder, the stores' files.
 pub struct Functions {
     engine: OnceLock<Engine>,
-    builder: Builder,
+    builder: Arc<Builder>,
     kv: KvFiles,
     fetch: OnceLock<Arc<Fetcher>>,
     recorder: OnceLock<Arc<Recorder>>,
@@ -103,7 +104,7 @@ impl Functions {
     pub fn new(state: &Path) -> Self {
         Functions {
             engine: OnceLock::new(),
-            builder: Builder::keeping(state.join("functions/built")),
+            builder: Arc::new(Builder::keeping(state.join("functions/built"))),
             kv: KvFiles::new(state.join("kv")),
             fetch: OnceLock::new(),
             recorder: OnceLock::new(),
@@ -183,6 +184,11 @@ impl Functions {
     /// Lets go of the stores' files, for the process that takes over.
     pub fn close(&self) {
         self.kv.close();
+    }
+
+    /// What runs the Lambda functions of this process: the same engine and builder as edge functions have.
+    pub fn scripts(&self, config: &Config) -> Result<Scripts, LoadError> {
+        Ok(Scripts::new(self.engine(config)?.clone(), Arc::clone(&self.builder), self.fetch()?))
     }
 
     /// What the engine takes: the file itself, or what the builder makes of JavaScript.

@@ -74,7 +74,11 @@ impl Services {
             local.set_dynamo(dynamo);
         }
         if let Some(spec) = &config.local_lambda {
-            local.set_lambda(Lambda::open(spec, &config.pop.state_dir).map_err(ServiceError::Lambda)?);
+            // Functions of other runtimes run without it.
+            let scripts =
+                shared.functions.scripts(config).map_err(|error| log::warn!("no JavaScript functions: {error}"));
+            let opened = Lambda::open(spec, &config.pop.state_dir, local.dynamo().cloned(), scripts.ok());
+            local.set_lambda(opened.map_err(ServiceError::Lambda)?);
         }
         for (api, address, signer) in apis(config) {
             let socket = bind(address, true).map_err(|source| StartError::Bind { address, source })?;

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::tools::{Place, invoke, python, send};
 
 /// Serves the API without asking who calls.
-async fn serve(lambda: Lambda) -> SocketAddr {
+pub async fn serve(lambda: Lambda) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -58,7 +58,7 @@ async fn boto3_makes_changes_calls_and_removes_functions() {
     assert!(copied.unwrap().success());
     let half = kept.join("code/newXYZ");
     std::fs::create_dir(&half).unwrap();
-    let again = Lambda::open(&place.spec, image.path()).unwrap();
+    let again = Lambda::open(&place.spec, image.path(), None, None).unwrap();
     let answer = invoke(&again, "f:live", "{}").await;
     assert_eq!((answer.status, answer.json()), (200, json!(["two", "w", "2"])));
     let listed = send(&again, "GET", "/2015-03-31/functions/", &[], "").await.json();

@@ -169,7 +169,7 @@ async fn victim() {
     let Ok(dir) = std::env::var("RIMWARD_LAMBDA_EVENTS") else { return };
     let (mut place, dir) = (Place::new(), Path::new(&dir));
     add(&mut place, "f", &dir.join("marks"));
-    let lambda = Lambda::open(&place.spec, &dir.join("state")).unwrap();
+    let lambda = Lambda::open(&place.spec, &dir.join("state"), None, None).unwrap();
     for n in 0.. {
         let (status, id) = accept(&lambda, "f", &n.to_string()).await;
         assert_eq!(status, 202);
@@ -206,7 +206,7 @@ async fn a_kill_loses_no_accepted_event() {
     std::fs::write(marks.join("go"), "").unwrap();
     let mut place = Place::new();
     add(&mut place, "f", &marks);
-    let lambda = Lambda::open(&place.spec, &dir.path().join("state")).unwrap();
+    let lambda = Lambda::open(&place.spec, &dir.path().join("state"), None, None).unwrap();
     until("every accepted event ran", || {
         let ran: BTreeSet<String> = calls(&marks, "f").into_iter().map(|(id, _)| id).collect();
         accepted.is_subset(&ran)

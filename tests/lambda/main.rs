@@ -5,7 +5,9 @@
 
 mod control;
 mod events;
+mod javascript;
 mod node;
 mod python;
 mod running;
+mod sources;
 mod tools;

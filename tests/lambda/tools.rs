@@ -98,6 +98,7 @@ impl Place {
             retries: 2,
             event_age: Duration::from_secs(21_600),
             on_failure: None,
+            events: Vec::new(),
         });
         self.spec.functions.last_mut().unwrap()
     }
@@ -107,7 +108,7 @@ impl Place {
     }
 
     pub fn open(&self) -> Lambda {
-        Lambda::open(&self.spec, &self.state()).unwrap()
+        Lambda::open(&self.spec, &self.state(), None, None).unwrap()
     }
 }
 

@@ -11,9 +11,10 @@ use super::access::Guards;
 use super::integration::credentials;
 use super::{Checked, Report, all};
 use crate::config::compiled::{
-    LAMBDA_ENVIRONMENT, LAMBDA_MEMORY, LambdaFunction, LambdaLimits, LambdaRuntime, LocalLambda, lambda_name,
-    lambda_variable,
+    LAMBDA_ENVIRONMENT, LAMBDA_MEMORY, LambdaEvents, LambdaFunction, LambdaLimits, LambdaRuntime, LocalLambda,
+    lambda_name, lambda_variable,
 };
+use crate::config::event_pattern::EventPattern;
 use crate::config::schema;
 use crate::config::secret::Secret;
 use crate::config::source::At;
@@ -25,10 +26,17 @@ const BOOTSTRAP: &str = "bootstrap";
 const RETRIES_MAX: u32 = 2;
 const EVENT_AGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(21_600);
 
+/// What an event source mapping may have (Lambda API reference, "CreateEventSourceMapping").
+const BATCH: RangeInclusive<usize> = 1..=10_000;
+const WINDOW_MAX: Duration = Duration::from_secs(300);
+const RECORD_RETRIES_MAX: u32 = 10_000;
+const RECORD_AGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(604_800);
+
 /// `None`: nothing of it is written.
 pub(super) fn local(
     written: Option<schema::LocalLambda>,
     functions: Vec<schema::Lambda>,
+    tables: bool,
     guards: &Guards,
     report: &mut Report<'_>,
 ) -> Checked<Option<LocalLambda>> {
@@ -67,7 +75,8 @@ pub(super) fn local(
         }
     }
     let limits = limits?;
-    let functions = all_functions(functions, &limits, concurrency.as_ref().map_or(usize::MAX, |most| *most), report);
+    let functions =
+        all_functions(functions, &limits, concurrency.as_ref().map_or(usize::MAX, |most| *most), tables, report);
     Ok(Some(LocalLambda {
         listen: listen?,
         access: access?,
@@ -147,6 +156,7 @@ fn all_functions(
     written: Vec<schema::Lambda>,
     limits: &LambdaLimits,
     account: usize,
+    tables: bool,
     report: &mut Report<'_>,
 ) -> Checked<Vec<LambdaFunction>> {
     let mut taken = HashSet::new();
@@ -164,6 +174,9 @@ fn all_functions(
             let message = format!("more calls are kept free than `local_lambda.concurrency` ({account}) allows");
             report.refuse(&at.key("concurrency"), message);
         }
+        if let (false, [_, ..]) = (tables, one.events.as_slice()) {
+            report.refuse(&at.key("events"), "there are no tables: write [dynamodb]");
+        }
         function(&at, one, limits, report)
     });
     all(each.collect::<Vec<_>>())
@@ -176,7 +189,7 @@ fn function(
     report: &mut Report<'_>,
 ) -> Checked<LambdaFunction> {
     let runtime = LambdaRuntime::parse(&written.runtime).ok_or_else(|| {
-        let help = "like \"python3.13\", \"nodejs22.x\" or \"provided.al2023\"";
+        let help = "like \"python3.13\", \"nodejs22.x\", \"provided.al2023\" or \"javascript\"";
         report.refuse_with(&at.key("runtime"), format!("unknown runtime '{}'", written.runtime), help)
     });
     let handler = match written.handler {
@@ -227,19 +240,21 @@ fn function(
     if written.command.first().is_some_and(String::is_empty) || written.command.iter().any(|word| word.contains('\0')) {
         report.refuse(&at.key("command"), "a command is a program and its arguments");
     }
+    if !written.command.is_empty() && matches!(runtime, Ok(LambdaRuntime::JavaScript)) {
+        report.refuse(&at.key("command"), "nothing is started for the runtime javascript");
+    }
     if written.retries > RETRIES_MAX {
         report.refuse(&at.key("retries"), format!("at most {RETRIES_MAX}"));
     }
     if !EVENT_AGE.contains(&written.event_age.get()) {
         report.refuse(&at.key("event_age"), "is 1m to 6h");
     }
-    if let Some(to) = written.on_failure.as_ref().filter(|to| !to.starts_with("arn:aws:lambda:") && !web(to)) {
-        let help = "like \"arn:aws:lambda:us-east-1:000000000000:function:name\" or \"https://api.example/failed\"";
-        report.refuse_with(&at.key("on_failure"), format!("'{to}' is no function's ARN and no URL"), help);
-    }
+    told(at, written.on_failure.as_ref(), report);
+    let events = all_events(&at.key("events"), written.events, report);
     Ok(LambdaFunction {
         retries: written.retries,
         event_age: written.event_age.get(),
+        events: events?,
         on_failure: written.on_failure,
         name: written.name,
         runtime: runtime?,
@@ -250,5 +265,69 @@ fn function(
         timeout: timeout?,
         environment: environment?,
         concurrency: written.concurrency,
+    })
+}
+
+/// Who is told is a function or an endpoint.
+fn told(at: &At, to: Option<&String>, report: &mut Report<'_>) {
+    if let Some(to) = to.filter(|to| !to.starts_with("arn:aws:lambda:") && !web(to)) {
+        let help = "like \"arn:aws:lambda:us-east-1:000000000000:function:name\" or \"https://api.example/failed\"";
+        report.refuse_with(&at.key("on_failure"), format!("'{to}' is no function's ARN and no URL"), help);
+    }
+}
+
+fn all_events(at: &At, written: Vec<schema::LambdaEvents>, report: &mut Report<'_>) -> Checked<Vec<LambdaEvents>> {
+    let mut taken = HashSet::new();
+    let each = written.into_iter().enumerate().map(|(i, one)| {
+        let at = at.index(i);
+        if !taken.insert(one.table.clone()) {
+            report.refuse(&at.key("table"), format!("the table '{}' is here twice", one.table));
+        }
+        events(&at, one, report)
+    });
+    all(each.collect::<Vec<_>>())
+}
+
+fn events(at: &At, written: schema::LambdaEvents, report: &mut Report<'_>) -> Checked<LambdaEvents> {
+    if written.table.is_empty() {
+        report.refuse(&at.key("table"), "names a table");
+    }
+    if !BATCH.contains(&written.batch) {
+        report.refuse(&at.key("batch"), "is 1 to 10000");
+    }
+    if written.window.get() > WINDOW_MAX {
+        report.refuse(&at.key("window"), "is at most 5m");
+    }
+    if written.retries.is_some_and(|retries| retries > RECORD_RETRIES_MAX) {
+        report.refuse(&at.key("retries"), format!("at most {RECORD_RETRIES_MAX}"));
+    }
+    if written.age.is_some_and(|age| !RECORD_AGE.contains(&age.get())) {
+        report.refuse(&at.key("age"), "is 1m to 7d");
+    }
+    told(at, written.on_failure.as_ref(), report);
+    let pattern = written.filter.map(|text| {
+        let at = at.key("filter");
+        let text = match text.trim_start().starts_with('{') {
+            true => text,
+            false => {
+                let (bytes, _) = report.content(&at, &text)?;
+                let read = String::from_utf8(bytes.to_vec());
+                read.map_err(|_| report.refuse(&at, format!("{text} is not text")))?
+            }
+        };
+        let help = "like '{ \"eventName\": [\"INSERT\"] }'";
+        EventPattern::parse(text.trim()).map_err(|why| report.refuse_with(&at, why, help))
+    });
+    Ok(LambdaEvents {
+        table: written.table,
+        batch: written.batch,
+        window: written.window.get(),
+        latest: written.start == schema::LambdaStart::Latest,
+        patterns: pattern.transpose()?.into_iter().collect(),
+        bisect: written.bisect,
+        report: written.report_failures,
+        retries: written.retries,
+        age: written.age.map(|age| age.get()),
+        on_failure: written.on_failure,
     })
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::event_pattern::EventPattern;
 use super::super::secret::Secret;
 use super::{Credentials, SignerId};
 
@@ -69,7 +70,12 @@ pub enum LambdaRuntime {
     Node(String),
     /// `provided.al2023`: an executable `bootstrap`.
     Provided(String),
+    /// `javascript`: the engine within this process.
+    JavaScript,
 }
+
+/// What [`LambdaRuntime::JavaScript`] is called.
+const JAVASCRIPT: &str = "javascript";
 
 /// Least memory of a function, in MB.
 pub const LAMBDA_MEMORY: u32 = 128;
@@ -128,6 +134,9 @@ impl LambdaRuntime {
         if text.strip_prefix("nodejs").and_then(|rest| rest.strip_suffix(".x")).is_some_and(number) {
             return Some(LambdaRuntime::Node(text.to_owned()));
         }
+        if text == JAVASCRIPT {
+            return Some(LambdaRuntime::JavaScript);
+        }
         matches!(text, "provided" | "provided.al2" | "provided.al2023")
             .then(|| LambdaRuntime::Provided(text.to_owned()))
     }
@@ -136,6 +145,7 @@ impl LambdaRuntime {
     pub fn as_str(&self) -> &str {
         match self {
             LambdaRuntime::Python(text) | LambdaRuntime::Node(text) | LambdaRuntime::Provided(text) => text,
+            LambdaRuntime::JavaScript => JAVASCRIPT,
         }
     }
 }
@@ -164,6 +174,32 @@ pub struct LambdaFunction {
     pub event_age: Duration,
     /// Who is told when it is given up: an ARN or a URL.
     pub on_failure: Option<String>,
+    /// Tables whose changes it is called with; each table once.
+    pub events: Vec<LambdaEvents>,
+}
+
+/// The changes of one table that a function is called with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LambdaEvents {
+    pub table: String,
+    /// Records of a call, at most: 1 to 10,000.
+    pub batch: usize,
+    /// How long a call waits for more records, at most 5 minutes.
+    pub window: Duration,
+    /// Begin with what is written from now on, not with the oldest record that there is.
+    pub latest: bool,
+    /// A record is called with that fits one of them; empty = every record.
+    pub patterns: Vec<EventPattern>,
+    /// Divide a batch that failed.
+    pub bisect: bool,
+    /// The function's answer says which records failed.
+    pub report: bool,
+    /// Tries after the first; `None` = as long as the record is kept.
+    pub retries: Option<u32>,
+    /// How old a record may become; `None` = as old as the stream keeps it.
+    pub age: Option<Duration>,
+    /// Who is told of records that are given up: an ARN or a URL.
+    pub on_failure: Option<String>,
 }
 
 #[cfg(test)]
@@ -183,6 +219,8 @@ mod tests {
             ("provided.al2023", true),
             ("provided.al2", true),
             ("provided.x", false),
+            ("javascript", true),
+            ("javascript22", false),
             ("java21", false),
         ] {
             let runtime = LambdaRuntime::parse(text);

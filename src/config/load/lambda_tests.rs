@@ -11,7 +11,13 @@ const SIGNER: &str = "[[sigv4]]\nname = 's'\nservice = 'lambda'\nregions = ['us-
 fn read(text: &str) -> Result<Config, Vec<String>> {
     let dir = tempfile::TempDir::new().unwrap();
     std::fs::create_dir_all(dir.path().join("code/lib")).unwrap();
-    for (name, text) in [("code/app.py", "x"), ("code/lib/a.py", ""), ("code.zip", "PK"), ("secret", "from a file\n")] {
+    for (name, text) in [
+        ("code/app.py", "x"),
+        ("code/lib/a.py", ""),
+        ("code.zip", "PK"),
+        ("secret", "from a file\n"),
+        ("filter.json", "{\"size\":[1]}\n"),
+    ] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
     let one = |error: &ConfigError| match error {
@@ -53,6 +59,12 @@ fn what_is_written_is_what_runs() {
         retries = 1
         event_age = "1h"
         on_failure = "https://api.example/failed"
+        events = [
+            { table = "todo", batch = 7, window = "2s", start = "latest", filter = '{"eventName":["INSERT"]}', bisect = true,
+              report_failures = true, retries = 3, age = "1h", on_failure = "arn:aws:lambda:eu-west-1:123456789012:function:own" },
+            { table = "other", filter = "filter.json" },
+        ]
+        [dynamodb]
         [[lambda]]
         name = "own"
         runtime = "provided.al2023"
@@ -82,9 +94,21 @@ fn what_is_written_is_what_runs() {
     assert_eq!((own.command.len(), own.concurrency), (2, None));
     assert_eq!((todo.retries, todo.event_age), (1, Duration::from_secs(3600)));
     assert_eq!(todo.on_failure.as_deref(), Some("https://api.example/failed"));
+    let [inserts, other] = todo.events.as_slice() else { panic!("two tables") };
+    assert_eq!((inserts.table.as_str(), inserts.batch, inserts.latest), ("todo", 7, true));
+    assert_eq!((inserts.window, inserts.age), (Duration::from_secs(2), Some(Duration::from_secs(3600))));
+    assert_eq!((inserts.bisect, inserts.report, inserts.retries), (true, true, Some(3)));
+    assert_eq!(inserts.patterns[0].as_str(), r#"{"eventName":["INSERT"]}"#);
+    assert!(inserts.on_failure.as_ref().unwrap().ends_with("function:own"));
+    assert_eq!((other.batch, other.window, other.latest), (100, Duration::ZERO, false));
+    assert_eq!((other.bisect, other.report, other.retries, other.age), (false, false, None, None));
+    assert_eq!(other.patterns[0].as_str(), r#"{"size":[1]}"#);
     assert_eq!((own.retries, own.event_age, &own.on_failure), (2, Duration::from_secs(21_600), &None));
     let watched: Vec<_> = config.sources.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    assert!(["app.py", "a.py", "code.zip", "secret"].iter().all(|name| watched.contains(name)), "{watched:?}");
+    assert!(
+        ["app.py", "a.py", "code.zip", "secret", "filter.json"].iter().all(|name| watched.contains(name)),
+        "{watched:?}"
+    );
     assert!(read("").unwrap().local_lambda.is_none());
     assert_eq!(read("[local_lambda]").unwrap().local_lambda.unwrap().limits.queue, 100_000);
 }
@@ -93,6 +117,7 @@ fn what_is_written_is_what_runs() {
 fn each_rule_broken_once() {
     let function = "[[lambda]]\nname = 'f'\nruntime = 'python3.13'\nhandler = 'app.handler'\ncode = 'code'\n";
     let own = "[[lambda]]\nname = 'f'\nruntime = 'provided'\n";
+    let events = |rest: &str| format!("[dynamodb]\n{own}code = 'code'\nevents = [{{ table = '{rest}' }}]");
     for (text, want) in [
         ("[local_lambda]\nlisten = 'here'".to_owned(), "'here' is no address"),
         ("[local_lambda]\nlisten = '0.0.0.0:1'".to_owned(), "could run code here"),
@@ -121,10 +146,22 @@ fn each_rule_broken_once() {
         (format!("{own}code = 'code'\nenvironment = {{ A-B = 'x' }}"), "letters, digits and '_'"),
         (format!("{own}code = 'code'\nenvironment = {{ AB = '{}' }}", "x".repeat(4095)), "4096 are allowed"),
         (format!("{own}code = 'code'\ncommand = ['']"), "a program and its arguments"),
+        (format!("{function}command = ['x']").replace("python3.13", "javascript"), "nothing is started"),
         (format!("{own}code = 'code'\nretries = 3"), "at most 2"),
         (format!("{own}code = 'code'\nevent_age = '1s'"), "1m to 6h"),
         (format!("{own}code = 'code'\non_failure = 'somebody'"), "no function's ARN and no URL"),
         (format!("{own}code = 'code'\nhandle = 'x'"), "handle"),
+        (format!("{own}code = 'code'\nevents = [{{ table = 't' }}]"), "there are no tables"),
+        (events(""), "names a table"),
+        (events("t' }, { table = 't"), "the table 't' is here twice"),
+        (events("t', batch = 0, start = 'latest"), "1 to 10000"),
+        (events("t', window = '6m"), "at most 5m"),
+        (events("t', retries = 10001, start = 'latest"), "at most 10000"),
+        (events("t', age = '1s"), "1m to 7d"),
+        (events("t', on_failure = 'somebody"), "no function's ARN and no URL"),
+        (events("t', filter = 'none.json"), "cannot read"),
+        (events("t', filter = '{}"), "at least one member"),
+        (events("t', start = 'earliest"), "earliest"),
     ] {
         let errors = read(&text).err().unwrap_or_else(|| panic!("taken: {text}"));
         assert!(errors.iter().any(|error| error.contains(want)), "{text}\n{errors:?}");

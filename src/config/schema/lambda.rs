@@ -114,7 +114,8 @@ pub struct Lambda {
     /// Required. What callers name: 1 to 64 letters, digits, '-' and '_'.
     pub name: String,
     /// Required. "python3.13", "nodejs22.x", "provided.al2023" (an executable `bootstrap`); the version is only shown, what runs
-    /// is the interpreter of `local_lambda`.
+    /// is the interpreter of `local_lambda`. "javascript" runs within this process, on the engine of [functions]: no process, at most
+    /// its `memory`, requests to `local_lambda.endpoints` only.
     pub runtime: String,
     /// What the runtime calls: "app.handler". "provided" runtimes need none.
     #[serde(default)]
@@ -145,6 +146,64 @@ pub struct Lambda {
     /// Who is told of such a call when it is given up: the ARN of a function of this machine, or an http or https URL.
     #[serde(default)]
     pub on_failure: Option<String>,
+    /// Tables of [dynamodb] whose changes it is called with; each needs a stream.
+    #[serde(default)]
+    pub events: Vec<LambdaEvents>,
+}
+
+/// Changes of a table that a function is called with, in the order in which they were made (an event source mapping).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LambdaEvents {
+    /// Required. The table's name.
+    pub table: String,
+    /// Records of a call, at most: 1 to 10000.
+    #[serde(default = "batch")]
+    pub batch: usize,
+    /// How long a call waits for more records: up to 5m.
+    #[serde(default = "at_once")]
+    pub window: Duration,
+    /// Where it begins the first time.
+    #[serde(default)]
+    pub start: LambdaStart,
+    /// Which records it is called with: a pattern as the service has it, in JSON ("{ ... }") or the name of a file with it. Left out:
+    /// with every record.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// Divide a batch that failed in two, until the bad record is alone.
+    #[serde(default)]
+    pub bisect: bool,
+    /// The function answers which records failed: { batchItemFailures: [{ itemIdentifier }] }.
+    #[serde(default)]
+    pub report_failures: bool,
+    /// How often records are tried again when the function fails: up to 10000. Left out: for as long as the stream keeps them.
+    #[serde(default)]
+    pub retries: Option<u32>,
+    /// How old a record may become, from 1m. Left out: as old as the stream keeps it, a day.
+    #[serde(default)]
+    pub age: Option<Duration>,
+    /// Who is told of records that are given up: the ARN of a function of this machine, or an http or https URL.
+    #[serde(default)]
+    pub on_failure: Option<String>,
+}
+
+/// Where a function begins in a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LambdaStart {
+    /// With the oldest record that there is.
+    #[default]
+    TrimHorizon,
+    /// With what is written from then on.
+    Latest,
+}
+
+fn batch() -> usize {
+    100
+}
+
+fn at_once() -> Duration {
+    Duration::secs(0)
 }
 
 fn retries() -> u32 {

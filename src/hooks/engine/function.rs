@@ -51,6 +51,15 @@ pub struct Called {
     pub logs: Vec<LogLine>,
 }
 
+/// An event for a Lambda handler.
+#[derive(Debug)]
+pub struct Question {
+    pub event: String,
+    /// The handler's context, as JSON; with it, what is thrown is given as the function says it. `None` = the message's, and the
+    /// words of what is thrown.
+    pub context: Option<String>,
+}
+
 /// What a Lambda handler returned, or threw.
 pub type Said = Option<Result<String, String>>;
 
@@ -153,10 +162,15 @@ impl Function {
     /// Hands its Lambda handler an event of another kind, and gives what it returned (JSON) or threw (the error's message).
     /// `exchange` is the request that the call belongs to; nothing becomes of it. `None`: the call failed, or there is no handler.
     pub async fn ask(&self, exchange: Exchange, event: String, budget: Budget) -> (Called, Said) {
-        self.drive(exchange, budget, Some(event)).await
+        self.drive(exchange, budget, Some(Question { event, context: None })).await
     }
 
-    async fn drive(&self, exchange: Exchange, budget: Budget, question: Option<String>) -> (Called, Said) {
+    /// The same, for a question with a context of its own.
+    pub async fn answer(&self, exchange: Exchange, question: Question, budget: Budget) -> (Called, Said) {
+        self.drive(exchange, budget, Some(question)).await
+    }
+
+    async fn drive(&self, exchange: Exchange, budget: Budget, question: Option<Question>) -> (Called, Said) {
         let began = Instant::now();
         let Ok(_own) = self.calls.try_acquire() else {
             return (Called::refused(exchange, Failure::Throttled(self.concurrency)), None);
@@ -238,20 +252,26 @@ impl Function {
         Ok(live)
     }
 
-    async fn run(&self, live: &mut Live, question: Option<String>) -> Result<Said, Stop> {
+    async fn run(&self, live: &mut Live, question: Option<Question>) -> Result<Said, Stop> {
         let store = &mut live.store;
         let instance = match live.instance {
             Some(instance) => instance,
             None => *live.instance.insert(self.pre.instantiate_async(&mut *store).await?),
         };
-        if let Some(event) = question {
+        if let Some(Question { event, context }) = question {
             let Some(index) = &self.handlers.lambda else {
                 return Err(Failure::Execution("it has no Lambda handler".to_owned()).into());
             };
             let handler = instance.get_typed_func::<(String, String), (Result<String, String>,)>(&mut *store, index)?;
-            let context = lambda::context(&store.data().call);
+            let (own, context) = match context {
+                Some(context) => (true, context),
+                None => (false, lambda::context(&store.data().call)),
+            };
             let (said,) = handler.call_async(&mut *store, (event, context)).await?;
-            return Ok(Some(said.map_err(|thrown| lambda::thrown(&mut store.data_mut().call, &thrown))));
+            return Ok(Some(match own {
+                true => said,
+                false => said.map_err(|thrown| lambda::thrown(&mut store.data_mut().call, &thrown)),
+            }));
         }
         let event = store.data().call.exchange.event;
         match self.handlers.of(event) {

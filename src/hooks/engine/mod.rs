@@ -39,7 +39,7 @@ use pool::{Pool, Size};
 use store::Data;
 use ticker::Ticker;
 
-pub use function::{Budget, Called, Function, Said};
+pub use function::{Budget, Called, Function, Question, Said};
 pub use load::component;
 pub use shape::{Made, SECTION, Shape};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter};

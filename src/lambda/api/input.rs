@@ -124,7 +124,7 @@ impl Settings {
         if let Some(runtime) = self.runtime {
             if LambdaRuntime::parse(&runtime).is_none() {
                 return Err(Fault::invalid(format!(
-                    "Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [python3.*, nodejs*.x, provided, provided.al2, provided.al2023] or be a valid ARN"
+                    "Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [python3.*, nodejs*.x, javascript, provided, provided.al2, provided.al2023] or be a valid ARN"
                 )));
             }
             next.runtime = runtime;

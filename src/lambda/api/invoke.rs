@@ -14,13 +14,13 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
 use super::{Call, empty};
-use crate::lambda::fault::Fault;
+use crate::lambda::fault::{Fault, Reason};
 use crate::lambda::name::{Asked, Owner};
 use crate::lambda::queue::Event;
 use crate::lambda::registry::Resolved;
 use crate::lambda::run::{Answer, Part, Reply};
 use crate::lambda::schedule::Work;
-use crate::lambda::{Body, Inner, LambdaError, frames, full, now, now_ms};
+use crate::lambda::{Body, Inner, LambdaError, frames, full, now_ms};
 
 /// Bytes of a client context in base64 (Lambda API reference, "Invoke").
 const CONTEXT_MAX: usize = 3583;
@@ -55,6 +55,7 @@ pub(super) async fn whole(inner: &Inner, name: &str, call: Call<'_>) -> Result<R
         Answer::Whole(reply) => whole_response(reply, tail),
         // Never asked for; an answer all the same.
         Answer::Stream { parts } => Response::new(chunks(parts, tail)),
+        Answer::Throttled => return Err(Fault::throttled(Reason::Concurrency)),
     };
     insert(response.headers_mut(), EXECUTED, &executed);
     Ok(response)
@@ -69,6 +70,7 @@ pub(super) async fn streamed(inner: &Inner, name: &str, call: Call<'_>) -> Resul
         Kind::DryRun => return Ok(empty(StatusCode::NO_CONTENT)),
         Kind::Event => return Err(Fault::invalid("InvocationType Event cannot be streamed")),
         Kind::RequestResponse => match run(inner, asked, call, true).await? {
+            Answer::Throttled => return Err(Fault::throttled(Reason::Concurrency)),
             Answer::Stream { parts } => Response::new(chunks(parts, tail)),
             Answer::Whole(reply) => {
                 let log = tail.then_some(reply.log.as_str());
@@ -196,8 +198,10 @@ async fn run(inner: &Inner, asked: Prepared, call: Call<'_>, streams: bool) -> R
         client_context,
         streams,
     };
-    let answer = inner.schedule.run(resolved.version, work, seat).await;
-    answer.ok_or_else(|| Fault::service(&LambdaError::Closing))
+    match inner.schedule.run(resolved.version, work, seat).await {
+        Some(answer) => Ok(answer),
+        None => Err(Fault::service(&LambdaError::Closing)),
+    }
 }
 
 fn payload(body: Bytes) -> Bytes {
@@ -208,10 +212,7 @@ fn payload(body: Bytes) -> Bytes {
 fn trace(headers: &HeaderMap) -> String {
     match text(headers, "x-amzn-trace-id") {
         Some(trace) if trace.starts_with("Root=") && trace.len() <= TRACE_MAX => trace.to_owned(),
-        _ => {
-            let (root, parent) = (rand::random::<u128>() >> 32, rand::random::<u64>());
-            format!("Root=1-{:08x}-{root:024x};Parent={parent:016x};Sampled=0", now().as_secs())
-        }
+        _ => super::trace(),
     }
 }
 

@@ -8,6 +8,7 @@ mod functions;
 mod input;
 mod invoke;
 mod path;
+mod sources;
 mod view;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use serde_json::Value;
 
 use super::fault::{Fault, Kind};
-use super::{Body, Inner, full};
+use super::{Body, Inner, full, now};
 use path::Target;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -58,6 +59,14 @@ async fn route(inner: &Arc<Inner>, method: &Method, call: Call<'_>) -> Result<Re
         }
         ("POST", ["2014-11-13", "functions", name, "invoke-async"]) => invoke::legacy(inner, name, call).await,
         (method, ["2015-03-31", "functions", rest @ ..]) => function(inner, method, rest, call).await,
+        (method, ["2015-03-31", "event-source-mappings", rest @ ..]) => match (method, rest) {
+            ("POST", []) => sources::create(inner, call).await,
+            ("GET", []) => sources::list(inner, &call),
+            ("GET", [uuid]) => sources::get(inner, uuid),
+            ("PUT", [uuid]) => sources::update(inner, uuid, call).await,
+            ("DELETE", [uuid]) => sources::delete(inner, uuid).await,
+            _ => Err(unknown()),
+        },
         (method, ["2017-10-31", "functions", name, "concurrency"]) => match method {
             "PUT" => extras::put_concurrency(inner, name, call).await,
             "DELETE" => extras::delete_concurrency(inner, name, call).await,
@@ -133,7 +142,18 @@ fn unknown() -> Fault {
 
 /// A random identifier (RFC 9562 §5.4).
 pub(super) fn uuid() -> String {
-    let bits = rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    uuid_from(rand::random(), 4)
+}
+
+/// A new trace, which is not sampled (X-Ray Developer Guide, "Tracing header").
+pub(super) fn trace() -> String {
+    let (root, parent) = (rand::random::<u128>() >> 32, rand::random::<u64>());
+    format!("Root=1-{:08x}-{root:024x};Parent={parent:016x};Sampled=0", now().as_secs())
+}
+
+/// An identifier of `bits`.
+pub(super) fn uuid_from(bits: u128, version: u8) -> String {
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | u128::from(version) << 76 | 0x2 << 62;
     let hex = format!("{bits:032x}");
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))

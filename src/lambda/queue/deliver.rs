@@ -120,7 +120,7 @@ impl Inner {
         let reply = match answer {
             Some(Answer::Whole(reply)) => Some(reply),
             // Only callers that ask for it get streams.
-            Some(Answer::Stream { .. }) | None => None,
+            Some(Answer::Stream { .. } | Answer::Throttled) | None => None,
         };
         let outcome = match &reply {
             Some(reply) if reply.failed => Outcome::Failed,
@@ -131,7 +131,8 @@ impl Inner {
             (configured.and_then(|own| own.on_success.as_ref()), configured.and_then(|own| own.on_failure.as_ref()));
         let dead_letter = resolved.dead_letter();
         let record = |condition: &str| record(event, &resolved, condition, reply.as_ref());
-        let tell = |to: &String, payload: Value, attributes| told(event, to, payload, attributes, &owner);
+        let tell =
+            |to: &String, payload: Value, attributes| told(event, to, payload, attributes, &owner).map(Follow::Add);
         let mut follow = vec![Follow::Forget];
         match next_attempt(event, outcome, rules, now_ms()) {
             Next::Done => follow.extend(on_success.and_then(|to| tell(to, record("Success"), Vec::new()))),
@@ -174,14 +175,14 @@ impl Inner {
     }
 }
 
-/// The event that tells `to`.
-fn told(
+/// The event that tells `to` what became of `event`.
+pub(in crate::lambda) fn told(
     event: &Event,
     to: &str,
     payload: Value,
     attributes: Vec<(String, String)>,
     owner: &Owner<'_>,
-) -> Option<Follow> {
+) -> Option<Event> {
     if event.hops >= HOPS {
         log::error!(target: "lambda", "{}: {to} is not told of event {}: a loop", event.function, event.request_id);
         return None;
@@ -200,11 +201,9 @@ fn told(
     };
     match target(to, owner)? {
         Target::Function(asked) => {
-            Some(Follow::Add(Event { function: asked.name, qualifier: asked.qualifier, deliver: None, ..fresh }))
+            Some(Event { function: asked.name, qualifier: asked.qualifier, deliver: None, ..fresh })
         }
-        Target::Url(_) => {
-            Some(Follow::Add(Event { deliver: Some(Delivery { to: to.to_owned(), attributes }), ..fresh }))
-        }
+        Target::Url(_) => Some(Event { deliver: Some(Delivery { to: to.to_owned(), attributes }), ..fresh }),
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
-pub(super) use deliver::{Deliver, target};
+pub(super) use deliver::{Deliver, target, told};
 pub(super) use event::{AGE_DEFAULT, Delivery, Event, Next, Outcome, RETRIES_DEFAULT, Rules, next_attempt};
 use log::Log;
 

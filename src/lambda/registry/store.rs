@@ -1,6 +1,6 @@
 //! Store: what the API made, and the calls it accepted for later, on disk.
 //!
-//! In: functions to keep or forget, events to keep, change or forget. Out: all of them again after a restart. Never: an answer
+//! In: functions, mappings and their progress, events: to keep, change or forget. Out: all of them again after a restart. Never: an answer
 //! before what it says is on disk (redb commits with fsync).
 //!
 //! Every call blocks on the disk: run it on `tokio::task::spawn_blocking`.
@@ -10,13 +10,22 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::de::DeserializeOwned;
 
+use super::super::source::{Mapping, Progress};
 use super::model::Function;
 
+/// JSON by name.
+type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
+
 /// By name: a [`Function`] as JSON.
-const FUNCTIONS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("functions");
+const FUNCTIONS: Rows = TableDefinition::new("functions");
 /// By number, in the order of arrival: an event as its room writes it.
 const EVENTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("events");
+
+/// By UUID: a [`Mapping`], and its [`Progress`], as JSON.
+const MAPPINGS: Rows = TableDefinition::new("mappings");
+const PROGRESS: Rows = TableDefinition::new("progress");
 
 /// redb's page cache, in bytes.
 const PAGE_CACHE: usize = 16 << 20;
@@ -50,10 +59,12 @@ impl Store {
                 opened => break opened.map_err(boxed)?,
             }
         };
-        // Both tables are there from now on, so that reading needs no other case.
+        // All tables are there from now on, so that reading needs no other case.
         let write = db.begin_write().map_err(boxed)?;
         write.open_table(FUNCTIONS).map_err(boxed)?;
         write.open_table(EVENTS).map_err(boxed)?;
+        write.open_table(MAPPINGS).map_err(boxed)?;
+        write.open_table(PROGRESS).map_err(boxed)?;
         write.commit().map_err(boxed)?;
         Ok(Store { db: RwLock::new(Some(db)) })
     }
@@ -69,16 +80,33 @@ impl Store {
 
     /// Every function that the API made, and how many more there are that cannot be read.
     pub(in crate::lambda) fn functions(&self) -> Result<(Vec<Function>, usize), Box<redb::Error>> {
+        self.rows(FUNCTIONS)
+    }
+
+    /// Every event source mapping that the API made.
+    pub(in crate::lambda) fn mappings(&self) -> Result<Vec<Mapping>, Box<redb::Error>> {
+        Ok(self.rows(MAPPINGS)?.0)
+    }
+
+    /// How far a mapping has come; `None`: it never began.
+    pub(in crate::lambda) fn progress(&self, uuid: &str) -> Result<Option<Progress>, Box<redb::Error>> {
         let read = self.read()?;
-        let table = read.open_table(FUNCTIONS).map_err(boxed)?;
+        let table = read.open_table(PROGRESS).map_err(boxed)?;
+        let Some(found) = table.get(uuid).map_err(boxed)? else { return Ok(None) };
+        serde_json::from_slice(found.value()).map(Some).map_err(unwritten)
+    }
+
+    fn rows<T: DeserializeOwned>(&self, table: Rows) -> Result<(Vec<T>, usize), Box<redb::Error>> {
+        let read = self.read()?;
+        let rows = read.open_table(table).map_err(boxed)?;
         let (mut all, mut unread) = (Vec::new(), 0);
-        for entry in table.iter().map_err(boxed)? {
+        for entry in rows.iter().map_err(boxed)? {
             let (name, value) = entry.map_err(boxed)?;
             match serde_json::from_slice(value.value()) {
-                Ok(function) => all.push(function),
-                // It stays on disk; a function that cannot be read must not take the others with it.
+                Ok(one) => all.push(one),
+                // It stays on disk; what cannot be read must not take the others with it.
                 Err(error) => {
-                    log::error!(target: "lambda", "function {} cannot be read: {error}", name.value());
+                    log::error!(target: "lambda", "{} of {table} cannot be read: {error}", name.value());
                     unread += 1;
                 }
             }
@@ -88,18 +116,30 @@ impl Store {
 
     /// Keeps `function`, or forgets the one called `name`.
     pub(in crate::lambda) fn set(&self, name: &str, function: Option<&Function>) -> Result<(), Box<redb::Error>> {
+        self.put(&[(FUNCTIONS, name, function.map(serde_json::to_vec).transpose().map_err(unwritten)?)])
+    }
+
+    /// Keeps a mapping, or forgets it and how far it has come.
+    pub(in crate::lambda) fn set_mapping(&self, uuid: &str, mapping: Option<&Mapping>) -> Result<(), Box<redb::Error>> {
+        match mapping {
+            Some(mapping) => self.put(&[(MAPPINGS, uuid, Some(serde_json::to_vec(mapping).map_err(unwritten)?))]),
+            None => self.put(&[(MAPPINGS, uuid, None), (PROGRESS, uuid, None)]),
+        }
+    }
+
+    pub(in crate::lambda) fn set_progress(&self, uuid: &str, progress: &Progress) -> Result<(), Box<redb::Error>> {
+        self.put(&[(PROGRESS, uuid, Some(serde_json::to_vec(progress).map_err(unwritten)?))])
+    }
+
+    /// Writes or removes rows, all of them or none.
+    fn put(&self, rows: &[(Rows, &str, Option<Vec<u8>>)]) -> Result<(), Box<redb::Error>> {
         let db = self.db.read();
         let write = db.as_ref().ok_or_else(closed)?.begin_write().map_err(boxed)?;
-        {
-            let mut table = write.open_table(FUNCTIONS).map_err(boxed)?;
-            match function {
-                Some(function) => {
-                    let json = serde_json::to_vec(function).map_err(|error| {
-                        boxed(redb::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
-                    })?;
-                    table.insert(name, json.as_slice()).map_err(boxed)?;
-                }
-                None => drop(table.remove(name).map_err(boxed)?),
+        for (table, key, value) in rows {
+            let mut table = write.open_table(*table).map_err(boxed)?;
+            match value {
+                Some(value) => drop(table.insert(*key, value.as_slice()).map_err(boxed)?),
+                None => drop(table.remove(*key).map_err(boxed)?),
             }
         }
         write.commit().map_err(boxed)
@@ -140,6 +180,10 @@ impl Store {
         }
         write.commit().map_err(boxed)
     }
+}
+
+fn unwritten(error: serde_json::Error) -> Box<redb::Error> {
+    boxed(redb::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
 }
 
 fn closed() -> Box<redb::Error> {

@@ -13,6 +13,8 @@ pub(crate) enum Answer {
     Stream {
         parts: mpsc::Receiver<Part>,
     },
+    /// It was not run: there is no room.
+    Throttled,
 }
 
 /// A whole answer.
@@ -42,6 +44,7 @@ pub(crate) enum Part {
 pub(crate) enum Word {
     Whole(oneshot::Sender<Answer>, Reply),
     End(mpsc::Sender<Part>, Part),
+    Throttled(oneshot::Sender<Answer>),
 }
 
 // === impl Word ===
@@ -50,6 +53,7 @@ impl Word {
     pub(crate) fn say(self) {
         match self {
             Word::Whole(reply, answer) => drop(reply.send(Answer::Whole(answer))),
+            Word::Throttled(reply) => drop(reply.send(Answer::Throttled)),
             Word::End(parts, end) => drop(tokio::spawn(async move { drop(parts.send(end).await) })),
         }
     }

@@ -31,7 +31,7 @@ exec "$@" 3<&- </dev/null"#;
 pub(super) fn arguments(version: &Version, settings: &Settings) -> Vec<String> {
     let space = match version.runtime {
         // V8 reserves far more than it touches.
-        LambdaRuntime::Node(_) => 0,
+        LambdaRuntime::Node(_) | LambdaRuntime::JavaScript => 0,
         LambdaRuntime::Python(_) | LambdaRuntime::Provided(_) => u64::from(version.memory) * 1024 + HEADROOM_KIB,
     };
     let text = |text: &str| text.to_owned();
@@ -50,27 +50,45 @@ pub(super) fn arguments(version: &Version, settings: &Settings) -> Vec<String> {
             all.push(version.handler.clone());
         }
         LambdaRuntime::Provided(_) => all.push(version.code.join("bootstrap").to_string_lossy().into_owned()),
+        // It has no process: see `script`.
+        LambdaRuntime::JavaScript => {}
     }
     all
 }
 
-/// Variables of an environment (Lambda Developer Guide, "Defined runtime environment variables"), the function's own last.
+/// Variables of an environment, the function's own last.
 ///
 /// `home` is the environment's own directory: it is TMPDIR and HOME, so that no SDK finds the operator's files.
 pub(super) fn variables(version: &Version, settings: &Settings, api: &str, home: &Path) -> Vec<(String, String)> {
     let home = home.to_string_lossy();
     let code = version.code.to_string_lossy();
     let runtime_dir = settings.runtime_dir.to_string_lossy();
-    let execution = format!("AWS_Lambda_{}", version.runtime.as_str());
-    let group = format!("/aws/lambda/{}", version.name);
     let stream = format!("[{}]{}", version.version, home.rsplit('/').next().unwrap_or_default());
-    let memory = version.memory.to_string();
-    let mut all: Vec<(String, String)> = [
-        ("TZ", ":UTC"),
+    let mut all = owned(&[
         ("LANG", "en_US.UTF-8"),
         ("PATH", &settings.path),
         ("HOME", &home),
         ("TMPDIR", &home),
+        ("AWS_LAMBDA_RUNTIME_API", api),
+        ("LAMBDA_TASK_ROOT", &code),
+        ("LAMBDA_RUNTIME_DIR", &runtime_dir),
+        // There is no metadata service to ask for credentials; asking would take seconds.
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        // The code may be the operator's own directory: nothing is written into it.
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("PYTHONUNBUFFERED", "1"),
+    ]);
+    all.extend(shared(version, settings, &stream));
+    all
+}
+
+/// Those that every runtime has (Lambda Developer Guide, "Defined runtime environment variables"), the function's own last.
+pub(super) fn shared(version: &Version, settings: &Settings, stream: &str) -> Vec<(String, String)> {
+    let execution = format!("AWS_Lambda_{}", version.runtime.as_str());
+    let group = format!("/aws/lambda/{}", version.name);
+    let memory = version.memory.to_string();
+    let mut all = owned(&[
+        ("TZ", ":UTC"),
         ("AWS_REGION", &settings.region),
         ("AWS_DEFAULT_REGION", &settings.region),
         ("AWS_EXECUTION_ENV", &execution),
@@ -79,20 +97,9 @@ pub(super) fn variables(version: &Version, settings: &Settings, api: &str, home:
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
         ("AWS_LAMBDA_LOG_GROUP_NAME", &group),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", &stream),
-        ("AWS_LAMBDA_RUNTIME_API", api),
-        ("LAMBDA_TASK_ROOT", &code),
-        ("LAMBDA_RUNTIME_DIR", &runtime_dir),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", stream),
         ("_HANDLER", &version.handler),
-        // There is no metadata service to ask for credentials; asking would take seconds.
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        // The code may be the operator's own directory: nothing is written into it.
-        ("PYTHONDONTWRITEBYTECODE", "1"),
-        ("PYTHONUNBUFFERED", "1"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect();
+    ]);
     all.extend(settings.credentials.iter().map(|(name, value)| (name.clone(), value.expose().clone())));
     let url = |service: &str| format!("AWS_ENDPOINT_URL_{}", service.to_ascii_uppercase().replace([' ', '-'], "_"));
     all.extend(settings.endpoints.iter().map(|(service, to)| (url(service), to.clone())));
@@ -100,13 +107,17 @@ pub(super) fn variables(version: &Version, settings: &Settings, api: &str, home:
     all
 }
 
+fn owned(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::settings::tests::settings;
     use super::*;
     use crate::config::secret::Secret;
 
-    fn version(runtime: &str) -> Version {
+    pub(in crate::lambda::run) fn version(runtime: &str) -> Version {
         Version {
             name: "todo".into(),
             version: "$LATEST".into(),

@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, Command};
@@ -19,6 +20,7 @@ use super::command;
 use super::failure::Failure;
 use super::group::Group;
 use super::log::{Log, Report};
+use super::runner::Runner;
 use super::runtime_api::{Desk, Order, Piece, Posted, Said};
 use super::settings::Settings;
 use super::version::Version;
@@ -32,7 +34,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// How long the processes of a failed call may take to be gone.
 const REAP: Duration = Duration::from_secs(2);
 /// Bytes beyond the payload's limit that an answer may have (AWS's Runtime Interface Emulator: 6 MiB + 100).
-const GRACE: usize = 100;
+pub(super) const GRACE: usize = 100;
 /// Pieces of a streamed answer that wait for the caller.
 const PIECES: usize = 4;
 
@@ -66,7 +68,7 @@ pub(crate) struct Environment {
     used: u64,
     /// How long the start took, until a call has reported it.
     init: Option<Duration>,
-    pub(crate) idle_since: Instant,
+    idle_since: Instant,
 }
 
 /// Why there is no environment, and what its processes wrote.
@@ -120,7 +122,7 @@ impl Environment {
                     "INIT_REPORT Init Duration: {millis:.2} ms\tPhase: init\tStatus: {status}\tError Type: {kind}"
                 ));
                 let log = environment.log.tail();
-                environment.end().await;
+                environment.finish().await;
                 Err(Unstarted { failure, log })
             }
         }
@@ -189,53 +191,6 @@ impl Environment {
             // Nothing was asked that could be answered, and the desk is open as long as this is.
             Some(Said::Answer(_)) | None => Err(Failure::Exit(None)),
         }
-    }
-
-    /// Gives `order` to the runtime and its answer to `reply`, then waits until the runtime is ready again. `streams`: the
-    /// caller takes a streamed answer as it comes; otherwise it is collected.
-    pub(crate) async fn call(
-        &mut self,
-        order: Arc<Order>,
-        version: &Version,
-        settings: &Settings,
-        (streams, deadline): (bool, Instant),
-        reply: &mut Option<oneshot::Sender<Answer>>,
-    ) -> Called {
-        self.thaw();
-        let Some(waiting) = self.waiting.take() else { return Called::Stale };
-        let id = order.request_id.clone();
-        self.log.begin();
-        self.log.say(&format!("START RequestId: {id} Version: {}", version.version));
-        self.desk.expect(&id);
-        let began = Instant::now();
-        if waiting.send(order).is_err() {
-            return Called::Stale;
-        }
-        let given = self.given(version, settings, (streams, deadline), reply).await;
-        let answered = Instant::now();
-        let failed = given.failure().is_some();
-        if !failed {
-            self.settle(version, deadline.min(answered + SETTLE)).await;
-        }
-        self.desk.close();
-        let mut word = self.conclude(&id, version, began.elapsed(), given, reply).await;
-        if failed {
-            return Called::Broken(word);
-        }
-        if self.waiting.is_none() {
-            // It works on after its answer, as it may within its time.
-            word.take().into_iter().for_each(Word::say);
-            self.settle(version, deadline).await;
-        }
-        if self.waiting.is_none() {
-            return Called::Broken(word);
-        }
-        if settings.freeze {
-            self.group.stop();
-            self.frozen = true;
-        }
-        self.idle_since = Instant::now();
-        Called::Ready(word)
     }
 
     /// Waits for the function's answer, and sends it on if it streams.
@@ -370,13 +325,8 @@ impl Environment {
         reply.take().map(|reply| Word::Whole(reply, Reply { payload, failed, log }))
     }
 
-    /// Whether its processes are there still.
-    pub(crate) fn alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
     /// Ends it: the processes, then their directory.
-    pub(crate) async fn end(mut self) {
+    async fn finish(mut self) {
         self.group.kill();
         let _ = timeout_at(Instant::now() + REAP, self.child.wait()).await;
         let home = self.home.take();
@@ -388,6 +338,68 @@ impl Environment {
         if std::mem::take(&mut self.frozen) {
             self.group.wake();
         }
+    }
+}
+
+#[async_trait]
+impl Runner for Environment {
+    /// Gives `order` to the runtime and its answer to `reply`, then waits until the runtime is ready again.
+    async fn call(
+        &mut self,
+        order: Arc<Order>,
+        version: &Version,
+        settings: &Settings,
+        (streams, deadline): (bool, Instant),
+        reply: &mut Option<oneshot::Sender<Answer>>,
+    ) -> Called {
+        self.thaw();
+        let Some(waiting) = self.waiting.take() else { return Called::Stale };
+        let id = order.request_id.clone();
+        self.log.begin();
+        self.log.say(&format!("START RequestId: {id} Version: {}", version.version));
+        self.desk.expect(&id);
+        let began = Instant::now();
+        if waiting.send(order).is_err() {
+            return Called::Stale;
+        }
+        let given = self.given(version, settings, (streams, deadline), reply).await;
+        let answered = Instant::now();
+        let failed = given.failure().is_some();
+        if !failed {
+            self.settle(version, deadline.min(answered + SETTLE)).await;
+        }
+        self.desk.close();
+        let mut word = self.conclude(&id, version, began.elapsed(), given, reply).await;
+        if failed {
+            return Called::Broken(word);
+        }
+        if self.waiting.is_none() {
+            // It works on after its answer, as it may within its time.
+            word.take().into_iter().for_each(Word::say);
+            self.settle(version, deadline).await;
+        }
+        if self.waiting.is_none() {
+            return Called::Broken(word);
+        }
+        if settings.freeze {
+            self.group.stop();
+            self.frozen = true;
+        }
+        self.idle_since = Instant::now();
+        Called::Ready(word)
+    }
+
+    /// Whether its processes are there still.
+    fn alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
+    async fn end(self: Box<Self>) {
+        self.finish().await;
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     Truncated,
     /// Nothing there that could be started: what was looked for.
     Entrypoint(String),
+    /// The engine stopped it: its words.
+    Trap(String),
     /// What the runtime said about its start.
     Init(Bytes),
 }
@@ -35,7 +37,7 @@ impl Failure {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Failure::Timeout(_) => "Sandbox.Timedout",
-            Failure::Exit(_) => "Runtime.ExitError",
+            Failure::Exit(_) | Failure::Trap(_) => "Runtime.ExitError",
             Failure::Memory => "Runtime.OutOfMemory",
             Failure::TooLarge(_) => "Function.ResponseSizeTooLarge",
             Failure::Truncated => "Runtime.TruncatedResponse",
@@ -61,6 +63,7 @@ impl Failure {
             }
             Failure::Truncated => "The response was truncated".to_owned(),
             Failure::Entrypoint(path) => format!("Couldn't find valid bootstrap(s): [{path}]"),
+            Failure::Trap(words) => words.clone(),
             Failure::Init(_) => "The runtime could not start".to_owned(),
         }
     }

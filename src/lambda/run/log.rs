@@ -118,6 +118,35 @@ impl Log {
     }
 }
 
+/// The same of a function that writes to no pipe.
+#[derive(Debug)]
+pub(super) struct Lines {
+    function: String,
+    kept: Kept,
+}
+
+// === impl Lines ===
+impl Lines {
+    pub(super) fn new(function: &str) -> Self {
+        Lines { function: function.to_owned(), kept: Kept::default() }
+    }
+
+    /// Forgets what was written before: a call begins.
+    pub(super) fn begin(&mut self) {
+        self.kept.tail = Tail::default();
+    }
+
+    pub(super) fn say(&mut self, line: &str) {
+        self.kept.write(&self.function, line.as_bytes());
+        self.kept.write(&self.function, b"\n");
+    }
+
+    /// The end of the call's log, as `X-Amz-Log-Result` has it.
+    pub(super) fn tail(&mut self) -> String {
+        STANDARD.encode(self.kept.tail.0.make_contiguous())
+    }
+}
+
 // === impl Kept ===
 impl Kept {
     fn write(&mut self, function: &str, bytes: &[u8]) {

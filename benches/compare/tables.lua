@@ -1,0 +1,23 @@
+-- wrk script: one DynamoDB operation over 1,000 keys. OPERATION names it.
+local operation = os.getenv("OPERATION")
+local bodies = {
+  GetItem = '{"TableName":"t","Key":{"pk":{"S":"p%d"},"sk":{"S":"0"}}}',
+  PutItem = '{"TableName":"t","Item":{"pk":{"S":"p%d"},"sk":{"S":"0"},"text":{"S":"' .. string.rep("x", 200) .. '"},"n":{"N":"42"}}}',
+  Query = '{"TableName":"t","KeyConditionExpression":"pk = :p","ExpressionAttributeValues":{":p":{"S":"q%d"}},"Limit":10}',
+}
+local headers = {
+  ["Content-Type"] = "application/x-amz-json-1.0",
+  ["X-Amz-Target"] = "DynamoDB_20120810." .. operation,
+  ["Authorization"] = "AWS4-HMAC-SHA256 Credential=test/20261126/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=0",
+  ["X-Amz-Date"] = "20261126T000000Z",
+}
+local n = 0
+request = function()
+  n = n + 1
+  return wrk.format("POST", "/", headers, string.format(bodies[operation], n % (operation == "Query" and 100 or 1000)))
+end
+local wrong = 0
+response = function(status) if status ~= 200 then wrong = wrong + 1 end end
+done = function(summary, latency)
+  io.write(string.format("%.0f %.0f %d\n", summary.requests / summary.duration * 1e6, latency:percentile(50), summary.errors.status))
+end
