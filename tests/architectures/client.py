@@ -115,6 +115,13 @@ def global_website():
         assert ask("PUT", "/edit/news/boto", text, **edit)[0] == 200
         assert f"Edition {number}." in ask("GET", "/articles/news/boto")[2]
         assert table.get_item(TableName="articles", Key={"section": {"S": "news"}, "slug": {"S": "boto"}})["Item"]["text"]["S"] == f"Edition {number}."
+    # The stream has every write, in order: boto3's two, and ten of the editor's.
+    def editions():
+        got = table.query(TableName="editions", KeyConditionExpression="article = :a", ExpressionAttributeValues={":a": {"S": "news/boto"}}, ConsistentRead=True)
+        texts = [item["text"]["S"] for item in got["Items"]]
+        return texts == ["One.", "Two.", *(f"Edition {number}." for number in range(10))]
+
+    until("all editions are there", editions)
     # An unknown route of the function, and a page of a name with everything in it.
     assert ask("PUT", "/edit/news", "{}", **edit)[0] == 404
     assert ask("PUT", "/edit/a%20b/%3Cc%3E%26%22d", text, **edit)[0] == 200
