@@ -78,4 +78,13 @@ want 404 'No such article'
 ask DELETE /edit/news/other -H "$editor"
 want 204
 
+step 'the stream kept every edition'
+editions() {
+  ask GET /api/editions/news/rim
+  want 200
+  case $body in *INSERT*MODIFY*REMOVE*) ;; *) return 1 ;; esac
+}
+until_done 'all editions are there' editions
+want 200 'The <rim>'
+
 step 'all of it works'

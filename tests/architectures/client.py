@@ -1,5 +1,6 @@
 """What boto3 and a viewer see of each example: `client.py FUNCTION`, with EDGE, DYNAMODB, LAKE and EXAMPLE in the environment."""
 
+import base64
 import json
 import os
 import subprocess
@@ -114,6 +115,13 @@ def global_website():
         assert ask("PUT", "/edit/news/boto", text, **edit)[0] == 200
         assert f"Edition {number}." in ask("GET", "/articles/news/boto")[2]
         assert table.get_item(TableName="articles", Key={"section": {"S": "news"}, "slug": {"S": "boto"}})["Item"]["text"]["S"] == f"Edition {number}."
+    # The stream has every write, in order: boto3's two, and ten of the editor's.
+    def editions():
+        got = table.query(TableName="editions", KeyConditionExpression="article = :a", ExpressionAttributeValues={":a": {"S": "news/boto"}}, ConsistentRead=True)
+        texts = [item["text"]["S"] for item in got["Items"]]
+        return texts == ["One.", "Two.", *(f"Edition {number}." for number in range(10))]
+
+    until("all editions are there", editions)
     # An unknown route of the function, and a page of a name with everything in it.
     assert ask("PUT", "/edit/news", "{}", **edit)[0] == 404
     assert ask("PUT", "/edit/a%20b/%3Cc%3E%26%22d", text, **edit)[0] == 200
@@ -218,6 +226,15 @@ def sent():
     until("all that was acknowledged is in the lake", lambda: arrived() == set(range(SENT)))
     numbers = [line["number"] for line in lines() if line.get("mark") == "crash"]
     assert sorted(numbers) == list(range(SENT)), "a batch that ran twice is one object"
+
+
+def parked():
+    table = aws("dynamodb", DYNAMODB)
+    send_batch("parked", [1])
+    (item,) = until("the batch is parked", lambda: table.scan(TableName="parked")["Items"])
+    body = base64.b64decode(json.loads(item["event"]["S"])["body"])
+    assert json.loads(body)["mark"] == "parked" and "demokey" not in item["event"]["S"], item
+    assert "fetch failed" in item["why"]["S"] or "the lake answered" in item["why"]["S"], item
 
 
 globals()[sys.argv[1]]()

@@ -74,8 +74,12 @@ fn ingestion() {
         place.crash();
         place.start();
         client(&place, "sent");
+        // What cannot be done is kept. Without tries again, which are minutes apart.
+        place.edit("retries     = 2", "retries     = 0");
+        lake.kill().unwrap();
+        client(&place, "parked");
     }));
-    lake.kill().unwrap();
+    let _ = lake.kill();
     lake.wait().unwrap();
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);

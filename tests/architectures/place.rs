@@ -92,6 +92,15 @@ impl Place {
         });
     }
 
+    /// Changes the configuration while it is in force, until the change is.
+    pub fn edit(&self, from: &str, to: &str) {
+        let file = self.dir().join("edge.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        until("the change is in force", || self.log().contains(" is in force").then_some(()));
+    }
+
     /// Runs smoke.sh.
     pub fn smoke(&self) {
         let mut command = Command::new("sh");
@@ -100,6 +109,7 @@ impl Place {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{out}{err}\n{}", self.log());
         assert!(out.ends_with("== all of it works\n"), "{out}");
+        assert!(!self.log().contains("warning: "), "{}", self.log());
     }
 
     /// Kills the PoP with -9, and waits for start.sh to end.
@@ -111,7 +121,7 @@ impl Place {
             .split_whitespace()
             .map(|pid| pid.parse::<i32>().unwrap())
             .find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "rimward\n"))
-            .expect("start.sh has started the PoP");
+            .unwrap();
         kill(Pid::from_raw(pop), Signal::SIGKILL).unwrap();
         assert!(!start.wait().unwrap().success());
     }

@@ -7,6 +7,5 @@ export async function handler(record) {
     why: { S: JSON.stringify(record.responsePayload ?? record.requestContext.condition) },
     event: { S: JSON.stringify(record.requestPayload) },
   };
-  if (Item.event.S.length > 350_000) Item.event = { S: Item.event.S.slice(0, 350_000) };
   await dynamodb("PutItem", { TableName: "parked", Item });
 }
