@@ -3,19 +3,34 @@
 //! In: what the configuration says of them. Out: functions and tables, once they are open. Never: a second owner of their state: a process
 //! that takes over opens them when the one before has let go.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Semaphore;
 
 use crate::dynamo::Dynamo;
 use crate::lambda::Lambda;
 
 /// Opened once, after the sockets are there; until then who asks them is told so.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Local {
+    /// Memory for the bodies of requests to their APIs, in pages.
+    pub room: Arc<Semaphore>,
     lambda: OnceLock<Lambda>,
     dynamo: OnceLock<Dynamo>,
 }
 
+/// Bytes of a page, and of all.
+pub const ROOM_PAGE: usize = 4 << 10;
+const ROOM: usize = 256 << 20;
+
 // === impl Local ===
+impl Default for Local {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(ROOM / ROOM_PAGE));
+        Local { room, lambda: OnceLock::new(), dynamo: OnceLock::new() }
+    }
+}
+
 impl Local {
     /// The functions of this machine.
     pub fn lambda(&self) -> Option<&Lambda> {

@@ -13,7 +13,7 @@ mod table;
 
 use std::sync::Arc;
 
-pub use local::Local;
+pub use local::{Local, ROOM_PAGE};
 
 use crate::config::compiled::{AwsEndpoint, LambdaOrigin, Origin, OriginKind};
 use crate::hooks::engine::Web;

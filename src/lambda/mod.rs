@@ -237,6 +237,13 @@ impl Lambda {
         each.collect()
     }
 
+    /// The path of a request with its function's own name, however the function is called in it: what policies are asked about.
+    /// `None`: it names no function.
+    pub fn plain_path(&self, uri: &http::Uri) -> Option<String> {
+        let spec = self.0.spec.load();
+        api::plain_path(uri, &name::Owner { region: &spec.region, account: &spec.account })
+    }
+
     /// Every function URL there is: id, function, qualifier and what was said of it.
     pub fn urls(&self) -> Vec<FunctionUrl> {
         let known = self.0.registry.all();

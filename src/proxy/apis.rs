@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,23 +17,27 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::access::sigv4::{Outcome, PayloadCheck, Verified};
+use crate::access::sigv4::{Outcome, PayloadCheck, Verified, Verifier};
 use crate::access::{Asked, Denied, Reason};
 use crate::crypto;
 use crate::dynamo::{self, Caller};
+use crate::integration::ROOM_PAGE;
 use crate::message::pairs;
 use crate::origin::adapter::{Body, BodyError, whole};
 
 use super::denying;
 use super::phases::now_ms;
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 
 /// Connections of one API at once; another waits.
 const CONNECTIONS_MAX: usize = 4096;
 /// From a connection's first byte to the end of a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a request's body, the wait for room included.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a request to Lambda's API: a package of 50 MB in base64, and what is around it.
 const LAMBDA_BODY_MAX: usize = 70 << 20;
 /// After an error of the listening socket, when there may be no more file descriptors.
@@ -46,11 +50,11 @@ pub enum Api {
     Dynamo,
 }
 
-/// Serves one API until `ended` says so; connections with a request under way finish it.
+/// Serves one API until `ended` says so; connections with a request under way finish it. `signed`: to those whose signature is good.
 pub async fn serve(
     socket: std::net::TcpListener,
     api: Api,
-    signer: Option<usize>,
+    signed: bool,
     shared: Arc<Shared>,
     mut ended: watch::Receiver<bool>,
 ) {
@@ -69,7 +73,7 @@ pub async fn serve(
             Ok((stream, client)) => {
                 let (shared, ended) = (Arc::clone(&shared), ended.clone());
                 tokio::spawn(async move {
-                    connection(stream, client, api, signer, shared, ended).await;
+                    connection(stream, client, api, signed, shared, ended).await;
                     drop(turn);
                 });
             }
@@ -85,7 +89,7 @@ async fn connection(
     stream: TcpStream,
     client: SocketAddr,
     api: Api,
-    signer: Option<usize>,
+    signed: bool,
     shared: Arc<Shared>,
     mut ended: watch::Receiver<bool>,
 ) {
@@ -93,7 +97,7 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let exchange = service_fn(|request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, std::convert::Infallible>(answer(request, client.ip(), api, signer, &shared).await) }
+        async move { Ok::<_, std::convert::Infallible>(answer(request, client.ip(), api, signed, &shared).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -115,15 +119,9 @@ async fn over(ended: &mut watch::Receiver<bool>) {
     let _ = ended.wait_for(|ended| *ended).await;
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    client: IpAddr,
-    api: Api,
-    signer: Option<usize>,
-    shared: &Shared,
-) -> Response<Body> {
+async fn answer(request: Request<Incoming>, client: IpAddr, api: Api, signed: bool, shared: &Shared) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if signer.is_none() && is_from_a_page(&head) {
+    if !signed && is_from_a_page(&head) {
         log::info!("{api}: {client}: a page of another site is not let in without signatures");
         return refusal(
             api,
@@ -132,31 +130,32 @@ async fn answer(
             "pages may ask only where signatures are checked",
         );
     }
-    let most = match api {
-        Api::Lambda => LAMBDA_BODY_MAX,
-        // One byte more shows the room that there is more.
-        Api::Dynamo => dynamo::BODY_MAX + 1,
-    };
-    let body = match Limited::new(body, most).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => {
-            return refusal(api, StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", "the request is too large");
-        }
-    };
     // A browser asks ahead, unsigned, whether its page may ask.
     let asks_ahead = api == Api::Dynamo && head.method == Method::OPTIONS;
-    let (verified, body) = match signer
-        .filter(|_| !asks_ahead)
-        .map(|signer| verify(&head, body.clone(), client, api, signer, shared))
-        .transpose()
-    {
-        Ok(Some((verified, body))) => (Some(verified), body),
-        Ok(None) => (None, body),
-        Err(denied) => {
-            log::info!("{api}: {client} is not let in: {denied}");
-            return denial(api, &denied);
-        }
+    // One snapshot says who signs and checks it: a reload may have given the number to somebody else.
+    let snapshot = shared.live.load();
+    let verifier = match signed && !asks_ahead {
+        true => Some(signer(api, &snapshot)),
+        false => None,
     };
+    let refuse = |denied: &Denied| {
+        log::info!("{api}: {client} is not let in: {denied}");
+        denial(api, denied)
+    };
+    let claimed = match verifier.map(|verifier| claimed(verifier?, &head, client)).transpose() {
+        Ok(claimed) => claimed,
+        Err(denied) => return refuse(&denied),
+    };
+    let (body, _room) = match read(&head, body, api, shared).await {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let (verified, body) =
+        match claimed.map(|claimed| verified(claimed, &head, body.clone(), client, api, shared)).transpose() {
+            Ok(Some((verified, body))) => (Some(verified), body),
+            Ok(None) => (None, body),
+            Err(denied) => return refuse(&denied),
+        };
     let agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
     let request = Request::from_parts(head, body);
     let local = &shared.integrations.local;
@@ -191,30 +190,90 @@ fn is_from_a_page(head: &http::request::Parts) -> bool {
     head.headers.contains_key(ORIGIN) || !here
 }
 
-/// Whose request it is, and the body within what it was sent in.
-fn verify(
+/// The whole body, and the room that it takes until the answer is there.
+async fn read(
     head: &http::request::Parts,
-    body: Bytes,
-    client: IpAddr,
+    body: Incoming,
     api: Api,
-    signer: usize,
     shared: &Shared,
-) -> Result<(Verified, Bytes), Denied> {
-    let snapshot = shared.live.peek();
-    let missing = || Denied { reason: Reason::SignatureInvalid, detail: "its signer is gone".to_owned() };
-    let verifier = snapshot.guards.signer(signer).ok_or_else(missing)?;
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let asked = Asked {
+) -> Result<(Bytes, OwnedSemaphorePermit), Response<Body>> {
+    let most = match api {
+        Api::Lambda => LAMBDA_BODY_MAX,
+        // One byte more shows the room that there is more.
+        Api::Dynamo => dynamo::BODY_MAX + 1,
+    };
+    let announced = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let least = if head.headers.contains_key(TRANSFER_ENCODING) { most } else { announced.unwrap_or_default() };
+    if least > most {
+        return Err(refusal(
+            api,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestTooLargeException",
+            "the request is too large",
+        ));
+    }
+    let pages = u32::try_from(least / ROOM_PAGE + 1).unwrap_or(u32::MAX);
+    let room = Arc::clone(&shared.integrations.local.room).acquire_many_owned(pages);
+    let reading = async { Some((room.await.ok()?, Limited::new(body, most).collect().await)) };
+    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
+        Ok(Some((room, Ok(body)))) => Ok((body.to_bytes(), room)),
+        Ok(Some((_, Err(_)))) => {
+            Err(refusal(api, StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", "the request is too large"))
+        }
+        Ok(None) | Err(_) => Err(refusal(
+            api,
+            StatusCode::REQUEST_TIMEOUT,
+            "RequestTimeoutException",
+            "the request did not arrive in time",
+        )),
+    }
+}
+
+/// Who checks the signatures of an API, by the configuration in force.
+fn signer(api: Api, snapshot: &Snapshot) -> Result<&Verifier, Denied> {
+    let config = &snapshot.config;
+    let named = match api {
+        Api::Lambda => config.local_lambda.as_ref().and_then(|spec| spec.access),
+        Api::Dynamo => config.dynamodb.as_ref().and_then(|spec| spec.access),
+    };
+    let gone = || Denied { reason: Reason::SignatureInvalid, detail: "no signer is configured any more".to_owned() };
+    named.and_then(|signer| snapshot.guards.signer(signer)).ok_or_else(gone)
+}
+
+fn asked<'a>(head: &'a http::request::Parts, path: &'a str, client: IpAddr) -> Asked<'a, HeaderMap> {
+    Asked {
         method: head.method.as_str(),
-        host,
-        path: head.uri.path(),
+        host: head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        path,
         query: head.uri.query(),
         fields: &head.headers,
         tls: false,
         viewer: client,
         now_ms: now_ms(),
-    };
-    let verified = match verifier.verify(&asked, !body.is_empty())? {
+    }
+}
+
+/// What a request's head comes to: before its body is read, so that nobody is read who shows nothing.
+fn claimed<'v>(
+    verifier: &'v Verifier,
+    head: &http::request::Parts,
+    client: IpAddr,
+) -> Result<(&'v Verifier, Outcome), Denied> {
+    let empty = head.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0");
+    let body = !empty || head.headers.contains_key(TRANSFER_ENCODING);
+    Ok((verifier, verifier.verify(&asked(head, head.uri.path(), client), body)?))
+}
+
+/// Whose request it is, and the body within what it was sent in.
+fn verified(
+    (verifier, outcome): (&Verifier, Outcome),
+    head: &http::request::Parts,
+    body: Bytes,
+    client: IpAddr,
+    api: Api,
+    shared: &Shared,
+) -> Result<(Verified, Bytes), Denied> {
+    let verified = match outcome {
         Outcome::Verified(verified) => verified,
         Outcome::NeedsBody(pending) => pending.finish(crypto::sha256(&body))?,
     };
@@ -224,7 +283,11 @@ fn verify(
     let body = if begun.is_empty() { rest } else { Bytes::from([begun, rest].concat()) };
     // What a policy says of tables and their items, the tables ask themselves.
     if api == Api::Lambda {
-        verifier.authorize(&verified, &asked)?;
+        verifier.authorize(&verified, &asked(head, head.uri.path(), client))?;
+        // A function has several names; its own must be allowed too.
+        if let Some(plain) = shared.integrations.local.lambda().and_then(|lambda| lambda.plain_path(&head.uri)) {
+            verifier.authorize(&verified, &asked(head, &plain, client))?;
+        }
     }
     Ok((verified, body))
 }

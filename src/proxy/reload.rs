@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
 
 use crate::config;
-use crate::config::compiled::{Config, Origin};
+use crate::config::compiled::{Config, DynamoDb, DynamoEndpoint, Origin};
 use crate::listen::{Endpoints, Gate};
 use crate::origin::{Names, Origins};
 
@@ -137,9 +137,22 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let token = |config: &Config| config.admin.as_ref().and_then(|a| a.token.as_ref().map(|t| t.expose().clone()));
     // What it holds has no order of its own; its text has all of it, and no secret.
     let observe = |config: &Config| format!("{:?}", config.observe);
-    let tables = |config: &Config| format!("{:?}", config.dynamodb);
+    // Its text has all of it but the secrets.
+    let tables = |config: &Config| {
+        let secrets = config.dynamodb.as_ref().and_then(|spec| match &spec.endpoint {
+            DynamoEndpoint::Remote { credentials: Some(known), .. } => Some(format!(
+                "{} {} {:?}",
+                known.access_key.expose(),
+                known.secret_key.expose(),
+                known.session_token.as_ref().map(|token| token.expose().clone())
+            )),
+            _ => None,
+        });
+        let spec = config.dynamodb.clone().map(|spec| DynamoDb { access: spec.access.map(|_| 0), ..spec });
+        (format!("{spec:?}"), secrets)
+    };
     // Without functions nothing is opened; with them, they change at once.
-    let lambda = |config: &Config| config.local_lambda.as_ref().map(|spec| (spec.listen, spec.access));
+    let lambda = |config: &Config| config.local_lambda.as_ref().map(|spec| (spec.listen, spec.access.is_some()));
     let disk = |config: &Config| config.store.disk.as_ref().map(|d| (d.path.clone(), d.size));
     [
         ("admin.address", admin(old) != admin(new)),

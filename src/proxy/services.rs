@@ -20,8 +20,8 @@ use super::shared::Shared;
 
 /// Between two tries to open tables that another process still has.
 const RETRY: Duration = Duration::from_millis(100);
-/// How long calls under way have when the process ends.
-const CLOSING: Duration = Duration::from_secs(10);
+/// How long functions, and then tables, have to end what is under way.
+const CLOSING: Duration = Duration::from_secs(15);
 
 /// Why functions or tables are not there.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,8 @@ pub enum ServiceError {
 pub struct Services {
     shared: Arc<Shared>,
     runtime: &'static Runtime,
-    ended: watch::Sender<bool>,
+    /// Functions end first: until then they find the tables.
+    ended: [watch::Sender<bool>; 2],
 }
 
 // === impl Services ===
@@ -56,7 +57,11 @@ impl Services {
             threads.worker_threads(config.pop.threads);
         }
         let runtime: &'static Runtime = Box::leak(Box::new(threads.build().map_err(ServiceError::Threads)?));
-        let services = Services { shared: Arc::clone(shared), runtime, ended: watch::Sender::new(false) };
+        let services = Services {
+            shared: Arc::clone(shared),
+            runtime,
+            ended: [watch::Sender::new(false), watch::Sender::new(false)],
+        };
         let _within = runtime.enter();
         let local = &shared.integrations.local;
         if let Some(spec) = &config.dynamodb {
@@ -80,37 +85,46 @@ impl Services {
             let opened = Lambda::open(spec, &config.pop.state_dir, local.dynamo().cloned(), scripts.ok());
             local.set_lambda(opened.map_err(ServiceError::Lambda)?);
         }
-        for (api, address, signer) in apis(config) {
+        for (api, address, signed) in apis(config) {
             let socket = bind(address, true).map_err(|source| StartError::Bind { address, source })?;
             log::info!("{api} at http://{address}");
-            runtime.spawn(apis::serve(socket, api, signer, Arc::clone(shared), services.ended.subscribe()));
+            let ended = match api {
+                Api::Lambda => services.ended[0].subscribe(),
+                Api::Dynamo => services.ended[1].subscribe(),
+            };
+            runtime.spawn(apis::serve(socket, api, signed, Arc::clone(shared), ended));
         }
         Ok(Some(services))
     }
 
     /// Takes no more calls, lets those under way end, and lets go of the state. Returns when that is done.
     pub async fn close(&self) {
-        self.ended.send_replace(true);
+        let [functions, tables] = self.ended.clone();
+        functions.send_replace(true);
         let shared = Arc::clone(&self.shared);
         let closing = self.runtime.spawn(async move {
             let local = &shared.integrations.local;
-            if let Some(lambda) = local.lambda() {
-                lambda.close().await;
+            if let Some(lambda) = local.lambda()
+                && tokio::time::timeout(CLOSING, lambda.close()).await.is_err()
+            {
+                log::warn!("the functions of this machine did not end in time");
             }
-            if let Some(dynamo) = local.dynamo() {
-                dynamo.close().await;
+            tables.send_replace(true);
+            if let Some(dynamo) = local.dynamo()
+                && tokio::time::timeout(CLOSING, dynamo.close()).await.is_err()
+            {
+                log::warn!("the tables of this PoP did not close in time");
             }
         });
-        if tokio::time::timeout(CLOSING, closing).await.is_err() {
-            log::warn!("functions or tables did not end in time");
-        }
+        // It ends by itself.
+        let _ = closing.await;
     }
 }
 
-/// The APIs of a configuration: where, and whose signatures are taken.
-pub fn apis(config: &Config) -> Vec<(Api, SocketAddr, Option<usize>)> {
-    let lambda = config.local_lambda.as_ref().and_then(|spec| Some((Api::Lambda, spec.listen?, spec.access)));
-    let dynamo = config.dynamodb.as_ref().and_then(|spec| Some((Api::Dynamo, spec.listen?, spec.access)));
+/// The APIs of a configuration: where, and whether they ask for signatures.
+pub fn apis(config: &Config) -> Vec<(Api, SocketAddr, bool)> {
+    let lambda = config.local_lambda.as_ref().and_then(|spec| Some((Api::Lambda, spec.listen?, spec.access.is_some())));
+    let dynamo = config.dynamodb.as_ref().and_then(|spec| Some((Api::Dynamo, spec.listen?, spec.access.is_some())));
     lambda.into_iter().chain(dynamo).collect()
 }
 

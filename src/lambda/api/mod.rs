@@ -19,6 +19,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use serde_json::Value;
 
 use super::fault::{Fault, Kind};
+use super::name::{Asked, Owner};
 use super::{Body, Inner, full, now};
 use path::Target;
 
@@ -31,6 +32,15 @@ struct Call<'r> {
     target: &'r Target,
     headers: &'r http::HeaderMap,
     body: Bytes,
+}
+
+/// See [`super::Lambda::plain_path`].
+pub(super) fn plain_path(uri: &http::Uri, owner: &Owner<'_>) -> Option<String> {
+    let mut segments = Target::parse(uri)?.segments;
+    let at = segments.iter().position(|segment| segment == "functions")? + 1;
+    let asked = Asked::parse(segments.get(at)?, None, owner).ok()?;
+    *segments.get_mut(at)? = asked.name;
+    Some(format!("/{}", segments.join("/")))
 }
 
 pub(super) async fn handle(inner: &Arc<Inner>, request: Request<Bytes>) -> Response<Body> {
@@ -174,5 +184,23 @@ mod tests {
         let lengths: Vec<_> = one.split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12]);
         assert!(one.as_bytes()[14] == b'4' && b"89ab".contains(&one.as_bytes()[19]), "{one}");
+    }
+
+    #[test]
+    fn a_function_has_one_path_for_policies() {
+        let owner = Owner { region: "us-east-1", account: "000000000000" };
+        let plain = |path: &str| plain_path(&path.parse().unwrap(), &owner);
+        for name in [
+            "secret",
+            "function%3Asecret",
+            "000000000000:function:secret",
+            "arn:aws:lambda:us-east-1:000000000000:function:secret",
+            "secret:live",
+            "%73ecret",
+        ] {
+            let path = format!("/2015-03-31/functions/{name}/invocations");
+            assert_eq!(plain(&path).as_deref(), Some("/2015-03-31/functions/secret/invocations"), "{name}");
+        }
+        assert_eq!(plain("/2016-08-19/account-settings"), None);
     }
 }

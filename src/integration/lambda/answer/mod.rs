@@ -19,6 +19,9 @@ use serde_json::{Map, Value};
 
 use crate::config::compiled::{LambdaOrigin, Payload};
 
+/// Bytes of a function's error that go to the log.
+const SHOWN_MAX: usize = 300;
+
 /// An answer, whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
@@ -117,7 +120,11 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::Malformed(why) => write!(f, "its result is no answer: {why}"),
-            Failure::Function(error) => write!(f, "it failed: {error}"),
+            Failure::Function(error) => {
+                // What it threw may hold the viewer's message: what kind of error, and its beginning, are for the log.
+                let shown = error.get(..error.floor_char_boundary(SHOWN_MAX)).unwrap_or_default();
+                write!(f, "it failed: {shown}{}", if shown.len() < error.len() { "…" } else { "" })
+            }
             Failure::Throttled(_) => f.write_str("it has too many calls at once"),
             Failure::Refused(why) => write!(f, "the call was refused: {why}"),
             Failure::Timeout(why) | Failure::Unreachable(why) => f.write_str(why),

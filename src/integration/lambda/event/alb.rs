@@ -4,14 +4,15 @@
 
 use serde_json::{Value, json};
 
-use super::Asked;
+use super::{Asked, port};
 use crate::message::pairs;
+use crate::origin::adapter::About;
 
 /// Names the target group that events come from; functions rarely look.
 const TARGET_GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/rimward/0000000000000000";
 
 /// `multi`: `lambda.multi_value_headers.enabled`.
-pub(super) fn event(asked: &Asked, multi: bool) -> Value {
+pub(super) fn event(asked: &Asked, about: &About, multi: bool) -> Value {
     let parts = asked.query.as_deref().unwrap_or_default().split('&').filter(|part| !part.is_empty());
     let query: Vec<(String, String)> = parts
         .map(|part| part.split_once('=').unwrap_or((part, "")))
@@ -32,6 +33,17 @@ pub(super) fn event(asked: &Asked, multi: bool) -> Value {
         ("queryStringParameters", "headers", pairs::last as fn(&[(String, String)]) -> Value)
     };
     event[parameters] = present(of(&query));
-    event[headers] = present(of(&asked.fields));
+    let mut fields: Vec<_> = asked.fields.iter().filter(|(name, _)| name != "x-forwarded-port").cloned().collect();
+    fields.push(("x-forwarded-port".to_owned(), port(about)));
+    for (name, value) in [
+        ("x-forwarded-for", about.viewer.to_canonical().to_string()),
+        ("x-forwarded-proto", if about.tls { "https" } else { "http" }.to_owned()),
+        ("x-amzn-trace-id", asked.trace(about)),
+    ] {
+        if !fields.iter().any(|(known, _)| known == name) {
+            fields.push((name.to_owned(), value));
+        }
+    }
+    event[headers] = present(of(&fields));
     event
 }

@@ -85,9 +85,10 @@ fn headers(asked: &Asked, about: &About) -> Map<String, Value> {
     if !asked.body.is_empty() {
         headers.insert("content-length".into(), asked.body.len().to_string().into());
     }
+    // The edge's own: what a viewer says of it does not count.
+    headers.insert("x-forwarded-port".into(), port(about).into());
     for (name, value) in [
         ("x-forwarded-for", about.viewer.to_canonical().to_string()),
-        ("x-forwarded-port", port(about)),
         ("x-forwarded-proto", if about.tls { "https" } else { "http" }.to_owned()),
         ("x-amzn-trace-id", asked.trace(about)),
     ] {

@@ -42,7 +42,7 @@ pub fn event(asked: &Asked, about: &About, route: &Matched<'_>, origin: &LambdaO
     let event = match origin.payload {
         Payload::Rest1 => rest::event(asked, about, route, origin),
         Payload::Http2 | Payload::FunctionUrl => http_api::event(asked, about, route, origin),
-        Payload::Alb { multi } => alb::event(asked, multi),
+        Payload::Alb { multi } => alb::event(asked, about, multi),
     };
     event.to_string()
 }

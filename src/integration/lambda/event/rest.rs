@@ -80,9 +80,11 @@ fn fields(asked: &Asked, about: &About) -> Vec<(String, String)> {
         .filter(|(name, value)| name != "authorization" || !signed(value))
         .map(|(name, value)| (spelled(name, about), value.clone()))
         .collect();
+    // The edge's own: what a viewer says of it does not count.
+    fields.retain(|(name, _)| !name.eq_ignore_ascii_case("x-forwarded-port"));
+    fields.push(("X-Forwarded-Port".to_owned(), port(about)));
     for (name, value) in [
         ("X-Forwarded-For", about.viewer.to_canonical().to_string()),
-        ("X-Forwarded-Port", port(about)),
         ("X-Forwarded-Proto", if about.tls { "https" } else { "http" }.to_owned()),
         ("X-Amzn-Trace-Id", asked.trace(about)),
     ] {

@@ -210,13 +210,27 @@ fn load_balancers_decode_nothing() {
     let fields = [("x-a", "1"), ("x-a", "2")];
     let asked = asked("GET", "/a%20b", Some("a=1%2B&a=2"), &fields, b"");
     let one = made(Payload::Alb { multi: false }, &asked, &about(None));
-    assert_eq!((&one["queryStringParameters"], &one["headers"]), (&json!({ "a": "2" }), &json!({ "x-a": "2" })));
+    assert_eq!((&one["queryStringParameters"], &one["headers"]["x-a"]), (&json!({ "a": "2" }), &json!("2")));
+    assert_eq!(
+        (&one["headers"]["x-forwarded-port"], &one["headers"]["x-forwarded-proto"]),
+        (&json!("8443"), &json!("https"))
+    );
     assert_eq!((&one["body"], &one["path"]), (&json!(""), &json!("/a%20b")));
     assert!(one["requestContext"]["elb"]["targetGroupArn"].is_string() && one.get("multiValueHeaders").is_none());
     let many = made(Payload::Alb { multi: true }, &asked, &about(None));
     assert_eq!(many["multiValueQueryStringParameters"], json!({ "a": ["1%2B", "2"] }));
-    assert_eq!(many["multiValueHeaders"], json!({ "x-a": ["1", "2"] }));
+    assert_eq!(many["multiValueHeaders"]["x-a"], json!(["1", "2"]));
     assert!(many.get("headers").is_none());
+}
+
+#[test]
+fn the_port_is_what_the_viewer_asked_not_what_it_says() {
+    let asked = asked("GET", "/", None, &[("x-forwarded-port", "1")], b"");
+    assert_eq!(made(Payload::Rest1, &asked, &about(None))["headers"]["X-Forwarded-Port"], "8443");
+    assert_eq!(made(Payload::Rest1, &asked, &about(None))["multiValueHeaders"]["X-Forwarded-Port"], json!(["8443"]));
+    for payload in [Payload::Http2, Payload::FunctionUrl, Payload::Alb { multi: false }] {
+        assert_eq!(made(payload, &asked, &about(None))["headers"]["x-forwarded-port"], "8443", "{payload:?}");
+    }
 }
 
 #[test]
