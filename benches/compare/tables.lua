@@ -1,9 +1,9 @@
 -- wrk script: one DynamoDB operation over 1,000 keys. OPERATION names it.
 local operation = os.getenv("OPERATION")
 local bodies = {
-  GetItem = '{"TableName":"t","Key":{"pk":{"S":"p%d"},"sk":{"S":"0"}}}',
-  PutItem = '{"TableName":"t","Item":{"pk":{"S":"p%d"},"sk":{"S":"0"},"text":{"S":"' .. string.rep("x", 200) .. '"},"n":{"N":"42"}}}',
-  Query = '{"TableName":"t","KeyConditionExpression":"pk = :p","ExpressionAttributeValues":{":p":{"S":"q%d"}},"Limit":10}',
+  GetItem = '{"TableName":"bench","Key":{"pk":{"S":"p%d"},"sk":{"S":"0"}}}',
+  PutItem = '{"TableName":"bench","Item":{"pk":{"S":"p%d"},"sk":{"S":"0"},"text":{"S":"' .. string.rep("x", 200) .. '"},"n":{"N":"42"}}}',
+  Query = '{"TableName":"bench","KeyConditionExpression":"pk = :p","ExpressionAttributeValues":{":p":{"S":"q%d"}},"Limit":10}',
 }
 local headers = {
   ["Content-Type"] = "application/x-amz-json-1.0",

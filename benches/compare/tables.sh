@@ -19,6 +19,7 @@ mkdir -p "$TOOLS"
 pop() { # pop NAME PORT KEYS
   mkdir -p "$WORK/$1"
   cat >"$WORK/$1/rimward.toml" <<TOML
+admin = false
 [pop]
 code = "BEN"
 listen = ["127.0.0.1:$(($2 + 100))"]
@@ -63,15 +64,15 @@ def call(operation, body):
 items = [(f"p{i}", "0") for i in range(1000)] + [(f"q{p}", f"{s:03}") for p in range(100) for s in range(20)]
 for at in range(0, len(items), 25):
     puts = [{"PutRequest": {"Item": {"pk": {"S": p}, "sk": {"S": s}, "text": {"S": "x" * 200}, "n": {"N": "42"}}}} for p, s in items[at:at + 25]]
-    call("BatchWriteItem", {"RequestItems": {"t": puts}})
+    call("BatchWriteItem", {"RequestItems": {"bench": puts}})
 PY
 }
 
-TABLE='{"TableName":"t","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}],"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},{"AttributeName":"sk","AttributeType":"S"}]}'
+TABLE='{"TableName":"bench","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}],"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},{"AttributeName":"sk","AttributeType":"S"}]}'
 for port in 18101 18102 18103 18104; do
   for _ in $(seq 100); do call $port ListTables '{}' >/dev/null 2>&1 && break; sleep 0.1; done
   call $port CreateTable "$TABLE" >/dev/null
-  for _ in $(seq 50); do call $port DescribeTable '{"TableName":"t"}' | grep -q ACTIVE && break; sleep 0.1; done
+  for _ in $(seq 50); do call $port DescribeTable '{"TableName":"bench"}' | grep -q ACTIVE && break; sleep 0.1; done
   fill $port
 done
 
