@@ -3,19 +3,32 @@
 . "$(dirname "$0")/../smoke.inc.sh"
 lake=$edge/lake/lake
 key='x-api-key: demokey-device-0123456789'
+own="x-api-key: $(cat "$(dirname "$0")/keys/sinks")"
 mark="smoke-$$-$(date +%s)"
 
 # lines: leaves every line of the lake in $got/lines; succeeds when there are $1 of this run.
 lines() {
   : >"$got/lines"
-  for name in $(curl -fsS "$lake?list-type=2&prefix=events/" | grep -o '<Key>[^<]*' | cut -c 6-); do
-    curl -fsS "$lake/$name" >>"$got/lines"
+  for name in $(curl -fsS -H "$own" "$lake?list-type=2&prefix=events/" | grep -o '<Key>[^<]*' | cut -c 6-); do
+    curl -fsS -H "$own" "$lake/$name" >>"$got/lines"
   done
   [ "$(grep -c "$mark" "$got/lines")" = "$1" ]
 }
 
 step 'only devices with a key'
 ask POST /events -d '{}'
+want 403
+
+step 'the lake and the stream only for the function'
+for at in /lake/lake/x /lake/lake/events/x; do
+  ask PUT "$at" -d '{}'
+  want 403
+  ask PUT "$at" -H "$key" -d '{}'
+  want 403
+done
+ask POST /stream/ -H "$key" -d '{}'
+want 403
+ask POST /events -H "$own" -d '{}'
 want 403
 
 step 'a batch is taken at once'

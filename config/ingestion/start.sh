@@ -4,9 +4,16 @@ set -eu
 cd "$(dirname "$0")"
 at=http://127.0.0.1:5000
 mkdir -p keys
-for secret in lake pepper; do
+for secret in lake pepper sinks; do
   [ -f "keys/$secret" ] || (umask 077 && openssl rand -hex 32 >"keys/$secret")
 done
+# The function's key for the lake and the stream; the configuration has its hash.
+cat >keys.toml <<END
+[[api_key]]
+name   = "scrub"
+sha256 = "$(printf %s "$(cat keys/sinks)" | openssl dgst -sha256 -r | cut -d ' ' -f 1)"
+plans  = ["sinks"]
+END
 
 lake=
 if ! curl -s -o /dev/null "$at"; then

@@ -22,8 +22,8 @@ pub enum Verb {
     Check,
 }
 
-/// Reads as much of `statement` as says so; `None` when it does not begin like any of the four, or names its table more
-/// than once in a way that leaves a doubt.
+/// Reads as much of `statement` as says so; `None` when it does not begin like any of these, or its table cannot be told: it
+/// may then be a write of any table.
 pub fn about(statement: &str) -> Option<About> {
     let mut words = Words { rest: statement };
     let verb = match words.next()?.to_ascii_uppercase().as_str() {
@@ -61,19 +61,25 @@ fn name(word: &str) -> Option<String> {
     }
 }
 
-/// Words, quoted names, strings and signs.
+/// Words, quoted names, strings, numbers and signs, as the engine takes them apart; comments are space.
 struct Words<'a> {
     rest: &'a str,
 }
 
 impl<'a> Words<'a> {
     fn next(&mut self) -> Option<&'a str> {
-        self.rest = self.rest.trim_start();
+        self.rest = past_space(self.rest)?;
         let first = self.rest.chars().next()?;
-        let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let run = |other: fn(char) -> bool| self.rest.find(other).unwrap_or(self.rest.len());
         let end = match first {
             '"' | '\'' => quoted(self.rest, first)?,
-            c if word(c) => self.rest.find(|c| !word(c)).unwrap_or(self.rest.len()),
+            // What Ion has in it is nobody's name.
+            '`' => self.rest.get(1..)?.find('`')? + 2,
+            // A number ends where its digits do: a word may follow at once.
+            '0'..='9' => run(|c| !c.is_ascii_digit()),
+            'a'..='z' | 'A'..='Z' | '_' => run(|c| !(c.is_ascii_alphanumeric() || c == '_')),
+            // No sign of the grammar.
+            '#' => return None,
             c => c.len_utf8(),
         };
         let (found, rest) = self.rest.split_at(end);
@@ -83,6 +89,20 @@ impl<'a> Words<'a> {
 
     fn expect(&mut self, word: &str) -> Option<()> {
         self.next()?.eq_ignore_ascii_case(word).then_some(())
+    }
+}
+
+/// What follows spaces and comments (`--` to the end of the line, `/*` to `*/`); `None` when a comment does not end.
+fn past_space(mut text: &str) -> Option<&str> {
+    loop {
+        text = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
+        text = if text.starts_with("--") {
+            text.find('\n').and_then(|end| text.get(end..)).unwrap_or_default()
+        } else if let Some(comment) = text.strip_prefix("/*") {
+            comment.get(comment.find("*/")? + 2..)?
+        } else {
+            return Some(text);
+        };
     }
 }
 
@@ -127,6 +147,7 @@ mod tests {
             (r#"select a, "FROM", 'it''s FROM' from todo"#, Some((Verb::Select, "todo", None))),
             (r#"SELECT * FROM "todo"."by-owner" WHERE a = ?"#, Some((Verb::Select, "todo", Some("by-owner")))),
             (r#"SELECT * FROM todo . idx"#, Some((Verb::Select, "todo", Some("idx")))),
+            (r#"SELECT a[1FROM "t""#, Some((Verb::Select, "t", None))),
             (r#"INSERT INTO "my-table" VALUE {'pk': 'x'}"#, Some((Verb::Insert, "my-table", None))),
             (r#" UPDATE "t" SET a = 1 WHERE pk = 'x'"#, Some((Verb::Update, "t", None))),
             (r#"DELETE FROM t WHERE pk = 'x'"#, Some((Verb::Delete, "t", None))),
@@ -140,6 +161,26 @@ mod tests {
             let found = about(statement);
             let found = found.as_ref().map(|about| (about.verb, about.table.as_str(), about.index.as_deref()));
             assert_eq!(found, want, "{statement}");
+        }
+    }
+
+    #[test]
+    fn comments_do_not_hide_what_a_statement_does() {
+        for (statement, want) in [
+            (r#"SELECT /* FROM "public" */ * FROM "secret""#, Some((Verb::Select, "secret"))),
+            ("SELECT -- FROM \"public\"\n * FROM \"secret\"", Some((Verb::Select, "secret"))),
+            (r#"/**/DELETE FROM "secret" WHERE pk='1'"#, Some((Verb::Delete, "secret"))),
+            ("--\nUPDATE/*a*//*b*/\"secret\" SET a = 1", Some((Verb::Update, "secret"))),
+            ("SELECT * FROM--x\n\"secret\" WHERE a = 'FROM \"public\"'", Some((Verb::Select, "secret"))),
+            (r#"SELECT '/*', "--", `/* FROM "public"` FROM "secret" -- */"#, Some((Verb::Select, "secret"))),
+            (r#"SELECT * FROM /*/ "public" */ "secret""#, Some((Verb::Select, "secret"))),
+            (r#"SELECT * FROM /*/ "public""#, None),
+            (r#"SELECT # FROM "public""#, None),
+            (r#"SELECT ` FROM "public""#, None),
+            ("-- SELECT * FROM t", None),
+        ] {
+            let found = about(statement);
+            assert_eq!(found.as_ref().map(|about| (about.verb, about.table.as_str())), want, "{statement}");
         }
     }
 }

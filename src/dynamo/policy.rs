@@ -94,7 +94,7 @@ impl Caller {
 
     fn allows(&self, policy: &Policy, need: &Need, conditions: bool, now_ms: u64) -> Result<(), Fault> {
         let denied = |explicit| Err(Fault::denied(self.arn.as_deref(), need.action, &need.resource, explicit));
-        if need.opaque && conditions {
+        if need.unread || (need.opaque && conditions) {
             return denied(false);
         }
         let request = iam::Request {

@@ -10,13 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::concurrency::Seat;
 use super::now_ms;
-use super::run::{self, Answer, Called, Failure, Order, Reply, Runner, Scripts, Settings, Unstarted, Version, Word};
+use super::run::{
+    self, Answer, Called, Failure, Order, Part, Reply, Runner, Scripts, Settings, Unstarted, Version, Word,
+};
 use super::shift::Shifts;
 
 /// Environments that may turn out to be gone before a call finds one that is not.
@@ -25,6 +27,8 @@ const TRIES: usize = 8;
 const SWEEP: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How long ending everything may take.
 const CLOSE: Duration = Duration::from_secs(5);
+/// Pieces of a watched stream on their way to the caller.
+const PIECES: usize = 1;
 
 /// What a caller wants done.
 #[derive(Debug, Clone)]
@@ -108,29 +112,34 @@ impl Schedule {
 
     /// Runs one call to its end, whether or not its caller waits. `None`: it was not run, because all of this ends.
     pub(super) async fn run(self: &Arc<Self>, version: Arc<Version>, work: Work, seat: Seat) -> Option<Answer> {
-        let (reply, answer) = oneshot::channel();
+        let (mut reply, answer) = oneshot::channel();
         if self.closing() {
             return None;
         }
+        if self.shifts.tally.watches(&version.name, &version.version) {
+            reply = self.counted(&version, reply);
+        }
         let this = Arc::clone(self);
         let busy = self.busy();
-        let (began, called) = (Instant::now(), Arc::clone(&version));
         tokio::spawn(async move {
             let word = this.work(version, work, reply).await;
             drop(seat);
             word.into_iter().for_each(Word::say);
             drop(busy);
         });
-        let answer = answer.await.ok()?;
-        let failed = match &answer {
-            Answer::Whole(reply) => reply.failed,
-            // How it ends is not known when it begins.
-            Answer::Stream { .. } => false,
-            Answer::Throttled => return Some(answer),
-        };
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.shifts.tally.add(&called.name, &called.version, now_ms(), took_ms, failed);
-        Some(answer)
+        answer.await.ok()
+    }
+
+    /// Where to answer instead of `reply`, so that the call counts: on a task of its own, because a caller that goes away
+    /// before the end must not keep a version that hangs from being counted.
+    fn counted(self: &Arc<Self>, version: &Arc<Version>, reply: oneshot::Sender<Answer>) -> oneshot::Sender<Answer> {
+        let (give, answer) = oneshot::channel();
+        let (shifts, version, began) = (Arc::clone(&self.shifts), Arc::clone(version), Instant::now());
+        tokio::spawn(pass_on(answer, reply, move |failed| {
+            let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            shifts.tally.add(&version.name, &version.version, now_ms(), took_ms, failed);
+        }));
+        give
     }
 
     /// Whether no more calls are taken.
@@ -328,6 +337,37 @@ impl Pool {
     }
 }
 
+/// Passes an answer on and has it counted when it ends, failed or not, before the caller hears of the end. What was not run
+/// does not count.
+async fn pass_on(answer: oneshot::Receiver<Answer>, caller: oneshot::Sender<Answer>, count: impl FnOnce(bool)) {
+    let mut from = match answer.await {
+        Ok(Answer::Stream { parts }) => parts,
+        Ok(answer) => {
+            if let Answer::Whole(reply) = &answer {
+                count(reply.failed);
+            }
+            // A caller that is gone has no use for it.
+            return drop(caller.send(answer));
+        }
+        Err(_) => return,
+    };
+    let (to, parts) = mpsc::channel(PIECES);
+    let _ = caller.send(Answer::Stream { parts });
+    let end = loop {
+        match from.recv().await {
+            Some(Part::End { error, log }) => break Some(Part::End { error, log }),
+            // Without a caller it is read to its end all the same.
+            Some(part) => drop(to.send(part).await),
+            None => break None,
+        }
+    };
+    // Without its end it was cut off.
+    count(!matches!(end, Some(Part::End { error: None, .. })));
+    if let Some(end) = end {
+        let _ = to.send(end).await;
+    }
+}
+
 /// A start that took too long is made once more, within the call's own time (Lambda Developer Guide, "Understanding the
 /// Lambda execution environment lifecycle": Init phase).
 async fn start(
@@ -340,5 +380,75 @@ async fn start(
             run::start(version, settings, scripts, Instant::now() + version.timeout).await
         }
         started => started,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(error: Option<&'static str>) -> Part {
+        Part::End { error: error.map(|text| Bytes::from_static(text.as_bytes())), log: String::new() }
+    }
+
+    #[tokio::test]
+    async fn calls_count_though_their_callers_are_gone() {
+        let whole = |failed| Answer::Whole(Reply { payload: Bytes::new(), failed, log: String::new() });
+        for (answer, want) in [
+            (Some(whole(true)), Some(true)),
+            (Some(whole(false)), Some(false)),
+            (Some(Answer::Throttled), None),
+            (None, None),
+        ] {
+            let (give, heard) = oneshot::channel();
+            let (reply, caller) = oneshot::channel();
+            drop(caller);
+            let mut counted = None;
+            match answer {
+                Some(answer) => drop(give.send(answer)),
+                None => drop(give),
+            }
+            pass_on(heard, reply, |failed| counted = Some(failed)).await;
+            assert_eq!(counted, want);
+        }
+    }
+
+    #[tokio::test]
+    async fn streams_count_as_they_end() {
+        let data = || Part::Data(Bytes::from_static(b"a"));
+        for (parts, want) in [
+            (vec![data(), data(), end(None)], false),
+            (vec![data(), end(Some("{}"))], true),
+            // Cut off.
+            (vec![data()], true),
+        ] {
+            for listens in [true, false] {
+                let (give, heard) = oneshot::channel();
+                let (reply, caller) = oneshot::channel();
+                let (to, from) = mpsc::channel(parts.len());
+                give.send(Answer::Stream { parts: from }).unwrap();
+                for part in &parts {
+                    let copy = match part {
+                        Part::Data(data) => Part::Data(data.clone()),
+                        Part::End { error, log } => Part::End { error: error.clone(), log: log.clone() },
+                    };
+                    to.send(copy).await.unwrap();
+                }
+                drop(to);
+                let mut counted = None;
+                let passing = pass_on(heard, reply, |failed| counted = Some(failed));
+                let listening = async {
+                    let mut got = 0;
+                    if listens && let Ok(Answer::Stream { parts: mut theirs }) = caller.await {
+                        while theirs.recv().await.is_some() {
+                            got += 1;
+                        }
+                    }
+                    got
+                };
+                let ((), got) = tokio::join!(passing, listening);
+                assert_eq!((counted, got), (Some(want), if listens { parts.len() } else { 0 }));
+            }
+        }
     }
 }

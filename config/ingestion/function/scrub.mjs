@@ -2,11 +2,11 @@
 // the object has the same name then, and records carry the batch's id and their line.
 import { scrub } from "./pii.mjs";
 
-const { LAKE, STREAM, PEPPER } = process.env;
+const { LAKE, STREAM, KEY, PEPPER } = process.env;
 const RECORDS_MAX = 500;
 
 async function put(key, body) {
-  const answer = await fetch(`${LAKE}/lake/${key}`, { method: "PUT", headers: { "content-type": "application/x-ndjson" }, body });
+  const answer = await fetch(`${LAKE}/lake/${key}`, { method: "PUT", headers: { "content-type": "application/x-ndjson", "x-api-key": KEY }, body });
   if (!answer.ok) throw new Error(`the lake answered ${answer.status}: ${await answer.text()}`);
 }
 
@@ -17,7 +17,7 @@ async function stream(events) {
   }));
   const answer = await fetch(`${STREAM}/`, {
     method: "POST",
-    headers: { "content-type": "application/x-amz-json-1.1", "x-amz-target": "Kinesis_20131202.PutRecords" },
+    headers: { "content-type": "application/x-amz-json-1.1", "x-amz-target": "Kinesis_20131202.PutRecords", "x-api-key": KEY },
     body: JSON.stringify({ StreamName: "events", Records }),
   });
   if (!answer.ok) throw new Error(`the stream answered ${answer.status}: ${await answer.text()}`);

@@ -14,7 +14,11 @@ const COUNT: usize = 1 << 16;
 
 /// The epochs of one front.
 #[derive(Debug)]
-pub struct Epochs(Box<[AtomicU64]>);
+pub struct Epochs {
+    each: Box<[AtomicU64]>,
+    /// Counts in every one of them.
+    all: AtomicU64,
+}
 
 /// What may be written.
 #[derive(Debug, Clone, Copy)]
@@ -34,13 +38,15 @@ pub enum Scope<'a> {
 // === impl Epochs ===
 impl Default for Epochs {
     fn default() -> Epochs {
-        Epochs((0..COUNT).map(|_| AtomicU64::new(0)).collect())
+        Epochs { each: (0..COUNT).map(|_| AtomicU64::new(0)).collect(), all: AtomicU64::new(0) }
     }
 }
 
 impl Epochs {
     pub fn of(&self, scope: Scope<'_>) -> u64 {
-        self.place(scope).map_or(0, |epoch| epoch.load(Ordering::SeqCst))
+        // Both only grow: their sum is the same only while both are.
+        let own = self.place(scope).map_or(0, |epoch| epoch.load(Ordering::SeqCst));
+        own + self.all.load(Ordering::SeqCst)
     }
 
     /// Something in `scope` was written.
@@ -48,6 +54,11 @@ impl Epochs {
         if let Some(epoch) = self.place(scope) {
             epoch.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// Anything may have been written.
+    pub fn bump_all(&self) {
+        self.all.fetch_add(1, Ordering::SeqCst);
     }
 
     fn place(&self, scope: Scope<'_>) -> Option<&AtomicU64> {
@@ -63,7 +74,7 @@ impl Epochs {
         hash.update(table.as_bytes());
         hash.update(&[0]);
         hash.update(rest);
-        self.0.get(hash.digest() as usize % COUNT)
+        self.each.get(hash.digest() as usize % COUNT)
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Write {
     },
     /// Who knows what of it.
     Table(String),
+    /// Nobody can tell of which table.
+    Anything,
 }
 
 /// Everything that `request` writes.
@@ -60,8 +62,12 @@ pub fn writes(op: Op, request: &Request, known: &[Arc<Table>]) -> Vec<Write> {
         Op::ExecuteStatement | Op::BatchExecuteStatement | Op::ExecuteTransaction => {
             let many = list(request, "Statements").chain(list(request, "TransactStatements"));
             let each = many.filter_map(|one| one.get("Statement")?.as_str()).chain(text(request, "Statement"));
-            for about in each.filter_map(partiql::about).filter(|about| about.verb.side() == Side::Write) {
+            let each: Vec<_> = each.map(partiql::about).collect();
+            for about in each.iter().flatten().filter(|about| about.verb.side() == Side::Write) {
                 item(&about.table, None);
+            }
+            if each.iter().any(Option::is_none) {
+                found.push(Write::Anything);
             }
         }
         _ => {}
@@ -89,6 +95,7 @@ fn forget(epochs: &Epochs, write: &Write) {
             }
         }
         Write::Table(name) => epochs.bump(Scope::Table(name)),
+        Write::Anything => epochs.bump_all(),
     }
 }
 
@@ -107,5 +114,32 @@ impl<'a> Forgetting<'a> {
 impl Drop for Forgetting<'_> {
     fn drop(&mut self) {
         self.writes.iter().for_each(|write| forget(&self.front.caches.epochs, write));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn statements_that_cannot_be_read_write_any_table() {
+        let table = |name: &str| Write::Table(name.to_owned());
+        for (statements, want) in [
+            (&["SELECT * FROM t"][..], vec![]),
+            (&["/**/DELETE FROM t WHERE pk='1'"], vec![table("t")]),
+            (&["SELECT /* FROM t"], vec![Write::Anything]),
+            (&["UPDATE t SET a = 1", "#"], vec![table("t"), Write::Anything]),
+        ] {
+            let each: Vec<Value> = statements.iter().map(|one| json!({"Statement": one})).collect();
+            let request = json!({ "Statements": each });
+            assert_eq!(writes(Op::BatchExecuteStatement, request.as_object().unwrap(), &[]), want, "{statements:?}");
+        }
+        let epochs = Epochs::default();
+        let all = [Scope::Table("t"), Scope::Item("u", b"a"), Scope::Partition("v", "a")];
+        let before = all.map(|scope| epochs.of(scope));
+        forget(&epochs, &Write::Anything);
+        assert!(all.iter().zip(before).all(|(scope, before)| epochs.of(*scope) != before));
     }
 }

@@ -11,7 +11,7 @@ use super::super::catalog::Table;
 use super::super::engine;
 use super::super::expression;
 use super::super::op::Op;
-use super::super::partiql;
+use super::super::partiql::{self, Verb};
 use super::super::request::{Request, list, object, text};
 use super::Home;
 
@@ -29,6 +29,8 @@ pub struct Need {
     pub return_values: Option<String>,
     /// Keys or attributes cannot be told: no policy that looks at them can allow it.
     pub opaque: bool,
+    /// What is asked for cannot be told: no policy can allow it.
+    pub unread: bool,
 }
 
 /// Names of the tables that a request touches, each once. Names of ARNs stand for themselves.
@@ -220,7 +222,8 @@ fn stated(statement: &str, home: &Home) -> Need {
             opaque: true,
             ..Need::default()
         },
-        None => Need { action: "dynamodb:PartiQLSelect", resource: "*".to_owned(), opaque: true, ..Need::default() },
+        // It may be a write of any table.
+        None => Need { action: Verb::Update.action(), resource: "*".to_owned(), unread: true, ..Need::default() },
     }
 }
 

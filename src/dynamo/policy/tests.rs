@@ -229,6 +229,11 @@ fn actions_and_resources() {
     ] {
         assert_eq!(may(&policy, op, request).is_ok(), allowed, "{name}");
     }
+    // A caller who may do everything is not allowed what nobody can tell.
+    let all = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}]);
+    for (statement, allowed) in [("SELECT * FROM t", true), ("SELECT /* FROM t", false), ("#", false)] {
+        assert_eq!(may(&all, Op::ExecuteStatement, json!({"Statement": statement})).is_ok(), allowed, "{statement}");
+    }
     let deny = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"},
         {"Effect": "Deny", "Action": "dynamodb:DeleteTable", "Resource": "*"}]);
     let fault = may(&deny, Op::DeleteTable, json!({"TableName": "t"})).unwrap_err();

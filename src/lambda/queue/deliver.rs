@@ -4,6 +4,7 @@
 //!
 //! Lambda Developer Guide, "Retaining records of asynchronous invocations".
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::{AGE_DEFAULT, Delivery, Event, Follow, Next, Outcome, RETRIES_DEFAULT, Rules, next_attempt};
@@ -132,7 +134,7 @@ impl Inner {
         let dead_letter = resolved.dead_letter();
         let record = |condition: &str| record(event, &resolved, condition, reply.as_ref());
         let tell =
-            |to: &String, payload: Value, attributes| told(event, to, payload, attributes, &owner).map(Follow::Add);
+            |to: &String, payload: Bytes, attributes| told(event, to, payload, attributes, &owner).map(Follow::Add);
         let mut follow = vec![Follow::Forget];
         match next_attempt(event, outcome, rules, now_ms()) {
             Next::Done => follow.extend(on_success.and_then(|to| tell(to, record("Success"), Vec::new()))),
@@ -147,9 +149,8 @@ impl Inner {
             Next::GivenUp(why) => {
                 log::warn!(target: "lambda", "{}: event {} is given up: {why}", event.function, event.request_id);
                 follow.extend(on_failure.and_then(|to| tell(to, record(why), Vec::new())));
-                let payload = serde_json::from_slice(&event.payload).unwrap_or(Value::Null);
                 let attributes = attributes(event, reply.as_ref(), why);
-                follow.extend(dead_letter.and_then(|to| tell(to, payload, attributes)));
+                follow.extend(dead_letter.and_then(|to| tell(to, event.payload.clone(), attributes)));
             }
         }
         follow
@@ -179,7 +180,7 @@ impl Inner {
 pub(in crate::lambda) fn told(
     event: &Event,
     to: &str,
-    payload: Value,
+    payload: Bytes,
     attributes: Vec<(String, String)>,
     owner: &Owner<'_>,
 ) -> Option<Event> {
@@ -196,7 +197,7 @@ pub(in crate::lambda) fn told(
         failures: 0,
         refusals: 0,
         client_context: None,
-        payload: Bytes::from(payload.to_string()),
+        payload,
         ..event.clone()
     };
     match target(to, owner)? {
@@ -208,11 +209,10 @@ pub(in crate::lambda) fn told(
 }
 
 /// What a destination is told.
-fn record(event: &Event, resolved: &Resolved, condition: &str, reply: Option<&Reply>) -> Value {
-    let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)));
+fn record(event: &Event, resolved: &Resolved, condition: &str, reply: Option<&Reply>) -> Bytes {
     let version = &resolved.version.version;
     let tries = event.failures + u32::from(reply.is_some());
-    let mut all = json!({
+    let about = json!({
         "version": "1.0",
         "timestamp": time::iso_z(now()),
         "requestContext": {
@@ -221,17 +221,36 @@ fn record(event: &Event, resolved: &Resolved, condition: &str, reply: Option<&Re
             "condition": condition,
             "approximateInvokeCount": tries,
         },
-        "requestPayload": json(&event.payload),
     });
-    if let (Some(reply), Some(all)) = (reply, all.as_object_mut()) {
+    let context = reply.map(|reply| {
         let mut context = json!({ "statusCode": 200, "executedVersion": version });
         if let (true, Some(context)) = (reply.failed, context.as_object_mut()) {
             context.insert("functionError".to_owned(), json!("Unhandled"));
         }
-        all.insert("responseContext".to_owned(), context);
-        all.insert("responsePayload".to_owned(), json(&reply.payload));
+        context
+    });
+    let mut all = vec![("requestPayload", as_json(&event.payload))];
+    if let (Some(reply), Some(context)) = (reply, context) {
+        all.extend([("responseContext", context.to_string()), ("responsePayload", as_json(&reply.payload))]);
     }
-    all
+    Bytes::from(with(about.to_string(), &all))
+}
+
+/// JSON as it was said, each digit and escape of it; anything else as a string.
+fn as_json(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let is_json = matches!(text, Cow::Borrowed(_)) && serde_json::from_str::<IgnoredAny>(&text).is_ok();
+    if is_json { text.into_owned() } else { Value::String(text.into_owned()).to_string() }
+}
+
+/// The text of an object that is not empty, with members more whose values are JSON.
+fn with(mut object: String, members: &[(&str, String)]) -> String {
+    object.truncate(object.rfind('}').unwrap_or(0));
+    for (name, value) in members {
+        object.extend([",\"", *name, "\":", value.as_str()]);
+    }
+    object.push('}');
+    object
 }
 
 /// What a dead letter says beside the event (Lambda Developer Guide, "Dead-letter queues": RequestID, ErrorCode, ErrorMessage).
@@ -244,4 +263,48 @@ fn attributes(event: &Event, reply: Option<&Reply>, why: &str) -> Vec<(String, S
     [("RequestID", event.request_id.as_str()), ("ErrorCode", code), ("ErrorMessage", &message)]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_of_records_are_as_they_were_said() {
+        for (payload, want) in [
+            (&br#"{"n":1e999}"#[..], r#"{"n":1e999}"#),
+            (br#"{"s":"\ud800"}"#, r#"{"s":"\ud800"}"#),
+            (b"[12345678901234567890123]", "[12345678901234567890123]"),
+            (b" {} ", " {} "),
+            (b"plain \"text\"", r#""plain \"text\"""#),
+            (b"\"\xff\"", "\"\\\"\u{fffd}\\\"\""),
+            (b"", r#""""#),
+        ] {
+            assert_eq!(as_json(payload), want);
+        }
+        let members = [("b", "1e999".to_owned()), ("c", "{}".to_owned())];
+        assert_eq!(with(r#"{"a":{"x":{}}}"#.to_owned(), &members), r#"{"a":{"x":{}},"b":1e999,"c":{}}"#);
+    }
+
+    #[test]
+    fn dead_letters_are_the_event_itself() {
+        let payload = Bytes::from_static(br#"{"n":1e999,"big":12345678901234567890123,"s":"\ud800"}"#);
+        let event = Event {
+            request_id: "1".to_owned(),
+            function: "f".to_owned(),
+            qualifier: None,
+            trace: String::new(),
+            client_context: None,
+            accepted_ms: 0,
+            next_ms: 0,
+            failures: 0,
+            refusals: 0,
+            hops: 0,
+            deliver: None,
+            payload: payload.clone(),
+        };
+        let owner = Owner { region: "us-east-1", account: "000000000000" };
+        let letter = told(&event, "http://127.0.0.1:1/", event.payload.clone(), Vec::new(), &owner).unwrap();
+        assert_eq!((letter.payload, letter.hops), (payload, 1));
+    }
 }

@@ -97,6 +97,11 @@ fn millis(span: Duration) -> u64 {
 
 // === impl Event ===
 impl Event {
+    /// Who is to have it: a function, or the endpoint that is told.
+    pub(in crate::lambda) fn lane(&self) -> &str {
+        self.deliver.as_ref().map_or(self.function.as_str(), |delivery| delivery.to.as_str())
+    }
+
     /// The head's length, the head as JSON, the payload.
     pub(in crate::lambda) fn encode(&self) -> Vec<u8> {
         // Plain data with text keys: it has a JSON form.

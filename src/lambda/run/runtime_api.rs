@@ -1,7 +1,7 @@
 //! Runtime API: what a runtime of one environment asks for and answers, over HTTP.
 //!
 //! In: connections on a loopback port of the environment's own. Out: what was said, in order. Never: a decision about it, more
-//! of an answer in memory than may be sent.
+//! of an answer in memory than may be sent, a page of a browser on this machine.
 //!
 //! Lambda Developer Guide, "Using the Lambda runtime API", version 2018-06-01.
 
@@ -96,6 +96,8 @@ struct Shared {
     said: mpsc::Sender<Said>,
     /// Bytes of an answer that is not streamed.
     most: usize,
+    /// The address as the runtime is given it.
+    host: String,
 }
 
 // === impl Desk ===
@@ -105,7 +107,7 @@ impl Desk {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (said, heard) = mpsc::channel(SAID);
-        let shared = Arc::new(Shared { open: Mutex::new(None), said, most });
+        let shared = Arc::new(Shared { open: Mutex::new(None), said, most, host: address.to_string() });
         let mut server = JoinSet::new();
         server.spawn(serve(listener, Arc::clone(&shared)));
         Ok((Desk { address, shared, _server: server }, heard))
@@ -155,6 +157,9 @@ type Reply = Response<Full<Bytes>>;
 struct Ending;
 
 async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply, Ending> {
+    if !from_runtime(request.headers(), &shared.host) {
+        return Ok(refusal(StatusCode::FORBIDDEN, "only the runtime may ask"));
+    }
     let path = request.uri().path().to_owned();
     let Some(rest) = path.strip_prefix(BASE) else { return Ok(refusal(StatusCode::NOT_FOUND, "no such path")) };
     let parts: Vec<&str> = rest.split('/').collect();
@@ -199,6 +204,14 @@ impl Shared {
         }
         ours
     }
+}
+
+/// Whether a runtime can have sent this: it asks the address that it was given. Pages in a browser on this machine say that
+/// they are pages (`Origin`, `Sec-Fetch-Site`), and under a name of their own that leads here, that name.
+fn from_runtime(headers: &HeaderMap, host: &str) -> bool {
+    let page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    let mut hosts = headers.get_all(header::HOST).iter();
+    !page && hosts.next().is_some_and(|asked| asked == host) && hosts.next().is_none()
 }
 
 async fn next(shared: &Shared) -> Result<Reply, Ending> {
@@ -303,6 +316,7 @@ fn refusal(status: StatusCode, message: &str) -> Reply {
     let kind = match status {
         StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLarge",
         StatusCode::BAD_REQUEST => "InvalidRequestID",
+        StatusCode::FORBIDDEN => "AccessDenied",
         _ => "NotFound",
     };
     reply(status, &json!({ "errorType": kind, "errorMessage": message }))
@@ -313,4 +327,29 @@ fn reply(status: StatusCode, body: &serde_json::Value) -> Reply {
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_browsers_are_no_runtimes() {
+        for (fields, want) in [
+            (&[("host", "127.0.0.1:9")][..], true),
+            (&[("host", "127.0.0.1:9"), ("sec-fetch-mode", "cors")], true),
+            (&[("host", "127.0.0.1:9"), ("origin", "null")], false),
+            (&[("host", "127.0.0.1:9"), ("sec-fetch-site", "cross-site")], false),
+            (&[("host", "rebound.example:9")], false),
+            (&[("host", "localhost:9")], false),
+            (&[("host", "127.0.0.1:9"), ("host", "127.0.0.1:9")], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(from_runtime(&headers, "127.0.0.1:9"), want, "{fields:?}");
+        }
+    }
 }

@@ -33,6 +33,13 @@ impl Tally {
         }
     }
 
+    /// Whether calls of this version are remembered.
+    pub(in crate::lambda) fn watches(&self, name: &str, version: &str) -> bool {
+        let all = self.0.lock();
+        // Mostly nothing is watched: no key is made for that.
+        !all.is_empty() && all.contains_key(&(name.to_owned(), version.to_owned()))
+    }
+
     /// A call that is over at `at_ms`.
     pub(in crate::lambda) fn add(&self, name: &str, version: &str, at_ms: u64, took_ms: u64, failed: bool) {
         let mut all = self.0.lock();

@@ -247,7 +247,9 @@ impl Poller {
             deliver: None,
             payload: Bytes::new(),
         };
-        let Some(event) = queue::told(&about, to, word, Vec::new(), &owner) else { return true };
+        let Some(event) = queue::told(&about, to, Bytes::from(word.to_string()), Vec::new(), &owner) else {
+            return true;
+        };
         let put = inner.queue.put(event, (spec.limits.queue, spec.limits.queue_size)).await;
         if put.is_err() {
             log::error!(target: "lambda", "{}: {to} cannot be told of records that are given up", self.mapping.function);
