@@ -38,7 +38,7 @@ pub struct DynamoDb {
 pub enum DynamoEndpoint {
     /// This process, under `state_dir/dynamodb`.
     Embedded,
-    /// AWS or what speaks like it: "https://dynamodb.eu-central-1.amazonaws.com".
+    /// AWS or what speaks like it: `https://dynamodb.eu-central-1.amazonaws.com`.
     Remote { url: String, credentials: Option<DynamoCredentials> },
 }
 

@@ -18,7 +18,7 @@ pub struct LocalLambda {
     /// Address to serve Lambda's API on, for `aws lambda --endpoint-url` and SDKs. Left out: origins of this process use it, and
     /// nobody else.
     pub listen: Option<String>,
-    /// Name of a [[sigv4]]: whose signatures are taken there. Without it `listen` must be a loopback address.
+    /// Name of a `[[sigv4]]`: whose signatures are taken there. Without it `listen` must be a loopback address.
     pub access: Option<String>,
     /// Let functions, versions, aliases and the rest be made and changed through the API.
     pub api: bool,
@@ -114,7 +114,7 @@ pub struct Lambda {
     /// Required. What callers name: 1 to 64 letters, digits, '-' and '_'.
     pub name: String,
     /// Required. "python3.13", "nodejs22.x", "provided.al2023" (an executable `bootstrap`); the version is only shown, what runs
-    /// is the interpreter of `local_lambda`. "javascript" runs within this process, on the engine of [functions]: no process, at most
+    /// is the interpreter of `local_lambda`. "javascript" runs within this process, on the engine of `[functions]`: no process, at most
     /// its `memory`, requests to `local_lambda.endpoints` only.
     pub runtime: String,
     /// What the runtime calls: "app.handler". "provided" runtimes need none.
@@ -146,7 +146,7 @@ pub struct Lambda {
     /// Who is told of such a call when it is given up: the ARN of a function of this machine, or an http or https URL.
     #[serde(default)]
     pub on_failure: Option<String>,
-    /// Tables of [dynamodb] whose changes it is called with; each needs a stream.
+    /// Tables of `[dynamodb]` whose changes it is called with; each needs a stream.
     #[serde(default)]
     pub events: Vec<LambdaEvents>,
 }
