@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rimward::config::compiled::{CacheBounds, DynamoCredentials, DynamoDb, DynamoEndpoint};
+use rimward::config::compiled::{CacheBounds, Credentials, DynamoDb, DynamoEndpoint};
 use rimward::config::secret::Secret;
 use rimward::dynamo::{BODY_MAX, Caller, Dynamo};
 use tokio::runtime::Runtime;
@@ -48,7 +48,7 @@ pub fn cached(spec: DynamoDb) -> DynamoDb {
 /// A front before the front at `url`, which signs what it asks.
 pub fn before(url: &str, spec: DynamoDb) -> DynamoDb {
     let secret = || Secret::new(format!("{:x}", rand::random::<u128>()));
-    let credentials = DynamoCredentials { access_key: secret(), secret_key: secret(), session_token: None };
+    let credentials = Credentials { access_key: secret(), secret_key: secret(), session_token: None };
     DynamoDb { endpoint: DynamoEndpoint::Remote { url: url.to_owned(), credentials: Some(credentials) }, ..spec }
 }
 

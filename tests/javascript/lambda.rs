@@ -203,7 +203,7 @@ fn read(stream: &mut TcpStream) -> Sent {
     }
 }
 
-const TODO: &str = "
+const HANDLER: &str = "
 import { DynamoDBClient, ConditionalCheckFailedException } from '@aws-sdk/client-dynamodb';
 import { DynamoDBDocumentClient, GetCommand, PutCommand, paginateQuery } from '@aws-sdk/lib-dynamodb';
 
@@ -252,7 +252,7 @@ async fn a_handler_signs_its_requests_to_a_table() {
         requests: 8,
         body: 1 << 20,
     });
-    let (_dir, source) = bundle(&[("src/app.mjs", TODO)], "src/app.lambdaHandler");
+    let (_dir, source) = bundle(&[("src/app.mjs", HANDLER)], "src/app.lambdaHandler");
     let bench = Bench::granted(&source, Flavor::LambdaEdge, 1, grants);
     assert_eq!(bench.built.deferred.as_deref(), Some("process.env.TABLE"));
     let got = ask(&bench, &json!({"pathParameters": {"id": "7"}})).await.unwrap();

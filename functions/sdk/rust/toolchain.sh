@@ -56,6 +56,9 @@ rust_packages() {
 # rust_std DIR: compiles a crate of nothing with -Zbuild-std and keeps the libraries that come of it
 rust_std() {
   local root=$1 seed=$1/seed lib
+  # Panics of the library's own crates name their files too: by their place in the registry, not on this machine.
+  local crates remap="--remap-path-prefix=$root/usr/lib/rustlib/src/rust=rust"
+  for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do remap="$remap --remap-path-prefix=$crates=."; done
   mkdir -p "$seed/src" && : >"$seed/src/lib.rs"
   cat >"$seed/Cargo.toml" <<'TOML'
 [package]
@@ -69,7 +72,7 @@ panic = "abort"
 [workspace]
 TOML
   (cd "$seed" && RUSTC=$root/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$seed/target \
-    RUSTFLAGS="-Cembed-bitcode=yes --remap-path-prefix=$root/usr/lib/rustlib/src/rust=rust" \
+    RUSTFLAGS="-Cembed-bitcode=yes $remap" \
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$root/rust-lld \
     nice -n 5 cargo build --quiet --release --target $RUST_TARGET -Zbuild-std=std,panic_abort) ||
     die "the standard library for $RUST_TARGET cannot be built"

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::{Checked, Report, all};
 use crate::config::compiled::{
-    CacheBounds, Capacity, DynamoCredentials, DynamoDb, DynamoEndpoint, DynamoIndex, DynamoKey, DynamoProjection,
+    CacheBounds, Capacity, Credentials, DynamoDb, DynamoEndpoint, DynamoIndex, DynamoKey, DynamoProjection,
     DynamoTable, Scaling, Units,
 };
 use crate::config::schema::{self, DynamodbSync, DynamodbView, Selection};
@@ -138,7 +138,7 @@ fn endpoint(at: &At, written: &schema::Dynamodb, report: &mut Report<'_>) -> Che
         let access_key = report.secret(&at.key("access_key"), &one.access_key.0);
         let secret_key = report.secret(&at.key("secret_key"), &one.secret_key.0);
         let token = one.session_token.as_ref().map(|token| report.secret(&at.key("session_token"), &token.0));
-        Ok(DynamoCredentials { access_key: access_key?, secret_key: secret_key?, session_token: token.transpose()? })
+        Ok(Credentials { access_key: access_key?, secret_key: secret_key?, session_token: token.transpose()? })
     });
     let credentials = credentials.transpose()?;
     if credentials.is_none() && written.endpoint.starts_with("aws:") {

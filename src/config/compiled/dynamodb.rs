@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::secret::Secret;
+use super::Credentials;
 
 /// The DynamoDB front of this PoP.
 #[derive(Debug, Clone)]
@@ -39,14 +39,7 @@ pub enum DynamoEndpoint {
     /// This process, under `state_dir/dynamodb`.
     Embedded,
     /// AWS or what speaks like it: `https://dynamodb.eu-central-1.amazonaws.com`.
-    Remote { url: String, credentials: Option<DynamoCredentials> },
-}
-
-#[derive(Debug, Clone)]
-pub struct DynamoCredentials {
-    pub access_key: Secret<String>,
-    pub secret_key: Secret<String>,
-    pub session_token: Option<Secret<String>>,
+    Remote { url: String, credentials: Option<Credentials> },
 }
 
 /// Bounds of a cache. A `ttl` of 0 turns it off.

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::origin::Reference;
+use super::integration::Credentials;
 use crate::config::units::{ByteSize, Duration, Percent};
 
 /// A DynamoDB endpoint at this PoP, for any SDK with `endpoint-url`.
@@ -25,7 +25,7 @@ pub struct Dynamodb {
     /// Twelve digits, in ARNs.
     pub account: String,
     /// What requests to another endpoint are signed with. Left out: they are not signed.
-    pub credentials: Option<DynamodbCredentials>,
+    pub credentials: Option<Credentials>,
     /// Enforce provisioned and on-demand capacity, with five minutes of burst. The embedded engine only: others enforce
     /// their own.
     pub throttle: bool,
@@ -65,19 +65,6 @@ impl Default for Dynamodb {
             table: Vec::new(),
         }
     }
-}
-
-/// Credentials, as references.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DynamodbCredentials {
-    /// Required. "env:NAME" or "file:path".
-    pub access_key: Reference,
-    /// Required. "env:NAME" or "file:path", never the key itself.
-    pub secret_key: Reference,
-    /// Of temporary credentials.
-    #[serde(default)]
-    pub session_token: Option<Reference>,
 }
 
 /// Bounds of the item cache.

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use aws_credential_types::Credentials;
+use aws_credential_types::Credentials as AwsCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_runtime_api::client::identity::Identity;
@@ -22,7 +22,7 @@ use super::super::fault::{DynamoError, Fault};
 use super::super::front::Clock;
 use super::super::op::Op;
 use super::{Call, Engine, Reply, Swept};
-use crate::config::compiled::DynamoCredentials;
+use crate::config::compiled::Credentials;
 
 /// Bytes of an answer: BatchGetItem's 16 MB, and the JSON around them.
 const ANSWER_MAX: usize = 64 << 20;
@@ -56,7 +56,7 @@ impl Remote {
     pub fn new(
         url: &str,
         region: &str,
-        credentials: Option<&DynamoCredentials>,
+        credentials: Option<&Credentials>,
         calls: usize,
         clock: Clock,
     ) -> Result<Remote, DynamoError> {
@@ -79,7 +79,7 @@ impl Remote {
             .build(connector);
         let identity = credentials.map(|own| {
             let token = own.session_token.as_ref().map(|token| token.expose().clone());
-            Credentials::new(own.access_key.expose(), own.secret_key.expose(), token, None, "rimward").into()
+            AwsCredentials::new(own.access_key.expose(), own.secret_key.expose(), token, None, "rimward").into()
         });
         Ok(Remote {
             url: format!("{url}/"),

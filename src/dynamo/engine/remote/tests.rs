@@ -40,7 +40,7 @@ async fn server() -> String {
 fn remote(url: &str, signed: bool) -> Remote {
     let secret = |text: &str| Secret::new(text.to_owned());
     let credentials =
-        DynamoCredentials { access_key: secret("AKID"), secret_key: secret("made up here"), session_token: None };
+        Credentials { access_key: secret("AKID"), secret_key: secret("made up here"), session_token: None };
     let clock: Clock = Arc::new(|| Duration::from_secs(1_440_938_160));
     Remote::new(url, "eu-west-1", signed.then_some(&credentials), 2, clock).unwrap()
 }
