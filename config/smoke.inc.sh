@@ -43,9 +43,9 @@ miss() { case $(field x-cache) in *Hit*) fail "a hit: $(field x-cache)" ;; *) ;;
 # member NAME: a member of the last answer's JSON.
 member() { node -e 'process.stdout.write(String(JSON.parse(require("fs").readFileSync(process.argv[1]))[process.argv[2]]))' "$got/body" "$1"; }
 
-# until_done WHAT COMMAND…: tries every fifth of a second, for a minute.
+# until_done WHAT COMMAND…: tries every fifth of a second, for two and a half minutes: a call that failed is tried again after one.
 until_done() {
-  what=$1 left=300
+  what=$1 left=750
   shift
   until "$@"; do
     left=$((left - 1))

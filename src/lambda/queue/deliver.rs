@@ -32,6 +32,9 @@ const HOPS: u32 = 16;
 /// How long whoever is told may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Characters of a failure that the log shows.
+const SHOWN_MAX: usize = 500;
+
 /// Tells HTTP endpoints. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::lambda) struct Deliver {
@@ -139,6 +142,8 @@ impl Inner {
         match next_attempt(event, outcome, rules, now_ms()) {
             Next::Done => follow.extend(on_success.and_then(|to| tell(to, record("Success"), Vec::new()))),
             Next::Again(next_ms) => {
+                let (why, wait_ms) = (shown(reply.as_ref()), next_ms.saturating_sub(now_ms()));
+                log::warn!(target: "lambda", "{}: event {}: {why}; tried again in {wait_ms} ms", event.function, event.request_id);
                 let mut next = Event { next_ms, ..event.clone() };
                 match outcome {
                     Outcome::Refused => next.refusals += 1,
@@ -234,6 +239,12 @@ fn record(event: &Event, resolved: &Resolved, condition: &str, reply: Option<&Re
         all.extend([("responseContext", context.to_string()), ("responsePayload", as_json(&reply.payload))]);
     }
     Bytes::from(with(about.to_string(), &all))
+}
+
+/// What became of a try that did not succeed, short enough for a line of log.
+fn shown(reply: Option<&Reply>) -> String {
+    let Some(reply) = reply else { return "nothing was free to run it".to_owned() };
+    String::from_utf8_lossy(&reply.payload).chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
 }
 
 /// JSON as it was said, each digit and escape of it; anything else as a string.
