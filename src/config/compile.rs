@@ -10,6 +10,7 @@ mod cache;
 mod dynamodb;
 mod fields;
 mod files;
+mod fleet;
 mod function;
 mod integration;
 mod lambda;
@@ -100,6 +101,10 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         },
         report,
     );
+    let fleet = match &pop {
+        Ok(pop) => Some(fleet::fleet(file.fleet.unwrap_or_default(), pop, report)?),
+        Err(_) => None,
+    };
     let names = behavior::Names { origins: &names, functions: &known, guards: &guards };
     let behaviors =
         behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
@@ -122,6 +127,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
         dynamodb: dynamodb?,
         geo: geo?,
+        fleet: fleet.ok_or(Refused(()))?,
         admin: admin?,
         observe: observe?,
         digest: report.files.digest(report.sources),

@@ -4,6 +4,7 @@
 
 mod access;
 mod dynamodb;
+mod fleet;
 mod function;
 mod integration;
 mod lambda;
@@ -12,6 +13,7 @@ mod mapping;
 
 pub use access::*;
 pub use dynamodb::*;
+pub use fleet::*;
 pub use function::*;
 pub use integration::*;
 pub use lambda::*;
@@ -50,6 +52,8 @@ pub struct Config {
     pub dynamodb: Option<DynamoDb>,
     /// MaxMind databases.
     pub geo: Vec<PathBuf>,
+    /// Always there: without `[fleet]`, a fleet of one.
+    pub fleet: Fleet,
     pub admin: Option<Admin>,
     pub observe: Observe,
     /// First 12 hex digits of the XXH3-128 of the configuration's texts and the pages they name: names the revision in logs

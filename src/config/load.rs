@@ -118,6 +118,7 @@ fn join(whole: &mut File, file: File) {
         rates,
         dynamodb,
         geo,
+        fleet,
         admin,
         observe,
     } = file;
@@ -144,6 +145,7 @@ fn join(whole: &mut File, file: File) {
     whole.api_key.extend(api_key);
     whole.rates = whole.rates.take().or(rates);
     whole.dynamodb = whole.dynamodb.take().or(dynamodb);
+    whole.fleet = whole.fleet.take().or(fleet);
     whole.geo = whole.geo.take().or(geo);
 }
 

@@ -10,6 +10,7 @@ mod behavior;
 mod cache;
 mod choice;
 mod dynamodb;
+mod fleet;
 mod function;
 mod integration;
 mod lambda;
@@ -28,6 +29,7 @@ pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, Vie
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use dynamodb::{Dynamodb, DynamodbIndex, DynamodbSync, DynamodbTable, DynamodbUnits, DynamodbView};
+pub use fleet::{Fleet, FleetBus, FleetPeer};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
 pub use integration::{
     Credentials, FunctionOrigin, Invoke, LambdaOrigin, Passthrough, Payload, Sign, TableOperation, TableResponse,
@@ -102,6 +104,8 @@ pub struct File {
     pub dynamodb: Option<Dynamodb>,
     /// Where addresses are.
     pub geo: Option<Geo>,
+    /// This PoP among others.
+    pub fleet: Option<Fleet>,
     /// The operator's HTTP API: metrics, status, purge. `admin = false` turns it off.
     pub admin: Option<Toggle<Admin>>,
     /// Logs, metrics and traces.

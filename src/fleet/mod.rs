@@ -1,5 +1,6 @@
 //! Fleet: what outlives the process and, with several PoPs, travels between them.
 
+pub mod bus;
 mod key_store;
 mod purge_log;
 
