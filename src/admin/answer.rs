@@ -131,7 +131,7 @@ async fn purge(
         });
     }
     recent.truncate(RECENT);
-    Ok(Json(Purged { purged: scopes.len(), soft, stamp: done.stamp }))
+    Ok(Json(Purged { purged: scopes.len(), soft, stamp: done.stamp, seen: done.seen, missing: done.missing }))
 }
 
 async fn reload(State(state): State<AdminState>) -> Result<Json<Done>, Refused> {

@@ -64,7 +64,11 @@ impl Pop {
             purge: Arc::new(move |request| {
                 purged.fetch_add(1, Ordering::Relaxed);
                 let broken = request.scopes.contains(&Scope::Tag("broken".into()));
-                let done = if broken { Err("the purge log is full".to_owned()) } else { Ok(PurgeDone { stamp: 42 }) };
+                let done = if broken {
+                    Err("the purge log is full".to_owned())
+                } else {
+                    Ok(PurgeDone { stamp: 42, ..PurgeDone::default() })
+                };
                 async move { done }.boxed()
             }),
             reload: Arc::new(move || {

@@ -6,9 +6,13 @@
 use crate::cache::purge::{self, Scope};
 use crate::observe::PurgeScope;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Scopes in one request.
 pub const MAX_SCOPES: usize = 1000;
+/// How long one request may wait for the other nodes.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// A purge that was understood: every scope at once, under one stamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PurgeRequest {
@@ -16,13 +20,18 @@ pub struct PurgeRequest {
     pub scopes: Vec<Scope>,
     /// Mark stale instead of removing: the next request revalidates.
     pub soft: bool,
+    /// How long to wait until every node of the fleet has it; `None` = only for this one.
+    pub wait: Option<Duration>,
 }
 
 /// What the proxy says of a purge it applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PurgeDone {
     /// Everything whose fetch began before this is covered (nanoseconds since the epoch).
     pub stamp: u64,
+    /// Nodes that have it, and those that had not when the wait ended. Both empty when nobody waited.
+    pub seen: Vec<String>,
+    pub missing: Vec<String>,
 }
 
 /// Answer to `POST /purge`.
@@ -33,6 +42,11 @@ pub struct Purged {
     pub soft: bool,
     /// As [`PurgeDone::stamp`].
     pub stamp: u64,
+    /// As [`PurgeDone::seen`] and [`PurgeDone::missing`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// The body as written: one or several of each kind.
@@ -49,6 +63,9 @@ pub struct Body {
     pub tag: Several,
     pub all: bool,
     pub soft: bool,
+    /// Milliseconds, at most [`WAIT_MAX`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
 }
 
 /// A string or a list of them.
@@ -68,6 +85,8 @@ pub enum PurgeError {
     Nothing,
     #[error("{0} scopes in one request, at most {MAX_SCOPES}")]
     TooMany(usize),
+    #[error("a wait of {0} ms, at most {max}", max = WAIT_MAX.as_millis())]
+    Wait(u64),
     #[error("{kind} {text:?}: {why}")]
     Scope { kind: &'static str, text: String, why: purge::PurgeError },
     #[error("{kind} {text:?} is no {kind}: it names {means}")]
@@ -92,9 +111,13 @@ impl PurgeRequest {
         if body.all {
             scopes.push(Scope::All);
         }
+        let wait = body.wait_ms.map(Duration::from_millis);
+        if let Some(long) = body.wait_ms.filter(|_| wait > Some(WAIT_MAX)) {
+            return Err(PurgeError::Wait(long));
+        }
         match scopes.len() {
             0 => Err(PurgeError::Nothing),
-            1..=MAX_SCOPES => Ok(PurgeRequest { scopes, soft: body.soft }),
+            1..=MAX_SCOPES => Ok(PurgeRequest { scopes, soft: body.soft, wait }),
             many => Err(PurgeError::TooMany(many)),
         }
     }
@@ -183,7 +206,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(PurgeRequest::parse(body.as_bytes()), Ok(PurgeRequest { scopes, soft }), "{body}");
+            assert_eq!(PurgeRequest::parse(body.as_bytes()), Ok(PurgeRequest { scopes, soft, wait: None }), "{body}");
         }
     }
 
@@ -197,6 +220,7 @@ mod tests {
             (r#"{"url":5}"#, "expected a string or a list of strings"),
             (r#"{"urls":"h/"}"#, "unknown field `urls`"),
             (r#"{}"#, "nothing to purge"),
+            (r#"{"all":true,"wait_ms":60001}"#, "a wait of 60001 ms, at most 60000"),
             (r#"{"all":false,"tag":[]}"#, "nothing to purge"),
             (r#"{"url":"/only/path"}"#, "names no host"),
             (r#"{"url":"ftp://h/"}"#, "not http or https"),

@@ -4,7 +4,7 @@
 //! unless asked for.
 
 use super::client::{Client, ClientError};
-use super::{Admin, PurgeScopes, keys, kv, table, top};
+use super::{Admin, keys, kv, table, top};
 use crate::admin::{Done, PurgeBody, Purged, Several, Status};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -18,6 +18,9 @@ pub enum Failed {
     Kv(#[from] kv::KvError),
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
+    /// Some nodes did not say in time that they have it.
+    #[error("{0}")]
+    Missing(String),
     /// Standard output is gone, or the terminal.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -47,11 +50,20 @@ impl Admin {
     fn answer(self, out: &mut impl Write) -> Result<(), Failed> {
         match self {
             Admin::Purge(purge) => {
-                let json = body(&purge.scope, purge.soft);
+                let json = body(&purge);
                 let done: Purged = Client::new(&purge.access)?.post("/purge", json)?;
                 let scopes = if done.purged == 1 { "1 scope".to_owned() } else { format!("{} scopes", done.purged) };
                 let verb = if done.soft { "marked stale" } else { "purged" };
                 writeln!(out, "{verb} {scopes}")?;
+                if !done.seen.is_empty() {
+                    writeln!(out, "in force at {}", done.seen.join(", "))?;
+                }
+                if !done.missing.is_empty() {
+                    let away = done.missing.join(", ");
+                    return Err(Failed::Missing(format!(
+                        "not yet in force at {away}: they have it before they serve again"
+                    )));
+                }
             }
             Admin::Reload(reload) => {
                 let done: Done = Client::new(&reload.access)?.post("/reload", String::new())?;
@@ -98,7 +110,8 @@ impl Colour {
     }
 }
 
-fn body(scope: &PurgeScopes, soft: bool) -> String {
+fn body(purge: &super::Purge) -> String {
+    let scope = &purge.scope;
     let several = |list: &[String]| Several::Many(list.to_vec());
     let body = PurgeBody {
         url: several(&scope.url),
@@ -106,7 +119,8 @@ fn body(scope: &PurgeScopes, soft: bool) -> String {
         host: several(&scope.host),
         tag: several(&scope.tag),
         all: scope.all,
-        soft,
+        soft: purge.soft,
+        wait_ms: purge.wait.map(|seconds| u64::from(seconds) * 1000),
     };
     serde_json::json!(body).to_string()
 }

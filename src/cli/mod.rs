@@ -136,6 +136,9 @@ pub struct Purge {
     /// Mark stale instead of removing
     #[arg(long)]
     pub soft: bool,
+    /// Wait until every node of the fleet has it, at most so many seconds; fails when one has not
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u8).range(1..=60))]
+    pub wait: Option<u8>,
     #[command(flatten)]
     pub access: Access,
 }

@@ -132,6 +132,7 @@ pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
 /// What the operator's API needs of this PoP.
 fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -> AdminState {
     let (shared, reload, purging) = (pop.shared.clone(), pop.reload.clone(), pop.purging.clone());
+    let fleet = pop.fleet.clone();
     let (started_ms, phase) = (pop.started_ms, pop.phase());
     let facts_of = reload.clone();
     AdminState {
@@ -144,12 +145,18 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
             last_reload: facts_of.last().map(|(at_ms, error)| LastReload { at_ms, error }),
         }),
         purge: Arc::new(move |request: PurgeRequest| {
-            let purging = purging.clone();
+            let (purging, fleet) = (purging.clone(), fleet.clone());
             async move {
-                match purging.purge(request.scopes, request.soft).await {
-                    Ok(stamp) => Ok(PurgeDone { stamp: stamp.0 }),
-                    Err(error) => Err(error.to_string()),
-                }
+                let accepted = purging.purge(request.scopes, request.soft).await.map_err(|error| error.to_string())?;
+                let done = PurgeDone { stamp: accepted.stamp.0, ..PurgeDone::default() };
+                Ok(match request.wait {
+                    // A fleet of one has it.
+                    Some(patience) if accepted.number > 0 => {
+                        let all = fleet.acknowledged(accepted.number, patience).await;
+                        PurgeDone { seen: all.seen, missing: all.missing, ..done }
+                    }
+                    _ => done,
+                })
             }
             .boxed()
         }),

@@ -3,10 +3,16 @@
 pub mod bus;
 mod key_store;
 mod purge_log;
+mod purge_wire;
+pub mod roll;
+mod seen;
 pub mod vector;
 
+pub use bus::{Bus, BusError, Delivered, Message, Seq, Topic};
 pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
-pub use purge_log::PurgeLog;
+pub use purge_log::{Opened, Outgoing, Progress, PurgeLog};
+pub use purge_wire::{Received, WireError};
+pub use seen::Seen;
 pub use vector::{Vector, VectorError};
 
 use std::path::PathBuf;

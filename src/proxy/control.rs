@@ -18,7 +18,7 @@ use crate::config::watch::{self, Fingerprint};
 
 use super::purging::Purging;
 use super::reload::Reload;
-use super::server::{FLUSH, Phase, Pop};
+use super::server::{FLUSH, HANDOVER, Phase, Pop};
 use super::services::Services;
 use super::shared::Shared;
 
@@ -49,6 +49,10 @@ impl BackgroundService for Control {
         }
         if let Some((socket, router)) = admin {
             tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.shared.clone()));
+        }
+        // A fleet of one has nobody to tell.
+        if pop.shared.live.load().config.fleet.bus.is_some() {
+            tokio::spawn(pop.fleet.clone().run(if pop.upgrade { HANDOVER } else { Duration::ZERO }));
         }
         tokio::spawn(announce(pop.shared.clone(), pop.phase.clone()));
         tokio::spawn(watch_signals(pop.reload.clone()));

@@ -19,6 +19,7 @@ pub mod entering;
 mod events;
 pub mod failure;
 pub mod fast;
+pub mod fleet;
 pub mod front;
 pub mod functions;
 pub mod guard;

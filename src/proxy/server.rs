@@ -24,6 +24,7 @@ use crate::observe::{Numbers, Observer};
 use crate::origin::{Names, Origins};
 
 use super::control::Control;
+use super::fleet::Fleet;
 use super::front::Front;
 use super::functions::Functions;
 use super::guard::Guard;
@@ -38,7 +39,7 @@ use super::streams::Streams;
 /// Connections that may wait for the admin API.
 const BACKLOG: i32 = 128;
 /// How long a successor waits for what its predecessor still holds.
-const HANDOVER: Duration = Duration::from_secs(30);
+pub(super) const HANDOVER: Duration = Duration::from_secs(30);
 /// How long the log may take to be written out at the end.
 pub(super) const FLUSH: Duration = Duration::from_secs(5);
 /// Pingora's bound on rounds of one request through `upstream_peer`; ours are counted per origin.
@@ -89,11 +90,12 @@ pub struct Pop {
     pub shared: Arc<Shared>,
     pub reload: Arc<Reload>,
     pub purging: Arc<Purging>,
+    pub fleet: Arc<Fleet>,
     pub started_ms: u64,
     pub(super) phase: Phase,
     pub(super) gate: Arc<Gate>,
     endpoints: Arc<Endpoints>,
-    upgrade: bool,
+    pub(super) upgrade: bool,
 }
 
 // === impl Pop ===
@@ -117,9 +119,20 @@ impl Pop {
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
         let reload = Arc::new(Reload::new(shared.clone(), start.path, names, endpoints.clone(), gate.clone()));
-        let purging = Arc::new(Purging::new(shared.clone()));
+        let purging = Arc::new(Purging::new(shared.clone(), shared.live.load().config.fleet.bus.is_some()));
+        let fleet = Arc::new(Fleet::new(shared.clone(), purging.clone(), &shared.live.load().config));
         let phase = Arc::new(Mutex::new(Some("starting")));
-        let pop = Pop { shared, reload, purging, started_ms: now_ms(), phase, gate, endpoints, upgrade: start.upgrade };
+        let pop = Pop {
+            shared,
+            reload,
+            purging,
+            fleet,
+            started_ms: now_ms(),
+            phase,
+            gate,
+            endpoints,
+            upgrade: start.upgrade,
+        };
         if !pop.upgrade {
             pop.try_addresses()?;
         }
@@ -133,8 +146,11 @@ impl Pop {
     }
 
     fn publish_numbers(&self) {
-        let (shared, gate) = (self.shared.clone(), self.gate.clone());
-        self.shared.observer.metrics().read_numbers(move || numbers(&shared, &gate));
+        let (shared, gate, fleet) = (self.shared.clone(), self.gate.clone(), self.fleet.clone());
+        self.shared
+            .observer
+            .metrics()
+            .read_numbers(move || Numbers { fleet: fleet.numbers(), ..numbers(&shared, &gate) });
     }
 
     /// Binds every address once: Pingora would try for half a minute, then panic; and the admin address is shared with the
@@ -250,6 +266,7 @@ fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
         fills_in_flight: stats.fills_in_flight,
         targets: targets.collect(),
         tables: shared.integrations.local.dynamo().map(tables),
+        fleet: None,
     }
 }
 

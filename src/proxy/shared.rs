@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora::cache::predictor::Predictor;
 
@@ -9,6 +10,7 @@ use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
+use crate::fleet::Vector;
 use crate::integration::Integrations;
 use crate::observe::Observer;
 use crate::origin::Pool;
@@ -32,6 +34,8 @@ pub struct Shared {
     /// URLs whose objects an unsafe request made invalid (RFC 9111 §4.4).
     pub invalidated: Invalidated,
     pub stamps: Stamps,
+    /// How much of every lineage of purges counts here.
+    pub seen: ArcSwap<Vector>,
     pub revalidations: Arc<Revalidations>,
     pub observer: Arc<Observer>,
     pub functions: Functions,
@@ -62,6 +66,7 @@ impl Shared {
             marks: MarksCell::new(Marks::new(scopes)),
             invalidated: Invalidated::default(),
             stamps: Stamps::default(),
+            seen: ArcSwap::default(),
             revalidations: Arc::default(),
             observer,
             functions,

@@ -5,7 +5,7 @@
 
 use super::marks::{Marks, Verdict};
 use super::scope::Purge;
-use crate::cache::object::Meta;
+use crate::cache::object::{Meta, Stamp};
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,12 +15,14 @@ pub struct MarksCell {
     marks: RwLock<Marks>,
     /// Grows with every batch of purges, starts at 1: an object that was never checked (0) always is.
     generation: AtomicU64,
+    /// Objects whose fetch began before this are as good as purged; 0 = none is.
+    held: AtomicU64,
 }
 
 // === impl MarksCell ===
 impl MarksCell {
     pub fn new(marks: Marks) -> Self {
-        MarksCell { marks: RwLock::new(marks), generation: AtomicU64::new(1) }
+        MarksCell { marks: RwLock::new(marks), generation: AtomicU64::new(1), held: AtomicU64::new(0) }
     }
 
     /// Folds purges in; when it returns, no check that begins later lets an object through that they cover.
@@ -31,6 +33,18 @@ impl MarksCell {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Until [`MarksCell::release`], nothing passes whose fetch began before: purges may be missing here.
+    pub fn hold(&self, before: Stamp) {
+        self.held.store(before.0, Ordering::Release);
+        // Notes of passed checks count no more.
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// No purge is missing any more.
+    pub fn release(&self) {
+        self.held.store(0, Ordering::Release);
+    }
+
     /// The verdict on one object. `checked` is the object's note of the generation it last passed: one load and compare when
     /// nothing was purged since.
     pub fn check(&self, meta: &Meta, checked: &AtomicU64) -> Verdict {
@@ -38,7 +52,7 @@ impl MarksCell {
         if checked.load(Ordering::Relaxed) == generation {
             return Verdict::Keep;
         }
-        let verdict = self.marks.read().verdict(meta);
+        let verdict = self.verdict(meta);
         if verdict == Verdict::Keep {
             checked.store(generation, Ordering::Relaxed);
         }
@@ -47,6 +61,9 @@ impl MarksCell {
 
     /// The verdict on something that is not (yet) in memory: a fill that ends, an object read from disk.
     pub fn verdict(&self, meta: &Meta) -> Verdict {
+        if meta.fetch_start.0 < self.held.load(Ordering::Acquire) {
+            return Verdict::Gone;
+        }
         self.marks.read().verdict(meta)
     }
 
@@ -61,7 +78,6 @@ mod tests {
     use super::super::scope::Scope;
     use super::super::tests::meta;
     use super::*;
-    use crate::cache::object::Stamp;
 
     fn purge(scope: Scope, soft: bool, at: u64) -> Purge {
         Purge { scope, soft, at: Stamp(at) }
@@ -79,6 +95,19 @@ mod tests {
         cell.apply(&[purge(tag, true, 13)]);
         assert_eq!(cell.verdict(&later), Verdict::Soft { at: Stamp(13) });
         assert_eq!(cell.verdict(&meta("h", "/", &["news"], 14)), Verdict::Keep);
+    }
+
+    #[test]
+    fn what_is_held_is_gone_until_it_is_released() {
+        let cell = MarksCell::new(Marks::new(10));
+        let (old, new) = (meta("h", "/a", &[], 5), meta("h", "/a", &[], 9));
+        let checked = AtomicU64::new(0);
+        assert_eq!(cell.check(&old, &checked), Verdict::Keep);
+        cell.hold(Stamp(9));
+        assert_eq!((cell.check(&old, &checked), cell.verdict(&old)), (Verdict::Gone, Verdict::Gone));
+        assert_eq!(cell.check(&new, &AtomicU64::new(0)), Verdict::Keep);
+        cell.release();
+        assert_eq!((cell.check(&old, &checked), cell.verdict(&old)), (Verdict::Keep, Verdict::Keep));
     }
 
     #[test]

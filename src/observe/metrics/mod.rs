@@ -67,6 +67,19 @@ pub struct Numbers {
     pub targets: Vec<TargetNumbers>,
     /// `None` without `[dynamodb]`.
     pub tables: Option<TableNumbers>,
+    /// `None` without `fleet.bus`.
+    pub fleet: Option<FleetNumbers>,
+}
+
+/// How this node is with the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FleetNumbers {
+    /// The bus answers.
+    pub connected: bool,
+    /// Nodes that said something of themselves, this one among them.
+    pub nodes: u64,
+    /// The newest purge of the bus that counts here.
+    pub purge_position: u64,
 }
 
 /// What the tables of this PoP counted since they were opened.

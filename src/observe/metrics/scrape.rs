@@ -115,6 +115,19 @@ fn numbers(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         .map(|target| gauge([("origin", &target.origin), ("target", &target.target)], u64::from(target.up)))
         .collect();
     let evictions = tiers(now.memory_evictions, now.disk_evictions).map(|(l, n)| counter(l, n)).collect();
+    if let Some(fleet) = now.fleet {
+        let connected = vec![gauge([], u64::from(fleet.connected))];
+        families.extend([
+            family("control_connected", "1 while the bus answers.", MetricType::GAUGE, connected),
+            family("fleet_nodes", "Nodes known, this one among them.", MetricType::GAUGE, vec![gauge([], fleet.nodes)]),
+            family(
+                "purge_position",
+                "The newest purge of the bus that counts here.",
+                MetricType::GAUGE,
+                vec![gauge([], fleet.purge_position)],
+            ),
+        ]);
+    }
     families.extend([
         family("origin_target_up", "1 while a target is asked.", MetricType::GAUGE, up),
         family("connections", "Open viewer connections.", MetricType::GAUGE, vec![gauge([], now.connections)]),

@@ -1,0 +1,321 @@
+//! Fleet: what this node tells the others of purges, and what it does about theirs.
+//!
+//! In: the bus, purges accepted here. Out: theirs in force here, ours told, how far everyone is. Never: a request that waits for it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt as _, StreamExt as _};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use crate::config::compiled::{self, Config};
+use crate::fleet::roll::{Roll, Standing};
+use crate::fleet::{self, Bus, BusError, Delivered, Seq, Topic};
+use crate::observe::metrics::FleetNumbers;
+
+use super::phases::{now_ms, now_nanos};
+use super::purging::Purging;
+use super::shared::Shared;
+
+/// How often the bus is asked where it is.
+const PROBE_EVERY: Duration = Duration::from_millis(200);
+/// Between two attempts at what failed.
+const RETRY: Duration = Duration::from_millis(200);
+/// The same for a bus that cannot be opened at all.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
+/// Purges of one message, and deliveries taken in at once: one commit each.
+const TELL_MAX: usize = 1024;
+const TAKE_MAX: usize = 4096;
+/// A node says how far it is when that changes, and at least this often.
+const STAND_EVERY: Duration = Duration::from_secs(5);
+
+/// This node among the others.
+pub struct Fleet {
+    shared: Arc<Shared>,
+    purging: Arc<Purging>,
+    config: compiled::Fleet,
+    pop: String,
+    /// `state_dir/fleet`.
+    dir: PathBuf,
+    /// Absent until it is open.
+    bus: watch::Sender<Option<Arc<dyn Bus>>>,
+    /// Whether the bus answers.
+    connected: AtomicBool,
+    /// Where the bus was when it was last reached after a silence: what is older may be purged content until this node is there.
+    behind: Mutex<Option<Seq>>,
+    roll: Mutex<Roll>,
+    /// Somebody is further than before.
+    moved: Notify,
+    /// This node is.
+    advanced: Notify,
+}
+
+/// Who has seen a purge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub seen: Vec<String>,
+    pub missing: Vec<String>,
+}
+
+// === impl Fleet ===
+impl Fleet {
+    /// Nothing happens until [`Fleet::run`]; but from now until the bus was heard, or kept silent for `fleet.silence`, what the cache
+    /// held before is not served: it may have been purged while this process was away.
+    pub fn new(shared: Arc<Shared>, purging: Arc<Purging>, config: &Config) -> Self {
+        if config.fleet.bus.is_some() {
+            shared.marks.hold(shared.stamps.next(now_nanos()));
+        }
+        Fleet {
+            shared,
+            purging,
+            config: config.fleet.clone(),
+            pop: config.pop.code.clone(),
+            dir: config.pop.state_dir.join("fleet"),
+            bus: watch::Sender::new(None),
+            connected: AtomicBool::new(false),
+            behind: Mutex::default(),
+            roll: Mutex::default(),
+            moved: Notify::new(),
+            advanced: Notify::new(),
+        }
+    }
+
+    /// Whether the bus answers.
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    /// The bus, as soon as it is open.
+    pub async fn bus(&self) -> Arc<dyn Bus> {
+        let mut opened = self.bus.subscribe();
+        match opened.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(bus)) => bus.clone(),
+            // The sender lives as long as this.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// What gauges show.
+    pub fn numbers(&self) -> Option<FleetNumbers> {
+        self.config.bus.as_ref()?;
+        let nodes = self.roll.lock().nodes().count() as u64;
+        Some(FleetNumbers { connected: self.connected(), nodes, purge_position: self.purging.position().0 })
+    }
+
+    /// Lends what the nodes say of themselves.
+    pub fn roll<T>(&self, look: impl FnOnce(&Roll) -> T) -> T {
+        look(&self.roll.lock())
+    }
+
+    /// Waits until every node has seen number `n` of this node's purges, at most `patience`.
+    pub async fn acknowledged(&self, n: u64, patience: Duration) -> Acknowledged {
+        let until = Instant::now() + patience;
+        loop {
+            let moved = self.moved.notified();
+            let lineage = self.purging.lineage().unwrap_or_default();
+            let (seen, missing) = self.roll.lock().seen(lineage, n, now_ms(), self.config.purge_retention);
+            let left = until.saturating_duration_since(Instant::now());
+            if missing.is_empty() && !seen.is_empty() || left.is_zero() {
+                return Acknowledged { seen, missing };
+            }
+            let _ = tokio::time::timeout(left, moved).await;
+        }
+    }
+
+    /// Runs for as long as the process. `patience`: how long another process may still have the bus's files.
+    pub async fn run(self: Arc<Self>, patience: Duration) {
+        let began = Instant::now();
+        let bus = loop {
+            match fleet::open(&self.config, &self.dir, patience).await {
+                Ok(bus) => break bus,
+                Err(error) => {
+                    log::error!("{error}");
+                    if began.elapsed() >= self.config.silence {
+                        self.cut(&error);
+                    }
+                    tokio::time::sleep(OPEN_AGAIN).await;
+                }
+            }
+        };
+        self.bus.send_replace(Some(bus.clone()));
+        if self.config.bus.is_some() {
+            let bus = &*bus;
+            tokio::join!(self.probe(bus), self.tell(bus), self.take(bus), self.stand(bus), self.listen(bus));
+        }
+    }
+
+    /// Asks the bus where it is, and keeps `connected` and what follows from it.
+    async fn probe(&self, bus: &dyn Bus) {
+        let began = Instant::now();
+        let mut heard: Option<Instant> = None;
+        loop {
+            match limited(self.config.silence, bus.head(Topic::Purges)).await {
+                Ok(head) => {
+                    heard = Some(Instant::now());
+                    if !self.connected.load(Ordering::Acquire) {
+                        self.reached(head);
+                    }
+                    self.caught_up();
+                }
+                Err(error) => {
+                    let since = heard.unwrap_or(began).elapsed();
+                    if since >= self.config.silence {
+                        self.cut(&error);
+                    }
+                }
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    /// The bus answers, for the first time or again.
+    fn reached(&self, head: Seq) {
+        let position = self.purging.position();
+        if head < position {
+            log::warn!("the bus has forgotten purges that it had: everything is purged, and read again");
+            if let Err(error) = self.purging.restart() {
+                log::error!("the purge log: {error}");
+            }
+        }
+        let mut behind = self.behind.lock();
+        if head != self.purging.position() {
+            self.shared.marks.hold(self.shared.stamps.next(now_nanos()));
+            *behind = Some(head);
+        } else {
+            self.shared.marks.release();
+        }
+        drop(behind);
+        self.connected.store(true, Ordering::Release);
+        log::info!("the bus is reached: purge {} of {}", self.purging.position().0, head.0);
+    }
+
+    /// Serves everything again once this node is where the bus was.
+    fn caught_up(&self) {
+        let mut behind = self.behind.lock();
+        if behind.is_some_and(|head| self.purging.position() >= head) {
+            *behind = None;
+            self.shared.marks.release();
+            log::info!("no purge is missing");
+        }
+    }
+
+    /// The bus is silent: this node serves from what it has.
+    fn cut(&self, error: &BusError) {
+        self.shared.marks.release();
+        *self.behind.lock() = None;
+        if self.connected.swap(false, Ordering::AcqRel) {
+            log::warn!("the bus is silent, this PoP serves on by itself: {error}");
+        }
+    }
+
+    /// Tells the others what was accepted here.
+    async fn tell(&self, bus: &dyn Bus) {
+        loop {
+            match self.purging.tell(bus, TELL_MAX).await {
+                Ok(true) => {}
+                Ok(false) => self.purging.accepted().await,
+                Err(error) => {
+                    log::debug!("purges wait for the bus: {error}");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Takes in what others tell.
+    async fn take(&self, bus: &dyn Bus) {
+        loop {
+            if let Err(error) = self.take_until_it_ends(bus).await {
+                log::debug!("the purges of others: {error}");
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn take_until_it_ends(&self, bus: &dyn Bus) -> Result<(), BusError> {
+        // Where to begin is only known once it is known that the bus has not forgotten: the probe says so.
+        if !self.connected() {
+            return Ok(());
+        }
+        let mut tail = limited(self.config.silence, bus.tail(Topic::Purges, self.purging.position())).await?;
+        while let Some(first) = tail.next().await {
+            let mut deliveries = vec![first?];
+            let mut ended = None;
+            while deliveries.len() < TAKE_MAX {
+                match tail.next().now_or_never() {
+                    Some(Some(Ok(next))) => deliveries.push(next),
+                    Some(Some(Err(error))) => {
+                        ended = Some(error);
+                        break;
+                    }
+                    Some(None) | None => break,
+                }
+            }
+            self.purging
+                .receive(deliveries)
+                .await
+                .map_err(|error| BusError::Disk { what: "the purge log".to_owned(), why: error.to_string() })?;
+            self.caught_up();
+            self.advanced.notify_one();
+            if let Some(error) = ended {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says how far this node is.
+    async fn stand(&self, bus: &dyn Bus) {
+        loop {
+            if let Some(standing) = self.standing()
+                && let Err(error) = limited(self.config.silence, bus.publish(Topic::Acks, standing.message())).await
+            {
+                log::debug!("this node's standing waits for the bus: {error}");
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+            let _ = tokio::time::timeout(STAND_EVERY, self.advanced.notified()).await;
+        }
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let lineage = self.purging.lineage()?;
+        let seen = self.shared.seen.load().text()?;
+        Some(Standing {
+            node: self.config.node.clone(),
+            pop: self.pop.clone(),
+            lineage: format!("{lineage:x}"),
+            seen,
+            at_ms: now_ms(),
+        })
+    }
+
+    /// Hears how far the others are.
+    async fn listen(&self, bus: &dyn Bus) {
+        let mut position = Seq(0);
+        loop {
+            if let Ok(mut tail) = limited(self.config.silence, bus.tail(Topic::Acks, position)).await {
+                while let Some(Ok(delivered)) = tail.next().await {
+                    let Delivered::Message { seq, message } = delivered else { continue };
+                    position = seq;
+                    if self.roll.lock().take(&message, now_ms()) {
+                        self.moved.notify_waiters();
+                    }
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// The bus's answer, or that it gave none in time.
+async fn limited<T>(patience: Duration, asked: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
+    match tokio::time::timeout(patience, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(BusError::Away(format!("no answer for {} ms", patience.as_millis()))),
+    }
+}
