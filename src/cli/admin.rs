@@ -93,7 +93,7 @@ impl Failed {
             Failed::Client(error) => error.exit_code(),
             Failed::Kv(error) => error.exit_code(),
             Failed::Keys(error) => error.exit_code(),
-            Failed::Output(_) => 1,
+            Failed::Output(_) | Failed::Missing(_) => 1,
         }
     }
 }
