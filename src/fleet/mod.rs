@@ -5,11 +5,13 @@ mod key_store;
 mod local;
 mod nats;
 mod purge_log;
+pub mod vector;
 
 pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use purge_log::PurgeLog;
+pub use vector::{Vector, VectorError};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
