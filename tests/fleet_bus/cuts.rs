@@ -214,6 +214,8 @@ async fn a_hub_that_lost_its_disk_is_made_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_behind_tls_is_one_that_shows_the_right_certificate() {
+    // As the program itself does first of all.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let dir = TempDir::new().unwrap();
     let made = [0, 1].map(|i| {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
