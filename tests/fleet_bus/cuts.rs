@@ -211,3 +211,40 @@ async fn a_hub_that_lost_its_disk_is_made_anew() {
     assert_eq!(bus.publish(Topic::Purges, message("p", 4, 4)).await.unwrap(), Seq(1));
     assert_eq!(said(&mut tail).await, (1, "4".into()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_behind_tls_is_one_that_shows_the_right_certificate() {
+    // As the program itself does first of all.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let dir = TempDir::new().unwrap();
+    let made = [0, 1].map(|i| {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let files = (dir.path().join(format!("{i}.pem")), dir.path().join(format!("{i}.key")));
+        std::fs::write(&files.0, made.cert.pem()).unwrap();
+        std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
+        files
+    });
+    let hub = Hub::with_tls(&made[0].0, &made[0].1);
+    let url = hub.url().replace("nats://127.0.0.1", "tls://localhost");
+    let mut config = fleet(Some(url));
+    for (authority, reachable) in [(&made[0].0, true), (&made[1].0, false)] {
+        config.bus.as_mut().unwrap().ca = Some(authority.clone());
+        let bus = open(&config, dir.path()).await;
+        if reachable {
+            reached(&bus).await;
+            assert_eq!(bus.publish(Topic::Purges, message("p", 1, 1)).await.unwrap(), Seq(1));
+        }
+        assert_eq!(bus.head(Topic::Purges).await.is_ok(), reachable);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_password_is_not_let_in() {
+    let hub = Hub::start();
+    let dir = TempDir::new().unwrap();
+    let mut config = fleet(Some(hub.url()));
+    config.bus.as_mut().unwrap().user = Some(("pop".into(), rimward::config::secret::Secret::new("guess".into())));
+    let bus = open(&config, dir.path()).await;
+    let error = bus.publish(Topic::Purges, message("p", 1, 1)).await.unwrap_err();
+    assert!(matches!(error, BusError::Away(_)), "{error}");
+}

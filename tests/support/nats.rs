@@ -5,6 +5,9 @@
 //! `let mut hub = Hub::start(); let mut leaf = hub.leaf("fra");` then `leaf.url()`, [`USER`] and [`PASSWORD`]. `kill` ends a server as
 //! `kill -9` does, `start` brings it back with what it had on disk; `pause` and `resume` stop it with its connections open.
 
+// Each test uses a part of it.
+#![allow(dead_code)]
+
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -48,6 +51,13 @@ impl Hub {
         Hub { server: Server::start(port, DOMAIN, &text), leaves }
     }
 
+    /// A hub that takes clients over TLS only. It shows this certificate, with this key: two files.
+    pub fn with_tls(certificate: &Path, key: &Path) -> Hub {
+        let (certificate, key) = (certificate.display(), key.display());
+        let text = format!("tls {{ cert_file: \"{certificate}\", key_file: \"{key}\" }}\n");
+        Hub { server: Server::start(free(), DOMAIN, &text), leaves: 0 }
+    }
+
     pub fn url(&self) -> String {
         self.server.url()
     }
@@ -55,7 +65,7 @@ impl Hub {
     /// A leaf node: where a PoP reaches the hub. It finds the hub again by itself, however often either ends.
     pub fn leaf(&self, name: &str) -> Server {
         let remote = format!("nats-leaf://leaf:{PASSWORD}@127.0.0.1:{}", self.leaves);
-        let text = format!("leafnodes {{ reconnect: 1, remotes: [ {{ url: \"{remote}\" }} ] }}\n");
+        let text = format!("leafnodes {{ reconnect: 1s, remotes: [ {{ url: \"{remote}\" }} ] }}\n");
         Server::start(free(), name, &text)
     }
 }
