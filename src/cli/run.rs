@@ -68,7 +68,7 @@ fn load_functions(config: &Config) -> Result<(), String> {
     let mut config = config.clone();
     config.engine.artifacts = scratch.path().join("artifacts");
     config.engine.records = scratch.path().join("records");
-    let functions = Functions::new(scratch.path());
+    let functions = Functions::new(scratch.path(), None);
     let metrics = crate::observe::Metrics::new(&config.pop.code, 0);
     let set = functions.load(&config, None, &metrics).map_err(|error| error.to_string())?;
     for behavior in &config.behaviors {

@@ -13,11 +13,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::access::keys::Key;
 
 /// By name: a [`Record`] as JSON.
 const KEYS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("keys");
+
+/// Names that other nodes are to be told of, with a number of the write.
+const DIRTY: TableDefinition<'static, &str, u64> = TableDefinition::new("dirty");
 
 /// redb's page cache, in bytes.
 const PAGE_CACHE: usize = 1 << 20;
@@ -38,6 +42,18 @@ pub struct KeyStore {
     most: usize,
     /// Threads of this process come one after the other.
     turn: Mutex<()>,
+    /// Woken after each change that other nodes are to be told of; `None` = there are no others.
+    told: Option<Arc<Notify>>,
+}
+
+/// What other nodes are to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirtyKey {
+    pub name: String,
+    /// Of the write.
+    pub number: u64,
+    /// The key as JSON; `None`: it was deleted.
+    pub record: Option<Vec<u8>>,
 }
 
 /// A key as it is kept.
@@ -91,7 +107,83 @@ struct Record {
 impl KeyStore {
     /// A store in the file `path`, which is made with the first key. It takes `most` keys (what is there already stays).
     pub fn new(path: &Path, most: usize) -> Self {
-        KeyStore { path: path.to_owned(), most, turn: Mutex::default() }
+        KeyStore { path: path.to_owned(), most, turn: Mutex::default(), told: None }
+    }
+
+    /// The same, with other nodes that are to be told of each change: `told` is woken then.
+    pub fn telling(path: &Path, most: usize, told: Arc<Notify>) -> Self {
+        KeyStore { told: Some(told), ..KeyStore::new(path, most) }
+    }
+
+    /// What other nodes are to be told, at most `most` keys.
+    pub fn dirty(&self, most: usize) -> Result<Vec<DirtyKey>, KeyStoreError> {
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
+        let _turn = self.turn.lock();
+        let db = self.open()?;
+        let read = db.begin_read().map_err(|e| self.failed(e.into()))?;
+        let table = match read.open_table(DIRTY) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            table => table.map_err(|e| self.failed(e.into()))?,
+        };
+        let keys = read.open_table(KEYS).map_err(|e| self.failed(e.into()))?;
+        let mut all = Vec::new();
+        for entry in table.iter().map_err(|e| self.failed(e.into()))?.take(most) {
+            let (name, number) = entry.map_err(|e| self.failed(e.into()))?;
+            let record = keys.get(name.value()).map_err(|e| self.failed(e.into()))?;
+            let record = record.map(|record| record.value().to_vec());
+            all.push(DirtyKey { name: name.value().to_owned(), number: number.value(), record });
+        }
+        Ok(all)
+    }
+
+    /// Other nodes know of these, unless they were changed again since.
+    pub fn told(&self, told: &[DirtyKey]) -> Result<(), KeyStoreError> {
+        self.commit(|write| {
+            let mut table = write.open_table(DIRTY).map_err(|e| self.failed(e.into()))?;
+            for one in told {
+                let now = table.get(one.name.as_str()).map_err(|e| self.failed(e.into()))?.map(|n| n.value());
+                if now == Some(one.number) {
+                    table.remove(one.name.as_str()).map_err(|e| self.failed(e.into()))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Applies what other nodes did (records as JSON, `None` = deleted), but for keys of which they are still to be told from here.
+    /// Says whether anything changed.
+    ///
+    /// # Errors
+    /// A record that cannot be read: nothing is applied.
+    pub fn receive(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<bool, KeyStoreError> {
+        if !self.path.exists() && changes.iter().all(|(_, record)| record.is_none()) {
+            return Ok(false);
+        }
+        self.commit(|write| {
+            let dirty = write.open_table(DIRTY).map_err(|e| self.failed(e.into()))?;
+            let mut table = write.open_table(KEYS).map_err(|e| self.failed(e.into()))?;
+            let mut changed = false;
+            for (name, record) in changes {
+                if dirty.get(name.as_str()).map_err(|e| self.failed(e.into()))?.is_some() {
+                    continue;
+                }
+                let before = table.get(name.as_str()).map_err(|e| self.failed(e.into()))?.map(|r| r.value().to_vec());
+                if before == *record {
+                    continue;
+                }
+                changed = true;
+                match record {
+                    Some(record) => {
+                        self.decode(name, record)?;
+                        table.insert(name.as_str(), record.as_slice()).map_err(|e| self.failed(e.into()))?;
+                    }
+                    None => drop(table.remove(name.as_str()).map_err(|e| self.failed(e.into()))?),
+                }
+            }
+            Ok(changed)
+        })
     }
 
     /// Every key, by name.
@@ -116,7 +208,7 @@ impl KeyStore {
             return Err(KeyStoreError::Name);
         }
         plans(&key.key.plans)?;
-        self.write(|table| {
+        self.write(&key.key.name, |table| {
             let known = self.all(table)?;
             if known.iter().any(|other| other.key.name == *name) {
                 return Err(KeyStoreError::Exists(name.clone()));
@@ -134,7 +226,7 @@ impl KeyStore {
     /// Changes a key; when it returns `Ok` the change is on disk. Gives the key as it is now.
     pub fn change(&self, name: &str, change: &KeyChange) -> Result<StoredKey, KeyStoreError> {
         change.plans.as_deref().map_or(Ok(()), plans)?;
-        self.write(|table| {
+        self.write(name, |table| {
             let mut key = self.get(table, name)?;
             key.key.enabled = change.enabled.unwrap_or(key.key.enabled);
             if let Some(plans) = &change.plans {
@@ -147,24 +239,42 @@ impl KeyStore {
 
     /// Removes a key for good; when it returns `Ok` it is gone from the disk's table.
     pub fn delete(&self, name: &str) -> Result<(), KeyStoreError> {
-        self.write(|table| {
+        self.write(name, |table| {
             let removed = table.remove(name).map_err(|e| self.failed(e.into()))?;
             removed.map(drop).ok_or_else(|| KeyStoreError::Unknown(name.to_owned()))
         })
     }
 
-    /// One durable commit (redb's default durability is an fsync), or none at all.
+    /// A change of the key `name`, and the note that other nodes are to be told of it.
     fn write<T>(
         &self,
+        name: &str,
         work: impl FnOnce(&mut redb::Table<'_, &str, &[u8]>) -> Result<T, KeyStoreError>,
+    ) -> Result<T, KeyStoreError> {
+        let done = self.commit(|write| {
+            let mut table = write.open_table(KEYS).map_err(|e| self.failed(e.into()))?;
+            let done = work(&mut table)?;
+            if self.told.is_some() {
+                let mut dirty = write.open_table(DIRTY).map_err(|e| self.failed(e.into()))?;
+                dirty.insert(name, rand::random::<u64>()).map_err(|e| self.failed(e.into()))?;
+            }
+            Ok(done)
+        })?;
+        if let Some(told) = &self.told {
+            told.notify_one();
+        }
+        Ok(done)
+    }
+
+    /// One durable commit (redb's default durability is an fsync), or none at all.
+    fn commit<T>(
+        &self,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<T, KeyStoreError>,
     ) -> Result<T, KeyStoreError> {
         let _turn = self.turn.lock();
         let db = self.open()?;
         let write = db.begin_write().map_err(|e| self.failed(e.into()))?;
-        let done = {
-            let mut table = write.open_table(KEYS).map_err(|e| self.failed(e.into()))?;
-            work(&mut table)?
-        };
+        let done = work(&write)?;
         write.commit().map_err(|e| self.failed(e.into()))?;
         Ok(done)
     }
@@ -271,6 +381,36 @@ mod tests {
         assert!(matches!(store.delete("c"), Err(KeyStoreError::Unknown(_))));
         assert!(matches!(store.change("c", &KeyChange::default()), Err(KeyStoreError::Unknown(_))));
         assert_eq!(store.list().unwrap(), [stored("a", 1), stored("b", 2)]);
+    }
+
+    #[test]
+    fn what_others_are_to_be_told_and_what_they_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let [here, there] =
+            ["here", "there"].map(|name| KeyStore::telling(&dir.path().join(name), 10, Arc::new(Notify::new())));
+        let carry = |from: &KeyStore, to: &KeyStore| {
+            let dirty = from.dirty(10).unwrap();
+            let changes: Vec<_> = dirty.iter().map(|one| (one.name.clone(), one.record.clone())).collect();
+            let changed = to.receive(&changes).unwrap();
+            (dirty, changed)
+        };
+        here.create(stored("a", 1)).unwrap();
+        here.create(stored("b", 2)).unwrap();
+        let (dirty, changed) = carry(&here, &there);
+        assert!(changed && there.list().unwrap() == here.list().unwrap());
+        // Told of once, and what was received is not told on.
+        assert!(there.dirty(10).unwrap().is_empty());
+        here.delete("b").unwrap();
+        here.told(&dirty).unwrap();
+        let (dirty, changed) = carry(&here, &there);
+        assert_eq!((dirty.len(), dirty[0].record.is_none(), changed), (1, true, true));
+        assert_eq!(there.list().unwrap(), [stored("a", 1)]);
+        assert!(!carry(&here, &there).1, "the same again changes nothing");
+        // What the others do not know yet comes after what they tell.
+        there.create(stored("c", 3)).unwrap();
+        assert!(!there.receive(&[("c".into(), None)]).unwrap());
+        assert!(there.receive(&[("d".into(), Some(b"{}".to_vec()))]).is_err());
+        assert_eq!(there.list().unwrap(), [stored("a", 1), stored("c", 3)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Fleet: what outlives the process and, with several PoPs, travels between them.
 
 pub mod bus;
+pub mod data;
 mod key_store;
 mod local;
 mod nats;
@@ -11,7 +12,7 @@ mod seen;
 pub mod vector;
 
 pub use bus::{Bus, BusError, Delivered, Message, Seq, Topic};
-pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
+pub use key_store::{DirtyKey, KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use purge_log::{Opened, Outgoing, Progress, PurgeLog};

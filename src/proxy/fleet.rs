@@ -20,6 +20,7 @@ use crate::observe::metrics::FleetNumbers;
 use super::phases::{now_ms, now_nanos};
 use super::purging::Purging;
 use super::shared::Shared;
+use super::sharing;
 
 /// How often the bus is asked where it is.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -43,6 +44,8 @@ pub struct Fleet {
     dir: PathBuf,
     /// Absent until it is open.
     bus: watch::Sender<Option<Arc<dyn Bus>>>,
+    /// Woken when an API key or an entry of a store changed here.
+    changed: Arc<Notify>,
     /// Whether the bus answers.
     connected: AtomicBool,
     /// Where the bus was when it was last reached after a silence: what is older may be purged content until this node is there.
@@ -65,7 +68,7 @@ pub struct Acknowledged {
 impl Fleet {
     /// Nothing happens until [`Fleet::run`]; but from now until the bus was heard, or kept silent for `fleet.silence`, what the cache
     /// held before is not served: it may have been purged while this process was away.
-    pub fn new(shared: Arc<Shared>, purging: Arc<Purging>, config: &Config) -> Self {
+    pub fn new(shared: Arc<Shared>, purging: Arc<Purging>, config: &Config, changed: Option<Arc<Notify>>) -> Self {
         if config.fleet.bus.is_some() {
             shared.marks.hold(shared.stamps.next(now_nanos()));
         }
@@ -76,6 +79,7 @@ impl Fleet {
             pop: config.pop.code.clone(),
             dir: config.pop.state_dir.join("fleet"),
             bus: watch::Sender::new(None),
+            changed: changed.unwrap_or_default(),
             connected: AtomicBool::new(false),
             behind: Mutex::default(),
             roll: Mutex::default(),
@@ -143,8 +147,9 @@ impl Fleet {
         };
         self.bus.send_replace(Some(bus.clone()));
         if self.config.bus.is_some() {
+            let sharing = sharing::run(self.shared.clone(), bus.clone(), self.changed.clone());
             let bus = &*bus;
-            tokio::join!(self.probe(bus), self.tell(bus), self.take(bus), self.stand(bus), self.listen(bus));
+            tokio::join!(self.probe(bus), self.tell(bus), self.take(bus), self.stand(bus), self.listen(bus), sharing);
         }
     }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use tokio::sync::Notify;
+
 use crate::config::compiled::{self, Behavior, Config, OnError};
 use crate::geo::Db;
 use crate::hooks::build::{Builder, Source};
@@ -101,11 +103,15 @@ pub struct Chains {
 // === impl Functions ===
 impl Functions {
     /// Stores keep their files below `state`; nothing is opened yet.
-    pub fn new(state: &Path) -> Self {
+    /// `told` is woken when other nodes are to be told of an entry.
+    pub fn new(state: &Path, told: Option<Arc<Notify>>) -> Self {
         Functions {
             engine: OnceLock::new(),
             builder: Arc::new(Builder::keeping(state.join("functions/built"))),
-            kv: KvFiles::new(state.join("kv")),
+            kv: match told {
+                Some(told) => KvFiles::telling(state.join("kv"), told),
+                None => KvFiles::new(state.join("kv")),
+            },
             fetch: OnceLock::new(),
             recorder: OnceLock::new(),
             geo: Mutex::new(None),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::access::jwt;
 use crate::access::keys::{Key, Keys};
@@ -42,13 +42,17 @@ pub struct Guard {
 
 // === impl Guard ===
 impl Guard {
-    /// Nothing is opened that the configuration does not need.
+    /// Nothing is opened that the configuration does not need. `told` is woken when other nodes are to be told of a key.
     ///
     /// # Errors
     /// The TLS library does not work here, or the key store cannot be read.
-    pub fn new(state: &Path, config: &Config) -> Result<Self, LoadError> {
+    pub fn new(state: &Path, config: &Config, told: Option<Arc<Notify>>) -> Result<Self, LoadError> {
         let tokens = jwt::Registry::new().map_err(|error| LoadError::Access(error.to_string()))?;
-        let store = Arc::new(KeyStore::new(&state.join("keys.redb"), config.rates.stored_keys));
+        let (path, most) = (state.join("keys.redb"), config.rates.stored_keys);
+        let store = Arc::new(match told {
+            Some(told) => KeyStore::telling(&path, most, told),
+            None => KeyStore::new(&path, most),
+        });
         let guard = Guard {
             tokens,
             limits: Registry::default(),

@@ -44,6 +44,7 @@ pub mod respond;
 pub mod server;
 mod services;
 pub mod shared;
+pub mod sharing;
 pub mod snapshot;
 pub mod soft;
 pub mod streams;

@@ -14,6 +14,7 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
+use tokio::sync::Notify;
 
 use crate::cache::store::Tiers;
 use crate::config::compiled::{Config, Origin};
@@ -110,17 +111,18 @@ impl Pop {
         let integrations = Integrations::new()?;
         let endpoints = Arc::new(Endpoints::new(&config.listeners)?);
         let gate = Gate::new(&config.limits);
-        let functions = Functions::new(&state);
+        let told = config.fleet.bus.is_some().then(|| Arc::new(Notify::new()));
+        let functions = Functions::new(&state, told.clone());
         let loaded = functions.load(&config, None, observer.metrics())?;
         let endpoint = |origin: &Origin| loaded.endpoint(&integrations, origin);
         let origins = Arc::new(Origins::new(&config.origins, &endpoint, None, &names)?);
-        let guard = Guard::new(&state, &config)?;
+        let guard = Guard::new(&state, &config, told.clone())?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
         let reload = Arc::new(Reload::new(shared.clone(), start.path, names, endpoints.clone(), gate.clone()));
         let purging = Arc::new(Purging::new(shared.clone(), shared.live.load().config.fleet.bus.is_some()));
-        let fleet = Arc::new(Fleet::new(shared.clone(), purging.clone(), &shared.live.load().config));
+        let fleet = Arc::new(Fleet::new(shared.clone(), purging.clone(), &shared.live.load().config, told));
         let phase = Arc::new(Mutex::new(Some("starting")));
         let pop = Pop {
             shared,

@@ -11,6 +11,7 @@ mod collapse;
 mod compression;
 mod config;
 mod disk;
+mod fleet;
 mod floods;
 mod freshness;
 mod function_origins;
@@ -26,6 +27,8 @@ mod leaks;
 mod lifecycle;
 mod limits;
 mod listen;
+#[path = "../support/nats.rs"]
+mod nats;
 mod negative;
 mod origins;
 mod passing;

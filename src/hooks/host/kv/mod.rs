@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::HostError;
 use crate::config::compiled::{KvBounds, KvStore};
 
 pub use change::{Change, Entry};
 pub use error::KvError;
-pub use store::{PAGE_MAX, Page, State};
+pub use store::{Dirty, PAGE_MAX, Page, State};
 
 use store::Store;
 
@@ -39,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(20);
 pub struct KvFiles {
     dir: PathBuf,
     files: Mutex<Files>,
+    /// Woken after each write that other nodes are to be told of; `None` = there are no others.
+    told: Option<Arc<Notify>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +70,12 @@ pub struct KvHandle {
 impl KvFiles {
     /// Stores are kept in `dir`, which is made when the first is opened. Until [`KvFiles::attach`] they are empty and refuse writes.
     pub fn new(dir: PathBuf) -> Self {
-        KvFiles { dir, files: Mutex::default() }
+        KvFiles { dir, files: Mutex::default(), told: None }
+    }
+
+    /// The same, with other nodes that are to be told of each write: `told` is woken then.
+    pub fn telling(dir: PathBuf, told: Arc<Notify>) -> Self {
+        KvFiles { told: Some(told), ..KvFiles::new(dir) }
     }
 
     /// Opens the files, at once or as soon as a process that hands over lets go of them, at most after `patience`. Blocks.
@@ -121,7 +129,7 @@ impl KvFiles {
         if !valid_name(&configured.name) {
             return Err(KvError::Name(configured.name.clone()));
         }
-        let store = Arc::new(Store::new());
+        let store = Arc::new(Store::new(self.told.clone()));
         if files.attached {
             self.open(configured, &store)?;
         } else {
@@ -136,7 +144,7 @@ impl KvFiles {
             .map_err(|error| KvError::Directory { path: self.dir.clone(), reason: error.to_string() })?;
         store.open(&self.dir.join(format!("{}.redb", configured.name)))?;
         if let Some(file) = configured.import.as_ref().filter(|_| store.state().is_new()) {
-            store.update(&import::read(file, &configured.bounds)?, None, configured.bounds.store)?;
+            store.begin(&import::read(file, &configured.bounds)?, configured.bounds.store)?;
         }
         Ok(())
     }
@@ -180,6 +188,21 @@ impl KvHandle {
     pub fn update(&self, changes: Vec<Change>, expected: Option<&str>) -> Result<State, KvError> {
         change::check(&changes, &self.bounds)?;
         self.store.update(&changes, expected, self.bounds.store)
+    }
+
+    /// What other nodes are to be told, at most `most` keys. Blocks on the disk.
+    pub fn dirty(&self, most: usize) -> Result<Vec<Dirty>, KvError> {
+        self.store.dirty(most)
+    }
+
+    /// Other nodes know of these. Blocks on the disk.
+    pub fn told(&self, told: &[Dirty]) -> Result<(), KvError> {
+        self.store.told(told)
+    }
+
+    /// Applies what other nodes did. Blocks until it is on disk.
+    pub fn receive(&self, changes: &[Change]) -> Result<(), KvError> {
+        self.store.receive(changes)
     }
 
     /// A function's own write: on disk when this returns.

@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::KvError;
 use super::change::{Change, Entry};
@@ -26,6 +26,19 @@ const PAGE_CACHE: usize = 1 << 20;
 const ENTRIES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("entries");
 /// `created`, `updated` (milliseconds since the epoch) and `version`.
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+
+/// Keys that other nodes are to be told of, with the version that last wrote each.
+const DIRTY: TableDefinition<'static, &str, u64> = TableDefinition::new("dirty");
+
+/// What other nodes are to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirty {
+    pub key: String,
+    /// The update that wrote it.
+    pub version: u64,
+    /// `None`: it was deleted.
+    pub value: Option<Bytes>,
+}
 
 /// What is known of a store as a whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,6 +72,8 @@ pub struct Store {
     writing: Mutex<()>,
     /// Turns to write for functions.
     pub(super) waiting: Arc<Semaphore>,
+    /// Woken after each update that other nodes are to be told of; `None` = there are no others.
+    told: Option<Arc<Notify>>,
 }
 
 // === impl State ===
@@ -77,8 +92,9 @@ impl State {
 // === impl Store ===
 impl Store {
     /// A store without its file: empty, and not to be written.
-    pub fn new() -> Self {
+    pub fn new(told: Option<Arc<Notify>>) -> Self {
         Store {
+            told,
             live: ArcSwap::from_pointee(Shards::new(State::default())),
             db: ArcSwapOption::empty(),
             writing: Mutex::default(),
@@ -117,6 +133,86 @@ impl Store {
 
     /// Applies all of `changes` or none; `limit` is the store's size in bytes.
     pub fn update(&self, changes: &[Change], expected: Option<&str>, limit: u64) -> Result<State, KvError> {
+        let state = self.change(changes, expected, limit, self.told.is_some())?;
+        if let Some(told) = &self.told {
+            told.notify_one();
+        }
+        Ok(state)
+    }
+
+    /// The same for what a new store begins with, on every node alike: nobody is told.
+    pub fn begin(&self, changes: &[Change], limit: u64) -> Result<State, KvError> {
+        self.change(changes, None, limit, false)
+    }
+
+    /// Applies what other nodes did, but for keys of which they are still to be told from here: that comes after it.
+    pub fn receive(&self, changes: &[Change]) -> Result<(), KvError> {
+        let db = self.db.load_full().ok_or(KvError::HandedOver)?;
+        let read = db.begin_read().map_err(|error| KvError::from(redb::Error::from(error)))?;
+        let dirty = match read.open_table(DIRTY) {
+            Ok(table) => Some(table),
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(redb::Error::from(error).into()),
+        };
+        let mut new = Vec::new();
+        for change in changes {
+            let known = self.get(change.key());
+            let same = match change {
+                Change::Put(entry) => known.as_ref() == Some(&entry.value),
+                Change::Delete(_) | Change::DeleteExisting(_) => known.is_none(),
+            };
+            let own = match &dirty {
+                Some(table) => table.get(change.key()).map_err(redb::Error::from)?.is_some(),
+                None => false,
+            };
+            if !same && !own {
+                new.push(change.clone());
+            }
+        }
+        // Not refused for its size: the node that took it has said that it fits.
+        if new.is_empty() { Ok(()) } else { self.change(&new, None, u64::MAX, false).map(drop) }
+    }
+
+    /// At most `most` keys that other nodes are to be told of. Blocks on the disk.
+    pub fn dirty(&self, most: usize) -> Result<Vec<Dirty>, KvError> {
+        // Between a handover and the end of the process there is nothing to tell.
+        let Some(db) = self.db.load_full() else { return Ok(Vec::new()) };
+        let read = db.begin_read().map_err(redb::Error::from)?;
+        let table = match read.open_table(DIRTY) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            table => table.map_err(redb::Error::from)?,
+        };
+        let entries = read.open_table(ENTRIES).map_err(redb::Error::from)?;
+        let mut all = Vec::new();
+        for entry in table.iter().map_err(redb::Error::from)?.take(most) {
+            let (key, version) = entry.map_err(redb::Error::from)?;
+            let value = entries.get(key.value()).map_err(redb::Error::from)?;
+            let value = value.map(|value| Bytes::copy_from_slice(value.value()));
+            all.push(Dirty { key: key.value().to_owned(), version: version.value(), value });
+        }
+        Ok(all)
+    }
+
+    /// Other nodes know of these, unless they were written again since. Blocks on the disk.
+    pub fn told(&self, told: &[Dirty]) -> Result<(), KvError> {
+        let Some(db) = self.db.load_full() else { return Ok(()) };
+        let work = || -> Result<(), redb::Error> {
+            let write = db.begin_write()?;
+            {
+                let mut table = write.open_table(DIRTY)?;
+                for one in told {
+                    let same = table.get(one.key.as_str())?.is_some_and(|version| version.value() == one.version);
+                    if same {
+                        table.remove(one.key.as_str())?;
+                    }
+                }
+            }
+            Ok(write.commit()?)
+        };
+        Ok(work()?)
+    }
+
+    fn change(&self, changes: &[Change], expected: Option<&str>, limit: u64, dirty: bool) -> Result<State, KvError> {
         let _turn = self.writing.lock();
         let db = self.db.load_full().ok_or(KvError::HandedOver)?;
         let before = self.live.load_full();
@@ -131,7 +227,7 @@ impl Store {
         }
         next.state.version += 1;
         next.state.updated_ms = now_ms().max(before.state.updated_ms);
-        write(&db, changes, &next.state)?;
+        write(&db, changes, &next.state, dirty)?;
         let state = next.state;
         self.live.store(Arc::new(next));
         Ok(state)
@@ -170,7 +266,7 @@ fn read(db: &Database) -> Result<Shards, redb::Error> {
 }
 
 /// One durable commit (redb's default durability is an fsync).
-fn write(db: &Database, changes: &[Change], state: &State) -> Result<(), redb::Error> {
+fn write(db: &Database, changes: &[Change], state: &State, dirty: bool) -> Result<(), redb::Error> {
     let write = db.begin_write()?;
     {
         let mut entries = write.open_table(ENTRIES)?;
@@ -179,6 +275,12 @@ fn write(db: &Database, changes: &[Change], state: &State) -> Result<(), redb::E
                 Change::Put(entry) => entries.insert(entry.key.as_str(), entry.value.as_ref())?,
                 Change::Delete(key) | Change::DeleteExisting(key) => entries.remove(key.as_str())?,
             };
+        }
+        if dirty {
+            let mut table = write.open_table(DIRTY)?;
+            for change in changes {
+                table.insert(change.key(), state.version)?;
+            }
         }
         let mut meta = write.open_table(META)?;
         meta.insert("updated", state.updated_ms)?;
