@@ -5,6 +5,8 @@ mod crashes;
 mod cuts;
 #[path = "../support/nats.rs"]
 mod nats;
+#[path = "../support/relay.rs"]
+mod relay;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
