@@ -129,7 +129,7 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        let child = self.running.as_ref().expect("the server runs");
+        let child = self.running.as_ref().unwrap();
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
     }
 

@@ -12,8 +12,11 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, Wr
 
 use crate::fleet::bus::{BusError, KNOWN_FOR, Keep, Message, Topic};
 
-/// By topic and position: when it came (milliseconds since the epoch), id, subject, body.
-const MESSAGES: TableDefinition<'static, (u8, u64), (u64, &str, &str, &[u8])> = TableDefinition::new("messages");
+/// When it came (milliseconds since the epoch), id, subject, body.
+type Kept = (u64, &'static str, &'static str, &'static [u8]);
+
+/// By topic and position.
+const MESSAGES: TableDefinition<'static, (u8, u64), Kept> = TableDefinition::new("messages");
 /// The newest position of each topic, kept when the message itself is not.
 const HEADS: TableDefinition<'static, u8, u64> = TableDefinition::new("heads");
 /// Where the newest of a subject is.
@@ -228,7 +231,7 @@ impl Log {
 
 /// The tables while something is written.
 struct Tables<'a> {
-    messages: Table<'a, (u8, u64), (u64, &'static str, &'static str, &'static [u8])>,
+    messages: Table<'a, (u8, u64), Kept>,
     heads: Table<'a, u8, u64>,
     newest: Table<'a, (u8, &'static str), u64>,
     ids: Table<'a, (u8, u64), (u64, &'static str)>,
