@@ -261,6 +261,39 @@ async fn a_hub_that_lost_its_disk_is_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_hub_says_so_and_goes_on_once_there_is_room() {
+    let hub = Hub::with_disk(4 << 20);
+    let dir = TempDir::new().unwrap();
+    let bus = open(&fleet(Some(hub.url())), dir.path()).await;
+    reached(&bus).await;
+    let blob = bus.put_blob(vec![7; 2 << 20].into()).await.unwrap();
+    let mut kept = Vec::new();
+    let full = loop {
+        let body = format!("{} {}", kept.len(), "x".repeat(200_000));
+        match bus.publish(Topic::Purges, message("p", kept.len(), body)).await {
+            Ok(seq) => kept.push(seq),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, BusError::Disk { .. }), "{full}");
+    assert!(kept.len() > 3, "{}", kept.len());
+    assert!(bus.put_blob(vec![8; 2 << 20].into()).await.is_err());
+    bus.forget_blob(blob).await.unwrap();
+    // The server counts what is free a little later.
+    let again = async {
+        while bus.publish(Topic::Purges, message("p", kept.len(), "last")).await.is_err() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("there is room");
+    let mut tail = bus.tail(Topic::Purges, Seq(0)).await.unwrap();
+    for seq in kept {
+        assert!(matches!(next(&mut tail).await, Delivered::Message { seq: at, .. } if at == seq));
+    }
+    assert!(matches!(next(&mut tail).await, Delivered::Message { message, .. } if text(&message) == "last"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_behind_tls_is_one_that_shows_the_right_certificate() {
     // As the program itself does first of all.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

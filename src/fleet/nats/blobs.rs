@@ -4,11 +4,18 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::object_store::{DeleteErrorKind, GetErrorKind, InfoErrorKind, ObjectMetadata, ObjectStore};
+use async_nats::jetstream::Context;
+use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectMetadata, ObjectStore};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt as _;
 
 use crate::fleet::bus::{BusError, Digest};
+
+/// The object store, and the stream that it is (NATS's ADR-20).
+pub(super) const BLOBS: &str = "BLOBS";
+const STREAM: &str = "OBJ_BLOBS";
 
 /// Bytes of one message: each is awaited before the next, so few and large ones; servers take 1 MiB.
 const CHUNK: usize = 512 << 10;
@@ -60,15 +67,18 @@ pub(super) async fn get(store: &ObjectStore, digest: Digest, most: u64) -> Resul
     }
 }
 
-pub(super) async fn forget(store: &ObjectStore, digest: Digest) -> Result<(), BusError> {
+/// Removes every message of a blob: a full hub takes no mark that it is deleted, and nobody needs one.
+pub(super) async fn forget(js: &Context, store: &ObjectStore, digest: Digest) -> Result<(), BusError> {
     let name = digest.to_string();
-    match store.info(&name).await {
-        Ok(info) if info.deleted => return Ok(()),
+    let away = |error: &dyn std::fmt::Display| BusError::Away(error.to_string());
+    let info = match store.info(&name).await {
+        Ok(info) => info,
         Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(()),
-        _ => {}
+        Err(error) => return Err(away(&error)),
+    };
+    let stream = js.get_stream_no_info(STREAM).await.map_err(|error| away(&error))?;
+    for subject in [format!("$O.{BLOBS}.M.{}", URL_SAFE.encode(&name)), format!("$O.{BLOBS}.C.{}", info.nuid)] {
+        stream.purge().filter(subject).await.map_err(|error| away(&error))?;
     }
-    match store.delete(&name).await {
-        Err(error) if error.kind() != DeleteErrorKind::NotFound => Err(BusError::Away(error.to_string())),
-        _ => Ok(()),
-    }
+    Ok(())
 }

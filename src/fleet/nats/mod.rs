@@ -218,7 +218,7 @@ impl Bus for NatsBus {
     }
 
     async fn forget_blob(&self, digest: Digest) -> Result<(), BusError> {
-        blobs::forget(&*self.ready().await?, digest).await
+        blobs::forget(&self.js, &*self.ready().await?, digest).await
     }
 
     async fn close(&self) {
