@@ -166,6 +166,12 @@ pub async fn next(tail: &mut Tail) -> Delivered {
     next.expect("the tail goes on").unwrap()
 }
 
+/// A client that looks at what the hub has.
+pub async fn client(hub: &Hub) -> async_nats::Client {
+    let options = async_nats::ConnectOptions::new().user_and_password(nats::USER.into(), nats::PASSWORD.into());
+    options.connect(hub.url()).await.unwrap()
+}
+
 pub fn text(message: &Message) -> String {
     String::from_utf8(message.body.to_vec()).unwrap()
 }

@@ -209,7 +209,7 @@ impl Bus for NatsBus {
             return Err(BusError::Refused(format!("a blob has at most {} bytes", self.keep.blob)));
         }
         let digest = Digest::of(&bytes);
-        blobs::put(&*self.ready().await?, digest, &bytes).await.map_err(|error| self.unsure(error))?;
+        blobs::put(&self.js, &*self.ready().await?, digest, &bytes).await.map_err(|error| self.unsure(error))?;
         Ok(digest)
     }
 
