@@ -4,10 +4,12 @@ pub mod bus;
 mod key_store;
 mod purge_log;
 pub mod state;
+pub mod vector;
 
 pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use purge_log::PurgeLog;
 pub use state::{Board, Heard, Meter, NodeState, Traffic};
+pub use vector::{Vector, VectorError};
 
 use std::path::PathBuf;
 use std::sync::Arc;
