@@ -9,7 +9,6 @@ use crate::observe::metrics::totals::FunctionTotals;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Exchanges that a node may miss before it counts as away.
@@ -40,7 +39,7 @@ pub struct FleetView {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeView {
     #[serde(flatten)]
-    pub state: Arc<NodeState>,
+    pub state: NodeState,
     /// `None`: the catalogue does not know the PoP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,

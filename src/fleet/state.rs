@@ -4,7 +4,6 @@
 //! Never: a clock, I/O.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -67,7 +66,7 @@ pub struct Board(Mutex<BTreeMap<String, Heard>>);
 /// What a node said, and when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
-    pub state: Arc<NodeState>,
+    pub state: NodeState,
     /// By this node's clock.
     pub heard_ms: u64,
 }
@@ -108,7 +107,7 @@ impl Board {
             let longest = nodes.iter().min_by_key(|(_, heard)| heard.heard_ms).map(|(node, _)| node.clone());
             longest.and_then(|node| nodes.remove(&node));
         }
-        nodes.insert(state.node.clone(), Heard { state: Arc::new(state), heard_ms: now_ms });
+        nodes.insert(state.node.clone(), Heard { state, heard_ms: now_ms });
     }
 
     /// Everyone, by name.

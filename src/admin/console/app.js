@@ -4,6 +4,7 @@
 const POLL_MS = 1000;
 const SLOW_POLL_MS = 3000;
 const HISTORY = 60; // Readings that a spark line shows.
+const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false };
 const LINES = 200; // Requests that the tail shows.
 const MAP = { width: 1800, height: 720 }; // As land.inc: five units a degree, from 84 degrees north.
 
@@ -117,6 +118,7 @@ function short(value) {
   return value.toFixed(2);
 }
 
+const count = (value) => (value < 1e4 ? String(value) : short(value));
 const percent = (value) => (known(value) ? `${(value * 100).toFixed(value > 0 && value < 0.1 ? 2 : 1)} %` : '–');
 const millis = (value) => (known(value) ? `${short(value)} ms` : '–');
 
@@ -208,11 +210,11 @@ function drawMap() {
   }
   for (const old of $('map').querySelectorAll('.pop')) if (!pops.has(old.dataset.pop)) old.remove();
   const box = $('map').getBoundingClientRect();
-  const taken = [];
+  const [taken, places] = [[], []];
   for (const [code, nodes] of pops) {
     let dot = [...$('map').querySelectorAll('.pop')].find((one) => one.dataset.pop === code);
     if (!dot) {
-      dot = make('button', [make('i'), make('b')], { type: 'button', class: 'pop' });
+      dot = make('button', [make('i'), make('b'), make('span', [], { class: 'unseen' })], { type: 'button', class: 'pop' });
       dot.dataset.pop = code;
       dot.addEventListener('click', () => choose(chosen === code ? null : code));
       $('map').append(dot);
@@ -229,16 +231,19 @@ function drawMap() {
     dot.classList.toggle('failing', (now.errors ?? 0) > 0.05);
     dot.setAttribute('aria-pressed', String(chosen === code));
     const state = there.length === 0 ? 'away' : `${short(now.requests)}/s`;
-    dot.setAttribute('aria-label', `${code}, ${city}: ${there.length === 0 ? 'away' : `${short(now.requests)} requests a second, ${percent(now.hit)} hits, ${percent(now.errors)} errors`}`);
-    dot.title = `${city} (${code})`;
-    dot.lastElementChild.replaceChildren(code, ' ', make('span', state));
-    place(dot, (x / MAP.width) * box.width, (y / MAP.height) * box.height, box, taken);
+    dot.title = city;
+    dot.children[1].replaceChildren(code, ' ', make('span', state));
+    dot.children[2].textContent = there.length === 0 ? city : `${city}, ${percent(now.hit)} hits, ${percent(now.errors)} errors`;
+    const [left, top] = [(x / MAP.width) * box.width, (y / MAP.height) * box.height];
+    taken.push({ left: left - size / 2, right: left + size / 2, top: top - size / 2, bottom: top + size / 2, of: dot });
+    places.push([dot, left, top]);
   }
+  for (const [dot, left, top] of places) place(dot, left, top, box, taken);
 }
 
-/// Puts a label where no other one is.
+/// Puts a label where no other one is, and no dot.
 function place(dot, x, y, box, taken) {
-  const label = dot.lastElementChild;
+  const label = dot.children[1];
   const [width, height] = [label.offsetWidth, label.offsetHeight];
   const spots = {
     right: [x + 13, y - height / 2],
@@ -248,7 +253,7 @@ function place(dot, x, y, box, taken) {
   };
   const free = ([left, top]) =>
     left >= 0 && left + width <= box.width && top >= 0 && top + height <= box.height &&
-    taken.every((other) => left + width < other.left || left > other.right || top + height < other.top || top > other.bottom);
+    taken.every((other) => other.of === dot || left + width < other.left || left > other.right || top + height < other.top || top > other.bottom);
   const [name, [left, top]] = Object.entries(spots).find(([, spot]) => free(spot)) ?? ['right', spots.right];
   dot.classList.remove('right', 'left', 'above', 'below');
   dot.classList.add(name);
@@ -297,8 +302,8 @@ async function drawFleet() {
     [percent(node.traffic.error_share), (node.traffic.error_share ?? 0) > 0.05 ? 'bad' : ''],
     millis(node.traffic.p50_ms),
     millis(node.traffic.p99_ms),
-    known(node.revision) ? `revision ${node.revision}` : node.digest,
     `${ago(node.seen_ms)} ago`,
+    [known(node.revision) ? `revision ${node.revision}` : node.digest, 'whole'],
   ])));
   drawPurge();
 }
@@ -319,9 +324,9 @@ async function drawSlow() {
     const failed = failures.reduce((sum, [, count]) => sum + count, 0);
     return row($('function-rows'), one.name, [
       one.name,
-      short(one.calls),
+      count(one.calls),
       known(rate(one)) ? `${short(rate(one))} /s` : '–',
-      [short(failed), failed > 0 ? 'bad' : ''],
+      [count(failed), failed > 0 ? 'bad' : ''],
       [failures.map(([name, count]) => `${name} ${count}`).join(', ') || '–', 'whole'],
       millis(one.cpu_p50_ms),
       millis(one.cpu_p99_ms),
@@ -363,7 +368,7 @@ const colour = (status) => (status === 0 || status >= 500 ? 'bad' : status >= 40
 function showRequest(one) {
   const query = one.query ? `?${one.query}` : '';
   const line = make('button', [
-    make('span', new Date(one.time).toLocaleTimeString([], { hour12: false, fractionalSecondDigits: 3 }), { class: 'when' }),
+    make('span', new Date(one.time).toLocaleTimeString([], CLOCK), { class: 'when' }),
     make('span', String(one.status || '–'), { class: colour(one.status) }),
     make('span', one.cache),
     make('span', `${one.method ?? '?'} ${one.host ?? ''}${one.path ?? ''}${query}`, { class: 'url' }),

@@ -31,6 +31,21 @@ const rings = topology.objects.land.geometries
   .flatMap((polygon) => polygon.map(ring))
   .filter((points) => Math.max(...points.map(([, latitude]) => latitude)) > -60);
 
+// A ring that crosses the 180th meridian goes on past it; what lies beside the map is drawn again on its other side.
+const unroll = (points) => {
+  let turns = 0;
+  return points.map(([longitude, latitude], at) => {
+    const step = at === 0 ? 0 : longitude - points[at - 1][0];
+    if (Math.abs(step) > 180) turns -= Math.sign(step);
+    return [longitude + 360 * turns, latitude];
+  });
+};
+const copies = (points) => {
+  const all = points.map(([longitude]) => longitude);
+  const beside = [[Math.max(...all) > 180, -360], [Math.min(...all) < -180, 360]].filter(([is]) => is);
+  return [points, ...beside.map(([, by]) => points.map(([longitude, latitude]) => [longitude + by, latitude]))];
+};
+
 const draw = (points) => {
   let path = '';
   let [px, py] = [0, 0];
@@ -44,4 +59,4 @@ const draw = (points) => {
   return path + 'z';
 };
 
-process.stdout.write(`<path class="land" d="${rings.map(draw).join('')}"/>\n`);
+process.stdout.write(`<path class="land" d="${rings.map(unroll).flatMap(copies).map(draw).join('')}"/>\n`);
