@@ -9,6 +9,7 @@ use rimward::fleet::bus::{Bus, BusError, Delivered, Seq, Topic};
 use tempfile::TempDir;
 
 use crate::nats::{Hub, Server};
+use crate::relay::Relay;
 use crate::{LOOK_AGAIN, PATIENCE, fleet, message, next, open, reached, said};
 
 /// Messages before a cut, and all of them.
@@ -190,6 +191,46 @@ async fn a_silent_topic_is_no_silent_hub() {
     let ended = tokio::time::timeout(PATIENCE, tail.next()).await.expect("the tail ends");
     assert!(matches!(ended, Some(Err(BusError::Away(_)))), "{ended:?}");
     hub.server.resume();
+}
+
+/// The last message before a cut that heals before anyone is missed: nothing comes after it that would show the gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_on_the_way_is_asked_for_again() {
+    let hub = Hub::start();
+    let relay = Relay::to(hub.leaves);
+    let leaf = Hub::leaf_to(relay.port, "fra");
+    let dir = TempDir::new().unwrap();
+    let mut config = fleet(Some(leaf.url()));
+    // Longer than the leaf is away.
+    config.silence = Duration::from_secs(20);
+    let here = open(&config, dir.path()).await;
+    let there = open(&fleet(Some(hub.url())), dir.path()).await;
+    reached(&here).await;
+    reached(&there).await;
+    let listening = tokio::spawn(async move {
+        let (mut heard, mut position) = (Vec::new(), Seq(0));
+        while heard.len() < 3 {
+            let Ok(mut tail) = here.tail(Topic::Purges, position).await else { continue };
+            while let Some(Ok(Delivered::Message { seq, message })) = tail.next().await {
+                position = seq;
+                heard.push(message.id);
+                if heard.len() == 3 {
+                    break;
+                }
+            }
+        }
+        heard
+    });
+    there.publish(Topic::Purges, message("p", 1, 1)).await.unwrap();
+    tokio::time::sleep(LOOK_AGAIN * 10).await;
+    relay.lose();
+    there.publish(Topic::Purges, message("p", 2, 2)).await.unwrap();
+    there.publish(Topic::Purges, message("p", 3, 3)).await.unwrap();
+    tokio::time::sleep(LOOK_AGAIN * 10).await;
+    relay.cut();
+    relay.mend();
+    let heard = tokio::time::timeout(PATIENCE, listening).await.expect("all is heard").unwrap();
+    assert_eq!(heard, ["1", "2", "3"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,13 @@
 //! The bus: one contract, kept by the log of one machine and by NATS through a leaf node.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod contract;
 mod crashes;
 mod cuts;
 #[path = "../support/nats.rs"]
 mod nats;
+#[path = "../support/relay.rs"]
+mod relay;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

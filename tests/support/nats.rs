@@ -38,7 +38,8 @@ pub struct Server {
 /// The server that keeps the logs.
 pub struct Hub {
     pub server: Server,
-    leaves: u16,
+    /// Where it takes leaf nodes.
+    pub leaves: u16,
 }
 
 // === impl Hub ===
@@ -64,7 +65,12 @@ impl Hub {
 
     /// A leaf node: where a PoP reaches the hub. It finds the hub again by itself, however often either ends.
     pub fn leaf(&self, name: &str) -> Server {
-        let remote = format!("nats-leaf://leaf:{PASSWORD}@127.0.0.1:{}", self.leaves);
+        Hub::leaf_to(self.leaves, name)
+    }
+
+    /// A leaf node that reaches the hub through a relay to [`Hub::leaves`].
+    pub fn leaf_to(port: u16, name: &str) -> Server {
+        let remote = format!("nats-leaf://leaf:{PASSWORD}@127.0.0.1:{port}");
         let text = format!("leafnodes {{ reconnect: 1s, remotes: [ {{ url: \"{remote}\" }} ] }}\n");
         Server::start(free(), name, &text)
     }
@@ -123,7 +129,7 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        let child = self.running.as_ref().expect("the server runs");
+        let child = self.running.as_ref().unwrap();
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
     }
 
