@@ -95,7 +95,8 @@ mod tests {
         let now = super::now_ms();
         for (node, code, heard_ms) in [("fra", "FRA", now), ("nrt", "NRT", now - 60_000), ("x", "XXX", now)] {
             let traffic = Traffic { requests_s: 12.5, ..Traffic::default() };
-            let state = NodeState { node: node.into(), pop: code.into(), traffic, ..NodeState::default() };
+            let state =
+                NodeState { node: node.into(), pop: code.into(), at_ms: heard_ms, traffic, ..NodeState::default() };
             pop.board.hear(state, heard_ms);
         }
         let (status, text) = pop.ask("GET", "/fleet", None, "");

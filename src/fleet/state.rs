@@ -100,14 +100,16 @@ impl Meter {
 
 // === impl Board ===
 impl Board {
-    /// Takes the newest word of a node: whoever calls keeps the order of the bus.
+    /// Takes the newest word of a node: whoever calls keeps the order of the bus. The first word of a node counts as old as it says
+    /// it is: what the bus kept of a node that is long gone is delivered anew to every process that starts.
     pub fn hear(&self, state: NodeState, now_ms: u64) {
         let mut nodes = self.0.lock();
+        let heard_ms = if nodes.contains_key(&state.node) { now_ms } else { now_ms.min(state.at_ms) };
         if nodes.len() >= NODES_MAX && !nodes.contains_key(&state.node) {
             let longest = nodes.iter().min_by_key(|(_, heard)| heard.heard_ms).map(|(node, _)| node.clone());
             longest.and_then(|node| nodes.remove(&node));
         }
-        nodes.insert(state.node.clone(), Heard { state, heard_ms: now_ms });
+        nodes.insert(state.node.clone(), Heard { state, heard_ms });
     }
 
     /// Everyone, by name.
@@ -159,11 +161,12 @@ mod tests {
         let board = Board::default();
         let state = |node: &str, at_ms| NodeState { node: node.into(), at_ms, ..NodeState::default() };
         board.hear(state("fra", 1), 100);
+        assert_eq!(board.nodes()[0].heard_ms, 1, "kept by the bus, perhaps for long");
         board.hear(state("fra", 2), 200);
         let nodes = board.nodes();
         assert_eq!((nodes.len(), nodes[0].state.at_ms, nodes[0].heard_ms), (1, 2, 200));
         for n in 0..NODES_MAX {
-            board.hear(state(&format!("n{n}"), 1), 300 + n as u64);
+            board.hear(state(&format!("n{n}"), 300), 300 + n as u64);
         }
         let nodes = board.nodes();
         assert_eq!(nodes.len(), NODES_MAX);

@@ -3,6 +3,7 @@
 
 const POLL_MS = 1000;
 const SLOW_POLL_MS = 3000;
+const REVISIONS_MS = 60_000;
 const HISTORY = 60; // Readings that a spark line shows.
 const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false };
 const LINES = 200; // Requests that the tail shows.
@@ -345,6 +346,57 @@ async function drawSlow() {
     one.soft ? 'soft' : 'hard',
   ])));
   $('purges').hidden = purges.length === 0;
+  await drawRevisions();
+}
+
+// --- revisions
+
+const acts = {
+  deploy: () => 'deploy',
+  canary: ({ pops, percent }) => `canary: ${percent} % at ${pops.join(', ')}`,
+  promote: ({ serial }) => `promote ${serial}`,
+  rollback: ({ serial }) => `rollback to ${serial}`,
+};
+
+/// An act is its name, or one entry of name and details.
+function actOf(act) {
+  const [name, details] = typeof act === 'string' ? [act, {}] : Object.entries(act)[0];
+  return acts[name]?.(details) ?? name;
+}
+
+const states = { applied: ['serves', 'good'], canary: ['canary of', 'warn'], refused: ['refused', 'bad'], rolled_back: ['went back from', 'bad'] };
+
+let revisionsAfter = 0; // A node that takes no revisions is asked again only after a while.
+
+async function drawRevisions() {
+  if (performance.now() < revisionsAfter) return;
+  let all;
+  try {
+    all = await read('/revisions');
+  } catch (error) {
+    if (error.status === 401) throw error;
+    revisionsAfter = performance.now() + REVISIONS_MS;
+    $('deploy').hidden = $('deploy-link').hidden = true;
+    return;
+  }
+  $('deploy').hidden = $('deploy-link').hidden = false;
+  const own = 'each node’s own files';
+  $('deploy-state').textContent = `Everybody gets ${all.serves ? `revision ${all.serves}` : own}${all.canary ? `, some viewers ${all.canary}` : ''}.`;
+  $('deploy-back').textContent = `rimward rollback ${all.canary ? '' : `${all.before} `}--key deploy.key --wait`;
+  $('deploy-nodes').replaceChildren(...Object.entries(all.nodes).map(([node, ack]) => {
+    if (!ack) return make('li', [`${node}: `, make('span', 'has said nothing yet', { class: 'warn' })]);
+    const [word, style] = ack.serial < all.newest ? ['on its way from', 'warn'] : states[ack.state] ?? [ack.state, 'warn'];
+    const what = ack.state === 'applied' ? ack.serves : ack.serial;
+    return make('li', [`${ack.pop} ${node}: `, make('span', `${word} ${what || own}${ack.why ? `: ${ack.why}` : ''}`, { class: style })]);
+  }));
+  fill($('revisions'), all.revisions.map((one) => row($('revisions'), `${one.serial}`, [
+    `${one.serial}${one.serial === all.serves ? ' (serves)' : one.serial === all.canary ? ' (canary)' : ''}`,
+    actOf(one.act),
+    new Date(one.created_ms).toLocaleString(),
+    one.author,
+    [one.note || '–', 'whole'],
+    [[...one.added.map((path) => `+ ${path}`), ...one.changed.map((path) => `~ ${path}`), ...one.removed.map((path) => `− ${path}`)].join(', ') || '–', 'whole'],
+  ])));
 }
 
 // --- the tail
@@ -498,21 +550,10 @@ $('purge-form').addEventListener('submit', async (event) => {
   button.disabled = false;
 });
 
-/// Lineages and positions: "hex:decimal,…".
-const vector = (text) => new Map((text || '').split(',').filter(Boolean).map((part) => part.split(':')));
-
-/// Whether a node has everything that the purge's position names.
-function has(node, purge) {
-  if (node.node === fleet.node) return true;
-  if (!purge.position) return null;
-  const seen = vector(node.purged);
-  return [...vector(purge.position)].every(([lineage, number]) => BigInt(seen.get(lineage) ?? 0) >= BigInt(number));
-}
-
 function drawPurge() {
   if (!purging) return;
   $('purge-nodes').replaceChildren(...fleet.nodes.map((node) => {
-    const done = has(node, purging);
+    const done = node.node === fleet.node || purging.seen?.includes(node.node);
     const [text, style] = done ? ['done', 'good'] : node.connected ? ['on its way', 'warn'] : ['away: it catches up before it serves', 'bad'];
     return make('li', [`${node.pop} ${node.node}: `, make('span', text, { class: style })]);
   }));
