@@ -22,6 +22,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::sync::{Mutex, watch};
 
+use self::streams::Bounds;
 use super::bus::{Bus, BusError, Digest, Keep, Message, Seq, Tail, Topic};
 use crate::config::compiled::FleetBus;
 
@@ -198,7 +199,7 @@ impl Bus for NatsBus {
             streams::bounds(&self.js, topic).await.map_err(|error| self.unsure(error))
         };
         match tokio::time::timeout(PROBE, ask).await {
-            Ok(bounds) => bounds.map(|(_, last)| Seq(last)),
+            Ok(bounds) => bounds.map(|Bounds { origin, last, .. }| Seq(if last < origin { 0 } else { last })),
             Err(_) => Err(BusError::Away("the hub does not answer".into())),
         }
     }
