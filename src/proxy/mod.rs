@@ -46,5 +46,6 @@ pub mod shared;
 pub mod snapshot;
 pub mod soft;
 pub mod streams;
+mod telling;
 pub mod upstream;
 mod views;
