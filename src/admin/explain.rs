@@ -113,6 +113,7 @@ fn guarded(line: Line<'_>) -> Vec<Step> {
 fn called(call: Line<'_>) -> Step {
     let outcome = call.text("outcome");
     let became = match outcome {
+        "ok" if call.number("edits") == 1 => "1 edit".to_owned(),
         "ok" => format!("{} edits", call.number("edits")),
         "answered" => "it answered by itself".to_owned(),
         failed => format!("it failed: {failed}"),
@@ -144,7 +145,7 @@ fn key(line: Line<'_>, behavior: &Behavior) -> Step {
     if behavior.per_principal {
         parts.push("principal".to_owned());
     }
-    Step::good("key", format!("The answer is shared by: {}.", parts.join(", ")))
+    Step::good("key", format!("Answers are kept apart by: {}.", parts.join(", ")))
 }
 
 fn selected(what: &str, select: &Select, whole: &str) -> Option<String> {
@@ -290,7 +291,7 @@ mod tests {
         let want = "\
 request: GET https://shop.example/a b?x=1 over HTTP/2.0 and TLSv1.3, from 192.0.2.7.
 behavior: The behavior \"assets\" matched, with \"shop.example/*\".
-key: The answer is shared by: host shop.example, path /a b, query: only x, field accept-language, coding that the viewer takes.
+key: Answers are kept apart by: host shop.example, path /a b, query: only x, field accept-language.
 cache: The cache had a fresh answer; 5 s old; fresh for 55 s more.
 answer: The viewer got 200, 1200 bytes, in 1.234 ms; CloudFront calls it Hit.
 ";
@@ -340,7 +341,7 @@ answer: The viewer got 200, 1200 bytes, in 1.234 ms; CloudFront calls it Hit.
             "! function: auth at viewer-request: it failed: memory; 0.04 ms of CPU in 0.05 ms.",
             "cache: The edge answered for an origin that could not: nothing is stored under this key.",
             "! origin: The origin \"shop\" was asked at 127.0.0.1:9000, 0.2 ms after the request began, 2 times; a new connection took \
-             0.3 ms; 5.0 ms in all; it gave no answer.",
+             0.3 ms; 5 ms in all; it gave no answer.",
             "! answer: The viewer got 504, 1200 bytes, in 1.234 ms; CloudFront calls it Error (timeout: no answer in 5s).",
         ] {
             assert!(got.lines().any(|one| one == line), "{line}\n\n{got}");

@@ -145,7 +145,7 @@ const scenarios = {
     // By the id that a viewer has.
     await page.getByLabel('Request id').fill(miss.id);
     await page.getByRole('button', { name: 'Explain' }).click();
-    await page.getByText('mark at viewer-request: 1 edits').waitFor();
+    await page.getByText('mark at viewer-request: 1 edit;').waitFor();
     assert.match(await page.locator('#steps').innerText(), /The cache had no answer/);
     await page.getByText('All that is known').click();
     assert.match(await text(page, 'request-json'), new RegExp(miss.id));

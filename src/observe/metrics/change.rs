@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn quantiles() {
-        let bounds = [0.001, 0.01];
+        let bounds = [1.0, 4.0];
         for (buckets, share, want) in [
             (&[][..], 0.5, None),
             (&[0, 0, 0], 0.5, None),
-            (&[10, 0, 0], 0.5, Some(Quantile::At(0.0005))),
-            (&[10, 10, 0], 0.75, Some(Quantile::At(0.0055))),
-            (&[0, 0, 3], 0.5, Some(Quantile::Past(0.01))),
+            (&[10, 0, 0], 0.5, Some(Quantile::At(0.5))),
+            (&[10, 10, 0], 0.75, Some(Quantile::At(2.5))),
+            (&[0, 0, 3], 0.5, Some(Quantile::Past(4.0))),
         ] {
             assert_eq!(quantile(buckets, &bounds, share), want, "{buckets:?}");
         }
