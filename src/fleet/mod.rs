@@ -9,6 +9,7 @@ mod purge_log;
 mod purge_wire;
 pub mod roll;
 mod seen;
+pub mod state;
 pub mod vector;
 
 pub use bus::{Bus, BusError, Delivered, Message, Seq, Topic};
@@ -18,6 +19,7 @@ pub use nats::NatsBus;
 pub use purge_log::{Opened, Outgoing, Progress, PurgeLog};
 pub use purge_wire::{Received, WireError};
 pub use seen::Seen;
+pub use state::{Board, Heard, Meter, NodeState, Traffic};
 pub use vector::{Vector, VectorError};
 
 use std::path::{Path, PathBuf};

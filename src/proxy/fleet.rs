@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::compiled::{self, Config};
 use crate::fleet::roll::{Roll, Standing};
-use crate::fleet::{self, Bus, BusError, Delivered, Seq, Topic};
+use crate::fleet::{self, Bus, BusError, Delivered, NodeState, Seq, Topic};
 use crate::observe::metrics::FleetNumbers;
 
 use super::phases::{now_ms, now_nanos};
@@ -149,7 +149,15 @@ impl Fleet {
         if self.config.bus.is_some() {
             let sharing = sharing::run(self.shared.clone(), bus.clone(), self.changed.clone());
             let bus = &*bus;
-            tokio::join!(self.probe(bus), self.tell(bus), self.take(bus), self.stand(bus), self.listen(bus), sharing);
+            tokio::join!(
+                self.probe(bus),
+                self.tell(bus),
+                self.take(bus),
+                self.stand(bus),
+                self.fare(bus),
+                self.listen(bus),
+                sharing
+            );
         }
     }
 
@@ -287,6 +295,19 @@ impl Fleet {
         }
     }
 
+    /// Says how this node fares, as the board has it.
+    async fn fare(&self, bus: &dyn Bus) {
+        loop {
+            tokio::time::sleep(self.config.exchange).await;
+            let own = self.shared.board.nodes().into_iter().find(|heard| heard.state.node == self.config.node);
+            if let Some(own) = own
+                && let Err(error) = limited(self.config.silence, bus.publish(Topic::Acks, own.state.message())).await
+            {
+                log::debug!("this node's state waits for the bus: {error}");
+            }
+        }
+    }
+
     fn standing(&self) -> Option<Standing> {
         let lineage = self.purging.lineage()?;
         let seen = self.shared.seen.load().text()?;
@@ -307,7 +328,9 @@ impl Fleet {
                 while let Some(Ok(delivered)) = tail.next().await {
                     let Delivered::Message { seq, message } = delivered else { continue };
                     position = seq;
-                    if self.roll.lock().take(&message, now_ms()) {
+                    if let Some(state) = NodeState::of(&message) {
+                        self.shared.board.hear(state, now_ms());
+                    } else if self.roll.lock().take(&message, now_ms()) {
                         self.moved.notify_waiters();
                     }
                 }

@@ -48,5 +48,6 @@ pub mod sharing;
 pub mod snapshot;
 pub mod soft;
 pub mod streams;
+mod telling;
 pub mod upstream;
 mod views;

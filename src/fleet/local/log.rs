@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -11,8 +12,11 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, Wr
 
 use crate::fleet::bus::{BusError, KNOWN_FOR, Keep, Message, Topic};
 
-/// By topic and position: when it came (milliseconds since the epoch), id, subject, body.
-const MESSAGES: TableDefinition<'static, (u8, u64), (u64, &str, &str, &[u8])> = TableDefinition::new("messages");
+/// When it came (milliseconds since the epoch), id, subject, body.
+type Kept = (u64, &'static str, &'static str, &'static [u8]);
+
+/// By topic and position.
+const MESSAGES: TableDefinition<'static, (u8, u64), Kept> = TableDefinition::new("messages");
 /// The newest position of each topic, kept when the message itself is not.
 const HEADS: TableDefinition<'static, u8, u64> = TableDefinition::new("heads");
 /// Where the newest of a subject is.
@@ -72,29 +76,21 @@ impl Log {
         self.known.lock().heads.get(&number(topic)).copied()
     }
 
-    /// Takes what waits, and writes it in one durable commit: all of it or, with an error, perhaps none.
-    pub fn append<T>(
+    /// Writes messages in one durable commit; their positions. After an error all of them or none may be there.
+    pub fn append<'m>(
         &self,
+        messages: impl Iterator<Item = (Topic, &'m Message)>,
         now_ms: u64,
-        take: impl FnOnce() -> (T, Vec<(Topic, Message)>),
-    ) -> (T, Result<Vec<u64>, BusError>) {
+    ) -> Result<Vec<u64>, BusError> {
         let mut known = self.known.lock();
-        let (taken, messages) = take();
-        if messages.is_empty() {
-            return (taken, Ok(Vec::new()));
-        }
-        (taken, self.write(&mut known, &messages, now_ms))
-    }
-
-    fn write(&self, known: &mut Known, messages: &[(Topic, Message)], now_ms: u64) -> Result<Vec<u64>, BusError> {
         if known.closed {
             return Err(super::handed_over());
         }
         if self.db.read().is_none() {
-            self.reopen(known)?;
+            self.reopen(&mut known)?;
         }
         let wrote = match &*self.db.read() {
-            Some(db) => self.commit(db, known, messages, now_ms),
+            Some(db) => self.commit(db, &mut known, messages, now_ms),
             None => return Err(super::handed_over()),
         };
         wrote.map_err(|error| {
@@ -104,34 +100,34 @@ impl Log {
         })
     }
 
-    fn commit(
+    fn commit<'m>(
         &self,
         db: &Database,
         known: &mut Known,
-        messages: &[(Topic, Message)],
+        messages: impl Iterator<Item = (Topic, &'m Message)>,
         now_ms: u64,
     ) -> Result<Vec<u64>, redb::Error> {
         let write = db.begin_write()?;
-        let mut seqs = Vec::with_capacity(messages.len());
+        let mut seqs = Vec::new();
         {
             let mut tables = Tables::open(&write)?;
             for (topic, message) in messages {
-                let kind = number(*topic);
+                let kind = number(topic);
                 if let Some(seq) = known.ids.at.get(&(kind, message.id.clone())) {
                     seqs.push(*seq);
                     continue;
                 }
                 let head = known.heads.entry(kind).or_default();
                 *head += 1;
-                tables.put(*topic, *head, message, now_ms)?;
+                tables.put(topic, *head, message, now_ms)?;
                 known.ids.note(now_ms, kind, *head, message.id.clone());
                 seqs.push(*head);
             }
-            let horizon = now_ms.saturating_sub(KNOWN_FOR.as_millis() as u64);
+            let horizon = now_ms.saturating_sub(millis(KNOWN_FOR));
             for (kind, seq) in known.ids.forget(horizon) {
                 tables.ids.remove((kind, seq))?;
             }
-            let purges = now_ms.saturating_sub(u64::try_from(self.keep.purges.as_millis()).unwrap_or(u64::MAX));
+            let purges = now_ms.saturating_sub(millis(self.keep.purges));
             tables.expire(Topic::Purges, |_, at| at < purges)?;
             let revisions = known.heads.get(&number(Topic::Revisions)).copied().unwrap_or(0);
             let oldest = (revisions + 1).saturating_sub(self.keep.revisions as u64);
@@ -235,7 +231,7 @@ impl Log {
 
 /// The tables while something is written.
 struct Tables<'a> {
-    messages: Table<'a, (u8, u64), (u64, &'static str, &'static str, &'static [u8])>,
+    messages: Table<'a, (u8, u64), Kept>,
     heads: Table<'a, u8, u64>,
     newest: Table<'a, (u8, &'static str), u64>,
     ids: Table<'a, (u8, u64), (u64, &'static str)>,
@@ -301,6 +297,10 @@ impl Ids {
         }
         forgotten
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// As topics are written in the file: numbers that never change.

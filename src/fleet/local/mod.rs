@@ -42,12 +42,18 @@ struct Shared {
     log: Log,
     rates: Mutex<Rates>,
     blobs: Blobs,
-    /// What is on its way to the disk; whoever writes next takes it all.
-    queue: Mutex<Vec<Waiting>>,
+    queue: Mutex<Queue>,
     room: Semaphore,
     /// The newest position of each topic: wakes tails.
     heads: [watch::Sender<u64>; Topic::ALL.len()],
     closed: AtomicBool,
+}
+
+/// What is on its way to the disk: one thread writes all that came meanwhile, with one sync.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    writing: bool,
 }
 
 #[derive(Debug)]
@@ -97,10 +103,15 @@ impl Bus for LocalBus {
         }
         let _room = self.shared.room.acquire().await.map_err(|_| handed_over())?;
         let (done, outcome) = oneshot::channel();
-        self.shared.queue.lock().push(Waiting { topic, message, done });
-        let shared = self.shared.clone();
-        // Whoever comes first writes for all that came meanwhile: one sync of the disk.
-        blocking(move || shared.write()).await?;
+        let idle = {
+            let mut queue = self.shared.queue.lock();
+            queue.waiting.push(Waiting { topic, message, done });
+            !std::mem::replace(&mut queue.writing, true)
+        };
+        if idle {
+            let shared = self.shared.clone();
+            tokio::task::spawn_blocking(move || shared.write());
+        }
         outcome.await.map_err(|_| handed_over())?
     }
 
@@ -166,21 +177,27 @@ impl Shared {
         }
     }
 
-    /// Writes what is in the queue, and tells everyone who waits for it.
+    /// Writes until nothing waits, and tells everyone who waited.
     fn write(&self) {
-        let (kept, waiting): (Vec<Waiting>, _) = self.log.append(now_ms(), || {
-            let queue = std::mem::take(&mut *self.queue.lock());
-            let messages = queue.iter().map(|one| (one.topic, one.message.clone())).collect();
-            (queue, messages)
-        });
-        match waiting {
-            Ok(seqs) => {
-                for (one, seq) in kept.into_iter().zip(seqs) {
-                    self.moved(one.topic, seq);
-                    let _ = one.done.send(Ok(Seq(seq)));
+        let _writer = Writer(self);
+        loop {
+            let waiting = {
+                let mut queue = self.queue.lock();
+                queue.writing = !queue.waiting.is_empty();
+                match queue.writing {
+                    true => std::mem::take(&mut queue.waiting),
+                    false => return,
                 }
+            };
+            match self.log.append(waiting.iter().map(|one| (one.topic, &one.message)), now_ms()) {
+                Ok(seqs) => {
+                    for (one, seq) in waiting.into_iter().zip(seqs) {
+                        self.moved(one.topic, seq);
+                        let _ = one.done.send(Ok(Seq(seq)));
+                    }
+                }
+                Err(error) => waiting.into_iter().for_each(|one| drop(one.done.send(Err(error.clone())))),
             }
-            Err(error) => kept.into_iter().for_each(|one| drop(one.done.send(Err(error.clone())))),
         }
     }
 
@@ -204,6 +221,17 @@ impl Shared {
         match topic {
             Topic::Rates => Ok(self.rates.lock().after(after, AHEAD, Instant::now())),
             _ => self.log.after(topic, after, AHEAD, AHEAD_BYTES),
+        }
+    }
+}
+
+/// Whoever writes: after a panic somebody else does.
+struct Writer<'a>(&'a Shared);
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.queue.lock().writing = false;
         }
     }
 }
