@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::config::watch::{self, Fingerprint};
 
+use super::fleet::Fleet;
 use super::purging::Purging;
 use super::reload::Reload;
 use super::server::{FLUSH, HANDOVER, Phase, Pop};
@@ -49,7 +50,7 @@ impl BackgroundService for Control {
             tokio::spawn(hand_over(services));
         }
         if let Some((socket, router)) = admin {
-            tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.shared.clone()));
+            tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.fleet.clone(), pop.shared.clone()));
         }
         // A fleet of one has nobody to tell.
         if pop.shared.live.load().config.fleet.bus.is_some() {
@@ -150,13 +151,20 @@ async fn hand_over(services: Arc<Services>) {
 }
 
 /// The operator's API, until this process hands over: its successor then answers on the same address.
-async fn serve_admin(socket: std::net::TcpListener, router: axum::Router, purging: Arc<Purging>, shared: Arc<Shared>) {
+async fn serve_admin(
+    socket: std::net::TcpListener,
+    router: axum::Router,
+    purging: Arc<Purging>,
+    fleet: Arc<Fleet>,
+    shared: Arc<Shared>,
+) {
     use tokio::signal::unix::{SignalKind, signal};
     let handed_over = async move {
         match signal(SignalKind::quit()) {
             Ok(mut quits) => {
                 quits.recv().await;
                 purging.close();
+                fleet.close().await;
                 shared.functions.close();
             }
             Err(error) => {

@@ -103,6 +103,14 @@ impl Fleet {
         }
     }
 
+    /// Lets go of the bus's files, so that the process that takes over can have them.
+    pub async fn close(&self) {
+        let bus = self.bus.borrow().clone();
+        if let Some(bus) = bus {
+            bus.close().await;
+        }
+    }
+
     /// What gauges show.
     pub fn numbers(&self) -> Option<FleetNumbers> {
         self.config.bus.as_ref()?;
@@ -328,7 +336,7 @@ impl Fleet {
                 while let Some(Ok(delivered)) = tail.next().await {
                     let Delivered::Message { seq, message } = delivered else { continue };
                     position = seq;
-                    if let Some(state) = NodeState::of(&message) {
+                    if let Some(state) = NodeState::read(&message) {
                         self.shared.board.hear(state, now_ms());
                     } else if self.roll.lock().take(&message, now_ms()) {
                         self.moved.notify_waiters();
