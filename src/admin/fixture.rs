@@ -220,6 +220,7 @@ fn config() -> Config {
             })),
             headers: Vec::new(),
             path: String::new(),
+            tier: compiled::Tier::default(),
         }],
         groups: Vec::new(),
         behaviors: Vec::new(),

@@ -2,12 +2,13 @@
 
 pub mod bus;
 mod key_store;
+pub mod peering;
 mod purge_log;
 pub mod vector;
 
 pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use purge_log::PurgeLog;
-pub use vector::{Vector, VectorError};
+pub use vector::{Seen, Vector, VectorError};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ pub mod observer;
 pub mod record;
 pub mod trace;
 
-pub use metrics::{BehaviorMetrics, FunctionMetrics, Metrics, Numbers, OriginMetrics, PurgeScope, Refusal};
+pub use metrics::{BehaviorMetrics, FunctionMetrics, Metrics, Numbers, OriginMetrics, PurgeScope, Refusal, TierResult};
 pub use observer::Observer;
 pub use record::{Call, CallOutcome, Failure, Outcome, Record, Tls, Visit};
 pub use trace::TraceContext;
