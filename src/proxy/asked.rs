@@ -45,9 +45,9 @@ pub fn receive(session: &mut Session, ctx: &mut RequestCtx) -> bool {
     }
     let (host, target) = asking::address(request);
     let line = Line { method: request.method.as_str(), host, target };
-    let verified = said.zip(fleet.secret.as_ref()).map(|(text, secret)| {
-        Ask::verify(text, secret.expose(), &line, &fleet.node, now_ms())
-    });
+    let verified = said
+        .zip(fleet.secret.as_ref())
+        .map(|(text, secret)| Ask::verify(text, secret.expose(), &line, &fleet.node, now_ms()));
     session.req_header_mut().remove_header(&peering::FIELD);
     match verified {
         Some(Ok(ask)) => {

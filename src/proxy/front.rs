@@ -280,7 +280,9 @@ impl Front {
             Parsed::Complete(request) => request,
         };
         // A node asks for many viewers: whether it is one is seen on the full path.
-        if !request.head.has(&FIELD) && entering::early(&self.shared, &snapshot, || viewer_of(viewer, &request).ip()).is_err() {
+        if !request.head.has(&FIELD)
+            && entering::early(&self.shared, &snapshot, || viewer_of(viewer, &request).ip()).is_err()
+        {
             return Step::Refuse(Refusal::TOO_MANY);
         }
         let keep_alive = request.keep_alive && !last;

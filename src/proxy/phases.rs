@@ -172,7 +172,8 @@ impl ProxyHttp for Phases {
     fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {
         match error {
             None => {
-                let serves = ctx.is_viewer() && (ctx.cache.while_revalidate || ctx.cache.soft_expired);
+                let waits = ctx.is_viewer() && !asked::wants_stored(ctx);
+                let serves = waits && (ctx.cache.while_revalidate || ctx.cache.soft_expired);
                 if serves {
                     // What follows may be the background request; the answer's header restores this.
                     handing::pass(&self.0, session, ctx);

@@ -14,6 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 
+use crate::cache::key;
 use crate::config::compiled::{OriginId, OriginKind};
 use crate::fleet::peering::{self, Ask, Did, Line};
 use crate::fleet::vector::LINEAGES_MAX;
@@ -23,6 +24,7 @@ use crate::origin::{Outcome, TargetRef, hop, rewrite};
 
 use super::context::{RequestCtx, Role};
 use super::phases::now_ms;
+use super::plan::{self, Target};
 use super::shared::Shared;
 use super::{asking, edge, failure, respond, upstream};
 
@@ -77,10 +79,15 @@ impl TierNote {
 }
 
 /// The next node to ask for this request, if there is one.
-pub async fn next(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx, origin: OriginId) -> Option<Box<HttpPeer>> {
+pub async fn next(
+    shared: &Shared,
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    origin: OriginId,
+) -> Option<Box<HttpPeer>> {
     ctx.tier.current = None;
     if ctx.tier.left.is_none() {
-        ctx.tier.left = Some(plan(session, ctx, origin));
+        ctx.tier.left = Some(hops(shared, session, ctx, origin));
     }
     let snapshot = ctx.snapshot.clone();
     loop {
@@ -105,8 +112,9 @@ pub async fn next(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx, 
 }
 
 /// Which nodes are to be asked. None for what no cache takes part in, what has a body, what functions sent elsewhere, and for origins
-/// inside this process, which are told more of who asks than goes from node to node.
-fn plan(session: &mut Session, ctx: &RequestCtx, origin: OriginId) -> Hops {
+/// inside this process, which are told more of who asks than goes from node to node. None either for a URL that an unsafe request
+/// changed through this node: others have not seen it.
+fn hops(shared: &Shared, session: &mut Session, ctx: &RequestCtx, origin: OriginId) -> Hops {
     let (config, nodes) = (&ctx.snapshot.config, ctx.snapshot.origins.nodes());
     let bodiless = session.is_body_empty();
     let request = session.req_header();
@@ -120,6 +128,9 @@ fn plan(session: &mut Session, ctx: &RequestCtx, origin: OriginId) -> Hops {
     if nodes.is_empty() || !reads || !cached || !plain || !role || !server || ctx.hooks.way.is_some() {
         return Hops::new();
     }
+    if changed_here(shared, ctx, request) {
+        return Hops::new();
+    }
     // What another node would refuse for its size is not sent.
     let added = ADDED_BYTES + 2 * slot.key.len() as u64 + 40 * LINEAGES_MAX as u64;
     let limits = &config.limits;
@@ -131,6 +142,14 @@ fn plan(session: &mut Session, ctx: &RequestCtx, origin: OriginId) -> Hops {
     let hash = u64::from_le_bytes(slot.hash[..8].try_into().unwrap_or_default());
     let via = ctx.tier.asked.as_ref().map_or(&[][..], |ask| &ask.via);
     nodes.hops(hash, &config.origins[origin].tier, via)
+}
+
+fn changed_here(shared: &Shared, ctx: &RequestCtx, request: &RequestHeader) -> bool {
+    let Some(served) = ctx.served() else { return false };
+    let (host, target) = asking::address(request);
+    let (target, policy) = (Target::parse(target), &served.behavior.cache.key);
+    let host = if policy.ignore_host { "" } else { plan::host_name(host) };
+    shared.invalidated.knows(host, &key::uri(policy, target.path, target.query))
 }
 
 fn patience(kind: &OriginKind) -> Duration {

@@ -302,6 +302,17 @@ fn answers_are_those_of_one_node() {
 }
 
 #[test]
+fn what_was_changed_through_a_node_is_not_asked_of_others() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let plan = Plan { behavior: "methods = [\"GET\", \"HEAD\", \"POST\"]", ..shielded() };
+    let fleet = plan.start(&origin);
+    let nrt = fleet.node("nrt-1");
+    assert_eq!(nrt.get("/w").text(), "v1");
+    assert_eq!(nrt.send("POST", "/w", &[], b"new").text(), "v2");
+    assert_eq!(nrt.get("/w").text(), "v3", "the shield still has v1");
+}
+
+#[test]
 fn a_node_that_has_seen_less_does_not_answer_from_its_cache() {
     let origin = Origin::counting("Cache-Control: max-age=60\r\n");
     let fleet = shielded().start(&origin);

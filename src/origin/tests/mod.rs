@@ -136,7 +136,13 @@ fn http(targets: Vec<Target>) -> HttpOrigin {
 }
 
 fn origin(name: &str, http: HttpOrigin) -> Origin {
-    Origin { name: name.into(), kind: OriginKind::Http(Box::new(http)), headers: Vec::new(), path: String::new(), tier: Tier::default() }
+    Origin {
+        name: name.into(),
+        kind: OriginKind::Http(Box::new(http)),
+        headers: Vec::new(),
+        path: String::new(),
+        tier: Tier::default(),
+    }
 }
 
 /// Waits until `done`, a few seconds at most.
