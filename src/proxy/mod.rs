@@ -47,6 +47,7 @@ pub mod shared;
 pub mod snapshot;
 pub mod soft;
 pub mod streams;
+mod telling;
 mod tiers;
 pub mod upstream;
 mod views;

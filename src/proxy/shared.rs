@@ -9,7 +9,7 @@ use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
-use crate::fleet::Seen;
+use crate::fleet::{Board, Seen};
 use crate::integration::Integrations;
 use crate::observe::Observer;
 use crate::origin::Pool;
@@ -41,6 +41,8 @@ pub struct Shared {
     pub guard: Guard,
     pub integrations: Integrations,
     pub handed: Handed,
+    /// How every node of the fleet is.
+    pub board: Arc<Board>,
     /// Connections of the pass-through lane.
     pub pool: Pool,
 }
@@ -72,6 +74,7 @@ impl Shared {
             guard,
             integrations,
             handed: Handed::default(),
+            board: Arc::default(),
             pool: Pool::default(),
         }
     }

@@ -209,9 +209,7 @@ async fn a_spoiled_blob_is_never_given() {
                 std::fs::write(place.blobs().join(digest.to_string()), "evil").unwrap();
             }
             Some((hub, _)) => {
-                let options = async_nats::ConnectOptions::new();
-                let options = options.user_and_password(crate::nats::USER.into(), crate::nats::PASSWORD.into());
-                let js = async_nats::jetstream::new(options.connect(hub.url()).await.unwrap());
+                let js = async_nats::jetstream::new(crate::client(hub).await);
                 let store = js.get_object_store("BLOBS").await.unwrap();
                 store.put(digest.to_string().as_str(), &mut &b"evil"[..]).await.unwrap();
             }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::nats::{Hub, Server};
 use crate::relay::Relay;
-use crate::{LOOK_AGAIN, PATIENCE, fleet, message, next, open, reached, text};
+use crate::{LOOK_AGAIN, PATIENCE, client, fleet, message, next, open, reached, text};
 
 /// Messages before a cut, and all of them.
 const BEFORE: usize = 40;
@@ -258,6 +258,47 @@ async fn a_hub_that_lost_its_disk_is_made_anew() {
     for i in 4..=9 {
         assert!(matches!(next(&mut tail).await, Delivered::Message { message, .. } if text(&message) == i.to_string()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_hub_says_so_and_goes_on_once_there_is_room() {
+    let hub = Hub::with_disk(4 << 20);
+    let dir = TempDir::new().unwrap();
+    let bus = open(&fleet(Some(hub.url())), dir.path()).await;
+    reached(&bus).await;
+    let blob = bus.put_blob(vec![7; 2 << 20].into()).await.unwrap();
+    // What was sent of a blob that has no room is gone again: it would fill the hub the more often it is tried.
+    let js = async_nats::jetstream::new(client(&hub).await);
+    let stored = async || js.get_stream("OBJ_BLOBS").await.unwrap().cached_info().state.messages;
+    let before = stored().await;
+    for _ in 0..5 {
+        let full = bus.put_blob(vec![8; 3 << 20].into()).await.unwrap_err();
+        assert!(matches!(full, BusError::Disk { .. }), "{full}");
+        assert_eq!(stored().await, before);
+    }
+    let mut kept = Vec::new();
+    let full = loop {
+        let body = format!("{} {}", kept.len(), "x".repeat(200_000));
+        match bus.publish(Topic::Purges, message("p", kept.len(), body)).await {
+            Ok(seq) => kept.push(seq),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, BusError::Disk { .. }), "{full}");
+    assert!(kept.len() > 3, "{}", kept.len());
+    bus.forget_blob(blob).await.unwrap();
+    // The server counts what is free a little later.
+    let again = async {
+        while bus.publish(Topic::Purges, message("p", kept.len(), "last")).await.is_err() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("there is room");
+    let mut tail = bus.tail(Topic::Purges, Seq(0)).await.unwrap();
+    for seq in kept {
+        assert!(matches!(next(&mut tail).await, Delivered::Message { seq: at, .. } if at == seq));
+    }
+    assert!(matches!(next(&mut tail).await, Delivered::Message { message, .. } if text(&message) == "last"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -149,6 +149,7 @@ pub fn fleet(url: Option<String>) -> Fleet {
         secret: None,
         trust: Vec::new(),
         peers: Vec::new(),
+        shard: false,
         purge_retention: Duration::from_secs(3600),
         revisions: 64,
         revision_size: 8 << 20,
@@ -164,6 +165,12 @@ pub fn message(subject: &str, id: impl ToString, body: impl ToString) -> Message
 pub async fn next(tail: &mut Tail) -> Delivered {
     let next = tokio::time::timeout(PATIENCE, tail.next()).await.expect("something comes");
     next.expect("the tail goes on").unwrap()
+}
+
+/// A client that looks at what the hub has.
+pub async fn client(hub: &Hub) -> async_nats::Client {
+    let options = async_nats::ConnectOptions::new().user_and_password(nats::USER.into(), nats::PASSWORD.into());
+    options.connect(hub.url()).await.unwrap()
 }
 
 pub fn text(message: &Message) -> String {

@@ -209,7 +209,7 @@ impl Bus for NatsBus {
             return Err(BusError::Refused(format!("a blob has at most {} bytes", self.keep.blob)));
         }
         let digest = Digest::of(&bytes);
-        blobs::put(&*self.ready().await?, digest, &bytes).await.map_err(|error| self.unsure(error))?;
+        blobs::put(&self.js, &*self.ready().await?, digest, &bytes).await.map_err(|error| self.unsure(error))?;
         Ok(digest)
     }
 
@@ -218,7 +218,7 @@ impl Bus for NatsBus {
     }
 
     async fn forget_blob(&self, digest: Digest) -> Result<(), BusError> {
-        blobs::forget(&*self.ready().await?, digest).await
+        blobs::forget(&self.js, &*self.ready().await?, digest).await
     }
 
     async fn close(&self) {

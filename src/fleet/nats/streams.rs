@@ -11,10 +11,8 @@ use async_nats::jetstream::object_store::{self, ObjectStore};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use futures::future::try_join_all;
 
+use super::blobs::BLOBS;
 use crate::fleet::bus::{BusError, KNOWN_FOR, Keep, RATES_FOR, RATES_MAX, Topic};
-
-/// The object store.
-const BLOBS: &str = "BLOBS";
 
 /// A topic's stream.
 pub(super) fn name(topic: Topic) -> &'static str {
