@@ -30,8 +30,6 @@ struct Plan {
 
 struct Fleet {
     nodes: Vec<Pop>,
-    /// Where each takes other nodes' requests.
-    addresses: Vec<SocketAddr>,
     names: Vec<&'static str>,
     secret: String,
 }
@@ -77,7 +75,7 @@ impl Plan {
             setup.start()
         };
         let nodes = self.nodes.iter().enumerate().map(start).collect();
-        Fleet { nodes, addresses, names: self.nodes.iter().map(|(name, _)| *name).collect(), secret }
+        Fleet { nodes, names: self.nodes.iter().map(|(name, _)| *name).collect(), secret }
     }
 }
 
