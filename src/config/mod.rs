@@ -5,6 +5,7 @@
 //!
 //! `load` reads, `diagnose` finds unknown names, `schema` says what was written, `compile` resolves and checks it.
 
+pub mod catalogue;
 mod compile;
 pub mod compiled;
 mod diagnose;

@@ -27,9 +27,22 @@ pub struct Registry {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
     Account,
-    Plan { plan: String },
-    Method { plan: String, stage: Option<String>, path: String, method: Option<http::Method> },
-    Limit { behavior: String, limit: String, per: Per },
+    /// Answers about names.
+    Names,
+    Plan {
+        plan: String,
+    },
+    Method {
+        plan: String,
+        stage: Option<String>,
+        path: String,
+        method: Option<http::Method>,
+    },
+    Limit {
+        behavior: String,
+        limit: String,
+        per: Per,
+    },
 }
 
 // === impl Registry ===

@@ -9,7 +9,9 @@ pub mod observer;
 pub mod record;
 pub mod trace;
 
-pub use metrics::{BehaviorMetrics, FunctionMetrics, Metrics, Numbers, OriginMetrics, PurgeScope, Refusal};
+pub use metrics::{
+    BehaviorMetrics, FunctionMetrics, Metrics, NameNumbers, Numbers, OriginMetrics, PurgeScope, Refusal,
+};
 pub use observer::Observer;
 pub use record::{Call, CallOutcome, Failure, Outcome, Record, Tls, Visit};
 pub use trace::TraceContext;

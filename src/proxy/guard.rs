@@ -1,7 +1,7 @@
 //! Guard: what access rules and limits keep for as long as the process lives.
 //!
-//! In: configurations, the state directory. Out: keys of issuers, API keys, buckets and quotas that outlive a reload. Never: a
-//! decision.
+//! In: configurations, the state directory. Out: keys of issuers, API keys, buckets and quotas, PoPs that are well: all that outlives a
+//! reload. Never: a decision.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +18,7 @@ use crate::fleet::{KeyStore, KeyStoreError};
 use crate::limit::{Clock, Ledger, Limits, Registry};
 
 use super::functions::LoadError;
+use super::steering::Known;
 
 /// KiB of signed bodies that are read before they are checked, all together.
 const ROOM_KIB: usize = 64 << 10;
@@ -33,6 +34,8 @@ pub struct Guard {
     /// Those of the configuration and those made while it runs.
     pub keys: ArcSwap<Keys>,
     pub store: Arc<KeyStore>,
+    /// PoPs that viewers are led to.
+    pub pops: Known,
     state: PathBuf,
     ledger: OnceLock<Arc<Ledger>>,
     bodies: Arc<Semaphore>,
@@ -55,6 +58,7 @@ impl Guard {
             clock: Clock::new(),
             keys: ArcSwap::default(),
             store,
+            pops: Known::default(),
             state: state.to_owned(),
             ledger: OnceLock::new(),
             bodies: Arc::new(Semaphore::new(ROOM_KIB)),
