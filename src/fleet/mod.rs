@@ -3,9 +3,11 @@
 pub mod bus;
 mod key_store;
 mod purge_log;
+pub mod vector;
 
 pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use purge_log::PurgeLog;
+pub use vector::{Vector, VectorError};
 
 use std::path::PathBuf;
 use std::sync::Arc;
