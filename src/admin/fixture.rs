@@ -10,8 +10,8 @@ use crate::access::{
 };
 use crate::cache::purge::Scope;
 use crate::config::compiled::{
-    ApiKey, Config, Functions, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Period, PeriodQuota,
-    Rates, Store, UsagePlan,
+    ApiKey, Config, Fleet, Functions, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Period,
+    PeriodQuota, Rates, Store, UsagePlan,
 };
 use crate::config::{compiled, secret::Secret};
 use crate::fleet::KeyStore;
@@ -141,9 +141,15 @@ impl Pop {
 /// A plan `gold`; a key `fixed` of the configuration, "f" twenty times, which was used three times on 2026-11-26.
 fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month };
-    let gold =
-        UsagePlan { name: "gold".into(), throttle: None, quota: Some(quota), stages: Vec::new(), methods: Vec::new() };
+    let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month, shared: false };
+    let gold = UsagePlan {
+        name: "gold".into(),
+        throttle: None,
+        quota: Some(quota),
+        stages: Vec::new(),
+        methods: Vec::new(),
+        shared: false,
+    };
     let hash = access::keys::hash("f".repeat(20).as_bytes());
     let fixed = ApiKey { name: "fixed".into(), hash, enabled: true, plans: vec!["gold".into()] };
     let rates = Arc::new(Rates {
@@ -236,7 +242,20 @@ fn config() -> Config {
         access: compiled::Access::default(),
         rates: compiled::Rates::default(),
         dynamodb: None,
+        dns: None,
         geo: Vec::new(),
+        fleet: Fleet {
+            node: "fra".into(),
+            bus: None,
+            secret: None,
+            trust: Vec::new(),
+            peers: Vec::new(),
+            purge_retention: second,
+            revisions: 1,
+            revision_size: 1,
+            exchange: second,
+            silence: second,
+        },
         admin: None,
         observe: Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 10 },
         digest: "abc123".into(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::access::jwt;
 use crate::access::keys::{Key, Keys};
@@ -54,7 +55,7 @@ impl Guard {
         let store = Arc::new(KeyStore::new(&state.join("keys.redb"), config.rates.stored_keys));
         let guard = Guard {
             tokens,
-            limits: Registry::default(),
+            limits: Registry::new(seed(config)),
             clock: Clock::new(),
             keys: ArcSwap::default(),
             store,
@@ -125,6 +126,11 @@ impl Guard {
         };
         tokio::join!(self.tokens.run(), sync);
     }
+}
+
+/// Of the hashes that nodes tell one another: theirs alone, as the secret is.
+fn seed(config: &Config) -> u64 {
+    config.fleet.secret.as_ref().map_or(0, |secret| xxh3_64(secret.expose()))
 }
 
 impl std::fmt::Debug for Guard {
