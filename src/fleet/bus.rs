@@ -3,9 +3,23 @@
 //! In: messages under a topic, blobs. Out: every message of a topic in one order that all nodes see, from any position on.
 //! Never: what a message means.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+
+/// Bytes of a message's body, at most: NATS servers take 1 MiB, subject and headers included, unless they are told otherwise.
+pub const BODY_MAX: usize = 1_000_000;
+/// Bytes of a subject, at most: a server reads 4 KiB of a line, which holds a topic and an inbox too.
+pub const SUBJECT_MAX: usize = 2048;
+/// Bytes of an id, at most.
+pub const ID_MAX: usize = 256;
+/// For how long a message is known by its id.
+pub const KNOWN_FOR: Duration = Duration::from_secs(120);
+/// How long and how many [`Topic::Rates`] are kept: they say what was a moment ago.
+pub const RATES_FOR: Duration = Duration::from_secs(10);
+pub const RATES_MAX: usize = 4096;
 
 /// A message's place in its topic's order: 1 is the first, gaps are what is no longer kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -52,11 +66,23 @@ pub enum Delivered {
     },
 }
 
+/// What a bus keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// How long purges are kept.
+    pub purges: Duration,
+    /// Revisions, the newest.
+    pub revisions: usize,
+    /// Bytes of one blob, at most.
+    pub blob: u64,
+}
+
 /// SHA-256 of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
-/// Why the bus did not do it. What was published may have been kept all the same: publish again under the same id.
+/// Why the bus did not do it. What was published may have been kept all the same: publish again under the same id. Only
+/// [`BusError::Refused`] is for good: it is the message that is wrong.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BusError {
@@ -81,7 +107,8 @@ pub trait Bus: std::fmt::Debug + Send + Sync {
     /// Durable once it returns `Ok`. Messages of one caller keep their order when each is awaited before the next.
     async fn publish(&self, topic: Topic, message: Message) -> Result<Seq, BusError>;
 
-    /// Everything after a position.
+    /// Everything after a position. A position beyond the newest is of a log that is gone: its successor is given from its beginning,
+    /// [`Delivered::Lost`] first where that counts.
     async fn tail(&self, topic: Topic, after: Seq) -> Result<Tail, BusError>;
 
     /// The newest position, asked of the bus itself: also says whether it can be reached.
@@ -95,6 +122,44 @@ pub trait Bus: std::fmt::Debug + Send + Sync {
 
     /// Forgets a blob; one that is not there is no error.
     async fn forget_blob(&self, digest: Digest) -> Result<(), BusError>;
+
+    /// Lets go of what one process at a time may have, so that the one that takes over gets it. Tails end and nothing else is done.
+    async fn close(&self);
+}
+
+/// Where a tail that wants what comes after `after` begins in a log that still holds `first..=last` (`first` is `last + 1` when it
+/// holds nothing): the position, and up to where messages were lost.
+pub(super) fn start(topic: Topic, after: u64, first: u64, last: u64) -> (u64, Option<Seq>) {
+    let floor = first.saturating_sub(1);
+    // A position that is not there yet was given by another log.
+    if after >= first.saturating_sub(1) && after <= last {
+        return (after, None);
+    }
+    (floor, (topic == Topic::Purges).then_some(Seq(floor)))
+}
+
+/// What lies between the message delivered last and the next: only a purge that is missing counts.
+pub(super) fn missing(topic: Topic, last: u64, next: u64) -> Option<Seq> {
+    (topic == Topic::Purges && next > last.saturating_add(1)).then(|| Seq(next - 1))
+}
+
+// === impl Message ===
+impl Message {
+    /// Whether a bus takes it.
+    pub(super) fn checked(&self) -> Result<(), BusError> {
+        let letters = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='));
+        let subject = self.subject.split('.').all(|part| !part.is_empty() && letters(part));
+        if !subject || self.subject.len() > SUBJECT_MAX {
+            return Err(BusError::Refused(format!("'{}' is no subject", self.subject.escape_debug())));
+        }
+        if self.id.is_empty() || self.id.len() > ID_MAX || !self.id.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(BusError::Refused(format!("'{}' is no id", self.id.escape_debug())));
+        }
+        match self.body.len() > BODY_MAX {
+            true => Err(BusError::Refused(format!("a message has at most {BODY_MAX} bytes"))),
+            false => Ok(()),
+        }
+    }
 }
 
 // === impl Digest ===
@@ -129,6 +194,11 @@ impl std::fmt::Display for Digest {
 impl Topic {
     pub const ALL: [Topic; 6] = [Topic::Purges, Topic::Revisions, Topic::Data, Topic::Usage, Topic::Acks, Topic::Rates];
 
+    /// Whether the newest of each subject is kept, and nothing else.
+    pub fn newest(self) -> bool {
+        matches!(self, Topic::Data | Topic::Usage | Topic::Acks)
+    }
+
     /// As it is written in names of streams and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -138,6 +208,67 @@ impl Topic {
             Topic::Usage => "usage",
             Topic::Acks => "acks",
             Topic::Rates => "rates",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_begins_where_the_log_still_goes_on() {
+        // topic, after, first kept, last; position, lost
+        let cases = [
+            (Topic::Purges, 0, 1, 0, 0, None),
+            (Topic::Purges, 0, 1, 9, 0, None),
+            (Topic::Purges, 4, 1, 9, 4, None),
+            (Topic::Purges, 9, 1, 9, 9, None),
+            // All that there was is gone, and it was seen.
+            (Topic::Purges, 9, 10, 9, 9, None),
+            (Topic::Purges, 8, 10, 9, 9, Some(9)),
+            (Topic::Purges, 0, 10, 9, 9, Some(9)),
+            (Topic::Purges, 4, 5, 9, 4, None),
+            (Topic::Purges, 3, 5, 9, 4, Some(4)),
+            // Another log.
+            (Topic::Purges, 10, 1, 9, 0, Some(0)),
+            (Topic::Purges, u64::MAX, 1, 0, 0, Some(0)),
+            (Topic::Data, 3, 5, 9, 4, None),
+            (Topic::Data, 10, 5, 9, 4, None),
+        ];
+        for (topic, after, first, last, position, lost) in cases {
+            assert_eq!(start(topic, after, first, last), (position, lost.map(Seq)), "{topic:?} {after} {first} {last}");
+        }
+        assert_eq!(missing(Topic::Purges, 4, 5), None);
+        assert_eq!(missing(Topic::Purges, 4, 7), Some(Seq(6)));
+        assert_eq!(missing(Topic::Data, 4, 7), None);
+    }
+
+    #[test]
+    fn what_no_bus_takes() {
+        let message = |subject: &str, id: &str, size: usize| Message {
+            subject: subject.into(),
+            id: id.into(),
+            body: Bytes::from(vec![0; size]),
+        };
+        let cases = [
+            (message("kv.a.Zm9v_-=", "fra/1", 1), true),
+            (message("fra", "1", BODY_MAX), true),
+            (message("fra", "1", BODY_MAX + 1), false),
+            (message("", "1", 1), false),
+            (message("a..b", "1", 1), false),
+            (message(".a", "1", 1), false),
+            (message("a.*", "1", 1), false),
+            (message("a.>", "1", 1), false),
+            (message("a b", "1", 1), false),
+            (message("ä", "1", 1), false),
+            (message(&"a".repeat(SUBJECT_MAX + 1), "1", 1), false),
+            (message("a", "", 1), false),
+            (message("a", "1\r\nX: y", 1), false),
+            (message("a", &"1".repeat(ID_MAX + 1), 1), false),
+        ];
+        for (message, taken) in cases {
+            assert_eq!(message.checked().is_ok(), taken, "{} {}", message.subject, message.id);
         }
     }
 }

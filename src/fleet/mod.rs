@@ -3,15 +3,35 @@
 pub mod bus;
 pub mod counters;
 mod key_store;
+mod local;
+mod nats;
 mod purge_log;
 pub mod vector;
 
 pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
+pub use local::LocalBus;
+pub use nats::NatsBus;
 pub use purge_log::PurgeLog;
 pub use vector::{Vector, VectorError};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use self::bus::{Bus, BusError, Keep};
+use crate::config::compiled::Fleet;
+
+/// The bus that the configuration names: NATS, or a log in `dir` (`state_dir/fleet`), which another process may still have for `patience`.
+/// Neither waits for a server.
+pub async fn open(config: &Fleet, dir: &Path, patience: Duration) -> Result<Arc<dyn Bus>, BusError> {
+    let keep = Keep { purges: config.purge_retention, revisions: config.revisions, blob: config.revision_size };
+    if let Some(bus) = &config.bus {
+        return Ok(Arc::new(NatsBus::open(bus, &config.node, keep, config.silence).await?));
+    }
+    let dir = dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || LocalBus::open(&dir, keep, patience)).await;
+    Ok(Arc::new(opened.map_err(|join| BusError::Away(join.to_string()))??))
+}
 
 /// Why something durable could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -3,6 +3,8 @@
 //! Fetches boto3 and moto into target/tmp the first time.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/nats.rs"]
+mod nats;
 mod place;
 
 use std::process::{Command, Stdio};
@@ -51,6 +53,13 @@ fn paid_content() {
     place.start();
     place.smoke();
     client(&place, "paid_content");
+}
+
+#[test]
+fn fleet() {
+    let mut place = Place::new("fleet");
+    place.start();
+    place.smoke();
 }
 
 #[test]

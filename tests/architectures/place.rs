@@ -13,12 +13,18 @@ use nix::unistd::Pid;
 use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
+use crate::nats::nats_server;
+
 const ROOT: &str = env!("CARGO_TARGET_TMPDIR");
 /// A busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Ports that the examples name.
-const PORTS: [u16; 7] = [8080, 9901, 8000, 5000, 7001, 7002, 7003];
+const PORTS: [u16; 18] =
+    [8080, 9901, 8000, 5000, 7001, 7002, 7003, 4222, 7422, 4301, 4302, 4303, 8081, 8082, 8083, 9911, 9912, 9913];
+/// Where their PoPs say that they are ready.
+const ADMINS: [u16; 1] = [9901];
+const FLEET: [u16; 3] = [9911, 9912, 9913];
 /// What all examples share.
 const SHARED: [&str; 3] = ["smoke.inc.sh", "cognito.mjs", "dynamodb.mjs"];
 
@@ -83,12 +89,19 @@ impl Place {
         let log = File::options().append(true).create(true).open(self.root.path().join("log")).unwrap();
         let mut command = Command::new("sh");
         command.arg(self.dir().join("start.sh")).env("RIMWARD", env!("CARGO_BIN_EXE_rimward"));
+        let admins = match self.name {
+            "fleet" => {
+                command.env("NATS", nats_server());
+                &FLEET[..]
+            }
+            _ => &ADMINS,
+        };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         self.running = Some(command.spawn().unwrap());
         until("the PoP is ready", || {
             let ended = self.running.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "start.sh ended: {ended:?}\n{}", self.log());
-            ready(self.address(9901)).then_some(())
+            admins.iter().all(|port| ready(self.address(*port))).then_some(())
         });
     }
 
