@@ -86,7 +86,7 @@ fn a_pop_that_is_not_well_is_left_out_until_it_is() {
         exchange.reply(if told.load(Ordering::SeqCst) { "200 OK" } else { "503 Down" }, "", "");
     });
     let (origin, at) = (Origin::fixed("", "a"), free_port());
-    let health = "health = { path = \"/up\", interval = \"50ms\", timeout = \"50ms\", rise = 1, fall = 1 }";
+    let health = "health = { path = \"/up\", interval = \"100ms\", timeout = \"100ms\", rise = 1, fall = 1 }";
     let everywhere = format!("probe = \"{}\"", probed.address);
     // Only the first is asked where something answers: the others are down from the first check on.
     let pop = Pop::start(config(&origin, at, health, &everywhere, ""));
@@ -105,7 +105,7 @@ fn a_pop_that_is_not_well_is_left_out_until_it_is() {
 fn a_reload_changes_the_zone() {
     let (origin, at) = (Origin::fixed("", "a"), free_port());
     let setup = Setup::new(config(&origin, at, "", "", ""));
-    std::fs::write(setup.dir().join("zone"), "$TTL 60\ntext IN TXT \"one\"\nwww IN CNAME @\n").unwrap();
+    std::fs::write(setup.dir().join("zone"), "$TTL 60\ntext IN TXT \"one\"\nwww IN CNAME edge.example.\n").unwrap();
     let pop = setup.start();
     assert_eq!(short(at, "TXT text.edge.example"), Vec::<String>::new());
     let reply = pop.reload(&config(&origin, at, "records = \"zone\"\nttl = \"5s\"", "", ""));

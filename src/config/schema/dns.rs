@@ -33,7 +33,7 @@ pub struct GeoDns {
     #[serde(default)]
     pub policy: DnsPolicy,
     /// A zone file (RFC 1035, section 5) with more records: A, AAAA, CAA, CNAME, HTTPS, MX, SRV, SVCB, TXT, the zone's own NS
-    /// and SOA.
+    /// and SOA. "@" stands for the zone as a record's own name; in its data the name is written out.
     #[serde(default)]
     pub records: Option<String>,
     /// Required. Where viewers can be sent. Every one also has a name: its code in lower case, within the zone.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! rates    1  boot u64  sequence u64  count u32  (limit u128  key u128  count u32) each
-//! usage    1  lineage u64  count u32  (id 16 bytes  days u8  (day u32  count u32) each) each
+//! usage    2  lineage u64  count u32  (id 16 bytes  days u8  (day u32  count u32) each) each
 //! ```
 //!
 //! Integers are little-endian.
@@ -15,7 +15,9 @@ use super::KEYS_MAX;
 use crate::limit::ledger::{Id, SLOTS, Told};
 use crate::limit::sharing::Spent;
 
-const VERSION: u8 = 1;
+/// What a body is, and in which version.
+const RATES: u8 = 1;
+const USAGE: u8 = 2;
 
 /// What a process admitted of shared limits since its message before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub struct Malformed;
 impl Rates {
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(21 + 36 * self.spent.len());
-        out.put_u8(VERSION);
+        out.put_u8(RATES);
         out.put_u64_le(self.boot);
         out.put_u64_le(self.sequence);
         out.put_u32_le(length(self.spent.len()));
@@ -57,7 +59,7 @@ impl Rates {
     /// # Errors
     /// Anything but what [`Rates::encode`] makes.
     pub fn decode(mut body: &[u8]) -> Result<Self, Malformed> {
-        version(&mut body)?;
+        kind(&mut body, RATES)?;
         let (boot, sequence) = (u64_of(&mut body)?, u64_of(&mut body)?);
         let spent = list(&mut body, KEYS_MAX, |body| {
             let (limit, key) = (body.try_get_u128_le(), body.try_get_u128_le());
@@ -72,7 +74,7 @@ impl Rates {
 impl Usage {
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::new();
-        out.put_u8(VERSION);
+        out.put_u8(USAGE);
         out.put_u64_le(self.lineage);
         out.put_u32_le(length(self.counts.len()));
         for told in &self.counts {
@@ -89,7 +91,7 @@ impl Usage {
     /// # Errors
     /// Anything but what [`Usage::encode`] makes.
     pub fn decode(mut body: &[u8]) -> Result<Self, Malformed> {
-        version(&mut body)?;
+        kind(&mut body, USAGE)?;
         let lineage = u64_of(&mut body)?;
         let counts = list(&mut body, SLOTS as usize, |body| {
             let mut id = Id::default();
@@ -110,9 +112,9 @@ fn cut(_: bytes::TryGetError) -> Malformed {
     Malformed
 }
 
-fn version(body: &mut &[u8]) -> Result<(), Malformed> {
+fn kind(body: &mut &[u8], wanted: u8) -> Result<(), Malformed> {
     match body.try_get_u8() {
-        Ok(VERSION) => Ok(()),
+        Ok(kind) if kind == wanted => Ok(()),
         _ => Err(Malformed),
     }
 }

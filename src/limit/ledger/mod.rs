@@ -167,8 +167,10 @@ impl Ledger {
         let others = self.others.used(id, begins, today);
         let mut left = PeriodQuota { limit: quota.limit.saturating_sub(others), ..*quota };
         let slot = self.slot(id, today)?;
-        let whole = self.read(slot, id)?.map(|counts| counts.judge(&left, now_ms));
-        if let Some(whole) = whole {
+        let mut limit = quota.limit;
+        if let Some(counts) = self.read(slot, id)? {
+            limit = counts.judge(quota, now_ms).limit;
+            let whole = counts.judge(&left, now_ms);
             let allowed = self.others.allowed(id, begins, whole.used, whole.limit);
             left.limit -= whole.limit - allowed.min(whole.limit);
         }
@@ -177,7 +179,7 @@ impl Ledger {
             self.others.change(id[0]);
         }
         counted.used += others;
-        counted.limit = whole.map_or(counted.limit, |whole| whole.limit) + others;
+        counted.limit = limit;
         Ok(counted)
     }
 
