@@ -50,24 +50,29 @@ fn hit(behavior: &BehaviorMetrics) -> Record<'_> {
     }
 }
 
-fn observer(format: Option<LogFormat>) -> Result<Observer, rimward::observe::ObserveError> {
+fn observer(format: Option<LogFormat>, recent: usize) -> Result<Observer, rimward::observe::ObserveError> {
     let access_log = format.map(|format| AccessLog {
         format,
         to: LogTarget::File("/dev/null".into()),
         queue: 1_000_000,
         sample_percent: 100,
     });
-    Observer::start(&Observe { access_log, level: log::LevelFilter::Off, traces: None, metric_hosts: 100 }, "FRA")
+    Observer::start(
+        &Observe { access_log, level: log::LevelFilter::Off, traces: None, metric_hosts: 100, recent },
+        "FRA",
+    )
 }
 
 fn finish(c: &mut Criterion) {
     let mut group = c.benchmark_group("finish_a_hit");
     for (name, format) in [
         ("metrics_only", None),
+        ("metrics_and_recent", None),
         ("metrics_and_json_log", Some(LogFormat::Json)),
         ("metrics_and_cloudfront_log", Some(LogFormat::CloudfrontStandard)),
     ] {
-        let observer = match observer(format) {
+        let recent = if name == "metrics_and_recent" { 1024 } else { 0 };
+        let observer = match observer(format, recent) {
             Ok(observer) => observer,
             Err(error) => {
                 eprintln!("{name} left out: {error}");

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
-/// Open to whoever reaches the address, such as a load balancer: they say only that the process lives, and serves.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// Open to whoever reaches the address. A load balancer learns only that the process lives, and serves; a browser gets the console's
+/// page, which asks for the token and holds nothing by itself.
+const OPEN: [&str; 6] = ["/healthz", "/readyz", "/", "/console", "/console/app.js", "/console/style.css"];
 
 /// Where the clients are AWS's: they sign, and have the token as their session token.
 const SIGNED: &str = crate::hooks::host::kv::api::PREFIX;

@@ -5,7 +5,7 @@
 
 use super::purge::{PurgeError, PurgeRequest, Purged, label};
 use super::state::{ConfigState, RECENT, RecentPurge, Status};
-use super::{AdminState, access, keys, kv};
+use super::{AdminState, access, console, keys, kv, tail, view};
 use crate::cache::purge::Scope;
 use crate::observe::metrics::totals::Totals;
 use axum::body::Bytes;
@@ -22,8 +22,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const MAX_BODY: usize = 256 * 1024;
 
 /// Told to whoever asks for something else.
-const ENDPOINTS: &str =
-    "GET /metrics /healthz /readyz /status /top /config, POST /purge /reload, /keys, and /key-value-stores/NAME";
+const ENDPOINTS: &str = "GET /metrics /healthz /readyz /status /top /config /fleet /functions /tail /requests/ID, POST /purge /reload, /keys, \
+     /key-value-stores/NAME, and /console for people";
 
 /// An error answer.
 #[derive(Debug)]
@@ -61,6 +61,13 @@ pub fn router(state: AdminState) -> Router {
         .route("/keys/{name}", patch(keys::change).delete(keys::delete))
         .route("/keys/{name}/usage", get(keys::usage))
         .route(kv::ROUTE, any(kv::answer))
+        .route("/fleet", get(view::fleet))
+        .route("/functions", get(view::functions))
+        .route("/tail", get(tail::tail))
+        .route("/requests/{id}", get(tail::request))
+        .route("/", get(console::home))
+        .route("/console", get(console::page))
+        .route("/console/{file}", get(console::file))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -143,7 +150,7 @@ async fn reload(State(state): State<AdminState>) -> Result<Json<Done>, Refused> 
     Ok(Json(Done { done: digest }))
 }
 
-async fn unknown(request: Request) -> Refused {
+pub(super) async fn unknown(request: Request) -> Refused {
     let error = format!("no such endpoint: {}", request.uri().path());
     Refused::new(StatusCode::NOT_FOUND, error, format!("there are: {ENDPOINTS}"))
 }

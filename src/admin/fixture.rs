@@ -14,10 +14,10 @@ use crate::config::compiled::{
     PeriodQuota, Rates, Store, UsagePlan,
 };
 use crate::config::{compiled, secret::Secret};
-use crate::fleet::KeyStore;
+use crate::fleet::{Board, KeyStore};
 use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
 use crate::limit::{self, Ledger};
-use crate::observe::{Metrics, Numbers, metrics::TargetNumbers};
+use crate::observe::{Metrics, Numbers, Recent, metrics::TargetNumbers};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -28,6 +28,8 @@ use std::time::Duration;
 pub struct Pop {
     pub address: SocketAddr,
     pub metrics: Arc<Metrics>,
+    pub requests: Arc<Recent>,
+    pub board: Arc<Board>,
     purges: Arc<AtomicUsize>,
     reloads: Arc<AtomicUsize>,
     keys: Arc<Mutex<Keys>>,
@@ -54,6 +56,7 @@ impl Pop {
             ..Numbers::default()
         });
         let config = Arc::new(config());
+        let (requests, board) = (Arc::new(Recent::new("FRA", 64)), Arc::new(Board::default()));
         let keys: Arc<Mutex<Keys>> = Arc::default();
         let (desk, state_dir) = desk(keys.clone());
         let state = AdminState {
@@ -81,13 +84,15 @@ impl Pop {
                 })
             },
             keys: Some(Arc::new(desk)),
+            requests: requests.clone(),
+            board: board.clone(),
             recent: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move { axum::serve(listener, router(state)).await });
-        Pop { address, metrics, purges, reloads, keys, _runtime: runtime, _state_dir: state_dir }
+        Pop { address, metrics, requests, board, purges, reloads, keys, _runtime: runtime, _state_dir: state_dir }
     }
 
     pub fn url(&self) -> String {
@@ -257,7 +262,13 @@ fn config() -> Config {
             silence: second,
         },
         admin: None,
-        observe: Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 10 },
+        observe: Observe {
+            access_log: None,
+            level: log::LevelFilter::Info,
+            traces: None,
+            metric_hosts: 10,
+            recent: 16,
+        },
         digest: "abc123".into(),
         sources: vec!["edge.toml".into()],
     }

@@ -5,12 +5,16 @@
 
 mod access;
 mod answer;
+mod console;
+mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod keys;
 mod kv;
 mod purge;
 mod state;
+mod tail;
+mod view;
 
 pub use answer::{Done, router};
 pub use purge::{Body as PurgeBody, PurgeDone, PurgeRequest, Purged, Several};
@@ -18,8 +22,9 @@ pub use state::{CacheState, ConfigState, LastReload, OriginState, RecentPurge, S
 
 use crate::config::compiled::Config;
 use crate::config::secret::Secret;
+use crate::fleet::Board;
 use crate::hooks::host::kv::KvStores;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Recent};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -43,6 +48,10 @@ pub struct AdminState {
     pub kv: Arc<dyn Fn() -> KvStores + Send + Sync>,
     /// API keys; `None` = this PoP keeps none.
     pub keys: Option<Arc<keys::KeyDesk>>,
+    /// The newest requests.
+    pub requests: Arc<Recent>,
+    /// How every node is.
+    pub board: Arc<Board>,
     /// Begins empty (`Arc::default()`).
     pub recent: Arc<Mutex<VecDeque<RecentPurge>>>,
 }

@@ -162,6 +162,8 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
             Arc::new(move || shared.live.load().functions.kv.clone())
         },
         keys: Some(Arc::new(desk(pop))),
+        requests: pop.shared.observer.recent().clone(),
+        board: pop.shared.board.clone(),
         recent: Arc::default(),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! In: two readings of a PoP's totals. Out: rates, hit ratio and latencies between them, as rows of text. Never: I/O.
 
-use crate::observe::metrics::totals::{BehaviorTotals, OriginTotals, Totals};
+use crate::observe::metrics::change::{self, Change, Quantile};
+use crate::observe::metrics::totals::{OriginTotals, Totals};
 
 /// Heads of [`View::behaviors`] and [`View::origins`].
 pub const BEHAVIOR_HEAD: [&str; 8] = ["behavior", "req/s", "hit %", "5xx/s", "p50 ms", "p99 ms", "out/s", "in/s"];
@@ -20,38 +21,24 @@ pub struct View {
     pub paths: Vec<[String; 2]>,
 }
 
-/// What happened between two readings. A PoP that restarted in between counts from zero again: its counters are taken as
-/// they are.
-#[derive(Debug, Default)]
-struct Delta {
-    requests: u64,
-    hits: u64,
-    /// Requests the cache was asked for.
-    cacheable: u64,
-    errors: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    buckets: Vec<u64>,
-}
-
 // === impl View ===
 impl View {
     pub fn between(before: &Totals, after: &Totals) -> Self {
         let seconds = after.at_ms.saturating_sub(before.at_ms).max(1) as f64 / 1000.0;
-        let mut deltas: Vec<(&str, Delta)> = after
+        let mut changes: Vec<(&str, Change)> = after
             .behaviors
             .iter()
             .map(|now| {
                 let then = before.behaviors.iter().find(|then| then.name == now.name);
-                (now.name.as_str(), Delta::of(then, now))
+                (now.name.as_str(), Change::of(then, now))
             })
             .collect();
-        deltas.sort_by(|a, b| b.1.requests.cmp(&a.1.requests).then_with(|| a.0.cmp(b.0)));
-        let mut all = Delta::default();
-        deltas.iter().for_each(|(_, delta)| all.add(delta));
+        changes.sort_by(|a, b| b.1.requests.cmp(&a.1.requests).then_with(|| a.0.cmp(b.0)));
+        let mut all = Change::default();
+        changes.iter().for_each(|(_, change)| all.add(change));
         let behaviors = std::iter::once(("all", &all))
-            .chain(deltas.iter().map(|(name, delta)| (*name, delta)))
-            .map(|(name, delta)| delta.row(name, seconds, &after.bounds_s))
+            .chain(changes.iter().map(|(name, change)| (*name, change)))
+            .map(|(name, change)| row(name, change, seconds, &after.bounds_s))
             .collect();
         View {
             title: format!(
@@ -76,61 +63,24 @@ impl View {
     }
 }
 
-// === impl Delta ===
-impl Delta {
-    fn of(then: Option<&BehaviorTotals>, now: &BehaviorTotals) -> Self {
-        let count = |totals: &BehaviorTotals, names: &[&str]| {
-            totals.cache.iter().filter(|(name, _)| names.contains(&name.as_str())).map(|(_, count)| count).sum::<u64>()
-        };
-        let all = |totals: &BehaviorTotals| totals.cache.values().sum::<u64>();
-        let zero = BehaviorTotals::default();
-        let then = then.filter(|then| all(then) <= all(now)).unwrap_or(&zero);
-        let between = |read: &dyn Fn(&BehaviorTotals) -> u64| read(now).saturating_sub(read(then));
-        let hits = &["hit", "stale", "revalidated"];
-        let cacheable = &["hit", "stale", "revalidated", "miss", "error"];
-        Delta {
-            requests: between(&all),
-            hits: between(&|totals| count(totals, hits)),
-            cacheable: between(&|totals| count(totals, cacheable)),
-            errors: between(&|totals| totals.errors),
-            bytes_in: between(&|totals| totals.bytes_in),
-            bytes_out: between(&|totals| totals.bytes_out),
-            buckets: subtract(&now.buckets, &then.buckets),
-        }
-    }
-
-    fn add(&mut self, other: &Delta) {
-        self.requests += other.requests;
-        self.hits += other.hits;
-        self.cacheable += other.cacheable;
-        self.errors += other.errors;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-        self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
-        for (sum, count) in self.buckets.iter_mut().zip(&other.buckets) {
-            *sum += count;
-        }
-    }
-
-    fn row(&self, name: &str, seconds: f64, bounds: &[f64]) -> [String; 8] {
-        [
-            printable(name),
-            number(self.requests as f64 / seconds),
-            percent(self.hits, self.cacheable),
-            number(self.errors as f64 / seconds),
-            millis(&self.buckets, bounds, 0.5),
-            millis(&self.buckets, bounds, 0.99),
-            bytes(self.bytes_out as f64 / seconds),
-            bytes(self.bytes_in as f64 / seconds),
-        ]
-    }
+fn row(name: &str, change: &Change, seconds: f64, bounds: &[f64]) -> [String; 8] {
+    [
+        printable(name),
+        number(change.requests as f64 / seconds),
+        percent(change.hits, change.cacheable),
+        number(change.errors as f64 / seconds),
+        millis(&change.buckets, bounds, 0.5),
+        millis(&change.buckets, bounds, 0.99),
+        bytes(change.bytes_out as f64 / seconds),
+        bytes(change.bytes_in as f64 / seconds),
+    ]
 }
 
 fn origin(before: &Totals, now: &OriginTotals, seconds: f64, bounds: &[f64]) -> [String; 5] {
     let zero = OriginTotals::default();
     let then =
         before.origins.iter().find(|then| then.name == now.name && then.attempts <= now.attempts).unwrap_or(&zero);
-    let buckets = subtract(&now.buckets, &then.buckets);
+    let buckets = change::subtract(&now.buckets, &then.buckets);
     [
         printable(&now.name),
         number(buckets.iter().sum::<u64>() as f64 / seconds),
@@ -140,30 +90,13 @@ fn origin(before: &Totals, now: &OriginTotals, seconds: f64, bounds: &[f64]) -> 
     ]
 }
 
-fn subtract(now: &[u64], then: &[u64]) -> Vec<u64> {
-    now.iter().enumerate().map(|(at, count)| count.saturating_sub(then.get(at).copied().unwrap_or(0))).collect()
-}
-
-/// A quantile out of a histogram, by linear interpolation inside its bucket (as Prometheus' `histogram_quantile` does), in
-/// milliseconds; `>` before the last bound when it lies past it.
+/// In milliseconds; `>` before the last bound when it lies past it.
 fn millis(buckets: &[u64], bounds: &[f64], quantile: f64) -> String {
-    let total: u64 = buckets.iter().sum();
-    if total == 0 {
-        return "-".to_owned();
+    match change::quantile(buckets, bounds, quantile) {
+        None => "-".to_owned(),
+        Some(Quantile::At(seconds)) => number(seconds * 1000.0),
+        Some(Quantile::Past(seconds)) => format!(">{}", number(seconds * 1000.0)),
     }
-    let rank = quantile * total as f64;
-    let mut below = 0;
-    for (at, &count) in buckets.iter().enumerate() {
-        if (below + count) as f64 >= rank && count > 0 {
-            let low = at.checked_sub(1).and_then(|at| bounds.get(at)).copied().unwrap_or(0.0);
-            return match bounds.get(at) {
-                Some(high) => number((low + (high - low) * (rank - below as f64) / count as f64) * 1000.0),
-                None => format!(">{}", number(low * 1000.0)),
-            };
-        }
-        below += count;
-    }
-    "-".to_owned()
 }
 
 fn percent(part: u64, whole: u64) -> String {

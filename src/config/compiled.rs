@@ -591,6 +591,8 @@ pub struct Observe {
     pub traces: Option<Traces>,
     /// Distinct hosts counted on their own in metrics; the rest is `other`.
     pub metric_hosts: usize,
+    /// Requests kept in memory; 0 = none.
+    pub recent: usize,
 }
 
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ pub const KNOWN_FOR: Duration = Duration::from_secs(120);
 pub const RATES_FOR: Duration = Duration::from_secs(10);
 pub const RATES_MAX: usize = 4096;
 
-/// A message's place in its topic's order: 1 is the first, gaps are what is no longer kept.
+/// A message's place in its topic's order: greater than all before it, gaps are what is no longer kept. 0 is before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub u64);
 
@@ -107,11 +107,11 @@ pub trait Bus: std::fmt::Debug + Send + Sync {
     /// Durable once it returns `Ok`. Messages of one caller keep their order when each is awaited before the next.
     async fn publish(&self, topic: Topic, message: Message) -> Result<Seq, BusError>;
 
-    /// Everything after a position. A position beyond the newest is of a log that is gone: its successor is given from its beginning,
+    /// Everything after a position, 0 for all. The position of a log that is gone gets its successor's messages from the beginning,
     /// [`Delivered::Lost`] first where that counts.
     async fn tail(&self, topic: Topic, after: Seq) -> Result<Tail, BusError>;
 
-    /// The newest position, asked of the bus itself: also says whether it can be reached.
+    /// The newest position, 0 when there never was one; asked of the bus itself: also says whether it can be reached.
     async fn head(&self, topic: Topic) -> Result<Seq, BusError>;
 
     /// Durable once it returns `Ok`.

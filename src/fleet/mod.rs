@@ -6,12 +6,14 @@ mod key_store;
 mod local;
 mod nats;
 mod purge_log;
+pub mod state;
 pub mod vector;
 
 pub use key_store::{KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use purge_log::PurgeLog;
+pub use state::{Board, Heard, Meter, NodeState, Traffic};
 pub use vector::{Vector, VectorError};
 
 use std::path::{Path, PathBuf};

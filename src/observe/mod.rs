@@ -1,11 +1,12 @@
 //! Observe: what operators see of the traffic: metrics, access log, traces.
 //!
-//! In: one [`Record`] a finished request, numbers read at scrape. Out: Prometheus text, log lines, OTLP spans.
+//! In: one [`Record`] a finished request, numbers read at scrape. Out: Prometheus text, log lines, OTLP spans, the newest requests.
 //! Never: decides anything about a request, waits on a sink, grows with the traffic.
 
 pub mod log;
 pub mod metrics;
 pub mod observer;
+pub mod recent;
 pub mod record;
 pub mod trace;
 
@@ -13,6 +14,7 @@ pub use metrics::{
     BehaviorMetrics, FunctionMetrics, Metrics, NameNumbers, Numbers, OriginMetrics, PurgeScope, Refusal,
 };
 pub use observer::Observer;
+pub use recent::Recent;
 pub use record::{Call, CallOutcome, Failure, Outcome, Record, Tls, Visit};
 pub use trace::TraceContext;
 

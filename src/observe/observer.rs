@@ -3,6 +3,7 @@
 //! In: a [`Record`]. Out: counts, a log line, spans. Never: waits; what cannot be kept is dropped and counted.
 
 use super::log::AccessLog;
+use super::recent::Recent;
 use super::trace::export::Exporter;
 use super::trace::{self, TraceContext};
 use super::{Metrics, ObserveError, Record};
@@ -17,6 +18,7 @@ pub struct Observer {
     metrics: Arc<Metrics>,
     log: Option<AccessLog>,
     traces: Option<Exporter>,
+    recent: Arc<Recent>,
 }
 
 // === impl Observer ===
@@ -32,11 +34,17 @@ impl Observer {
             Some(config) => Some(Exporter::start(config, pop, metrics.spans_dropped().clone())?),
             None => None,
         };
-        Ok(Observer { metrics, log, traces })
+        let recent = Arc::new(Recent::new(pop, observe.recent));
+        Ok(Observer { metrics, log, traces, recent })
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The newest requests.
+    pub fn recent(&self) -> &Arc<Recent> {
+        &self.recent
     }
 
     /// The request's trace context, given its `traceparent`; `None` when traces are off (then the field passes through).
@@ -51,6 +59,7 @@ impl Observer {
         if let Some(log) = &self.log {
             log.write(record);
         }
+        self.recent.finish(record);
         if let (Some(traces), Some(context)) = (&self.traces, &record.trace)
             && context.sampled
         {
@@ -102,7 +111,13 @@ mod tests {
     fn observe(log: &Path, format: LogFormat, sample_percent: u8) -> Observe {
         let access_log =
             compiled::AccessLog { format, to: LogTarget::File(log.to_owned()), queue: 1000, sample_percent };
-        Observe { access_log: Some(access_log), level: log::LevelFilter::Info, traces: None, metric_hosts: 10 }
+        Observe {
+            access_log: Some(access_log),
+            level: log::LevelFilter::Info,
+            traces: None,
+            metric_hosts: 10,
+            recent: 8,
+        }
     }
 
     #[test]
@@ -137,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_trace_context_only_when_traces_are_on() {
-        let mut config = Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 0 };
+        let mut config =
+            Observe { access_log: None, level: log::LevelFilter::Info, traces: None, metric_hosts: 0, recent: 0 };
         let parent = Some(&b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"[..]);
         assert_eq!(Observer::start(&config, "FRA").unwrap().trace(parent), None);
         config.traces = Some(Traces { endpoint: "http://127.0.0.1:9/v1/traces".into(), sample_percent: 0 });

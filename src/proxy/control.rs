@@ -22,6 +22,7 @@ use super::reload::Reload;
 use super::server::{FLUSH, Phase, Pop};
 use super::services::Services;
 use super::shared::Shared;
+use super::telling;
 
 /// How often the configuration's files and the functions' are looked at: a change that held still for one more is loaded.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -62,6 +63,7 @@ impl BackgroundService for Control {
         tokio::spawn(watch_files(pop.reload.clone()));
         tokio::spawn(sweep(pop.shared.clone()));
         tokio::spawn(tend(pop.shared.clone()));
+        tokio::spawn(telling::run(pop.shared.clone(), pop.phase.clone()));
         while !*shutdown.borrow() {
             if shutdown.changed().await.is_err() {
                 return;

@@ -48,5 +48,6 @@ pub mod snapshot;
 pub mod soft;
 mod steering;
 pub mod streams;
+mod telling;
 pub mod upstream;
 mod views;

@@ -9,6 +9,7 @@ use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
+use crate::fleet::Board;
 use crate::integration::Integrations;
 use crate::observe::Observer;
 use crate::origin::Pool;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub guard: Guard,
     pub integrations: Integrations,
     pub handed: Handed,
+    /// How every node of the fleet is.
+    pub board: Arc<Board>,
     /// Connections of the pass-through lane.
     pub pool: Pool,
 }
@@ -68,6 +71,7 @@ impl Shared {
             guard,
             integrations,
             handed: Handed::default(),
+            board: Arc::default(),
             pool: Pool::default(),
         }
     }

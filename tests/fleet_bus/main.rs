@@ -9,6 +9,7 @@ mod nats;
 #[path = "../support/relay.rs"]
 mod relay;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use nats::{Hub, Server};
+use parking_lot::Mutex;
 use rimward::config::compiled::{Fleet, FleetBus};
 use rimward::config::secret::Secret;
 use rimward::fleet::bus::{Bus, Delivered, Message, Seq, Tail, Topic};
@@ -39,12 +41,20 @@ pub struct Place {
     pub config: Fleet,
     pub dir: TempDir,
     pub servers: Option<(Hub, Server)>,
+    /// Where each log begins; tests count from there.
+    origins: Mutex<HashMap<Topic, u64>>,
 }
 
 // === impl Place ===
 impl Place {
     pub async fn new(kind: Kind) -> Place {
         Place::with(kind, |_| {}).await
+    }
+
+    /// An open log of one machine, from its beginning.
+    pub fn of(bus: Arc<dyn Bus>, config: Fleet, dir: TempDir) -> Place {
+        let origins = Mutex::new(Topic::ALL.map(|topic| (topic, 1)).into());
+        Place { bus, config, dir, servers: None, origins }
     }
 
     pub async fn with(kind: Kind, change: impl FnOnce(&mut Fleet)) -> Place {
@@ -58,16 +68,51 @@ impl Place {
         change(&mut config);
         let bus = open(&config, dir.path()).await;
         reached(&bus).await;
-        Place { bus, config, dir, servers }
+        Place { bus, config, dir, servers, origins: Mutex::default() }
     }
 
     /// Opens the bus again, which was not closed.
     pub async fn again(self) -> Place {
-        let Place { bus, config, dir, servers } = self;
+        let Place { bus, config, dir, servers, origins } = self;
         drop(bus);
         let bus = open(&config, dir.path()).await;
         reached(&bus).await;
-        Place { bus, config, dir, servers }
+        Place { bus, config, dir, servers, origins }
+    }
+
+    /// The message's place from 1 on: the first that is published is the log's first.
+    pub async fn publish(&self, topic: Topic, message: Message) -> u64 {
+        let seq = self.bus.publish(topic, message).await.unwrap().0;
+        seq + 1 - *self.origins.lock().entry(topic).or_insert(seq)
+    }
+
+    fn origin(&self, topic: Topic) -> u64 {
+        self.origins.lock().get(&topic).copied().unwrap_or(1)
+    }
+
+    pub async fn tail(&self, topic: Topic, after: u64) -> Tail {
+        let after = if after == 0 { 0 } else { self.origin(topic) - 1 + after };
+        self.bus.tail(topic, Seq(after)).await.unwrap()
+    }
+
+    /// The place and the body of the next message.
+    pub async fn said(&self, topic: Topic, tail: &mut Tail) -> (u64, String) {
+        match next(tail).await {
+            Delivered::Message { seq, message } => (seq.0 + 1 - self.origin(topic), text(&message)),
+            Delivered::Lost { up_to } => panic!("lost up to {up_to:?}"),
+        }
+    }
+
+    /// The places and bodies of everything up to the newest.
+    pub async fn all(&self, topic: Topic, after: u64) -> Vec<(u64, String)> {
+        let head = self.bus.head(topic).await.unwrap().0;
+        let head = if head == 0 { 0 } else { head + 1 - self.origin(topic) };
+        let mut tail = self.tail(topic, after).await;
+        let mut found: Vec<(u64, String)> = Vec::new();
+        while found.last().map_or(after, |(seq, _)| *seq) < head {
+            found.push(self.said(topic, &mut tail).await);
+        }
+        found
     }
 
     pub fn blobs(&self) -> PathBuf {
@@ -121,21 +166,12 @@ pub async fn next(tail: &mut Tail) -> Delivered {
     next.expect("the tail goes on").unwrap()
 }
 
-/// The position and the body of the next message.
-pub async fn said(tail: &mut Tail) -> (u64, String) {
-    match next(tail).await {
-        Delivered::Message { seq, message } => (seq.0, String::from_utf8(message.body.to_vec()).unwrap()),
-        Delivered::Lost { up_to } => panic!("lost up to {up_to:?}"),
-    }
+/// A client that looks at what the hub has.
+pub async fn client(hub: &Hub) -> async_nats::Client {
+    let options = async_nats::ConnectOptions::new().user_and_password(nats::USER.into(), nats::PASSWORD.into());
+    options.connect(hub.url()).await.unwrap()
 }
 
-/// The positions and bodies of everything up to the newest.
-pub async fn all(bus: &Arc<dyn Bus>, topic: Topic, after: u64) -> Vec<(u64, String)> {
-    let head = bus.head(topic).await.unwrap();
-    let mut tail = bus.tail(topic, Seq(after)).await.unwrap();
-    let mut found: Vec<(u64, String)> = Vec::new();
-    while found.last().map_or(after, |(seq, _)| *seq) < head.0 {
-        found.push(said(&mut tail).await);
-    }
-    found
+pub fn text(message: &Message) -> String {
+    String::from_utf8(message.body.to_vec()).unwrap()
 }

@@ -45,18 +45,23 @@ pub struct Hub {
 // === impl Hub ===
 impl Hub {
     pub fn start() -> Hub {
+        Hub::with_disk(1 << 30)
+    }
+
+    /// A hub that keeps this many bytes and no more.
+    pub fn with_disk(bytes: u64) -> Hub {
         let (port, leaves) = (free(), free());
         let text = format!(
             "leafnodes {{ listen: \"127.0.0.1:{leaves}\", authorization {{ user: leaf, password: \"{PASSWORD}\" }} }}\n"
         );
-        Hub { server: Server::start(port, DOMAIN, &text), leaves }
+        Hub { server: Server::start(port, DOMAIN, bytes, &text), leaves }
     }
 
     /// A hub that takes clients over TLS only. It shows this certificate, with this key: two files.
     pub fn with_tls(certificate: &Path, key: &Path) -> Hub {
         let (certificate, key) = (certificate.display(), key.display());
         let text = format!("tls {{ cert_file: \"{certificate}\", key_file: \"{key}\" }}\n");
-        Hub { server: Server::start(free(), DOMAIN, &text), leaves: 0 }
+        Hub { server: Server::start(free(), DOMAIN, 1 << 30, &text), leaves: 0 }
     }
 
     pub fn url(&self) -> String {
@@ -72,18 +77,18 @@ impl Hub {
     pub fn leaf_to(port: u16, name: &str) -> Server {
         let remote = format!("nats-leaf://leaf:{PASSWORD}@127.0.0.1:{port}");
         let text = format!("leafnodes {{ reconnect: 1s, remotes: [ {{ url: \"{remote}\" }} ] }}\n");
-        Server::start(free(), name, &text)
+        Server::start(free(), name, 1 << 20, &text)
     }
 }
 
 // === impl Server ===
 impl Server {
-    fn start(port: u16, domain: &str, more: &str) -> Server {
+    fn start(port: u16, domain: &str, disk: u64, more: &str) -> Server {
         let dir = TempDir::new().unwrap();
         let store = dir.path().join("store");
         let text = format!(
             "server_name: \"{domain}\"\nlisten: \"127.0.0.1:{port}\"\n\
-             jetstream {{ store_dir: \"{}\", domain: \"{domain}\", sync_interval: always }}\n\
+             jetstream {{ store_dir: \"{}\", domain: \"{domain}\", sync_interval: always, max_file_store: {disk} }}\n\
              authorization {{ user: {USER}, password: \"{PASSWORD}\" }}\n{more}",
             store.display()
         );

@@ -8,6 +8,9 @@ use crate::config::compiled::{AccessLog, Admin, Listener, LogFormat, LogTarget, 
 use crate::config::schema::{self, Toggle};
 use crate::config::source::At;
 
+/// Requests kept in memory: looking for one of them walks over all.
+const RECENT_MAX: usize = 100_000;
+
 pub(super) fn admin(
     written: Option<Toggle<schema::Admin>>,
     listeners: &[Listener],
@@ -44,7 +47,11 @@ pub(super) fn observe(written: schema::Observe, report: &mut Report<'_>) -> Chec
         Level::Debug => log::LevelFilter::Debug,
         Level::Trace => log::LevelFilter::Trace,
     };
-    Ok(Observe { access_log: access_log?, level, traces: traces?, metric_hosts: written.metric_hosts })
+    if written.recent > RECENT_MAX {
+        return Err(report.refuse(&at.key("recent"), format!("at most {RECENT_MAX}")));
+    }
+    let (metric_hosts, recent) = (written.metric_hosts, written.recent);
+    Ok(Observe { access_log: access_log?, level, traces: traces?, metric_hosts, recent })
 }
 
 fn access_log(at: &At, log: schema::AccessLog, report: &mut Report<'_>) -> Checked<AccessLog> {

@@ -37,11 +37,13 @@ pub struct Observe {
     pub traces: Option<Traces>,
     /// Distinct hosts counted on their own in metrics; the rest is "other".
     pub metric_hosts: usize,
+    /// Requests kept in memory for the console and for `GET /requests/ID`, about 1 KiB each; 0 = none.
+    pub recent: usize,
 }
 
 impl Default for Observe {
     fn default() -> Self {
-        Observe { level: Level::Info, access_log: Toggle::Switch(true), traces: None, metric_hosts: 100 }
+        Observe { level: Level::Info, access_log: Toggle::Switch(true), traces: None, metric_hosts: 100, recent: 1024 }
     }
 }
 

@@ -68,7 +68,9 @@ mod tests {
         assert_eq!(rates.after(0, 9, later), [(2, message(2))]);
         assert_eq!(rates.bounds(later + RATES_FOR), (3, 2), "all gone");
         assert_eq!(rates.push(message(1), later + RATES_FOR), 3);
-        (0..2 * RATES_MAX).for_each(|id| drop(rates.push(message(100 + id), later + RATES_FOR)));
+        for id in 0..RATES_MAX + 5 {
+            rates.push(message(100 + id), later + RATES_FOR);
+        }
         let (first, last) = rates.bounds(later + RATES_FOR);
         assert_eq!((last - first + 1) as usize, RATES_MAX);
     }

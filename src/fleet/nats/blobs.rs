@@ -2,21 +2,36 @@
 //!
 //! In: bytes. Out: the same bytes, verified here. Never: a blob sent that is there, a read that waits without an end.
 
+use std::collections::HashMap;
+use std::future::IntoFuture as _;
 use std::time::Duration;
 
-use async_nats::jetstream::object_store::{DeleteErrorKind, GetErrorKind, InfoErrorKind, ObjectMetadata, ObjectStore};
+use async_nats::HeaderMap;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectInfo, ObjectOptions, ObjectStore};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
+use futures::future::try_join_all;
 use tokio::io::AsyncReadExt as _;
 
+use super::streams;
 use crate::fleet::bus::{BusError, Digest};
 
-/// Bytes of one message: each is awaited before the next, so few and large ones; servers take 1 MiB.
+/// The object store, and the stream that it is (NATS's ADR-20).
+pub(super) const BLOBS: &str = "BLOBS";
+const STREAM: &str = "OBJ_BLOBS";
+
+/// Bytes of one message: servers take 1 MiB, and know chunks of 128 KiB from elsewhere.
 const CHUNK: usize = 512 << 10;
-/// How long the hub may take for a chunk, either way.
+/// Chunks on their way to the hub.
+const WINDOW: usize = 8;
+/// How long the hub may take for what is on its way, either way.
 const STEP: Duration = Duration::from_secs(5);
 
-/// On the hub's disk when it returns `Ok`.
-pub(super) async fn put(store: &ObjectStore, digest: Digest, bytes: &Bytes) -> Result<(), BusError> {
+/// On the hub's disk when it returns `Ok`; nothing of it stays there otherwise, if the hub can still be told.
+pub(super) async fn put(js: &Context, store: &ObjectStore, digest: Digest, bytes: &Bytes) -> Result<(), BusError> {
     let name = digest.to_string();
     if let Ok(info) = store.info(&name).await
         && !info.deleted
@@ -24,12 +39,69 @@ pub(super) async fn put(store: &ObjectStore, digest: Digest, bytes: &Bytes) -> R
     {
         return Ok(());
     }
-    let meta = ObjectMetadata { name, chunk_size: Some(CHUNK), ..ObjectMetadata::default() };
-    let steps = u32::try_from(bytes.len() / CHUNK + 2).unwrap_or(u32::MAX);
-    match tokio::time::timeout(STEP * steps, store.put(meta, &mut bytes.as_ref())).await {
-        Ok(put) => put.map(drop).map_err(|error| BusError::Away(error.to_string())),
+    let nuid = format!("{:032x}", rand::random::<u128>());
+    let sent = send(js, &name, &nuid, digest, bytes).await;
+    if sent.is_err() {
+        let stream = js.get_stream_no_info(STREAM).await.map_err(|error| away(&error))?;
+        let _ = stream.purge().filter(chunks(&nuid)).await;
+    }
+    sent
+}
+
+async fn send(js: &Context, name: &str, nuid: &str, digest: Digest, bytes: &Bytes) -> Result<(), BusError> {
+    let parts: Vec<Bytes> =
+        (0..bytes.len()).step_by(CHUNK).map(|at| bytes.slice(at..bytes.len().min(at + CHUNK))).collect();
+    let chunks = chunks(nuid);
+    for window in parts.chunks(WINDOW) {
+        let acknowledged = async {
+            let mut acks = Vec::with_capacity(WINDOW);
+            for part in window {
+                acks.push(js.publish(chunks.clone(), part.clone()).await?.into_future());
+            }
+            try_join_all(acks).await
+        };
+        in_time(acknowledged).await?;
+    }
+    let info = ObjectInfo {
+        name: name.to_owned(),
+        description: None,
+        metadata: HashMap::new(),
+        headers: None,
+        options: Some(ObjectOptions { link: None, max_chunk_size: Some(CHUNK) }),
+        bucket: BLOBS.to_owned(),
+        nuid: nuid.to_owned(),
+        size: bytes.len(),
+        chunks: parts.len(),
+        modified: None,
+        digest: Some(format!("SHA-256={}", URL_SAFE.encode(digest.0))),
+        deleted: false,
+    };
+    let info = serde_json::to_vec(&info).map_err(|error| BusError::Refused(error.to_string()))?;
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Rollup", "sub");
+    in_time(async { js.publish_with_headers(meta(name), headers, info.into()).await?.await }).await.map(drop)
+}
+
+async fn in_time<T>(acknowledged: impl Future<Output = Result<T, PublishError>>) -> Result<T, BusError> {
+    match tokio::time::timeout(STEP, acknowledged).await {
+        Ok(done) => done.map_err(|error| match error.kind() {
+            PublishErrorKind::Other => streams::unusable(STREAM, &error),
+            _ => away(&error),
+        }),
         Err(_) => Err(BusError::Away("the hub takes no blob".into())),
     }
+}
+
+fn meta(name: &str) -> String {
+    format!("$O.{BLOBS}.M.{}", URL_SAFE.encode(name))
+}
+
+fn chunks(nuid: &str) -> String {
+    format!("$O.{BLOBS}.C.{nuid}")
+}
+
+fn away(error: &dyn std::fmt::Display) -> BusError {
+    BusError::Away(error.to_string())
 }
 
 pub(super) async fn get(store: &ObjectStore, digest: Digest, most: u64) -> Result<Bytes, BusError> {
@@ -60,15 +132,17 @@ pub(super) async fn get(store: &ObjectStore, digest: Digest, most: u64) -> Resul
     }
 }
 
-pub(super) async fn forget(store: &ObjectStore, digest: Digest) -> Result<(), BusError> {
+/// Removes every message of a blob: a full hub takes no mark that it is deleted, and nobody needs one.
+pub(super) async fn forget(js: &Context, store: &ObjectStore, digest: Digest) -> Result<(), BusError> {
     let name = digest.to_string();
-    match store.info(&name).await {
-        Ok(info) if info.deleted => return Ok(()),
+    let info = match store.info(&name).await {
+        Ok(info) => info,
         Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(()),
-        _ => {}
+        Err(error) => return Err(away(&error)),
+    };
+    let stream = js.get_stream_no_info(STREAM).await.map_err(|error| away(&error))?;
+    for subject in [meta(&name), chunks(&info.nuid)] {
+        stream.purge().filter(subject).await.map_err(|error| away(&error))?;
     }
-    match store.delete(&name).await {
-        Err(error) if error.kind() != DeleteErrorKind::NotFound => Err(BusError::Away(error.to_string())),
-        _ => Ok(()),
-    }
+    Ok(())
 }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::sync::{Mutex, watch};
 
+use self::streams::Bounds;
 use super::bus::{Bus, BusError, Digest, Keep, Message, Seq, Tail, Topic};
 use crate::config::compiled::FleetBus;
 
@@ -198,7 +199,7 @@ impl Bus for NatsBus {
             streams::bounds(&self.js, topic).await.map_err(|error| self.unsure(error))
         };
         match tokio::time::timeout(PROBE, ask).await {
-            Ok(bounds) => bounds.map(|(_, last)| Seq(last)),
+            Ok(bounds) => bounds.map(|Bounds { origin, last, .. }| Seq(if last < origin { 0 } else { last })),
             Err(_) => Err(BusError::Away("the hub does not answer".into())),
         }
     }
@@ -208,7 +209,7 @@ impl Bus for NatsBus {
             return Err(BusError::Refused(format!("a blob has at most {} bytes", self.keep.blob)));
         }
         let digest = Digest::of(&bytes);
-        blobs::put(&*self.ready().await?, digest, &bytes).await.map_err(|error| self.unsure(error))?;
+        blobs::put(&self.js, &*self.ready().await?, digest, &bytes).await.map_err(|error| self.unsure(error))?;
         Ok(digest)
     }
 
@@ -217,7 +218,7 @@ impl Bus for NatsBus {
     }
 
     async fn forget_blob(&self, digest: Digest) -> Result<(), BusError> {
-        blobs::forget(&*self.ready().await?, digest).await
+        blobs::forget(&self.js, &*self.ready().await?, digest).await
     }
 
     async fn close(&self) {

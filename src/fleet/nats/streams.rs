@@ -2,7 +2,7 @@
 //!
 //! In: what to keep. Out: one stream a topic, a store of blobs. Never: replicas or places that an operator chose, changed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::{Context, ErrorCode};
@@ -11,10 +11,8 @@ use async_nats::jetstream::object_store::{self, ObjectStore};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use futures::future::try_join_all;
 
+use super::blobs::BLOBS;
 use crate::fleet::bus::{BusError, KNOWN_FOR, Keep, RATES_FOR, RATES_MAX, Topic};
-
-/// The object store.
-const BLOBS: &str = "BLOBS";
 
 /// A topic's stream.
 pub(super) fn name(topic: Topic) -> &'static str {
@@ -101,7 +99,13 @@ async fn settle_one(js: &Context, wanted: Config) -> Result<(), BusError> {
             }
         }
         Err(error) if missing(&error.kind()) => {
-            js.create_stream(wanted).await.map_err(|error| failed(error.kind()))?;
+            let first = Some(first_sequence(SystemTime::now()));
+            let made = js.create_stream(Config { first_sequence: first, ..wanted }).await;
+            // Another node was faster.
+            if made.is_err() && js.get_stream(&name).await.is_ok() {
+                return Ok(());
+            }
+            made.map_err(|error| failed(error.kind()))?;
         }
         Err(error) => return Err(BusError::Away(error.to_string())),
     }
@@ -116,13 +120,30 @@ async fn blobs(js: &Context) -> Result<ObjectStore, BusError> {
     js.create_object_store(config).await.map_err(|error| BusError::Away(error.to_string()))
 }
 
-/// The first position that the hub keeps of a topic (one more than the newest when it keeps none) and the newest.
-pub(super) async fn bounds(js: &Context, topic: Topic) -> Result<(u64, u64), BusError> {
-    let away = |error: &dyn std::fmt::Display| BusError::Away(error.to_string());
-    let stream = js.get_stream(name(topic)).await.map_err(|error| away(&error))?;
-    let state = &stream.cached_info().state;
-    // A stream that never held anything says 0.
-    Ok((if state.messages == 0 { state.last_sequence + 1 } else { state.first_sequence }, state.last_sequence))
+/// Where a stream that is made now begins: above every position that one before it gave, of which it knows nothing. Microseconds: no
+/// stream takes a million messages a second for all its life.
+fn first_sequence(now: SystemTime) -> u64 {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
+/// What the hub has of a topic.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// The first position that there ever was.
+    pub origin: u64,
+    /// The first that is kept; one more than the newest when none is.
+    pub first: u64,
+    /// The newest; one less than `origin` when there never was one.
+    pub last: u64,
+}
+
+pub(super) async fn bounds(js: &Context, topic: Topic) -> Result<Bounds, BusError> {
+    let stream = js.get_stream(name(topic)).await.map_err(|error| BusError::Away(error.to_string()))?;
+    let info = stream.cached_info();
+    let origin = info.config.first_sequence.unwrap_or(1).max(1);
+    let last = info.state.last_sequence.max(origin - 1);
+    Ok(Bounds { origin, first: if info.state.messages == 0 { last + 1 } else { info.state.first_sequence }, last })
 }
 
 /// The hub's word that it cannot.

@@ -13,7 +13,7 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{Client, HeaderMap, StatusCode, Subscriber};
 use futures::StreamExt as _;
 
-use super::streams;
+use super::streams::{self, Bounds};
 use crate::fleet::bus::{BusError, Delivered, Message, Seq, Topic, missing, start};
 
 /// Messages asked for at once, and their bytes.
@@ -59,8 +59,9 @@ impl Pull {
         after: Seq,
         silence: Duration,
     ) -> Result<Self, BusError> {
-        let (first, last) = streams::bounds(js, topic).await?;
-        let (position, mut lost) = start(topic, after.0, first, last);
+        let Bounds { origin, first, last } = streams::bounds(js, topic).await?;
+        let after = if after.0 == 0 { origin - 1 } else { after.0 };
+        let (position, mut lost) = start(topic, after, first, last);
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position + 1 },
             ack_policy: AckPolicy::None,

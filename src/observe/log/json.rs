@@ -86,6 +86,19 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>, pop: &str) {
     out.extend_from_slice(b"}\n");
 }
 
+/// The same line with what only an explanation needs: the pattern that matched, CloudFront's words, when the origin was asked.
+pub fn write_explained(out: &mut Vec<u8>, record: &Record<'_>, pop: &str) {
+    write(out, record, pop);
+    out.truncate(out.len().saturating_sub(2));
+    text(out, "pattern", record.pattern.as_bytes());
+    text(out, "result_type", record.result_type().as_bytes());
+    text(out, "detailed_result_type", record.detailed_result_type().as_bytes());
+    if let Some(visit) = &record.origin {
+        millis(out, "origin_after_ms", visit.after_ns);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
 fn functions(out: &mut Vec<u8>, calls: &[Call]) {
     for (i, call) in calls.iter().enumerate() {
         out.extend_from_slice(if i == 0 { b",\"functions\":[{\"name\":\"" } else { &b",{\"name\":\""[..] });

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use super::cells::{Counters, Latency, LatencySum};
+use super::cells::{BOUNDS_NS, Counters, Latency, LatencySum};
+use super::change;
+use super::totals::FunctionTotals;
 use crate::observe::record::{Call, CallOutcome};
 
 /// Counts of one function.
@@ -49,6 +51,27 @@ impl FunctionMetrics {
         self.cpu.add_to(&mut cpu);
         self.wall.add_to(&mut wall);
         FunctionSum { outcomes: self.outcomes.get(), cpu, wall }
+    }
+}
+
+impl FunctionMetrics {
+    pub(super) fn totals(&self) -> FunctionTotals {
+        let sum = self.sum();
+        let millis = |share| {
+            let bounds = BOUNDS_NS.map(|nanos| nanos as f64 / 1e9);
+            change::quantile(&sum.cpu.buckets, &bounds, share).map(|quantile| quantile.seconds() * 1000.0)
+        };
+        let outcomes =
+            CallOutcome::ALL.iter().map(|&outcome| (outcome.as_str().to_owned(), sum.outcomes[outcome as usize]));
+        FunctionTotals {
+            name: self.name.clone(),
+            calls: sum.outcomes.iter().sum(),
+            outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
+            cpu_ms: sum.cpu.nanos as f64 / 1e6,
+            cpu_p50_ms: millis(0.5),
+            cpu_p99_ms: millis(0.99),
+            wall_ms: sum.wall.nanos as f64 / 1e6,
+        }
     }
 }
 

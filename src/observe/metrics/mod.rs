@@ -5,6 +5,7 @@
 
 mod calls;
 mod cells;
+pub mod change;
 mod hosts;
 mod labels;
 mod paths;
@@ -24,7 +25,7 @@ use paths::Paths;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use totals::Totals;
+use totals::{FunctionTotals, Totals};
 
 /// Everything this process counts. One per process; survives reloads.
 pub struct Metrics {
@@ -213,6 +214,13 @@ impl Metrics {
             origins: self.origins.read().iter().map(|origin| origin.totals()).collect(),
             paths: self.paths.lock().heaviest(totals::TOP_PATHS),
         }
+    }
+
+    /// Calls of every function since start, by name.
+    pub fn function_totals(&self) -> Vec<FunctionTotals> {
+        let mut functions: Vec<_> = self.functions.read().iter().map(|function| function.totals()).collect();
+        functions.sort_by(|a, b| a.name.cmp(&b.name));
+        functions
     }
 
     /// What the other rooms say now.

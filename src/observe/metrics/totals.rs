@@ -44,6 +44,21 @@ pub struct OriginTotals {
     pub buckets: Vec<u64>,
 }
 
+/// Calls of one function.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FunctionTotals {
+    pub name: String,
+    pub calls: u64,
+    /// Calls by how they ended; what never happened is left out.
+    pub outcomes: BTreeMap<String, u64>,
+    /// CPU and wall-clock time of all calls together.
+    pub cpu_ms: f64,
+    pub wall_ms: f64,
+    /// CPU time of one call; `None` = there was none.
+    pub cpu_p50_ms: Option<f64>,
+    pub cpu_p99_ms: Option<f64>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PathShare {
     /// Host and path.

@@ -25,6 +25,8 @@ pub const TOKEN: &str = "token-of-the-tests";
 
 /// What a test may say about its process. `rest` is TOML and may use `{dir}`.
 pub struct Setup {
+    /// The PoP's code.
+    pub code: String,
     /// More lines of `[pop]`.
     pub pop: String,
     /// `[[listener]]` tables; `{port}` is replaced by one more free port each.
@@ -53,6 +55,7 @@ pub struct Pop {
 impl Setup {
     pub fn new(rest: impl Into<String>) -> Self {
         Setup {
+            code: "TST".to_owned(),
             pop: String::new(),
             listeners: String::new(),
             log_format: "json".to_owned(),
@@ -77,10 +80,10 @@ impl Setup {
             extra.push(address);
         }
         let head = format!(
-            "[pop]\ncode = \"TST\"\nlisten = [\"{http}\"]\nstate_dir = \"{{dir}}/state\"\n{}\n{listeners}\n\
+            "[pop]\ncode = \"{}\"\nlisten = [\"{http}\"]\nstate_dir = \"{{dir}}/state\"\n{}\n{listeners}\n\
              [admin]\naddress = \"{admin}\"\ntoken = \"env:RIMWARD_TEST_TOKEN\"\n\
              [observe]\naccess_log = {{ format = \"{}\", to = \"{{dir}}/access.log\" }}\n",
-            self.pop, self.log_format
+            self.code, self.pop, self.log_format
         );
         let dir = Arc::new(self.dir);
         write_config(dir.path(), &head, &self.rest);
