@@ -1,3 +1,7 @@
+//! Tests of GeoDNS: places, weights, names, client subnets, odd messages, sizes, hints.
+//!
+//! In: a zone with three PoPs. Out: what each question gets. Never: a socket.
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 
