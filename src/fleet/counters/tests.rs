@@ -67,12 +67,12 @@ fn simulate(world: &World) -> Outcome {
         })
         .collect();
     // All have heard of each other when it begins.
-    for at in 0..world.nodes {
-        let others: Vec<(String, u64)> = (0..world.nodes).map(|n| (names[n].clone(), nodes[n].boot)).collect();
-        others.iter().for_each(|(name, boot)| {
-            nodes[at].hearing.hear(name, *boot, 1, 0);
-        });
-        nodes[at].sequence = 1;
+    let boots: Vec<u64> = nodes.iter().map(|node| node.boot).collect();
+    for node in &mut nodes {
+        for (name, boot) in names.iter().zip(&boots) {
+            node.hearing.hear(name, *boot, 1, 0);
+        }
+        node.sequence = 1;
     }
     let exchange = world.exchange.as_nanos() as u64;
     let told_within = world.exchange + world.silence;
@@ -280,10 +280,14 @@ fn a_part_that_is_cut_off_uses_its_share_of_what_is_left() {
     assert_eq!(ledgers.iter().map(|ledger| spend(ledger, 10)).sum::<usize>(), 0);
 }
 
+type Kept = Arc<Mutex<Vec<(Topic, Message)>>>;
+/// How far a tail is in what is kept.
+type Place = (Kept, usize, watch::Receiver<usize>);
+
 /// A bus within the process.
 #[derive(Debug, Default)]
 struct Memory {
-    kept: Arc<Mutex<Vec<(Topic, Message)>>>,
+    kept: Kept,
     newest: watch::Sender<usize>,
 }
 
@@ -298,11 +302,7 @@ impl Bus for Memory {
 
     async fn tail(&self, topic: Topic, after: Seq) -> Result<Tail, BusError> {
         let state = (self.kept.clone(), after.0 as usize, self.newest.subscribe());
-        let next = move |(kept, mut at, mut newest): (
-            Arc<Mutex<Vec<(Topic, Message)>>>,
-            usize,
-            watch::Receiver<usize>,
-        )| async move {
+        let next = move |(kept, mut at, mut newest): Place| async move {
             loop {
                 let found = kept
                     .lock()

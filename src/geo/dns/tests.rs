@@ -331,7 +331,7 @@ fn hints() {
     // Vienna is nearly as far from one as from the other.
     let mut close = spec.clone();
     (close.pops[1].latitude, close.pops[1].longitude) = (49.0, 12.0);
-    assert_eq!(Hints::new(&close, "FRA").for_viewer(at("10.1.0.1"), &|_| true).is_some(), true);
+    assert!(Hints::new(&close, "FRA").for_viewer(at("10.1.0.1"), &|_| true).is_some());
     (close.pops[1].latitude, close.pops[1].longitude) = (50.0, 9.0);
     assert_eq!(Hints::new(&close, "FRA").for_viewer(at("10.1.0.1"), &|_| true), None);
 }
