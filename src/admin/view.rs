@@ -4,6 +4,7 @@
 
 use super::AdminState;
 use super::answer::now_ms;
+use crate::config::catalogue;
 use crate::fleet::{Heard, NodeState};
 use crate::observe::metrics::totals::FunctionTotals;
 use axum::Json;
@@ -13,16 +14,6 @@ use std::time::Duration;
 
 /// Exchanges that a node may miss before it counts as away.
 const MISSED: u32 = 3;
-
-/// Where PoPs are: code, city, degrees north and east.
-const PLACES: [(&str, &str, f64, f64); 6] = [
-    ("FRA", "Frankfurt", 50.03, 8.56),
-    ("GRU", "São Paulo", -23.43, -46.47),
-    ("IAD", "Washington", 38.94, -77.46),
-    ("NRT", "Tokyo", 35.76, 140.39),
-    ("SIN", "Singapore", 1.36, 103.99),
-    ("SYD", "Sydney", -33.95, 151.18),
-];
 
 /// Answer of `GET /fleet`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -72,10 +63,14 @@ pub async fn functions(State(state): State<AdminState>) -> Json<Vec<FunctionTota
 impl NodeView {
     fn of(heard: Heard, now_ms: u64, patience: Duration) -> Self {
         let seen_ms = now_ms.saturating_sub(heard.heard_ms);
-        let place = PLACES.iter().find(|(code, ..)| *code == heard.state.pop);
+        let site = catalogue::site(&heard.state.pop);
         NodeView {
             connected: u128::from(seen_ms) <= patience.as_millis(),
-            place: place.map(|&(_, city, latitude, longitude)| Place { city: city.to_owned(), latitude, longitude }),
+            place: site.map(|site| Place {
+                city: site.city.clone(),
+                latitude: site.latitude,
+                longitude: site.longitude,
+            }),
             seen_ms,
             state: heard.state,
         }

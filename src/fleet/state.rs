@@ -5,12 +5,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::bus::Message;
 use crate::observe::metrics::change::{self, Change};
 use crate::observe::metrics::totals::Totals;
 
+/// What the subject of such a message ends with.
+const SUFFIX: &str = ".state";
 /// Readings that rates are made of, one an exchange.
 const READINGS: usize = 6;
 /// Nodes remembered.
@@ -69,6 +73,24 @@ pub struct Heard {
     pub state: NodeState,
     /// By this node's clock.
     pub heard_ms: u64,
+}
+
+// === impl NodeState ===
+impl NodeState {
+    /// For the topic of acknowledgements, which keeps the newest of each node.
+    pub fn message(&self) -> Message {
+        Message {
+            subject: format!("{}{SUFFIX}", self.node),
+            id: format!("{}{SUFFIX}-{}", self.node, self.at_ms),
+            body: Bytes::from(serde_json::to_vec(self).unwrap_or_default()),
+        }
+    }
+
+    /// `None`: the message is about something else, or unreadable.
+    pub fn read(message: &Message) -> Option<NodeState> {
+        let node = message.subject.strip_suffix(SUFFIX)?;
+        serde_json::from_slice(&message.body).ok().filter(|state: &NodeState| state.node == node)
+    }
 }
 
 // === impl Meter ===
@@ -147,6 +169,21 @@ mod tests {
         }
         let quiet = meter.read(reading(20_000, 1090, 10), 0);
         assert_eq!((quiet.requests_s, quiet.hit_ratio), (0.0, None));
+    }
+
+    #[test]
+    fn what_is_told_is_read() {
+        let traffic = Traffic { requests_s: 1.5, p99_ms: Some(3.0), ..Traffic::default() };
+        let state = NodeState { node: "fra".into(), revision: Some(7), traffic, ..NodeState::default() };
+        let message = state.message();
+        assert_eq!(NodeState::read(&message), Some(state));
+        for wrong in [
+            Message { subject: "fra.seen".into(), ..message.clone() },
+            Message { subject: "nrt.state".into(), ..message.clone() },
+            Message { body: Bytes::from_static(b"{}"), ..message },
+        ] {
+            assert_eq!(NodeState::read(&wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 const POLL_MS = 1000;
 const SLOW_POLL_MS = 3000;
 const REVISIONS_MS = 60_000;
+const WAIT_MS = 10_000; // For other nodes to have a purge.
 const HISTORY = 60; // Readings that a spark line shows.
 const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false };
 const LINES = 200; // Requests that the tail shows.
@@ -534,6 +535,10 @@ $('purge-form').addEventListener('submit', async (event) => {
   event.preventDefault();
   const { kind, what, soft } = event.target.elements;
   const body = { [kind.value]: kind.value === 'all' ? true : what.value.trim(), soft: soft.checked };
+  // The answer then says which nodes have it.
+  if (fleet.nodes.length > 1) body.wait_ms = WAIT_MS;
+  purging = {};
+  drawPurge();
   const button = event.submitter;
   button.disabled = true;
   $('purge-state').textContent = 'Purges …';
@@ -545,6 +550,8 @@ $('purge-form').addEventListener('submit', async (event) => {
     $('purge-state').textContent = `Durable, and in force at ${fleet.node}: ${kind.value === 'all' ? 'everything' : what.value.trim()} is ${mode}.`;
     drawPurge();
   } catch (error) {
+    purging = null;
+    $('purge-nodes').replaceChildren();
     $('purge-state').textContent = `Not purged: ${error.message}`;
   }
   button.disabled = false;
@@ -553,7 +560,7 @@ $('purge-form').addEventListener('submit', async (event) => {
 function drawPurge() {
   if (!purging) return;
   $('purge-nodes').replaceChildren(...fleet.nodes.map((node) => {
-    const done = node.node === fleet.node || purging.seen?.includes(node.node);
+    const done = purging.seen?.includes(node.node) || (purging.stamp && node.node === fleet.node);
     const [text, style] = done ? ['done', 'good'] : node.connected ? ['on its way', 'warn'] : ['away: it catches up before it serves', 'bad'];
     return make('li', [`${node.pop} ${node.node}: `, make('span', text, { class: style })]);
   }));
