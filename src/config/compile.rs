@@ -29,7 +29,7 @@ mod zone;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::compiled::{Action, Asks, Config, Hooks, OriginKind, Rates, Rule, Upstream, ViewerProtocol};
+use super::compiled::{Action, Asks, Config, Hooks, OriginKind, Rates, Rule, Tier, Upstream, ViewerProtocol};
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
 use super::schema::File;
@@ -210,6 +210,15 @@ fn warn_unsteered(config: &Config, report: &mut Report<'_>) {
 
 /// Rules that no request can meet, or that mean less than they seem to.
 fn warn_unmet(config: &Config, report: &mut Report<'_>) {
+    for (position, origin) in config.origins.iter().enumerate() {
+        if origin.tier != Tier::default() && config.fleet.peers.is_empty() {
+            let at = At::default().key("origin").index(position);
+            report.warn(
+                &at,
+                format!("'{}' is to be asked for through other nodes, and there is no `fleet.peer`", origin.name),
+            );
+        }
+    }
     let certificates = config
         .listeners
         .iter()

@@ -182,6 +182,16 @@ pub struct Origin {
     pub headers: Vec<(HeaderName, Secret<HeaderValue>)>,
     /// Prefix put before the request's path ("" = none, else starts with '/' and does not end with it).
     pub path: String,
+    pub tier: Tier,
+}
+
+/// Which nodes of the fleet are asked before an origin is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tier {
+    /// Code of the PoP that fills for the others, upper case.
+    pub shield: Option<String>,
+    /// How many nodes are asked for what they have stored.
+    pub ask_peers: usize,
 }
 
 #[derive(Debug, Clone)]

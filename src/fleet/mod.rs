@@ -5,6 +5,7 @@ pub mod counters;
 mod key_store;
 mod local;
 mod nats;
+pub mod peering;
 mod purge_log;
 pub mod state;
 pub mod vector;
@@ -14,7 +15,7 @@ pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use purge_log::PurgeLog;
 pub use state::{Board, Heard, Meter, NodeState, Traffic};
-pub use vector::{Vector, VectorError};
+pub use vector::{Seen, Vector, VectorError};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

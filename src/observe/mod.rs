@@ -11,7 +11,7 @@ pub mod record;
 pub mod trace;
 
 pub use metrics::{
-    BehaviorMetrics, FunctionMetrics, Metrics, NameNumbers, Numbers, OriginMetrics, PurgeScope, Refusal,
+    BehaviorMetrics, FunctionMetrics, Metrics, NameNumbers, Numbers, OriginMetrics, PurgeScope, Refusal, TierResult,
 };
 pub use observer::Observer;
 pub use recent::Recent;

@@ -112,6 +112,7 @@ impl Reload {
         let integrations = &self.shared.integrations;
         let endpoint = |origin: &Origin| functions.endpoint(integrations, origin);
         let origins = Origins::new(&config.origins, &endpoint, Some(&old.origins), &self.names)
+            .and_then(|origins| origins.among(&config.fleet, &config.pop.code, Some(&old.origins)))
             .map_err(|error| error.to_string())?;
         let metrics = self.shared.observer.metrics();
         let guard = &self.shared.guard;

@@ -112,7 +112,11 @@ impl Pop {
         let functions = Functions::new(&state);
         let loaded = functions.load(&config, None, observer.metrics())?;
         let endpoint = |origin: &Origin| loaded.endpoint(&integrations, origin);
-        let origins = Arc::new(Origins::new(&config.origins, &endpoint, None, &names)?);
+        let origins = Arc::new(Origins::new(&config.origins, &endpoint, None, &names)?.among(
+            &config.fleet,
+            &config.pop.code,
+            None,
+        )?);
         let guard = Guard::new(&state, &config)?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
         let live = Live::new(snapshot);

@@ -9,7 +9,7 @@ use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
-use crate::fleet::Board;
+use crate::fleet::{Board, Seen};
 use crate::integration::Integrations;
 use crate::observe::Observer;
 use crate::origin::Pool;
@@ -30,6 +30,8 @@ pub struct Shared {
     pub lock: &'static CacheKeyLockImpl,
     pub predictor: &'static Predictor<32>,
     pub marks: MarksCell,
+    /// How much of the fleet's purges has taken effect here.
+    pub seen: Seen,
     /// URLs whose objects an unsafe request made invalid (RFC 9111 §4.4).
     pub invalidated: Invalidated,
     pub stamps: Stamps,
@@ -63,6 +65,7 @@ impl Shared {
             lock: Box::leak(CacheLock::new_boxed(age)),
             predictor: Box::leak(Box::new(Predictor::new(PREDICTED_PER_SHARD, None))),
             marks: MarksCell::new(Marks::new(scopes)),
+            seen: Seen::default(),
             invalidated: Invalidated::default(),
             stamps: Stamps::default(),
             revalidations: Arc::default(),

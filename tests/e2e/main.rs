@@ -41,6 +41,7 @@ mod smuggling;
 mod stale;
 mod streaming;
 mod tables;
+mod tiers;
 mod truncation;
 mod tunnels;
 mod vary;

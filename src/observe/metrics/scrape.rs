@@ -3,7 +3,7 @@
 //! In: sums of every cell, numbers of other rooms. Out: text exposition format. Never: on the request path.
 
 use super::cells::{BOUNDS_NS, BehaviorSum, LatencySum, STATUS_CLASSES};
-use super::{Metrics, PurgeScope, Refusal};
+use super::{Metrics, PurgeScope, Refusal, TierResult};
 use crate::observe::record::{CallOutcome, Failure, Outcome};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -195,9 +195,14 @@ fn events(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         .into_iter()
         .zip(&metrics.reloads)
         .map(|(result, count)| counter([("result", result)], count.load(Ordering::Relaxed)));
+    let tiers = ["answered", "asked"].into_iter().zip(&metrics.tiers).flat_map(|(side, counts)| {
+        let results = TierResult::ALL.iter().zip(counts.get()).filter(|(_, count)| *count > 0);
+        results.map(move |(result, count)| counter([("result", result.as_str()), ("side", side)], count))
+    });
     let build = [("pop", metrics.pop.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
     families.extend([
         counters("connections_refused_total", "Connections turned away or cut.", refused.collect()),
+        counters("tier_requests_total", "Questions between nodes of the fleet.", tiers.collect()),
         counters("purges_total", "Purges applied.", purges.collect()),
         counters("config_reloads_total", "Configurations read again.", reloads.collect()),
         counters(
