@@ -146,9 +146,15 @@ impl Pop {
 /// A plan `gold`; a key `fixed` of the configuration, "f" twenty times, which was used three times on 2026-11-26.
 fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month };
-    let gold =
-        UsagePlan { name: "gold".into(), throttle: None, quota: Some(quota), stages: Vec::new(), methods: Vec::new() };
+    let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month, shared: false };
+    let gold = UsagePlan {
+        name: "gold".into(),
+        throttle: None,
+        quota: Some(quota),
+        stages: Vec::new(),
+        methods: Vec::new(),
+        shared: false,
+    };
     let hash = access::keys::hash("f".repeat(20).as_bytes());
     let fixed = ApiKey { name: "fixed".into(), hash, enabled: true, plans: vec!["gold".into()] };
     let rates = Arc::new(Rates {
@@ -242,6 +248,7 @@ fn config() -> Config {
         access: compiled::Access::default(),
         rates: compiled::Rates::default(),
         dynamodb: None,
+        dns: None,
         geo: Vec::new(),
         fleet: Fleet {
             node: "fra".into(),

@@ -7,6 +7,7 @@ mod access;
 mod authorizer;
 mod behavior;
 mod cache;
+mod dns;
 mod dynamodb;
 mod fields;
 mod files;
@@ -23,6 +24,7 @@ mod response;
 mod signer;
 mod table;
 mod target;
+mod zone;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,6 +110,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let names = behavior::Names { origins: &names, functions: &known, guards: &guards };
     let behaviors =
         behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
+    let dns = file.dns.map(|one| dns::dns(one, report)).transpose();
     let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), report);
     let observe = observe::observe(file.observe.unwrap_or_default(), report);
 
@@ -127,6 +130,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
         dynamodb: dynamodb?,
         geo: geo?,
+        dns: dns?,
         fleet: fleet.ok_or(Refused(()))?,
         admin: admin?,
         observe: observe?,
@@ -137,6 +141,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     warn_unused(&config, report);
     warn_without_tls(&config, report);
     warn_unmet(&config, report);
+    warn_unsteered(&config, report);
     Ok(Config { warnings: std::mem::take(&mut report.warnings), ..config })
 }
 
@@ -186,6 +191,20 @@ fn warn_without_tls(config: &Config, report: &mut Report<'_>) {
             let at = At::default().key("behavior").index(position).key("viewer_protocol");
             report.warn(&at, format!("'{}' wants https, and no listener speaks TLS", behavior.name));
         }
+    }
+}
+
+/// Steering without PoPs to steer to, or without knowing where viewers are.
+fn warn_unsteered(config: &Config, report: &mut Report<'_>) {
+    for (position, behavior) in config.behaviors.iter().enumerate() {
+        if behavior.response.steer && config.dns.is_none() {
+            let at = At::default().key("behavior").index(position).key("response").key("steer");
+            report.refuse_with(&at, "there are no PoPs to lead viewers to", "write them in [dns]");
+        }
+    }
+    if config.geo.is_empty() && config.dns.as_ref().is_some_and(|dns| dns.nearest) {
+        let at = At::default().key("dns");
+        report.warn(&at, "no database says where viewers are: all are answered by weight".to_owned());
     }
 }
 

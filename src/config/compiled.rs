@@ -3,6 +3,7 @@
 //! In: nothing (built only by `config::compile`). Out: plain data that cannot be wrong. Never: raw text, I/O, defaults.
 
 mod access;
+mod dns;
 mod dynamodb;
 mod fleet;
 mod function;
@@ -12,6 +13,7 @@ mod limit;
 mod mapping;
 
 pub use access::*;
+pub use dns::*;
 pub use dynamodb::*;
 pub use fleet::*;
 pub use function::*;
@@ -52,6 +54,8 @@ pub struct Config {
     pub dynamodb: Option<DynamoDb>,
     /// MaxMind databases.
     pub geo: Vec<PathBuf>,
+    /// `None`: no names are answered.
+    pub dns: Option<GeoDns>,
     /// Always there: without `[fleet]`, a fleet of one.
     pub fleet: Fleet,
     pub admin: Option<Admin>,
@@ -493,6 +497,8 @@ pub struct ResponsePolicy {
     pub set: Vec<SetHeader>,
     pub cors: Option<Cors>,
     pub server_timing: bool,
+    /// Tell viewers of a nearer PoP.
+    pub steer: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Fleet: what outlives the process and, with several PoPs, travels between them.
 
 pub mod bus;
+pub mod counters;
 mod key_store;
 mod local;
 mod nats;

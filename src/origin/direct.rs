@@ -112,7 +112,7 @@ impl Direct {
             };
             let probe = Probe {
                 rule: rule.clone(),
-                label: format!("{} {}", self.name, place.label),
+                label: format!("origin {} {}", self.name, place.label),
                 host,
                 condition: Arc::clone(&place.condition),
             };

@@ -100,6 +100,15 @@ pub fn dress(
         let line = edge::server_timing(result, &snapshot.config.pop.code, &ctx.id, origin);
         response.append_header(edge::SERVER_TIMING, line)?;
     }
+    if tls && ctx.served().is_some_and(|served| served.behavior.response.steer) {
+        // Who came by an earlier hint stays (RFC 7838, section 5): PoPs would send them to and fro.
+        let moved = session.req_header().headers.contains_key("alt-used");
+        let place = ctx.viewer.filter(|_| !moved).and_then(|viewer| snapshot.place(viewer.ip()));
+        let steering = snapshot.steering.as_ref();
+        if let Some(hint) = place.and_then(|place| steering?.hint(&place)) {
+            response.insert_header(http::header::ALT_SVC, hint.clone())?;
+        }
+    }
     for (name, value) in ctx.entered.fields() {
         response.insert_header(name, value)?;
     }

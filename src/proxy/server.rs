@@ -27,6 +27,7 @@ use super::control::Control;
 use super::front::Front;
 use super::functions::Functions;
 use super::guard::Guard;
+use super::naming::bind_udp;
 use super::phases::{Phases, now_ms};
 use super::purging::Purging;
 use super::reload::Reload;
@@ -150,6 +151,10 @@ impl Pop {
         for address in config.listeners.iter().map(|listener| listener.address).chain(admin).chain(apis) {
             bind(address, false).map_err(|source| StartError::Bind { address, source })?;
         }
+        for &address in config.dns.iter().flat_map(|dns| &dns.listen) {
+            let tried = bind(address, false).and_then(|_| bind_udp(address, false));
+            tried.map_err(|source| StartError::Bind { address, source })?;
+        }
         Ok(())
     }
 
@@ -254,6 +259,7 @@ fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
         fills_in_flight: stats.fills_in_flight,
         targets: targets.collect(),
         tables: shared.integrations.local.dynamo().map(tables),
+        names: shared.live.load().steering.as_ref().map(|steering| shared.guard.pops.numbers(steering)),
     }
 }
 

@@ -11,6 +11,7 @@ mod collapse;
 mod compression;
 mod config;
 mod disk;
+mod dns;
 mod floods;
 mod freshness;
 mod function_origins;

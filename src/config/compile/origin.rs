@@ -346,7 +346,7 @@ fn dns(at: &At, dns: &schema::Dns, report: &mut Report<'_>) -> Checked<Dns> {
     Ok(Dns { min_ttl: dns.min_ttl.get(), max_ttl: dns.max_ttl.get(), servers })
 }
 
-fn health(at: &At, health: &schema::Health, report: &mut Report<'_>) -> Checked<Health> {
+pub(super) fn health(at: &At, health: &schema::Health, report: &mut Report<'_>) -> Checked<Health> {
     if !health.path.starts_with('/') || health.path.parse::<http::uri::PathAndQuery>().is_err() {
         report.refuse(&at.key("path"), format!("'{}' is no path: it starts with \"/\"", health.path));
     }

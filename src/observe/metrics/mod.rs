@@ -70,6 +70,19 @@ pub struct Numbers {
     pub targets: Vec<TargetNumbers>,
     /// `None` without `[dynamodb]`.
     pub tables: Option<TableNumbers>,
+    /// `None` without `[dns]`.
+    pub names: Option<NameNumbers>,
+}
+
+/// What was answered about names since the process started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameNumbers {
+    /// Code of a PoP, answers that lead there, whether it is well.
+    pub pops: Vec<(String, u64, bool)>,
+    /// Other answers.
+    pub others: u64,
+    /// Answers that refer to TCP, for their network asked too often.
+    pub referred: u64,
 }
 
 /// What the tables of this PoP counted since they were opened.

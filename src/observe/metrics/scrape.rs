@@ -19,6 +19,7 @@ pub fn render(metrics: &Metrics) -> String {
     functions(metrics, &mut families);
     numbers(metrics, &mut families);
     tables(metrics, &mut families);
+    names(metrics, &mut families);
     events(metrics, &mut families);
     families.retain(|family| !family.get_metric().is_empty());
     TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| format!("# cannot encode: {error}\n"))
@@ -137,6 +138,18 @@ fn numbers(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
             MetricType::GAUGE,
             vec![gauge([], now.fills_in_flight)],
         ),
+    ]);
+}
+
+fn names(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let Some(now) = metrics.numbers().names else { return };
+    let each = now.pops.iter().map(|(code, count, _)| counter([("pop", code)], *count));
+    let answers = each.chain([counter([("pop", "none")], now.others)]).collect();
+    let up = now.pops.iter().map(|(code, _, up)| gauge([("pop", code)], u64::from(*up))).collect();
+    families.extend([
+        counters("dns_answers_total", "Answers about names, by the PoP they lead to.", answers),
+        counters("dns_referred_total", "Answers that refer to TCP.", vec![counter([], now.referred)]),
+        family("dns_pop_up", "1 while viewers are led to a PoP.", MetricType::GAUGE, up),
     ]);
 }
 
