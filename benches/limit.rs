@@ -94,8 +94,9 @@ fn plans(c: &mut Criterion) {
         quota,
         stages: stages.iter().map(|&stage| stage.to_owned()).collect(),
         methods: Vec::new(),
+        shared: false,
     };
-    let month = PeriodQuota { limit: u64::MAX, offset: 0, period: Period::Month };
+    let month = PeriodQuota { limit: u64::MAX, offset: 0, period: Period::Month, shared: false };
     let rates = Rates {
         plans: vec![plan("free", &["dev"], None), plan("gold", &["prod"], None), plan("counted", &[], Some(month))],
         api_keys: Vec::new(),
@@ -109,6 +110,7 @@ fn plans(c: &mut Criterion) {
         per: Per::Address { v4: 32, v6: 64 },
         quota: Some(quota(10_000_000, u32::MAX)),
         concurrency: None,
+        shared: false,
     }];
     let Ok(dir) = tempfile::tempdir() else { return };
     let Ok(ledger) = Ledger::open(dir.path()) else { return };

@@ -47,6 +47,8 @@ fn hit(behavior: &BehaviorMetrics) -> Record<'_> {
         calls: &[],
         result: None,
         principal: "",
+        tier: "",
+        asked_by: "",
     }
 }
 

@@ -150,9 +150,15 @@ impl Pop {
 /// A plan `gold`; a key `fixed` of the configuration, "f" twenty times, which was used three times on 2026-11-26.
 fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month };
-    let gold =
-        UsagePlan { name: "gold".into(), throttle: None, quota: Some(quota), stages: Vec::new(), methods: Vec::new() };
+    let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month, shared: false };
+    let gold = UsagePlan {
+        name: "gold".into(),
+        throttle: None,
+        quota: Some(quota),
+        stages: Vec::new(),
+        methods: Vec::new(),
+        shared: false,
+    };
     let hash = access::keys::hash("f".repeat(20).as_bytes());
     let fixed = ApiKey { name: "fixed".into(), hash, enabled: true, plans: vec!["gold".into()] };
     let rates = Arc::new(Rates {
@@ -229,6 +235,7 @@ fn config() -> Config {
             })),
             headers: Vec::new(),
             path: String::new(),
+            tier: compiled::Tier::default(),
         }],
         groups: Vec::new(),
         behaviors: Vec::new(),
@@ -245,18 +252,7 @@ fn config() -> Config {
         access: compiled::Access::default(),
         rates: compiled::Rates::default(),
         dynamodb: None,
-        fleet: compiled::Fleet {
-            node: "fra".into(),
-            bus: None,
-            secret: None,
-            trust: Vec::new(),
-            peers: Vec::new(),
-            purge_retention: Duration::from_secs(60),
-            revisions: 1,
-            revision_size: 1,
-            exchange: Duration::from_secs(1),
-            silence: Duration::from_secs(2),
-        },
+        dns: None,
         geo: Vec::new(),
         fleet: Fleet {
             node: "fra".into(),
@@ -264,6 +260,7 @@ fn config() -> Config {
             secret: None,
             trust: Vec::new(),
             peers: Vec::new(),
+            shard: false,
             purge_retention: second,
             revisions: 1,
             revision_size: 1,

@@ -43,7 +43,7 @@ impl HeadEdits {
     /// What [`apply`] does with the same `tls`; `None` when that depends on the request: `Server-Timing`, and CORS except
     /// `*` for anyone in place of what the origin said.
     pub fn new(policy: &ResponsePolicy, tls: bool) -> Option<HeadEdits> {
-        if policy.server_timing {
+        if policy.server_timing || policy.steer {
             return None;
         }
         let (mut drop, mut add, mut absent) = (policy.remove.clone(), BytesMut::new(), Vec::new());

@@ -31,6 +31,11 @@ impl Invalidated {
         self.any.store(true, std::sync::atomic::Ordering::Release);
     }
 
+    /// Whether `host` + `uri` changed at any time that is remembered.
+    pub fn knows(&self, host: &str, uri: &str) -> bool {
+        self.any.load(std::sync::atomic::Ordering::Acquire) && self.urls.contains_key(&url(host, uri))
+    }
+
     /// Whether the object's fetch began before its URL was last changed. `any_host`: one object serves every host, and was
     /// noted under the empty one.
     pub fn covers(&self, meta: &Meta, any_host: bool) -> bool {

@@ -7,6 +7,7 @@ mod access;
 mod authorizer;
 mod behavior;
 mod cache;
+mod dns;
 mod dynamodb;
 mod fields;
 mod files;
@@ -23,11 +24,12 @@ mod response;
 mod signer;
 mod table;
 mod target;
+mod zone;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::compiled::{Action, Asks, Config, Hooks, OriginKind, Rates, Rule, Upstream, ViewerProtocol};
+use super::compiled::{Action, Asks, Config, Hooks, OriginKind, Rates, Rule, Tier, Upstream, ViewerProtocol};
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
 use super::schema::File;
@@ -108,6 +110,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let names = behavior::Names { origins: &names, functions: &known, guards: &guards };
     let behaviors =
         behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
+    let dns = file.dns.map(|one| dns::dns(one, report)).transpose();
     let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), report);
     let observe = observe::observe(file.observe.unwrap_or_default(), report);
 
@@ -127,6 +130,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
         dynamodb: dynamodb?,
         geo: geo?,
+        dns: dns?,
         fleet: fleet.ok_or(Refused(()))?,
         admin: admin?,
         observe: observe?,
@@ -137,6 +141,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     warn_unused(&config, report);
     warn_without_tls(&config, report);
     warn_unmet(&config, report);
+    warn_unsteered(&config, report);
     Ok(Config { warnings: std::mem::take(&mut report.warnings), ..config })
 }
 
@@ -189,8 +194,31 @@ fn warn_without_tls(config: &Config, report: &mut Report<'_>) {
     }
 }
 
+/// Steering without PoPs to steer to, or without knowing where viewers are.
+fn warn_unsteered(config: &Config, report: &mut Report<'_>) {
+    for (position, behavior) in config.behaviors.iter().enumerate() {
+        if behavior.response.steer && config.dns.is_none() {
+            let at = At::default().key("behavior").index(position).key("response").key("steer");
+            report.refuse_with(&at, "there are no PoPs to lead viewers to", "write them in [dns]");
+        }
+    }
+    if config.geo.is_empty() && config.dns.as_ref().is_some_and(|dns| dns.nearest) {
+        let at = At::default().key("dns");
+        report.warn(&at, "no database says where viewers are: all are answered by weight".to_owned());
+    }
+}
+
 /// Rules that no request can meet, or that mean less than they seem to.
 fn warn_unmet(config: &Config, report: &mut Report<'_>) {
+    for (position, origin) in config.origins.iter().enumerate() {
+        if origin.tier != Tier::default() && config.fleet.peers.is_empty() {
+            let at = At::default().key("origin").index(position);
+            report.warn(
+                &at,
+                format!("'{}' is to be asked for through other nodes, and there is no `fleet.peer`", origin.name),
+            );
+        }
+    }
     let certificates = config
         .listeners
         .iter()

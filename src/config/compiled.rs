@@ -3,6 +3,7 @@
 //! In: nothing (built only by `config::compile`). Out: plain data that cannot be wrong. Never: raw text, I/O, defaults.
 
 mod access;
+mod dns;
 mod dynamodb;
 mod fleet;
 mod function;
@@ -12,6 +13,7 @@ mod limit;
 mod mapping;
 
 pub use access::*;
+pub use dns::*;
 pub use dynamodb::*;
 pub use fleet::*;
 pub use function::*;
@@ -52,6 +54,8 @@ pub struct Config {
     pub dynamodb: Option<DynamoDb>,
     /// MaxMind databases.
     pub geo: Vec<PathBuf>,
+    /// `None`: no names are answered.
+    pub dns: Option<GeoDns>,
     /// Always there: without `[fleet]`, a fleet of one.
     pub fleet: Fleet,
     pub admin: Option<Admin>,
@@ -178,6 +182,16 @@ pub struct Origin {
     pub headers: Vec<(HeaderName, Secret<HeaderValue>)>,
     /// Prefix put before the request's path ("" = none, else starts with '/' and does not end with it).
     pub path: String,
+    pub tier: Tier,
+}
+
+/// Which nodes of the fleet are asked before an origin is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tier {
+    /// Code of the PoP that fills for the others, upper case.
+    pub shield: Option<String>,
+    /// How many nodes are asked for what they have stored.
+    pub ask_peers: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -483,6 +497,8 @@ pub struct ResponsePolicy {
     pub set: Vec<SetHeader>,
     pub cors: Option<Cors>,
     pub server_timing: bool,
+    /// Tell viewers of a nearer PoP.
+    pub steer: bool,
 }
 
 #[derive(Debug, Clone)]

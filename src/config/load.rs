@@ -118,6 +118,7 @@ fn join(whole: &mut File, file: File) {
         rates,
         dynamodb,
         geo,
+        dns,
         fleet,
         admin,
         observe,
@@ -147,6 +148,7 @@ fn join(whole: &mut File, file: File) {
     whole.dynamodb = whole.dynamodb.take().or(dynamodb);
     whole.fleet = whole.fleet.take().or(fleet);
     whole.geo = whole.geo.take().or(geo);
+    whole.dns = whole.dns.take().or(dns);
 }
 
 /// The *.toml files of a directory in name order; hidden ones (editors' drafts) left out.

@@ -9,6 +9,7 @@ mod access;
 mod behavior;
 mod cache;
 mod choice;
+mod dns;
 mod dynamodb;
 mod fleet;
 mod function;
@@ -28,6 +29,7 @@ pub use access::{
 pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, ViewerProtocol};
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
+pub use dns::{DnsHint, DnsPolicy, DnsPop, GeoDns};
 pub use dynamodb::{Dynamodb, DynamodbIndex, DynamodbSync, DynamodbTable, DynamodbUnits, DynamodbView};
 pub use fleet::{Fleet, FleetBus, FleetPeer};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
@@ -104,6 +106,8 @@ pub struct File {
     pub dynamodb: Option<Dynamodb>,
     /// Where addresses are.
     pub geo: Option<Geo>,
+    /// An authoritative name server that leads viewers to PoPs.
+    pub dns: Option<GeoDns>,
     /// This PoP among others.
     pub fleet: Option<Fleet>,
     /// The operator's HTTP API: metrics, status, purge. `admin = false` turns it off.

@@ -1,26 +1,28 @@
 //! Fleet: what outlives the process and, with several PoPs, travels between them.
 
+mod applied;
 pub mod bus;
+pub mod counters;
 pub mod data;
 mod key_store;
 mod local;
 mod nats;
+pub mod peering;
 mod purge_log;
 mod purge_wire;
 pub mod roll;
-mod seen;
 pub mod state;
 pub mod vector;
 
+pub use applied::Applied;
 pub use bus::{Bus, BusError, Delivered, Message, Seq, Topic};
 pub use key_store::{DirtyKey, KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
 pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use purge_log::{Opened, Outgoing, Progress, PurgeLog};
 pub use purge_wire::{Received, WireError};
-pub use seen::Seen;
 pub use state::{Board, Heard, Meter, NodeState, Traffic};
-pub use vector::{Vector, VectorError};
+pub use vector::{Seen, Vector, VectorError};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

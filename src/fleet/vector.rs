@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 /// Lineages in a text: as many as 8 KiB of a field have room for, and some times the nodes of a large fleet.
 pub const LINEAGES_MAX: usize = 192;
@@ -23,6 +26,63 @@ pub enum VectorError {
     Malformed,
     #[error("a lineage stands there twice")]
     Twice,
+}
+
+/// What this node has seen, as it tells others and as it answers others. A purge is announced before it takes effect and done after
+/// it has: in between, this node asks for what is newer, and says that it has nothing as new itself. With one vector for both, an
+/// answer from before a purge could be kept under a stamp from after it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    told: ArcSwap<Vector>,
+    done: ArcSwap<Vector>,
+}
+
+// === impl Seen ===
+impl Seen {
+    /// A node that starts with all of `vector` in effect.
+    pub fn new(vector: Vector) -> Self {
+        let both = Arc::new(vector);
+        Seen { told: ArcSwap::new(both.clone()), done: ArcSwap::new(both) }
+    }
+
+    /// Everything of `lineage` up to `sequence` is about to take effect. To be called before it does.
+    pub fn announce(&self, lineage: u64, sequence: u64) {
+        raise(&self.told, lineage, sequence);
+    }
+
+    /// It has taken effect.
+    pub fn done(&self, lineage: u64, sequence: u64) {
+        raise(&self.told, lineage, sequence);
+        raise(&self.done, lineage, sequence);
+    }
+
+    /// The same for all of `vector`.
+    pub fn announce_all(&self, vector: &Vector) {
+        vector.iter().for_each(|(lineage, sequence)| self.announce(lineage, sequence));
+    }
+
+    /// The same for all of `vector`.
+    pub fn done_all(&self, vector: &Vector) {
+        vector.iter().for_each(|(lineage, sequence)| self.done(lineage, sequence));
+    }
+
+    /// What is sent along with a question.
+    pub fn told(&self) -> Arc<Vector> {
+        self.told.load_full()
+    }
+
+    /// Whether what is stored here may answer one who has seen `other`.
+    pub fn covers(&self, other: &Vector) -> bool {
+        self.done.load().covers(other)
+    }
+}
+
+fn raise(vector: &ArcSwap<Vector>, lineage: u64, sequence: u64) {
+    vector.rcu(|seen| {
+        let mut raised = Vector::clone(seen);
+        raised.advance(lineage, sequence);
+        raised
+    });
 }
 
 // === impl Vector ===
@@ -119,6 +179,16 @@ mod tests {
         ] {
             assert_eq!(own.covers(&other), want, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_about_to_take_effect_is_asked_for_and_not_answered() {
+        let seen = Seen::new(vector(&[(1, 4)]));
+        seen.announce(1, 5);
+        assert_eq!(*seen.told(), vector(&[(1, 5)]));
+        assert!(seen.covers(&vector(&[(1, 4)])) && !seen.covers(&seen.told()));
+        seen.done(1, 5);
+        assert!(seen.covers(&seen.told()));
     }
 
     #[test]

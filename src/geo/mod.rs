@@ -3,7 +3,9 @@
 //! In: databases in the MaxMind DB format, an address. Out: a place, as far as they know it. Never: the network, a database that
 //! changes while it is in use (whoever reloads opens it anew), a panic on a broken file.
 
+mod centre;
 mod data;
+pub mod dns;
 mod file;
 mod record;
 

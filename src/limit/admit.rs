@@ -220,7 +220,7 @@ impl Bound {
         Bound {
             name: limit.name.as_str().into(),
             per: limit.per.clone(),
-            rate: limit.quota.map(|quota| registry.buckets(scope(), quota, keys)),
+            rate: limit.quota.map(|quota| registry.buckets_of(scope(), quota, keys, limit.shared)),
             inflight: limit.concurrency.map(|most| registry.inflight(scope(), most, keys)),
         }
     }

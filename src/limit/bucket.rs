@@ -6,6 +6,7 @@
 //! algorithm"); the state is ours, because it must be bounded.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -14,6 +15,8 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{NotUntil, RateLimiter};
 
+use super::pace::Pace;
+use super::sharing::{KeyId, LimitId, Sharing};
 use super::table::Table;
 use crate::config::compiled::Quota;
 
@@ -26,6 +29,8 @@ pub struct Buckets {
     table: Table,
     quota: Quota,
     rule: governor::Quota,
+    /// Where nodes share them.
+    shared: Option<(LimitId, Arc<Sharing>)>,
 }
 
 /// What a bucket says of one request.
@@ -59,12 +64,20 @@ impl Buckets {
     /// All full. Remembers `keys` keys; past them the one closest to a full bucket is forgotten (it may then get up to one
     /// burst more).
     pub fn new(quota: Quota, keys: usize) -> Self {
-        Buckets { table: Table::new(keys), quota, rule: rule(quota) }
+        Buckets { table: Table::new(keys), quota, rule: rule(quota), shared: None }
+    }
+
+    /// The same, shared with other nodes: what is admitted here is told there, and the other way round.
+    pub fn shared(quota: Quota, keys: usize, limit: LimitId, sharing: Arc<Sharing>) -> Self {
+        Buckets { shared: Some((limit, sharing)), ..Buckets::new(quota, keys) }
     }
 
     /// Takes a token of `key`'s bucket when there is one. `now` is in nanoseconds of [`super::Clock`], which never goes back;
     /// among threads it may be a little older than another's.
     pub fn check(&self, key: &[u8], now: u64) -> Decision {
+        if let Some((limit, sharing)) = &self.shared {
+            return self.check_shared(key, now, *limit, sharing);
+        }
         let view = View { table: &self.table, now, full_at: Cell::new(now) };
         let clock = Given { now, begun: Cell::new(false) };
         let limiter = RateLimiter::<_, _, _, StateInformationMiddleware>::new(self.rule, &view, clock);
@@ -81,6 +94,36 @@ impl Buckets {
         }
     }
 
+    fn check_shared(&self, key: &[u8], now: u64, limit: LimitId, sharing: &Sharing) -> Decision {
+        let (pace, key) = (Pace::new(self.quota, sharing.share()), sharing.key(key));
+        let taken = self.table.apply(tag(key), now, |full_at| {
+            let (left, next) = pace.take(full_at, now).map_err(|wait| (wait, full_at.unwrap_or(now)))?;
+            Ok(((left, next), next))
+        });
+        let (remaining, wait, full_at) = match taken {
+            Ok((left, next)) => (u32::try_from(left).unwrap_or(u32::MAX), 0, next),
+            Err((wait, full_at)) => (0, wait, full_at),
+        };
+        if taken.is_ok() {
+            sharing.admitted(limit, key);
+        }
+        Decision {
+            allowed: taken.is_ok(),
+            remaining,
+            retry_after: Duration::from_nanos(wait),
+            reset_after: Duration::from_nanos(full_at.saturating_sub(now)),
+        }
+    }
+
+    /// Takes what other nodes admitted, as much as the rule keeps of it.
+    pub(super) fn charge(&self, key: KeyId, count: u32, now: u64, told_within: Duration) {
+        let Some((_, sharing)) = &self.shared else { return };
+        let pace = Pace::new(self.quota, sharing.share());
+        let rule =
+            |full_at| Ok::<_, std::convert::Infallible>(((), pace.charge(full_at, now, count, pace.debt(told_within))));
+        let Ok(()) = self.table.apply(tag(key), now, rule);
+    }
+
     pub fn quota(&self) -> Quota {
         self.quota
     }
@@ -94,6 +137,11 @@ impl Buckets {
     pub fn live(&self, now: u64) -> usize {
         self.table.live(now)
     }
+}
+
+/// What the table knows a shared key by.
+fn tag(key: KeyId) -> u64 {
+    (key as u64).max(1)
 }
 
 /// `every` is at least a nanosecond, and the bucket fills within [`LONGEST_FILL`]: a larger burst is cut to what does.

@@ -3,6 +3,8 @@
 //! In: who asks, for what, now. Out: [`Admitted`] or [`Refused`], and what the viewer is told of it. Never: an answer to the
 //! viewer, who somebody is (`access`), memory or disk past its bound.
 //!
+//! Limits that nodes share: [`pace`] has the rule and its bound, [`Sharing`] what they tell one another.
+//!
 //! One [`Registry`] and one [`Ledger`] live as long as the process; each configuration has its [`Limits`].
 
 mod admit;
@@ -11,9 +13,11 @@ pub mod headers;
 mod heavy;
 mod inflight;
 pub mod ledger;
+pub mod pace;
 pub mod period;
 mod plan;
 mod registry;
+pub mod sharing;
 mod table;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -26,6 +30,7 @@ pub use inflight::{Inflight, Permit};
 pub use ledger::Ledger;
 pub use plan::PlanId;
 pub use registry::{Registry, Scope};
+pub use sharing::Sharing;
 
 /// Reads the time for the limits of one process.
 #[derive(Debug, Clone, Copy)]

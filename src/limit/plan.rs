@@ -47,7 +47,7 @@ impl Limits {
 impl Plan {
     pub(super) fn new(plan: &UsagePlan, keys: usize, registry: &Registry) -> Self {
         let name = || plan.name.clone();
-        let buckets = |scope: Scope, quota: Quota| registry.buckets(scope, quota, keys);
+        let buckets = |scope: Scope, quota: Quota| registry.buckets_of(scope, quota, keys, plan.shared);
         let method = |of: &MethodThrottle| {
             let (stage, path, method) = (of.stage.clone(), of.path.clone(), of.method.clone());
             let shown = method.as_ref().map_or("ANY", http::Method::as_str);

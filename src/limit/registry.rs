@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::bucket::Buckets;
 use super::heavy::Heavy;
 use super::inflight::Inflight;
+use super::sharing::Sharing;
 use crate::config::compiled::{Per, Quota};
 
 /// One for the life of the process. It holds nothing alive: the limits of a configuration do, so that a limit's state is kept
@@ -21,19 +22,55 @@ pub struct Registry {
     buckets: Mutex<HashMap<(Scope, Quota, usize), Weak<Buckets>>>,
     inflight: Mutex<HashMap<(Scope, NonZeroU32, usize), Weak<Inflight>>>,
     heavy: Mutex<HashMap<NonZeroU32, Weak<Heavy>>>,
+    shared: Mutex<HashMap<(Scope, Quota, usize), Weak<Buckets>>>,
+    sharing: Arc<Sharing>,
 }
 
 /// Whose limit it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
     Account,
-    Plan { plan: String },
-    Method { plan: String, stage: Option<String>, path: String, method: Option<http::Method> },
-    Limit { behavior: String, limit: String, per: Per },
+    /// Answers about names.
+    Names,
+    Plan {
+        plan: String,
+    },
+    Method {
+        plan: String,
+        stage: Option<String>,
+        path: String,
+        method: Option<http::Method>,
+    },
+    Limit {
+        behavior: String,
+        limit: String,
+        per: Per,
+    },
 }
 
 // === impl Registry ===
 impl Registry {
+    /// `seed` is the same on every node of a fleet, and known to nobody else.
+    pub fn new(seed: u64) -> Self {
+        Registry { sharing: Arc::new(Sharing::new(seed)), ..Registry::default() }
+    }
+
+    pub fn sharing(&self) -> &Arc<Sharing> {
+        &self.sharing
+    }
+
+    /// The same as [`Registry::buckets`], or buckets that all nodes share.
+    pub fn buckets_of(&self, scope: Scope, quota: Quota, keys: usize, shared: bool) -> Arc<Buckets> {
+        if !shared {
+            return self.buckets(scope, quota, keys);
+        }
+        let limit = Sharing::limit(&format!("{scope:?} {quota:?}"));
+        let make = || Buckets::shared(quota, keys, limit, self.sharing.clone());
+        let buckets = of(&self.shared, (scope, quota, keys), make);
+        self.sharing.enlist(limit, &buckets);
+        buckets
+    }
+
     /// A limit whose quota (or number of keys) has changed is another one, and begins with full buckets.
     pub fn buckets(&self, scope: Scope, quota: Quota, keys: usize) -> Arc<Buckets> {
         of(&self.buckets, (scope, quota, keys), || Buckets::new(quota, keys))

@@ -10,7 +10,9 @@ pub mod recent;
 pub mod record;
 pub mod trace;
 
-pub use metrics::{BehaviorMetrics, FunctionMetrics, Metrics, Numbers, OriginMetrics, PurgeScope, Refusal};
+pub use metrics::{
+    BehaviorMetrics, FunctionMetrics, Metrics, NameNumbers, Numbers, OriginMetrics, PurgeScope, Refusal, TierResult,
+};
 pub use observer::Observer;
 pub use recent::Recent;
 pub use record::{Call, CallOutcome, Failure, Outcome, Record, Tls, Visit};

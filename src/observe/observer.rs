@@ -53,13 +53,15 @@ impl Observer {
         Some(TraceContext::begin(traceparent.and_then(trace::parse), traces.percent(), &mut rand::rng()))
     }
 
-    /// Counts, logs and traces one finished request.
+    /// Counts, logs and traces one finished request. One that another node asked for has its line there.
     pub fn finish(&self, record: &Record<'_>) {
         self.metrics.finish(record);
-        if let Some(log) = &self.log {
+        if let Some(log) = self.log.as_ref().filter(|_| record.asked_by.is_empty()) {
             log.write(record);
         }
-        self.recent.finish(record);
+        if record.asked_by.is_empty() {
+            self.recent.finish(record);
+        }
         if let (Some(traces), Some(context)) = (&self.traces, &record.trace)
             && context.sampled
         {

@@ -69,6 +69,10 @@ pub struct Record<'a> {
     pub calls: &'a [Call],
     /// CloudFront's result type where a function decided it ("LambdaValidationError", "FunctionGeneratedResponse"…).
     pub result: Option<&'static str>,
+    /// The node of the fleet that answered, and how: "fra-1 hit"; "" = none was asked.
+    pub tier: &'a str,
+    /// The node that asks: the request was a viewer's there, and counts there; "" = a viewer asks.
+    pub asked_by: &'a str,
     /// Who asked, where access rules said so: a key's name, a token's `sub`, an ARN; "" = nobody in particular.
     pub principal: &'a str,
 }
@@ -395,6 +399,8 @@ pub(crate) fn sample(behavior: &BehaviorMetrics) -> Record<'_> {
         calls: &[],
         result: None,
         principal: "",
+        tier: "",
+        asked_by: "",
     }
 }
 

@@ -97,6 +97,11 @@ impl Direct {
         self.http.attempts.max(1)
     }
 
+    /// Whether every target rests.
+    pub fn rests(&self, now: Instant) -> bool {
+        self.places.iter().all(|place| place.condition.rests(now))
+    }
+
     /// Starts this origin's health checks, if it has any.
     pub fn check(&self, connector: &Arc<Connector>, checks: &mut JoinSet<()>) {
         let Some(rule) = &self.http.health else { return };
@@ -107,7 +112,7 @@ impl Direct {
             };
             let probe = Probe {
                 rule: rule.clone(),
-                label: format!("{} {}", self.name, place.label),
+                label: format!("origin {} {}", self.name, place.label),
                 host,
                 condition: Arc::clone(&place.condition),
             };

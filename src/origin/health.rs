@@ -38,7 +38,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Probe {
     pub rule: Health,
-    /// `origin host:port`, for the log.
+    /// What is asked, for the log: "origin a a.example:80".
     pub label: String,
     /// Host header of the check.
     pub host: http::HeaderValue,
@@ -87,8 +87,8 @@ impl Probe {
             };
             let reason = result.clone().err().unwrap_or_default();
             match self.condition.checked(result, &self.rule) {
-                Some(Change::Down) => log::warn!("origin {} is down: {reason}", self.label),
-                Some(Change::Up) => log::info!("origin {} is up", self.label),
+                Some(Change::Down) => log::warn!("{} is down: {reason}", self.label),
+                Some(Change::Up) => log::info!("{} is up", self.label),
                 None => {}
             }
             tokio::time::sleep(jittered(self.rule.interval, rand::random_range(0..=2 * JITTER_PERCENT))).await;

@@ -17,6 +17,7 @@ pub mod health;
 pub mod hop;
 mod known;
 pub mod link;
+pub mod nodes;
 pub mod peer;
 pub mod pool;
 pub mod reroute;
@@ -27,6 +28,7 @@ pub mod rewrite;
 pub mod select;
 pub mod set;
 pub mod target;
+pub mod tier;
 pub mod tls;
 mod tunnel;
 
@@ -36,6 +38,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use dns::Names;
+pub use nodes::Nodes;
 pub use peer::Needs;
 pub use pool::Pool;
 pub use set::{Aim, Origins, Pick, Picked};

@@ -24,8 +24,8 @@ const DEFAULT_REMOVED: [&str; 6] =
 
 /// Fields that no viewer may set, under any policy: an origin would take them for the edge's word. (`Proxy` would become
 /// `HTTP_PROXY` in a CGI's environment.)
-const SPOOFED: [&str; 6] =
-    ["x-amz-cf-id", "x-forwarded-proto", "x-forwarded-host", "x-amzn-cf-id", "x-amzn-cf-xff", "proxy"];
+const SPOOFED: [&str; 7] =
+    ["x-amz-cf-id", "x-forwarded-proto", "x-forwarded-host", "x-amzn-cf-id", "x-amzn-cf-xff", "proxy", "rimward-peer"];
 const SPOOFED_PREFIXES: [&str; 3] = ["cloudfront-", "x-edge-", "proxy-"];
 
 /// What the origin is told about codings.

@@ -17,11 +17,12 @@ use super::adapter::{About, Adapter, Endpoint};
 use super::direct::Direct;
 use super::dns::Names;
 use super::link::Patience;
+use super::nodes::Nodes;
 use super::peer::Needs;
 use super::pool::Place;
 use super::reroute::{self, Reroute, Reroutes};
 use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
-use crate::config::compiled::{Origin, OriginId, OriginKind};
+use crate::config::compiled::{Fleet, Origin, OriginId, OriginKind};
 
 /// Every origin of one configuration, ready to be asked.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Origins {
     /// Origins that functions made up.
     reroutes: Reroutes,
     names: Arc<Names>,
+    /// The fleet's other nodes.
+    nodes: Nodes,
 }
 
 /// What one request asks of an origin.
@@ -94,7 +97,22 @@ impl Origins {
     ) -> Result<Self, OriginError> {
         let lane = |origin| Lane::new(origin, endpoints, previous, names);
         let lanes = origins.iter().map(lane).collect::<Result<_, _>>()?;
-        Ok(Origins { lanes, checks: Mutex::default(), reroutes: Reroutes::default(), names: Arc::clone(names) })
+        let (checks, reroutes, nodes) = (Mutex::default(), Reroutes::default(), Nodes::default());
+        Ok(Origins { lanes, checks, reroutes, names: Arc::clone(names), nodes })
+    }
+
+    /// The same among the other nodes of a fleet; a node that `previous` knew keeps what was known of it.
+    ///
+    /// # Errors
+    /// A node without a usable name.
+    pub fn among(self, fleet: &Fleet, pop: &str, previous: Option<&Origins>) -> Result<Self, OriginError> {
+        let nodes = Nodes::new(fleet, pop, previous.map(|previous| &previous.nodes), &self.names)?;
+        Ok(Origins { nodes, ..self })
+    }
+
+    /// The fleet's other nodes.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// Starts the health checks on the current tokio runtime; a second call starts them anew. `connector` serves

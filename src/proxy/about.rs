@@ -13,7 +13,7 @@ use crate::origin::adapter::{About, Caller, CallerKind};
 
 use super::context::RequestCtx;
 use super::plan::Target;
-use super::{asking, respond};
+use super::{asking, tiers};
 
 /// Says what the edge knows of this request.
 pub fn about(session: &Session, ctx: &RequestCtx) -> Arc<About> {
@@ -27,7 +27,7 @@ pub fn about(session: &Session, ctx: &RequestCtx) -> Arc<About> {
         viewer: ctx.viewer.map_or(IpAddr::from([0, 0, 0, 0]), |viewer| viewer.ip()),
         host: host.to_owned(),
         path: Target::parse(target).path.to_owned(),
-        tls: respond::is_tls(session),
+        tls: tiers::is_tls(session, ctx),
         protocol: protocol(version),
         names: request
             .case_header_iter()

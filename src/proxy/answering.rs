@@ -18,6 +18,7 @@ use crate::cache::conditional::{self, Condition};
 use crate::cache::policy;
 use crate::cache::range::{self, Ranges};
 use crate::cache::status::{CacheStatus, FwdReason, Outcome as StatusOutcome};
+use crate::fleet::peering::FIELD;
 use crate::observe::Outcome;
 use crate::origin;
 
@@ -29,7 +30,10 @@ const RANGES_MAX: usize = 32;
 
 /// Cleans the origin's header section and decides on compression, before anything is stored.
 pub fn receive(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
-    respond::edit(response, origin::response::uncode)?;
+    respond::edit(response, |fields| {
+        origin::response::uncode(fields);
+        fields.remove(FIELD);
+    })?;
     let head_asked = session.req_header().method == Method::HEAD && !session.cache.enabled();
     let bodiless = origin::response::bodiless(head_asked, response.status);
     // RFC 9112 §6.3 rule 8: only the connection's end ends it, so a truncation cannot be seen.
@@ -68,6 +72,7 @@ pub fn confirm(session: &Session, response: &mut ResponseHeader, ctx: &mut Reque
     let (status, version) = (response.status, response.version);
     let pop = ctx.snapshot.config.pop.code.clone();
     respond::edit(response, |fields| origin::response::clean(fields, status, version, &pop, SystemTime::now()))?;
+    response.remove_header(&FIELD);
     ctx.cache.not_modified = Some(response.headers.clone());
     let stored = session.cache.maybe_cache_meta().map(|meta| meta.headers());
     if stored.is_some_and(|stored| !policy::selects(stored, &response.headers)) {

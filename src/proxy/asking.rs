@@ -21,7 +21,7 @@ use crate::origin::{self, hop, select};
 use super::context::RequestCtx;
 use super::plan::Target;
 use super::shared::Shared;
-use super::{applying, handing, phases, respond, upstream};
+use super::{applying, handing, phases, respond, tiers, upstream};
 
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -178,7 +178,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         method: &session.req_header().method,
         version: session.req_header().version,
         peer: ctx.viewer.map_or(IpAddr::from([0, 0, 0, 0]), |viewer| viewer.ip()),
-        viewer_tls: respond::is_tls(session),
+        viewer_tls: tiers::is_tls(session, ctx),
         viewer_host: Some(&viewer_host),
         host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),
         pop: &ctx.snapshot.config.pop.code,

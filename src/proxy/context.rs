@@ -26,6 +26,7 @@ use super::plan::Slot;
 use super::prior::Trouble;
 use super::snapshot::{Served, Snapshot};
 use super::soft::{Revalidation, Waited};
+use super::tiers::TierNote;
 
 /// Everything about one request on the full path. Its shape is the pipeline's.
 pub struct RequestCtx {
@@ -40,6 +41,8 @@ pub struct RequestCtx {
     pub slot: Option<Slot>,
     pub cache: CacheNote,
     pub origin: OriginNote,
+    /// Other nodes of the fleet: the one that asks, those that are asked.
+    pub tier: TierNote,
     /// What became of an attempt made before this context was.
     pub trouble: Option<Trouble>,
     pub answer: AnswerNote,
@@ -165,6 +168,7 @@ impl RequestCtx {
             slot: None,
             cache: CacheNote::default(),
             origin: OriginNote::default(),
+            tier: TierNote::default(),
             trouble: None,
             answer: AnswerNote::default(),
             hooks: HookNote::default(),

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use crate::config::watch::{self, Fingerprint};
 
 use super::fleet::Fleet;
+use super::naming;
 use super::purging::Purging;
 use super::reload::Reload;
 use super::server::{FLUSH, HANDOVER, Phase, Pop};
@@ -43,7 +44,13 @@ pub(super) struct Control {
 impl BackgroundService for Control {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let pop = &self.pop;
-        pop.shared.live.load().origins.start(&pop.reload.connector);
+        let snapshot = pop.shared.live.load();
+        snapshot.origins.start(&pop.reload.connector);
+        if let Some(steering) = &snapshot.steering {
+            steering.start(&pop.reload.connector);
+        }
+        drop(snapshot);
+        tokio::spawn(naming::serve(pop.shared.clone()));
         tokio::spawn(pop.shared.observer.clone().reopen_on_signal().map(|error| log::error!("SIGUSR1: {error}")));
         let admin = self.admin.lock().take();
         if let Some(services) = self.services.clone() {

@@ -97,6 +97,12 @@ impl RequestId {
         RequestId(out)
     }
 
+    /// An id of another node's making: 32 hex digits in lower case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: [u8; 32] = text.as_bytes().try_into().ok()?;
+        digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(RequestId(digits))
+    }
+
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

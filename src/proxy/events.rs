@@ -169,7 +169,10 @@ pub async fn viewer_response(
     ctx: &mut RequestCtx,
 ) -> Result<bool> {
     let Some(served) = chains(ctx, Event::ViewerResponse) else { return Ok(false) };
-    if !ctx.is_viewer() || !is_shown(response.status, ctx.hooks.origin_status.unwrap_or(ctx.origin.status)) {
+    if !ctx.is_viewer()
+        || ctx.tier.asked.is_some()
+        || !is_shown(response.status, ctx.hooks.origin_status.unwrap_or(ctx.origin.status))
+    {
         return Ok(false);
     }
     let ended = ends_here(session, response);

@@ -17,6 +17,7 @@ use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::cache::store::Tiers;
 use crate::cache::vary;
 use crate::config::compiled::Listener;
+use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
 use crate::listen::Peer;
 use crate::listen::head::{Framing, Request};
@@ -38,7 +39,7 @@ pub const INLINE_BODY: usize = 16 << 10;
 pub const X_CACHE_HIT: &str = "Hit from rimward";
 
 /// Fields that change what a hit means, or ask for more than a hit: the full path decides.
-const BEYOND: [HeaderName; 10] = [
+const BEYOND: [HeaderName; 11] = [
     header::RANGE,
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
@@ -49,6 +50,7 @@ const BEYOND: [HeaderName; 10] = [
     header::UPGRADE,
     header::TE,
     header::VIA,
+    FIELD,
 ];
 
 /// What is asked, whatever protocol brought it, and by whom.
@@ -398,7 +400,7 @@ fn beyond(head: &Head<'_>) -> bool {
         let name = field.name;
         match name.len() {
             // Cheap first: the lengths of the names in `BEYOND`.
-            2 | 3 | 5 | 6 | 7 | 8 | 13 | 17 | 19 => BEYOND.iter().any(|b| name.eq_ignore_ascii_case(b.as_str())),
+            2 | 3 | 5 | 6 | 7 | 8 | 12 | 13 | 17 | 19 => BEYOND.iter().any(|b| name.eq_ignore_ascii_case(b.as_str())),
             10 => name.eq_ignore_ascii_case("connection") && names_fields(field.value),
             _ => false,
         }

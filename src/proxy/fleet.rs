@@ -318,7 +318,7 @@ impl Fleet {
 
     fn standing(&self) -> Option<Standing> {
         let lineage = self.purging.lineage()?;
-        let seen = self.shared.seen.load().text()?;
+        let seen = self.shared.seen.told().text()?;
         Some(Standing {
             node: self.config.node.clone(),
             pop: self.pop.clone(),

@@ -20,6 +20,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::compiled::Listener;
+use crate::fleet::peering::FIELD;
 use crate::limit;
 use crate::listen::head::{self, Framing, Parsed, Request};
 use crate::listen::{self, Endpoints, Gate, Refusal, Wire};
@@ -278,7 +279,10 @@ impl Front {
             Parsed::Refused(refusal) => return Step::Refuse(refusal),
             Parsed::Complete(request) => request,
         };
-        if entering::early(&self.shared, &snapshot, || viewer_of(viewer, &request).ip()).is_err() {
+        // A node asks for many viewers: whether it is one is seen on the full path.
+        if !request.head.has(&FIELD)
+            && entering::early(&self.shared, &snapshot, || viewer_of(viewer, &request).ip()).is_err()
+        {
             return Step::Refuse(Refusal::TOO_MANY);
         }
         let keep_alive = request.keep_alive && !last;

@@ -1,7 +1,7 @@
 //! Guard: what access rules and limits keep for as long as the process lives.
 //!
-//! In: configurations, the state directory. Out: keys of issuers, API keys, buckets and quotas that outlive a reload. Never: a
-//! decision.
+//! In: configurations, the state directory. Out: keys of issuers, API keys, buckets and quotas, PoPs that are well: all that outlives a
+//! reload. Never: a decision.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::access::jwt;
 use crate::access::keys::{Key, Keys};
@@ -18,6 +19,7 @@ use crate::fleet::{KeyStore, KeyStoreError};
 use crate::limit::{Clock, Ledger, Limits, Registry};
 
 use super::functions::LoadError;
+use super::steering::Known;
 
 /// KiB of signed bodies that are read before they are checked, all together.
 const ROOM_KIB: usize = 64 << 10;
@@ -33,6 +35,8 @@ pub struct Guard {
     /// Those of the configuration and those made while it runs.
     pub keys: ArcSwap<Keys>,
     pub store: Arc<KeyStore>,
+    /// PoPs that viewers are led to.
+    pub pops: Known,
     state: PathBuf,
     ledger: OnceLock<Arc<Ledger>>,
     bodies: Arc<Semaphore>,
@@ -55,10 +59,11 @@ impl Guard {
         });
         let guard = Guard {
             tokens,
-            limits: Registry::default(),
+            limits: Registry::new(seed(config)),
             clock: Clock::new(),
             keys: ArcSwap::default(),
             store,
+            pops: Known::default(),
             state: state.to_owned(),
             ledger: OnceLock::new(),
             bodies: Arc::new(Semaphore::new(ROOM_KIB)),
@@ -125,6 +130,11 @@ impl Guard {
         };
         tokio::join!(self.tokens.run(), sync);
     }
+}
+
+/// Of the hashes that nodes tell one another: theirs alone, as the secret is.
+fn seed(config: &Config) -> u64 {
+    config.fleet.secret.as_ref().map_or(0, |secret| xxh3_64(secret.expose()))
 }
 
 impl std::fmt::Debug for Guard {

@@ -126,7 +126,9 @@ pub fn admit(
     }
     let request = session.req_header();
     // A credential that was for the edge has done its work: who may see the answer is settled by the rule and the key.
-    let authorization = request.headers.contains_key(header::AUTHORIZATION) && !ctx.entered.used_authorization();
+    let authorization = request.headers.contains_key(header::AUTHORIZATION)
+        && !ctx.entered.used_authorization()
+        && !ctx.tier.used_authorization();
     let ask = Ask { method: &Method::GET, authorization };
     let response_ms = now_ms();
     let times = Times { request_ms: ctx.origin.asked_ms, response_ms };

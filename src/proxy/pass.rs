@@ -16,6 +16,7 @@ use crate::behavior::{self, viewer};
 use crate::cache::policy;
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::config::compiled::{Action, OriginId, Upstream};
+use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
 use crate::listen::Peer;
 use crate::listen::head::{self, Request};
@@ -37,7 +38,7 @@ use super::snapshot::{Served, Snapshot};
 use super::{answering, asking, keeping};
 
 /// Fields that ask for more than an answer.
-const BEYOND: [HeaderName; 2] = [header::EXPECT, header::UPGRADE];
+const BEYOND: [HeaderName; 3] = [header::EXPECT, header::UPGRADE, FIELD];
 
 /// Fields a head's room is kept for; past it the room is given back.
 pub const ROOM: usize = 64;
@@ -300,7 +301,7 @@ impl Pass {
             content_type: fields.get(header::CONTENT_TYPE).cloned(),
             content_length: length,
         };
-        for name in [edge::X_CACHE, edge::POP, edge::REQUEST_ID] {
+        for name in [FIELD, edge::X_CACHE, edge::POP, edge::REQUEST_ID] {
             fields.remove(name);
         }
         for (name, _) in self.entered.fields() {
@@ -363,7 +364,7 @@ impl Pass {
 /// Whether a head asks for more than an answer, or its Connection names fields.
 fn beyond(head: &Head<'_>) -> bool {
     head.fields.iter().any(|field| match field.name.len() {
-        6 | 7 => BEYOND.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_str())),
+        6 | 7 | 12 => BEYOND.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_str())),
         10 => field.name.eq_ignore_ascii_case("connection") && names_fields(field.value),
         _ => false,
     })

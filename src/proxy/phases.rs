@@ -21,8 +21,8 @@ use crate::origin::group::Cause;
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
 use super::{
-    answering, applying, asking, entering, events, failure, handing, keeping, pages, prior, record, respond,
-    shared::Shared, upstream,
+    answering, applying, asked, asking, entering, events, failure, handing, keeping, pages, prior, record, respond,
+    shared::Shared, soft, tiers, upstream,
 };
 
 /// The full path. All state is shared with the fast lane.
@@ -65,9 +65,17 @@ impl ProxyHttp for Phases {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
         asking::arrive(&self.0, session, ctx);
+        let marked = asked::receive(session, ctx);
         let passed = handing::receive(&self.0, session, ctx);
         if let Some((status, what)) = asking::refuse(session.req_header(), &ctx.snapshot.config.limits) {
             let answer = respond::error_answer(session, ctx, status, &what);
+            respond::answer(session, ctx, answer, "refused").await?;
+            return Ok(true);
+        }
+        if ctx.tier.asked.is_some() {
+            return asked::enter(&self.0, session, ctx).await;
+        }
+        if let Some(answer) = asked::early(&self.0, ctx).filter(|_| marked) {
             respond::answer(session, ctx, answer, "refused").await?;
             return Ok(true);
         }
@@ -117,7 +125,7 @@ impl ProxyHttp for Phases {
         let target = asking::address(session.req_header()).1.to_owned();
         keeping::plan(session, ctx, behavior, &host, Target::parse(&target));
         if ctx.is_viewer() {
-            self.soft_timeout(session, ctx).await;
+            soft::give_time(&self.0, session, ctx).await;
         }
         Ok(false)
     }
@@ -129,7 +137,8 @@ impl ProxyHttp for Phases {
             let mut overrides = CacheOptionOverrides::default();
             overrides.wait_timeout = Some(wait);
             let collapse = ctx.served().is_some_and(|s| s.behavior.cache.collapse);
-            let lock = collapse.then_some(shared.lock);
+            // What only asks for what is stored has nothing to wait for.
+            let lock = (collapse && !asked::wants_stored(ctx)).then_some(shared.lock);
             session.cache.enable(shared.tiers, None, Some(shared.predictor), lock, Some(overrides));
         }
         Ok(())
@@ -163,7 +172,8 @@ impl ProxyHttp for Phases {
     fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {
         match error {
             None => {
-                let serves = ctx.is_viewer() && (ctx.cache.while_revalidate || ctx.cache.soft_expired);
+                let waits = ctx.is_viewer() && !asked::wants_stored(ctx);
+                let serves = waits && (ctx.cache.while_revalidate || ctx.cache.soft_expired);
                 if serves {
                     // What follows may be the background request; the answer's header restores this.
                     handing::pass(&self.0, session, ctx);
@@ -182,6 +192,10 @@ impl ProxyHttp for Phases {
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
         let only_if_cached =
             ctx.served().is_some_and(|s| policy::only_if_cached(&s.behavior.cache, &session.req_header().headers));
+        if asked::wants_stored(ctx) {
+            asked::nothing(session, ctx).await?;
+            return Ok(false);
+        }
         if only_if_cached && ctx.is_viewer() {
             // RFC 9111 §5.2.1.7
             let answer = respond::error_answer(
@@ -201,7 +215,7 @@ impl ProxyHttp for Phases {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
-        upstream::peer(session, ctx).await
+        upstream::peer(&self.0, session, ctx).await
     }
 
     async fn connected_to_upstream(
@@ -226,7 +240,10 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         // Every attempt sends the whole body.
         entering::expect_body(session, ctx);
-        asking::forward(session, request, ctx)
+        match tiers::forward(session, request, ctx)? {
+            true => Ok(()),
+            false => asking::forward(session, request, ctx),
+        }
     }
 
     async fn request_body_filter(
@@ -273,6 +290,9 @@ impl ProxyHttp for Phases {
         if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
             return respond::edit(response, crate::origin::hop::strip);
         }
+        if !tiers::takes(response, ctx)? {
+            return Err(again(failure::FAILOVER));
+        }
         let status = response.status.as_u16();
         asking::answered(ctx, status);
         if status == 101 && !session.is_upgrade_req() {
@@ -283,7 +303,9 @@ impl ProxyHttp for Phases {
             .into_up());
         }
         if status == 304 && session.cache.maybe_cache_meta().is_some() {
-            events::origin_response(session, response, ctx).await?;
+            if !ctx.tier.is_asking() {
+                events::origin_response(session, response, ctx).await?;
+            }
             return answering::confirm(session, response, ctx);
         }
         if status == 304 && !asking::conditional(session) {
@@ -291,7 +313,12 @@ impl ProxyHttp for Phases {
                 Error::explain(ErrorType::InvalidHTTPHeader, "the origin sent a 304 that nobody asked for").into_up()
             );
         }
-        if ctx.origin.instead.is_none() {
+        if ctx.tier.is_asking() {
+            // Functions, failover and error pages had their turn where the origin was asked.
+            if response.status.is_server_error() && upstream::keeps_stale(ctx) {
+                return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
+            }
+        } else if ctx.origin.instead.is_none() {
             if let Some(to) = upstream::next_member(session, ctx, cause(status)) {
                 events::left_behind(session, response, ctx).await;
                 upstream::move_on(ctx, to);
@@ -445,27 +472,6 @@ impl ProxyHttp for Phases {
         _context: pingora::proxy::ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-impl Phases {
-    /// A stale object that may only be served on error: gives the origin the soft timeout, then serves stale while the
-    /// origin is still being asked, or because it failed.
-    async fn soft_timeout(&self, session: &mut Session, ctx: &mut RequestCtx) {
-        let Some((hash, limit)) = keeping::soft(&self.0, session, ctx) else { return };
-        let (waiter, guard) = self.0.revalidations.join(hash);
-        if guard.is_some() {
-            handing::pass(&self.0, session, ctx);
-        }
-        asking::make_copyable(session);
-        let Some(spawner) = session.subrequest_spawner.as_ref() else { return asking::restore(session) };
-        if let Some(guard) = guard {
-            let role: Box<dyn std::any::Any + Send + Sync> = Box::new(Role::Revalidation(Some(guard)));
-            let sub = pingora::proxy::subrequest::Ctx::builder().user_ctx(role).build();
-            spawner.spawn_background_subrequest(session.as_downstream(), sub);
-        }
-        asking::restore(session);
-        ctx.cache.soft = Some(waiter.wait(limit).await);
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! In: scopes, what other nodes tell. Out: the stamp from which on nothing older is served. Never: a scan over objects.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -29,6 +31,8 @@ pub struct Purging {
     log: ArcSwapOption<PurgeLog>,
     /// How far the bus was taken in.
     progress: Mutex<Progress>,
+    /// Own numbers whose purges are in force, or never came to be: without a gap up to the first, and those past one.
+    effective: Mutex<(u64, BTreeSet<u64>)>,
     /// Whether there are others to tell.
     tells: bool,
 }
@@ -45,7 +49,7 @@ pub struct Accepted {
 impl Purging {
     /// `tells`: there are other nodes.
     pub fn new(shared: Arc<Shared>, tells: bool) -> Self {
-        Purging { shared, log: ArcSwapOption::empty(), progress: Mutex::default(), tells }
+        Purging { shared, log: ArcSwapOption::empty(), progress: Mutex::default(), effective: Mutex::default(), tells }
     }
 
     /// Opens the log and applies what it holds. Blocks for as long as a process that hands over still holds it, at most
@@ -62,7 +66,9 @@ impl Purging {
         };
         self.shared.marks.apply(&purges);
         self.shared.stamps.pass(log.last());
-        self.saw(&log, &progress);
+        self.shared.seen.done_all(&progress.seen.vector());
+        self.shared.seen.done(log.lineage(), log.number());
+        self.effective.lock().0 = log.number();
         *self.progress.lock() = progress;
         self.log.store(Some(Arc::new(log)));
         Ok(())
@@ -88,17 +94,26 @@ impl Purging {
     pub async fn purge(&self, scopes: Vec<Scope>, soft: bool) -> Result<Accepted, FleetError> {
         let scopes = scopes.into_iter().map(|scope| Purge { scope, soft, at: Stamp(0) }).collect();
         let (purges, stamp) = self.stamped(scopes);
-        let tells = self.tells;
-        let number = self
-            .apply(purges, move |log, purges| match tells {
-                true => log.accept(purges),
-                false => log.append(purges).map(|()| 0),
-            })
-            .await?;
-        if let Some(log) = self.log.load_full() {
-            self.saw(&log, &self.progress.lock());
+        if !self.tells {
+            self.apply(purges, |log, purges| log.append(purges)).await?;
+            return Ok(Accepted { stamp, number: 0 });
         }
-        Ok(Accepted { stamp, number })
+        let Some(lineage) = self.lineage() else { return Err(FleetError::HandedOver) };
+        let given = Arc::new(AtomicU64::new(0));
+        let (shared, noted) = (self.shared.clone(), given.clone());
+        let applied = self
+            .apply(purges, move |log, purges| {
+                let (number, outcome) = log.accept(purges);
+                noted.store(number, Ordering::Release);
+                outcome?;
+                // Before it is in force here: see `vector::Seen`.
+                shared.seen.announce(lineage, number);
+                Ok(())
+            })
+            .await;
+        let number = given.load(Ordering::Acquire);
+        self.in_force(lineage, number);
+        applied.map(|()| Accepted { stamp, number })
     }
 
     /// Applies what the bus delivered: each purge once, together with the note that it was.
@@ -107,9 +122,15 @@ impl Purging {
         let (mut received, mut progress) = (Received::default(), self.progress.lock().clone());
         deliveries.iter().for_each(|delivered| received.take(delivered, log.lineage(), &mut progress));
         let (purges, _) = self.stamped(received.purges);
-        let written = progress.clone();
-        self.apply(purges, move |log, purges| log.receive(purges, &written)).await?;
-        self.saw(&log, &progress);
+        let (written, shared, vector) = (progress.clone(), self.shared.clone(), progress.seen.vector());
+        let announced = vector.clone();
+        self.apply(purges, move |log, purges| {
+            log.receive(purges, &written)?;
+            shared.seen.announce_all(&announced);
+            Ok(())
+        })
+        .await?;
+        self.shared.seen.done_all(&vector);
         *self.progress.lock() = progress;
         Ok(())
     }
@@ -184,8 +205,14 @@ impl Purging {
         done.await.map_err(|join| FleetError::Interrupted(join.to_string()))?
     }
 
-    /// Tells requests how much counts here.
-    fn saw(&self, log: &PurgeLog, progress: &Progress) {
-        self.shared.seen.store(Arc::new(log.vector(&progress.seen)));
+    /// Notes that an own number's purges are in force, or never will be: once all before it are too, other nodes may count on it.
+    fn in_force(&self, lineage: u64, number: u64) {
+        let mut effective = self.effective.lock();
+        let (upto, ahead) = &mut *effective;
+        ahead.insert(number);
+        while ahead.first().is_some_and(|next| *next <= *upto + 1) {
+            *upto = (*upto).max(ahead.pop_first().unwrap_or(0));
+        }
+        self.shared.seen.done(lineage, *upto);
     }
 }

@@ -27,6 +27,8 @@ pub const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UN
 
 /// Tells the observer about a request of the full path. Subrequests are part of the viewer's request that caused them.
 pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+    ctx.tier.ended.iter().for_each(|result| observer.metrics().tier(true, *result));
+    ctx.tier.answered.iter().for_each(|result| observer.metrics().tier(false, *result));
     if !matches!(ctx.role, Role::Viewer) {
         return;
     }
@@ -92,6 +94,8 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         trace: ctx.trace,
         calls: &ctx.hooks.calls,
         result: ctx.hooks.result,
+        tier: &ctx.tier.words,
+        asked_by: ctx.tier.asked.as_ref().map_or("", |ask| ask.from()),
         principal: ctx.entered.principal(),
     };
     observer.finish(&record);
@@ -188,6 +192,8 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         trace: observer.trace(Some(words.traceparent)),
         calls: hit.calls(),
         result: None,
+        tier: "",
+        asked_by: "",
         principal: hit.entered.principal(),
     };
     observer.finish(&record);
@@ -245,6 +251,8 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
         trace: pass.trace,
         calls: &[],
         result: None,
+        tier: "",
+        asked_by: "",
         principal: pass.entered.principal(),
     };
     observer.finish(&record);
@@ -294,6 +302,8 @@ pub fn finish_refusal(observer: &Observer, refusal: &Refusal, viewer: SocketAddr
         trace: None,
         calls: &[],
         result: None,
+        tier: "",
+        asked_by: "",
         principal: "",
     });
 }

@@ -72,11 +72,17 @@ impl Reload {
                 let digest = snapshot.config.digest.clone();
                 let old = self.shared.live.load();
                 snapshot.origins.start(&self.connector);
+                if let Some(steering) = &snapshot.steering {
+                    steering.start(&self.connector);
+                }
                 self.shared.live.swap(snapshot.clone());
                 if let Err(error) = blocking(|| self.shared.guard.read_keys(&snapshot.config)) {
                     log::error!("the API keys stay as they were: {error}");
                 }
                 old.origins.stop();
+                if let Some(steering) = &old.steering {
+                    steering.stop();
+                }
                 *self.last.lock() = Some((now_ms(), None));
                 for warning in warnings {
                     log::warn!("{warning}");
@@ -106,6 +112,7 @@ impl Reload {
         let integrations = &self.shared.integrations;
         let endpoint = |origin: &Origin| functions.endpoint(integrations, origin);
         let origins = Origins::new(&config.origins, &endpoint, Some(&old.origins), &self.names)
+            .and_then(|origins| origins.among(&config.fleet, &config.pop.code, Some(&old.origins)))
             .map_err(|error| error.to_string())?;
         let metrics = self.shared.observer.metrics();
         let guard = &self.shared.guard;
@@ -153,6 +160,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     };
     // Without functions nothing is opened; with them, they change at once.
     let lambda = |config: &Config| config.local_lambda.as_ref().map(|spec| (spec.listen, spec.access.is_some()));
+    let names = |config: &Config| config.dns.as_ref().map(|dns| (dns.listen.clone(), dns.connections));
     let disk = |config: &Config| config.store.disk.as_ref().map(|d| (d.path.clone(), d.size));
     [
         ("admin.address", admin(old) != admin(new)),
@@ -161,6 +169,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("cache.disk", disk(old) != disk(new)),
         ("functions.concurrency", old.engine.concurrency != new.engine.concurrency),
         ("functions.memory", old.engine.memory != new.engine.memory),
+        ("dns.listen or dns.connections", names(old) != names(new)),
         ("dynamodb", tables(old) != tables(new)),
         ("local_lambda", lambda(old) != lambda(new)),
         ("observe", observe(old) != observe(new)),

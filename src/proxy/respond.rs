@@ -9,10 +9,11 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::{Answer, ResultType, errors, headers};
 use crate::cache::status::{CacheStatus, FwdReason, Outcome as StatusOutcome};
+use crate::fleet::peering::FIELD;
 use crate::observe::{Failure, Outcome};
 
 use super::context::RequestCtx;
-use super::{answering, edge};
+use super::{answering, asked, edge};
 
 /// Writes an answer of the edge's own and notes it. The connection stays usable.
 pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, answer: Answer, why: &'static str) -> Result<()> {
@@ -79,6 +80,13 @@ pub fn dress(
     let own = HeaderValue::from_str(&fields).map_err(|_| Error::explain(ErrorType::InternalError, "cache-status"))?;
     response.append_header(edge::CACHE_STATUS, own)?;
     response.insert_header(edge::X_CACHE, x_cache(ctx.hooks.result.unwrap_or(result.as_str())))?;
+    if let Some(told) = asked::told(ctx, result, why) {
+        // What a viewer gets is the asking node's to say.
+        response.insert_header(FIELD, told)?;
+        edit(response, |map| snapshot.signature.sign(&ctx.id, map))?;
+        ctx.scratch = fields;
+        return Ok(());
+    }
     // A preflight answer is the CORS policy's already.
     let preflight = response.headers.contains_key(http::header::ACCESS_CONTROL_ALLOW_METHODS);
     if let Some(served) = ctx.served().filter(|_| !preflight) {
@@ -91,6 +99,15 @@ pub fn dress(
             .map(|first_byte| edge::OriginTimes { connect: ctx.origin.connect.unwrap_or_default(), first_byte });
         let line = edge::server_timing(result, &snapshot.config.pop.code, &ctx.id, origin);
         response.append_header(edge::SERVER_TIMING, line)?;
+    }
+    if tls && ctx.served().is_some_and(|served| served.behavior.response.steer) {
+        // Who came by an earlier hint stays (RFC 7838, section 5): PoPs would send them to and fro.
+        let moved = session.req_header().headers.contains_key("alt-used");
+        let place = ctx.viewer.filter(|_| !moved).and_then(|viewer| snapshot.place(viewer.ip()));
+        let steering = snapshot.steering.as_ref();
+        if let Some(hint) = place.and_then(|place| steering?.hint(&place)) {
+            response.insert_header(http::header::ALT_SVC, hint.clone())?;
+        }
     }
     for (name, value) in ctx.entered.fields() {
         response.insert_header(name, value)?;

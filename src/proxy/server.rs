@@ -29,6 +29,7 @@ use super::fleet::Fleet;
 use super::front::Front;
 use super::functions::Functions;
 use super::guard::Guard;
+use super::naming::bind_udp;
 use super::phases::{Phases, now_ms};
 use super::purging::Purging;
 use super::reload::Reload;
@@ -115,7 +116,11 @@ impl Pop {
         let functions = Functions::new(&state, told.clone());
         let loaded = functions.load(&config, None, observer.metrics())?;
         let endpoint = |origin: &Origin| loaded.endpoint(&integrations, origin);
-        let origins = Arc::new(Origins::new(&config.origins, &endpoint, None, &names)?);
+        let origins = Arc::new(Origins::new(&config.origins, &endpoint, None, &names)?.among(
+            &config.fleet,
+            &config.pop.code,
+            None,
+        )?);
         let guard = Guard::new(&state, &config, told.clone())?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
         let live = Live::new(snapshot);
@@ -163,6 +168,10 @@ impl Pop {
         let apis = services::apis(config).into_iter().map(|(_, address, _)| address);
         for address in config.listeners.iter().map(|listener| listener.address).chain(admin).chain(apis) {
             bind(address, false).map_err(|source| StartError::Bind { address, source })?;
+        }
+        for &address in config.dns.iter().flat_map(|dns| &dns.listen) {
+            let tried = bind(address, false).and_then(|_| bind_udp(address, false));
+            tried.map_err(|source| StartError::Bind { address, source })?;
         }
         Ok(())
     }
@@ -269,6 +278,7 @@ fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
         targets: targets.collect(),
         tables: shared.integrations.local.dynamo().map(tables),
         fleet: None,
+        names: shared.live.load().steering.as_ref().map(|steering| shared.guard.pops.numbers(steering)),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora::cache::predictor::Predictor;
 
@@ -10,7 +9,7 @@ use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
-use crate::fleet::{Board, Vector};
+use crate::fleet::{Board, Seen};
 use crate::integration::Integrations;
 use crate::observe::Observer;
 use crate::origin::Pool;
@@ -31,11 +30,11 @@ pub struct Shared {
     pub lock: &'static CacheKeyLockImpl,
     pub predictor: &'static Predictor<32>,
     pub marks: MarksCell,
+    /// How much of the fleet's purges has taken effect here.
+    pub seen: Seen,
     /// URLs whose objects an unsafe request made invalid (RFC 9111 §4.4).
     pub invalidated: Invalidated,
     pub stamps: Stamps,
-    /// How much of every lineage of purges counts here.
-    pub seen: ArcSwap<Vector>,
     pub revalidations: Arc<Revalidations>,
     pub observer: Arc<Observer>,
     pub functions: Functions,
@@ -66,9 +65,9 @@ impl Shared {
             lock: Box::leak(CacheLock::new_boxed(age)),
             predictor: Box::leak(Box::new(Predictor::new(PREDICTED_PER_SHARD, None))),
             marks: MarksCell::new(Marks::new(scopes)),
+            seen: Seen::default(),
             invalidated: Invalidated::default(),
             stamps: Stamps::default(),
-            seen: ArcSwap::default(),
             revalidations: Arc::default(),
             observer,
             functions,

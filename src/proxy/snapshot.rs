@@ -24,6 +24,7 @@ use crate::route::Table;
 use super::edge::Signature;
 use super::functions::{Chains, LoadError, Set};
 use super::guard::Guard;
+use super::steering::Steering;
 
 /// One configuration as the request path uses it.
 pub struct Snapshot {
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub bounds: Limits,
     /// Some behavior has an access rule.
     pub guarded: bool,
+    /// The PoPs that viewers are led to, where the configuration has them.
+    pub steering: Option<Steering>,
 }
 
 /// One behavior with what is computed once from it.
@@ -109,6 +112,7 @@ impl Snapshot {
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));
         let signature = Signature::new(&config.pop.code);
         let guarded = config.behaviors.iter().any(|behavior| behavior.access.is_some());
+        let steering = config.dns.as_ref().map(|dns| guard.pops.steering(dns, &config.pop.code, &guard.limits));
         Ok(Snapshot {
             config,
             routes,
@@ -121,6 +125,7 @@ impl Snapshot {
             authorizers,
             bounds,
             guarded,
+            steering,
         })
     }
 

@@ -8,9 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use pingora::proxy::Session;
+use pingora::proxy::subrequest;
 use tokio::sync::watch;
 
 use crate::cache::object::KeyHash;
+
+use super::context::{RequestCtx, Role};
+use super::shared::Shared;
+use super::{asking, handing, keeping};
 
 /// Revalidations that viewers are waiting for, one per object: bounded by the objects in flight to origins.
 #[derive(Debug, Default)]
@@ -82,6 +88,25 @@ impl Waiter {
         }
         if *self.renewed.borrow() { Waited::Renewed } else { Waited::Failed }
     }
+}
+
+/// A stale object that may only be served on error: gives the origin the soft timeout, then serves stale while the origin is
+/// still being asked, or because it failed.
+pub async fn give_time(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) {
+    let Some((hash, limit)) = keeping::soft(shared, session, ctx) else { return };
+    let (waiter, guard) = shared.revalidations.join(hash);
+    if guard.is_some() {
+        handing::pass(shared, session, ctx);
+    }
+    asking::make_copyable(session);
+    let Some(spawner) = session.subrequest_spawner.as_ref() else { return asking::restore(session) };
+    if let Some(guard) = guard {
+        let role: Box<dyn std::any::Any + Send + Sync> = Box::new(Role::Revalidation(Some(guard)));
+        let sub = subrequest::Ctx::builder().user_ctx(role).build();
+        spawner.spawn_background_subrequest(session.as_downstream(), sub);
+    }
+    asking::restore(session);
+    ctx.cache.soft = Some(waiter.wait(limit).await);
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(super) async fn run(shared: Arc<Shared>, phase: Phase) {
             digest: config.digest.clone(),
             revision: None,
             not_ready: phase.lock().map(str::to_owned),
-            purged: shared.seen.load().to_string(),
+            purged: shared.seen.told().to_string(),
             traffic,
         };
         shared.board.hear(state, now_ms());

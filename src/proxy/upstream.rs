@@ -21,10 +21,11 @@ use crate::origin::{self, OriginError, Pick};
 
 use super::context::{Instead, RequestCtx, Role};
 use super::prior::Trouble;
-use super::{about, asking, events, failure, pages, respond};
+use super::shared::Shared;
+use super::{about, asking, events, failure, pages, respond, tiers};
 
 /// The peer for the next attempt.
-pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
     match ctx.trouble.take() {
         Some(Trouble::Unpicked(error)) => return Err(unpicked(session, ctx, &error)),
         Some(Trouble::Broke { error, connected, reused }) => {
@@ -50,6 +51,9 @@ pub async fn peer(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<Htt
     let Some(current) = current(ctx) else {
         return Err(Error::explain(ErrorType::InternalError, "a redirect has no origin"));
     };
+    if let Some(peer) = tiers::next(shared, session, ctx, current).await {
+        return Ok(peer);
+    }
     events::origin_request(session, ctx, current).await?;
     if let Some(Instead::Ready(answer)) = ctx.origin.instead.clone() {
         return adapter(session, ctx, &answer);
@@ -140,7 +144,7 @@ pub fn next_member(session: &Session, ctx: &RequestCtx, cause: Cause) -> Option<
         (None, Action::Forward(Upstream::Group(group))) => &ctx.snapshot.config.groups[*group],
         (None, _) => return None,
     };
-    let current = ctx.origin.current?;
+    let current = ctx.origin.current.filter(|_| !ctx.tier.is_asking())?;
     if session.as_ref().retry_buffer_truncated() {
         return None;
     }
@@ -217,6 +221,10 @@ pub fn failed(
         error.set_retry(false);
         return error;
     }
+    let mut error = match tiers::failed(session, ctx, error, reused) {
+        Ok(moves_on) => return moves_on,
+        Err(error) => error,
+    };
     let (status, kind) = failure::classify(&error);
     ctx.origin.failure = Some(kind);
     ctx.origin.error = failure::words(&error);

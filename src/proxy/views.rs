@@ -17,13 +17,13 @@ use crate::hooks::{Body, Request, Response, exchange};
 use super::context::RequestCtx;
 use super::plan::Target;
 use super::rerouting::Way;
-use super::{asking, respond};
+use super::{asking, tiers};
 
 /// The viewer's request.
 pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -> Request {
     let sent = session.req_header();
     let address = asking::address(sent);
-    let tls = respond::is_tls(session);
+    let tls = tiers::is_tls(session, ctx);
     let request = request(&sent.method, sent.version, tls, address, client(ctx), sent.headers.clone());
     Request { body, ..request }
 }
@@ -73,7 +73,7 @@ pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, bod
         query: target.query.unwrap_or("").to_owned(),
         client_ip: client(ctx),
         version: session.req_header().version,
-        tls: respond::is_tls(session),
+        tls: tiers::is_tls(session, ctx),
         headers: sent.headers.clone(),
         body,
         origin: Some(in_force(config, origin, way)),

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 // Shared with tests/e2e, which uses all of it.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 

@@ -149,6 +149,7 @@ pub fn fleet(url: Option<String>) -> Fleet {
         secret: None,
         trust: Vec::new(),
         peers: Vec::new(),
+        shard: false,
         purge_retention: Duration::from_secs(3600),
         revisions: 64,
         revision_size: 8 << 20,

@@ -70,6 +70,7 @@ pub(super) fn fleet(written: schema::Fleet, pop: &Pop, report: &mut Report<'_>) 
         secret: secret.transpose()?,
         trust: trust?,
         peers: peers?,
+        shard: written.shard,
         purge_retention: purge_retention?,
         revisions: revisions?,
         revision_size: written.revision_size.get(),

@@ -90,7 +90,10 @@ fn limit(at: &At, written: &schema::Limit, report: &mut Report<'_>) -> Checked<L
     if quota.is_none() && concurrency.is_none() {
         return Err(report.refuse(at, "a limit needs a 'rate' or a 'concurrency'"));
     }
-    Ok(Limit { name, per, quota, concurrency })
+    if written.shared && quota.is_none() {
+        return Err(report.refuse(&at.key("shared"), "only a 'rate' can be shared"));
+    }
+    Ok(Limit { name, per, quota, concurrency, shared: written.shared })
 }
 
 fn per(at: &At, written: &schema::Per, report: &mut Report<'_>) -> Checked<(Per, String)> {
@@ -141,7 +144,7 @@ fn plan(at: &At, written: &schema::UsagePlan, report: &mut Report<'_>) -> Checke
             schema::Period::Week => Period::Week,
             schema::Period::Month => Period::Month,
         };
-        Ok(PeriodQuota { limit: quota.limit, offset: quota.offset, period })
+        Ok(PeriodQuota { limit: quota.limit, offset: quota.offset, period, shared: written.shared })
     });
     let quota = quota.transpose();
     let each = written.stages.iter().enumerate();
@@ -152,7 +155,14 @@ fn plan(at: &At, written: &schema::UsagePlan, report: &mut Report<'_>) -> Checke
     let each = written.method.iter().enumerate();
     let methods =
         all(each.map(|(i, one)| method(&at.key("method").index(i), one, written, report)).collect::<Vec<_>>());
-    Ok(UsagePlan { name: written.name.clone(), throttle: throttle?, quota: quota?, stages: stages?, methods: methods? })
+    Ok(UsagePlan {
+        name: written.name.clone(),
+        throttle: throttle?,
+        quota: quota?,
+        stages: stages?,
+        methods: methods?,
+        shared: written.shared,
+    })
 }
 
 fn method(

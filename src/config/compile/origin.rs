@@ -13,7 +13,7 @@ use super::function::{self, Known};
 use super::{Checked, Refused, Report, all, fields, integration, table, target};
 use crate::config::compiled::{
     Balance, Certificate, Dns, Eject, Generated, Health, HostHeader, HttpOrigin, Origin, OriginGroup, OriginId,
-    OriginKind, OriginTls, Target, Upstream, UpstreamProtocol,
+    OriginKind, OriginTls, Target, Tier, Upstream, UpstreamProtocol,
 };
 use crate::config::schema;
 use crate::config::secret::Secret;
@@ -21,11 +21,26 @@ use crate::config::source::At;
 
 /// Attempts at one origin: past this a retry is an attack on it.
 const MAX_ATTEMPTS: u32 = 10;
+/// Nodes asked one after another before the origin: each costs the viewer a round trip.
+const ASK_PEERS_MAX: usize = 3;
 
 /// Keys that only a server has a use for.
-const SERVER_KEYS: [&str; 13] = [
-    "url", "targets", "sign", "host", "headers", "timeouts", "attempts", "balance", "protocol", "tls", "dns", "health",
+const SERVER_KEYS: [&str; 15] = [
+    "url",
+    "targets",
+    "sign",
+    "host",
+    "headers",
+    "timeouts",
+    "attempts",
+    "balance",
+    "protocol",
+    "tls",
+    "dns",
+    "health",
     "eject",
+    "shield",
+    "ask_peers",
 ];
 
 /// Keys of which an origin has one.
@@ -151,9 +166,10 @@ fn origin(at: &At, origin: schema::Origin, functions: (&Known, u64), report: &mu
             }
         }
         let headers = headers(at, &origin, report)?;
-        return Ok(Origin { name: origin.name, kind, headers, path: String::new() });
+        return Ok(Origin { name: origin.name, kind, headers, path: String::new(), tier: Tier::default() });
     }
     let headers = headers(at, &origin, report);
+    let tier = tier(at, &origin, report);
     let (targets, path) = target::targets(at, &origin, report)?;
     if let Some(sign) = &origin.sign {
         for key in UNSIGNED_KEYS {
@@ -162,10 +178,28 @@ fn origin(at: &At, origin: schema::Origin, functions: (&Known, u64), report: &mu
             }
         }
         let signed = integration::signed(&at.key("sign"), sign, &origin, &targets, report)?;
-        return Ok(Origin { name: origin.name, kind: OriginKind::Signed(Arc::new(signed)), headers: headers?, path });
+        let kind = OriginKind::Signed(Arc::new(signed));
+        return Ok(Origin { name: origin.name, kind, headers: headers?, path, tier: tier? });
     }
     let kind = OriginKind::Http(Box::new(http(at, &origin, targets, report)?));
-    Ok(Origin { name: origin.name, kind, headers: headers?, path })
+    Ok(Origin { name: origin.name, kind, headers: headers?, path, tier: tier? })
+}
+
+fn tier(at: &At, origin: &schema::Origin, report: &mut Report<'_>) -> Checked<Tier> {
+    if origin.ask_peers > ASK_PEERS_MAX {
+        report.refuse(&at.key("ask_peers"), format!("at most {ASK_PEERS_MAX}: each costs the viewer a round trip"));
+    }
+    let shield = origin.shield.as_ref().map(|code| {
+        let good = (1..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric());
+        match good {
+            true => Ok(code.to_ascii_uppercase()),
+            false => {
+                let help = "the code of a PoP, like \"FRA\"";
+                Err(report.refuse_with(&at.key("shield"), format!("'{code}' is no PoP"), help))
+            }
+        }
+    });
+    Ok(Tier { shield: shield.transpose()?, ask_peers: origin.ask_peers })
 }
 
 /// The origin's kind, if it is inside this process, and the key that says so.
@@ -312,7 +346,7 @@ fn dns(at: &At, dns: &schema::Dns, report: &mut Report<'_>) -> Checked<Dns> {
     Ok(Dns { min_ttl: dns.min_ttl.get(), max_ttl: dns.max_ttl.get(), servers })
 }
 
-fn health(at: &At, health: &schema::Health, report: &mut Report<'_>) -> Checked<Health> {
+pub(super) fn health(at: &At, health: &schema::Health, report: &mut Report<'_>) -> Checked<Health> {
     if !health.path.starts_with('/') || health.path.parse::<http::uri::PathAndQuery>().is_err() {
         report.refuse(&at.key("path"), format!("'{}' is no path: it starts with \"/\"", health.path));
     }

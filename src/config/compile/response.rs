@@ -32,7 +32,13 @@ pub(super) fn policy(at: &At, written: &schema::Response, report: &mut Report<'_
     }
     set.extend(headers(&at.key("set"), &written.set, true, report));
     let cors = written.cors.as_ref().map(|table| cors(&at.key("cors"), table, report)).transpose();
-    Ok(ResponsePolicy { remove: remove?, set: all(set)?, cors: cors?, server_timing: written.server_timing })
+    Ok(ResponsePolicy {
+        remove: remove?,
+        set: all(set)?,
+        cors: cors?,
+        server_timing: written.server_timing,
+        steer: written.steer,
+    })
 }
 
 fn headers(

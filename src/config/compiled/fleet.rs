@@ -17,6 +17,8 @@ pub struct Fleet {
     /// Ed25519 public keys whose revisions are taken.
     pub trust: Vec<[u8; 32]>,
     pub peers: Vec<FleetPeer>,
+    /// Keys are spread over the nodes of this PoP.
+    pub shard: bool,
     pub purge_retention: Duration,
     /// Revisions kept.
     pub revisions: usize,

@@ -39,6 +39,8 @@ pub struct Limit {
     pub quota: Option<Quota>,
     /// Requests at once.
     pub concurrency: Option<NonZeroU32>,
+    /// The rate holds for all nodes of the fleet together.
+    pub shared: bool,
 }
 
 /// What has a bucket of its own. A request without the named part shares one bucket with its like.
@@ -67,6 +69,8 @@ pub struct UsagePlan {
     pub stages: Vec<String>,
     /// Per stage, path and method: a key's requests to it.
     pub methods: Vec<MethodThrottle>,
+    /// Rates hold for all nodes of the fleet together.
+    pub shared: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +91,8 @@ pub struct PeriodQuota {
     /// Taken off in the period in which the key is first seen.
     pub offset: u64,
     pub period: Period,
+    /// It holds for all nodes of the fleet together.
+    pub shared: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -24,6 +24,8 @@ pub struct Fleet {
     pub trust: Vec<String>,
     /// The other nodes, for shields, sharding and asking peers first.
     pub peer: Vec<FleetPeer>,
+    /// Spread the cache keys over the nodes of this PoP: each key has one node that fills it, and the others ask that node.
+    pub shard: bool,
     /// How long purges are kept for a node that is away; one that was away longer drops its whole cache.
     pub purge_retention: Duration,
     /// Revisions that are kept, to roll back to.
@@ -44,6 +46,7 @@ impl Default for Fleet {
             secret: None,
             trust: Vec::new(),
             peer: Vec::new(),
+            shard: false,
             purge_retention: Duration::days(7),
             revisions: 64,
             revision_size: ByteSize::mib(256),

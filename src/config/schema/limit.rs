@@ -57,6 +57,10 @@ pub struct Limit {
     /// Requests that may be in progress.
     #[serde(default)]
     pub concurrency: Option<u32>,
+    /// The rate holds for all nodes of the fleet together, but for what they admit before they hear of each other: at most
+    /// (nodes − 1) × (burst + rate × (`fleet.exchange` + the bus's delay)) more. `concurrency` is always this node's.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// What has a bucket of its own.
@@ -116,6 +120,10 @@ pub struct UsagePlan {
     /// Limits of one key for one method.
     #[serde(default)]
     pub method: Vec<PlanMethod>,
+    /// Rates and quota hold for all nodes of the fleet together, but for what they admit before they hear of each other; counts are
+    /// exact once they have.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// Requests a period. Periods begin at midnight UTC.

@@ -68,6 +68,13 @@ pub struct Origin {
     /// How the targets' names are resolved.
     #[serde(default)]
     pub dns: Dns,
+    /// The PoP, by its code, that fills for all others: what is missing elsewhere is asked of a node there that is well, and of
+    /// the origin itself when none is. The nodes are those of `fleet.peer`.
+    #[serde(default)]
+    pub shield: Option<String>,
+    /// How many nodes, in the order of `fleet.peer`, are asked for what they have stored before the shield or the origin is.
+    #[serde(default)]
+    pub ask_peers: usize,
     /// Ask every target regularly whether it is well. None unless written.
     #[serde(default)]
     pub health: Option<Health>,

@@ -25,6 +25,9 @@ pub struct Response {
     /// Add `Server-Timing` with CloudFront's metrics: the cache's verdict, PoP, request id, the origin's times. Hits of such a
     /// behavior take the full path.
     pub server_timing: bool,
+    /// Tell viewers over TLS of a PoP of `[dns]` that is well and nearer to them, with `Alt-Svc` (RFC 7838): for anycast addresses,
+    /// which bring some viewers to the wrong PoP. Hits of such a behavior take the full path.
+    pub steer: bool,
     /// "none", or "managed": CloudFront's SecurityHeadersPolicy (HSTS for a year, nosniff, frames from the same origin only,
     /// strict-origin-when-cross-origin, XSS filter).
     pub security: Security,

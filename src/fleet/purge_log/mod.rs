@@ -12,7 +12,7 @@
 
 mod scope;
 
-use super::{FleetError, Seen, Seq, Vector};
+use super::{Applied, FleetError, Seq, Vector};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{MarksCell, Purge};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -38,7 +38,7 @@ const NUMBER: &str = "number";
 const SENT: &str = "sent";
 const POSITION: &str = "position";
 
-/// [`Seen`] as JSON.
+/// [`Applied`] as JSON.
 const SEEN: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("seen");
 const SEEN_KEY: &str = "seen";
 
@@ -78,7 +78,7 @@ pub struct Opened {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
     pub position: Seq,
-    pub seen: Seen,
+    pub seen: Applied,
 }
 
 /// What other nodes are to be told next: everything that was accepted under these numbers.
@@ -163,11 +163,9 @@ impl PurgeLog {
         self.lineage
     }
 
-    /// What this node has seen: its own, and of others what `seen` says.
-    pub fn vector(&self, seen: &Seen) -> Vector {
-        let mut vector = seen.vector();
-        vector.advance(self.lineage, self.number.load(Ordering::Acquire));
-        vector
+    /// The newest number of this node's that is durable.
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
     }
 
     /// The newest stamp in the log: new stamps must come after it (`Stamps::after`).
@@ -188,15 +186,17 @@ impl PurgeLog {
         self.committed(queue)
     }
 
-    /// The same for purges that other nodes are to be told of; answers their number.
-    pub fn accept(&self, purges: &[Purge]) -> Result<u64, FleetError> {
+    /// The same for purges that other nodes are to be told of; answers their number, which is used up also when it fails.
+    pub fn accept(&self, purges: &[Purge]) -> (u64, Result<(), FleetError>) {
         let mut queue = self.queue.lock();
         queue.number += 1;
         let number = queue.number;
         queue.waiting.extend(purges.iter().map(|purge| (Some(number), purge.clone())));
-        self.committed(queue)?;
-        self.told.notify_one();
-        Ok(number)
+        let outcome = self.committed(queue);
+        if outcome.is_ok() {
+            self.told.notify_one();
+        }
+        (number, outcome)
     }
 
     /// Writes purges of other nodes together with how far the bus was taken in.

@@ -11,7 +11,7 @@ fn quota(burst: u32) -> Quota {
 }
 
 fn limit(name: &str, per: Per, burst: u32) -> Limit {
-    Limit { name: name.into(), per, quota: Some(quota(burst)), concurrency: None }
+    Limit { name: name.into(), per, quota: Some(quota(burst)), concurrency: None, shared: false }
 }
 
 fn rates() -> Rates {
@@ -19,7 +19,7 @@ fn rates() -> Rates {
 }
 
 fn plan(name: &str) -> UsagePlan {
-    UsagePlan { name: name.into(), throttle: None, quota: None, stages: Vec::new(), methods: Vec::new() }
+    UsagePlan { name: name.into(), throttle: None, quota: None, stages: Vec::new(), methods: Vec::new(), shared: false }
 }
 
 fn none(_: &str) -> Option<Cow<'static, str>> {
@@ -69,7 +69,7 @@ fn the_first_that_has_nothing_left_refuses_and_later_ones_are_not_touched() {
     let method = MethodThrottle { stage: Some("prod".into()), path: "/items/*".into(), method: None, quota: quota(1) };
     rates.plans.push(UsagePlan {
         throttle: Some(quota(3)),
-        quota: Some(PeriodQuota { limit: 5, offset: 1, period: Period::Day }),
+        quota: Some(PeriodQuota { limit: 5, offset: 1, period: Period::Day, shared: false }),
         methods: vec![method],
         ..plan("gold")
     });
@@ -119,7 +119,10 @@ fn the_first_that_has_nothing_left_refuses_and_later_ones_are_not_touched() {
 fn refusals_say_when_to_come_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut rates = rates();
-    rates.plans.push(UsagePlan { quota: Some(PeriodQuota { limit: 1, offset: 0, period: Period::Day }), ..plan("p") });
+    rates.plans.push(UsagePlan {
+        quota: Some(PeriodQuota { limit: 1, offset: 0, period: Period::Day, shared: false }),
+        ..plan("p")
+    });
     rates.per_address = NonZeroU32::new(2);
     let own = [limit("own", Per::ApiKey, 2)];
     let limits = limits(&rates, &own, Some(Arc::new(Ledger::open(dir.path()).unwrap())));
@@ -141,7 +144,10 @@ fn refusals_say_when_to_come_back() {
 #[test]
 fn a_quota_that_cannot_be_counted_is_not_given_away() {
     let mut rates = rates();
-    rates.plans.push(UsagePlan { quota: Some(PeriodQuota { limit: 1, offset: 0, period: Period::Day }), ..plan("p") });
+    rates.plans.push(UsagePlan {
+        quota: Some(PeriodQuota { limit: 1, offset: 0, period: Period::Day, shared: false }),
+        ..plan("p")
+    });
     let limits = limits(&rates, &[], None);
     assert!(limits.admit(&who(), at(0)).unwrap().shown.is_none());
     assert_eq!(limits.admit(&Who { plan: Some(0), ..who() }, at(0)).unwrap_err().kind, Kind::Uncounted);

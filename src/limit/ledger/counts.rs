@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::super::period::{self, Day};
-use super::slot::{Head, LANES, Lane};
+use super::slot::{DAYS, Head, LANES, Lane};
 use super::{Counted, DayUse};
 use crate::config::compiled::PeriodQuota;
 
@@ -43,6 +43,15 @@ impl Counts {
         let begins = period::first(quota.period, day);
         let so_far: u64 = (begins..=day).map(|day| self.of(day)).sum();
         DayUse { day, used: self.of(day), remaining: self.limit(quota, begins).saturating_sub(so_far) }
+    }
+
+    /// Every day that is remembered and has requests.
+    pub(super) fn days(&self) -> Vec<(Day, u32)> {
+        let newest = self.newest();
+        let all = (newest.saturating_sub(DAYS as Day - 1)..=newest).map(|day| (day, self.of(day)));
+        all.filter(|(_, count)| *count > 0)
+            .map(|(day, count)| (day, u32::try_from(count).unwrap_or(u32::MAX)))
+            .collect()
     }
 
     pub(super) fn newest(&self) -> Day {

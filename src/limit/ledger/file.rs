@@ -10,9 +10,11 @@ use std::path::Path;
 
 use super::slot::{LANES, SLOT};
 
-/// First bytes of the file. After them, in the first [`SLOT`]: how often a slot was given to another key (u64), and zeros.
+/// First bytes of the file. After them, in the first [`SLOT`]: how often a slot was given to another key (u64), what names this file
+/// among those of all nodes (u64, 0 = nothing yet), and zeros.
 const MAGIC: &[u8; 16] = b"RIMWARD QUOTA 1\n";
 pub(super) const REUSED_AT: usize = MAGIC.len();
+const LINEAGE_AT: usize = REUSED_AT + 8;
 
 /// Where in the file a slot begins.
 pub(super) fn offset(slot: u32) -> u64 {
@@ -40,6 +42,21 @@ pub(super) fn take(dir: &Path, lane: usize) -> io::Result<Option<File>> {
     }
 }
 
+/// What names the file: made when it has no name yet. The file's lock is held.
+pub(super) fn lineage(file: &File) -> io::Result<u64> {
+    let mut kept = [0; 8];
+    file.read_exact_at(&mut kept, LINEAGE_AT as u64)?;
+    let kept = u64::from_le_bytes(kept);
+    if kept != 0 {
+        return Ok(kept);
+    }
+    let made = rand::random::<u64>().max(1);
+    file.write_all_at(&made.to_le_bytes(), LINEAGE_AT as u64)?;
+    // Counts are told under it: it has to be there after a power loss, when they are.
+    file.sync_data()?;
+    Ok(made)
+}
+
 /// Opens the file, or puts what is none of ours aside and makes a new one.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
     loop {
@@ -53,7 +70,7 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
             file.write_all_at(&ours, 0)?;
         }
         let read = file.read_exact_at(&mut first, 0).is_ok();
-        first[REUSED_AT..REUSED_AT + 8].fill(0);
+        first[REUSED_AT..LINEAGE_AT + 8].fill(0);
         if empty || (read && first == ours) {
             file.unlock()?;
             return Ok(file);

@@ -14,12 +14,13 @@
 
 mod counts;
 mod file;
+mod others;
 mod place;
 mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -30,10 +31,13 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::pace::Share;
 use super::period::{self, Day};
 use crate::config::compiled::PeriodQuota;
 use counts::Counts;
-use file::{claim, offset, open_file};
+use file::{claim, lineage, offset, open_file};
+use others::Others;
+pub use others::Told;
 use place::Growing;
 pub use slot::Id;
 use slot::{Head, LANES, Lane, SLOT, lane_at};
@@ -64,6 +68,8 @@ pub struct Ledger {
     dirty: AtomicBool,
     /// Broken lanes met while running.
     broken: AtomicU32,
+    others: Others,
+    lineage: u64,
 }
 
 /// What the ledger says of one request.
@@ -121,6 +127,9 @@ impl Ledger {
         std::fs::create_dir_all(dir).map_err(failed)?;
         let (lane, held) = claim(dir).map_err(failed)?.ok_or_else(|| LedgerError::Lanes { path: path.clone() })?;
         let file = open_file(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        let lineage = lineage(&file);
+        file.unlock().map_err(failed)?;
         let ledger = Ledger {
             file,
             _lane: held,
@@ -130,6 +139,8 @@ impl Ledger {
             stripes: std::array::from_fn(|_| Mutex::default()),
             dirty: AtomicBool::new(false),
             broken: AtomicU32::new(0),
+            others: Others::new(),
+            lineage: lineage.map_err(failed)?,
         };
         let repaired = ledger.locked(|| {
             ledger.see(&mut ledger.growing.lock())?;
@@ -148,6 +159,32 @@ impl Ledger {
     /// # Errors
     /// Nothing was counted: what cannot be counted must not be given away.
     pub fn count(&self, id: &Id, quota: &PeriodQuota, now_ms: u64) -> Result<Counted, LedgerError> {
+        if !quota.shared {
+            return self.count_own(id, quota, now_ms);
+        }
+        let today = period::day(now_ms);
+        let begins = period::first(quota.period, today);
+        let others = self.others.used(id, begins, today);
+        let mut left = PeriodQuota { limit: quota.limit.saturating_sub(others), ..*quota };
+        let slot = self.slot(id, today)?;
+        let mut limit = quota.limit;
+        if let Some(counts) = self.read(slot, id)? {
+            limit = counts.judge(quota, now_ms).limit;
+            let whole = counts.judge(&left, now_ms);
+            let allowed = self.others.allowed(id, begins, whole.used, whole.limit);
+            left.limit -= whole.limit - allowed.min(whole.limit);
+        }
+        let mut counted = self.count_own(id, &left, now_ms)?;
+        if counted.admitted {
+            self.others.change(id[0]);
+        }
+        counted.used += others;
+        counted.limit = limit;
+        Ok(counted)
+    }
+
+    /// Counts by what this node's processes have counted alone.
+    fn count_own(&self, id: &Id, quota: &PeriodQuota, now_ms: u64) -> Result<Counted, LedgerError> {
         let today = period::day(now_ms);
         // A slot that was given to another key in between is looked for once more.
         for _ in 0..2 {
@@ -188,11 +225,74 @@ impl Ledger {
             Some(slot) => self.read(slot, id)?,
             None => None,
         };
-        let days = (from..=to).map(|day| match &counts {
-            Some(counts) => counts.day(quota, day),
-            None => DayUse { day, used: 0, remaining: quota.limit.saturating_sub(quota.offset) },
+        let days = (from..=to).map(|day| {
+            let own = match &counts {
+                Some(counts) => counts.day(quota, day),
+                None => DayUse { day, used: 0, remaining: quota.limit.saturating_sub(quota.offset) },
+            };
+            if !quota.shared {
+                return own;
+            }
+            let so_far = self.others.used(id, period::first(quota.period, day), day);
+            let used = own.used + self.others.used(id, day, day);
+            DayUse { day, used, remaining: own.remaining.saturating_sub(so_far) }
         });
         Ok(days.collect())
+    }
+
+    /// Names this file among those of all nodes, for as long as its counts only grow.
+    pub fn lineage(&self) -> u64 {
+        self.lineage
+    }
+
+    /// How much of shared quotas this node may use.
+    pub fn set_share(&self, share: Share) {
+        self.others.set_share(share);
+    }
+
+    /// Takes in what another node's ledger has counted.
+    pub fn hear(&self, lineage: u64, told: &[Told]) {
+        if lineage != self.lineage {
+            self.others.hear(lineage, told);
+        }
+    }
+
+    /// What the other nodes are to be told: in parts, each whole, those in which something was counted since the last time. At first
+    /// all of them. Blocks on the disk.
+    pub fn told(&self) -> io::Result<Vec<(u8, Vec<Told>)>> {
+        let parts = self.others.changes();
+        let read = self.told_of(&parts);
+        if read.is_err() {
+            (0..=u8::MAX).filter(|part| others::names(&parts, *part)).for_each(|part| self.others.change(part));
+        }
+        read
+    }
+
+    /// A part could not be told.
+    pub fn tell_again(&self, part: u8) {
+        self.others.change(part);
+    }
+
+    fn told_of(&self, parts: &[u64; 4]) -> io::Result<Vec<(u8, Vec<Told>)>> {
+        if parts.iter().all(|bits| *bits == 0) {
+            return Ok(Vec::new());
+        }
+        {
+            let mut growing = self.growing.lock();
+            self.locked(|| self.see(&mut growing))?;
+        }
+        let index = self.index.read();
+        let listed: Vec<(Id, u32)> = index.iter().map(|(id, slot)| (*id, *slot)).collect();
+        drop(index);
+        let mut told: BTreeMap<u8, Vec<Told>> = BTreeMap::new();
+        for (id, slot) in listed.into_iter().filter(|(id, _)| others::names(parts, id[0])) {
+            let Some(counts) = self.read(slot, &id)? else { continue };
+            let days = counts.days();
+            if !days.is_empty() {
+                told.entry(id[0]).or_default().push(Told { id, days });
+            }
+        }
+        Ok(told.into_iter().collect())
     }
 
     /// Makes durable what was counted since the last time (fdatasync). Blocks on the disk.

@@ -10,7 +10,7 @@ use crate::config::compiled::Period;
 const KEY: &str = "RIMWARD_TEST_LEDGER";
 
 fn quota(limit: u64, period: Period) -> PeriodQuota {
-    PeriodQuota { limit, offset: 0, period }
+    PeriodQuota { limit, offset: 0, period, shared: false }
 }
 
 fn ms(date: &str) -> u64 {
@@ -137,7 +137,7 @@ fn periods_begin_anew() {
 #[test]
 fn the_offset_is_taken_off_once() {
     let dir = tempfile::tempdir().unwrap();
-    let quota = PeriodQuota { limit: 10, offset: 4, period: Period::Week };
+    let quota = PeriodQuota { limit: 10, offset: 4, period: Period::Week, shared: false };
     let id = id("gold", "bob");
     for (date, want) in [("2026-11-25", 6), ("2026-11-26", 0), ("2026-11-30", 10), ("2026-12-07", 10)] {
         // The first period is known after a restart, too.

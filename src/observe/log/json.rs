@@ -56,6 +56,7 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>, pop: &str) {
         text(out, "failure", failure.as_str().as_bytes());
     }
     text(out, "error", record.error.as_bytes());
+    text(out, "tier", record.tier.as_bytes());
     text(out, "principal", record.principal.as_bytes());
     text(out, "referer", record.referer);
     text(out, "user_agent", record.user_agent);

@@ -25,6 +25,46 @@ pub enum PurgeScope {
     All,
 }
 
+/// How a question of one node to another ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TierResult {
+    /// It was stored there.
+    Hit,
+    /// The other node asked on.
+    Fill,
+    /// It was not stored, and only that was asked.
+    Nothing,
+    /// The other node could not get it.
+    Failed,
+    /// The other node did not answer, or not as a node.
+    Away,
+    /// The question was no node's.
+    Forged,
+}
+
+// === impl TierResult ===
+impl TierResult {
+    pub const ALL: [TierResult; 6] = [
+        TierResult::Hit,
+        TierResult::Fill,
+        TierResult::Nothing,
+        TierResult::Failed,
+        TierResult::Away,
+        TierResult::Forged,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TierResult::Hit => "hit",
+            TierResult::Fill => "fill",
+            TierResult::Nothing => "none",
+            TierResult::Failed => "failed",
+            TierResult::Away => "away",
+            TierResult::Forged => "forged",
+        }
+    }
+}
+
 // === impl Refusal ===
 impl Refusal {
     pub const ALL: [Refusal; 5] =

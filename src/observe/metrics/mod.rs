@@ -15,7 +15,7 @@ pub mod totals;
 pub use calls::FunctionMetrics;
 pub use cells::{BehaviorMetrics, OriginMetrics};
 pub(in crate::observe) use cells::{shard, shard_count};
-pub use labels::{PurgeScope, Refusal};
+pub use labels::{PurgeScope, Refusal, TierResult};
 
 use super::record::Record;
 use cells::Counters;
@@ -38,6 +38,8 @@ pub struct Metrics {
     hosts: Hosts,
     paths: Mutex<Paths>,
     refused: Counters<{ Refusal::ALL.len() }>,
+    /// What this node asked others, and what others asked it.
+    tiers: [Counters<{ TierResult::ALL.len() }>; 2],
     /// Hard, then soft, of each scope.
     purges: [Counters<{ PurgeScope::ALL.len() }>; 2],
     /// Refused, accepted.
@@ -70,6 +72,8 @@ pub struct Numbers {
     pub tables: Option<TableNumbers>,
     /// `None` without `fleet.bus`.
     pub fleet: Option<FleetNumbers>,
+    /// `None` without `[dns]`.
+    pub names: Option<NameNumbers>,
 }
 
 /// How this node is with the others.
@@ -81,6 +85,17 @@ pub struct FleetNumbers {
     pub nodes: u64,
     /// The newest purge of the bus that counts here.
     pub purge_position: u64,
+}
+
+/// What was answered about names since the process started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameNumbers {
+    /// Code of a PoP, answers that lead there, whether it is well.
+    pub pops: Vec<(String, u64, bool)>,
+    /// Other answers.
+    pub others: u64,
+    /// Answers that refer to TCP, for their network asked too often.
+    pub referred: u64,
 }
 
 /// What the tables of this PoP counted since they were opened.
@@ -124,6 +139,7 @@ impl Metrics {
             hosts: Hosts::new(metric_hosts),
             paths: Mutex::default(),
             refused: Counters::default(),
+            tiers: Default::default(),
             purges: Default::default(),
             reloads: Default::default(),
             log_dropped: Arc::default(),
@@ -155,14 +171,18 @@ impl Metrics {
     }
 
     /// Counts one finished request: a few relaxed adds on this thread's own cache lines.
+    /// A node's request counts for origins and functions here; for viewers where the viewer asked.
     pub fn finish(&self, record: &Record<'_>) {
-        record.behavior.finish(record);
         if let Some(visit) = &record.origin {
             visit.origin.finish(visit, record.failure);
         }
         for call in record.calls {
             call.function.finish(call);
         }
+        if !record.asked_by.is_empty() {
+            return;
+        }
+        record.behavior.finish(record);
         self.hosts.count(record.host, record.status);
         if paths::sampled() {
             // A busy sketch skips the sample: it is an estimate anyway.
@@ -174,6 +194,11 @@ impl Metrics {
 
     pub fn refused(&self, why: Refusal) {
         self.refused.add(why as usize);
+    }
+
+    /// One question between nodes: this one's, or another's.
+    pub fn tier(&self, asked_here: bool, result: TierResult) {
+        self.tiers[usize::from(asked_here)].add(result as usize);
     }
 
     pub fn purged(&self, scope: PurgeScope, soft: bool) {
@@ -327,6 +352,7 @@ mod tests {
         metrics.finish(&Record { cache: Outcome::Miss, origin: Some(visit), ..sample(&behaviors[0]) });
         metrics.refused(Refusal::Slow);
         metrics.purged(PurgeScope::Tag, true);
+        metrics.tier(true, TierResult::Hit);
         metrics.reloaded(false);
         let text = metrics.render();
         for (series, want) in [
@@ -347,6 +373,7 @@ mod tests {
             ("rimward_evictions_total{tier=\"disk\"}", 0.0),
             ("rimward_fills_in_flight", 0.0),
             ("rimward_purges_total{mode=\"soft\",scope=\"tag\"}", 1.0),
+            ("rimward_tier_requests_total{result=\"hit\",side=\"asked\"}", 1.0),
             ("rimward_config_reloads_total{result=\"refused\"}", 1.0),
             ("rimward_log_dropped_total", 0.0),
             ("rimward_spans_dropped_total", 0.0),

@@ -3,7 +3,7 @@
 //! In: sums of every cell, numbers of other rooms. Out: text exposition format. Never: on the request path.
 
 use super::cells::{BOUNDS_NS, BehaviorSum, LatencySum, STATUS_CLASSES};
-use super::{Metrics, PurgeScope, Refusal};
+use super::{Metrics, PurgeScope, Refusal, TierResult};
 use crate::observe::record::{CallOutcome, Failure, Outcome};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -19,6 +19,7 @@ pub fn render(metrics: &Metrics) -> String {
     functions(metrics, &mut families);
     numbers(metrics, &mut families);
     tables(metrics, &mut families);
+    names(metrics, &mut families);
     events(metrics, &mut families);
     families.retain(|family| !family.get_metric().is_empty());
     TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| format!("# cannot encode: {error}\n"))
@@ -153,6 +154,18 @@ fn numbers(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     ]);
 }
 
+fn names(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let Some(now) = metrics.numbers().names else { return };
+    let each = now.pops.iter().map(|(code, count, _)| counter([("pop", code)], *count));
+    let answers = each.chain([counter([("pop", "none")], now.others)]).collect();
+    let up = now.pops.iter().map(|(code, _, up)| gauge([("pop", code)], u64::from(*up))).collect();
+    families.extend([
+        counters("dns_answers_total", "Answers about names, by the PoP they lead to.", answers),
+        counters("dns_referred_total", "Answers that refer to TCP.", vec![counter([], now.referred)]),
+        family("dns_pop_up", "1 while viewers are led to a PoP.", MetricType::GAUGE, up),
+    ]);
+}
+
 fn tables(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     let Some(now) = metrics.numbers().tables else { return };
     let outcomes = ["answered", "refused", "failed"];
@@ -195,9 +208,14 @@ fn events(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         .into_iter()
         .zip(&metrics.reloads)
         .map(|(result, count)| counter([("result", result)], count.load(Ordering::Relaxed)));
+    let tiers = ["answered", "asked"].into_iter().zip(&metrics.tiers).flat_map(|(side, counts)| {
+        let results = TierResult::ALL.iter().zip(counts.get()).filter(|(_, count)| *count > 0);
+        results.map(move |(result, count)| counter([("result", result.as_str()), ("side", side)], count))
+    });
     let build = [("pop", metrics.pop.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
     families.extend([
         counters("connections_refused_total", "Connections turned away or cut.", refused.collect()),
+        counters("tier_requests_total", "Questions between nodes of the fleet.", tiers.collect()),
         counters("purges_total", "Purges applied.", purges.collect()),
         counters("config_reloads_total", "Configurations read again.", reloads.collect()),
         counters(

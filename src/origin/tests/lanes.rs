@@ -160,7 +160,7 @@ async fn generated_answers_come_through_the_adapter() {
         body: Bytes::from(vec![b'x'; 200_000]),
     };
     let kind = OriginKind::Generated(Arc::new(generated));
-    let config = [Origin { name: "g".into(), kind, headers: Vec::new(), path: String::new() }];
+    let config = [Origin { name: "g".into(), kind, headers: Vec::new(), path: String::new(), tier: Tier::default() }];
     let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
     let connector = Connector::new(None);
     for (method, sent, got) in [("GET", 0, 200_000), ("HEAD", 0, 0), ("POST", 300_000, 200_000)] {

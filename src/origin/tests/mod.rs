@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::config::compiled::{
-    Balance, Dns, HostHeader, HttpOrigin, Origin, OriginKind, OriginTls, Target, UpstreamProtocol,
+    Balance, Dns, HostHeader, HttpOrigin, Origin, OriginKind, OriginTls, Target, Tier, UpstreamProtocol,
 };
 
 /// An origin that answers every connection's first request with one status.
@@ -136,7 +136,13 @@ fn http(targets: Vec<Target>) -> HttpOrigin {
 }
 
 fn origin(name: &str, http: HttpOrigin) -> Origin {
-    Origin { name: name.into(), kind: OriginKind::Http(Box::new(http)), headers: Vec::new(), path: String::new() }
+    Origin {
+        name: name.into(),
+        kind: OriginKind::Http(Box::new(http)),
+        headers: Vec::new(),
+        path: String::new(),
+        tier: Tier::default(),
+    }
 }
 
 /// Waits until `done`, a few seconds at most.

@@ -1,4 +1,4 @@
-//! Seen: which messages of every lineage were applied, so that none is applied twice and none is missed.
+//! Applied: which messages of every lineage were applied, so that none is applied twice and none is missed.
 //!
 //! In: numbers that messages carry, in any order and any number of times. Out: whether one is new. Never: a message's meaning.
 //!
@@ -17,7 +17,7 @@ const AHEAD_MAX: usize = 4096;
 
 /// What was applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct Applied {
     lineages: BTreeMap<u64, Lineage>,
     /// Counts the calls that told something new: says who was silent longest.
     clock: u64,
@@ -36,8 +36,8 @@ struct Lineage {
     told: u64,
 }
 
-// === impl Seen ===
-impl Seen {
+// === impl Applied ===
+impl Applied {
     /// Whether number `n` of a lineage is to be applied: it is not known to have been.
     pub fn is_new(&self, lineage: u64, n: u64) -> bool {
         match self.lineages.get(&lineage) {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_new() {
-        let mut seen = Seen::default();
+        let mut seen = Applied::default();
         assert!(seen.is_new(7, 1));
         seen.note(7, 1, 3);
         assert_eq!([1, 3, 4, 6].map(|n| seen.is_new(7, n)), [false, false, true, true]);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn who_comes_late_begins_where_the_log_does() {
-        let mut seen = Seen::default();
+        let mut seen = Applied::default();
         seen.note(7, 500, 500);
         assert_eq!((seen.vector().get(7), seen.is_new(7, 500), seen.is_new(7, 501)), (500, false, true));
         // It may have been missed: applied when it comes after all.
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn after_a_loss_the_next_is_the_next() {
-        let mut seen = Seen::default();
+        let mut seen = Applied::default();
         seen.note(7, 1, 10);
         seen.note(7, 12, 12);
         seen.lost();
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_gap_that_stays_is_given_up() {
-        let mut seen = Seen::default();
+        let mut seen = Applied::default();
         seen.note(7, 1, 1);
         for n in 0..=AHEAD_MAX as u64 {
             seen.note(7, 3 + n, 3 + n);
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn lineages_are_bounded() {
-        let mut seen = Seen::default();
+        let mut seen = Applied::default();
         for lineage in 0..=LINEAGES_MAX as u64 {
             seen.note(lineage, 1, 1);
         }
@@ -178,7 +178,7 @@ mod tests {
     fn in_any_order_each_is_applied_once() {
         for seed in 0..2000 {
             let mut rng = StdRng::seed_from_u64(seed);
-            let mut seen = Seen::default();
+            let mut seen = Applied::default();
             seen.note(7, 1, 1);
             let last = rng.random_range(2..60u64);
             let mut order: Vec<u64> = (2..=last).collect();
