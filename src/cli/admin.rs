@@ -4,7 +4,7 @@
 //! unless asked for.
 
 use super::client::{Client, ClientError};
-use super::{Admin, PurgeScopes, keys, kv, table, top};
+use super::{Admin, PurgeScopes, deploy, keys, kv, table, top};
 use crate::admin::{Done, PurgeBody, Purged, Several, Status};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -18,6 +18,8 @@ pub enum Failed {
     Kv(#[from] kv::KvError),
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
+    #[error(transparent)]
+    Deploy(#[from] deploy::DeployError),
     /// Standard output is gone, or the terminal.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -68,6 +70,10 @@ impl Admin {
             }
             Admin::Kv(command) => kv::run(&command, out)?,
             Admin::Keys(command) => keys::run(&command, out)?,
+            Admin::Deploy(deploy) => deploy.run(out)?,
+            Admin::Rollback(rollback) => rollback.run(out)?,
+            Admin::Promote(promote) => promote.run(out)?,
+            Admin::Revisions(revisions) => revisions.run(out)?,
             Admin::Top(top) => top::run(&top, &Client::new(&top.access)?, out)?,
         }
         Ok(())
@@ -81,6 +87,7 @@ impl Failed {
             Failed::Client(error) => error.exit_code(),
             Failed::Kv(error) => error.exit_code(),
             Failed::Keys(error) => error.exit_code(),
+            Failed::Deploy(error) => error.exit_code(),
             Failed::Output(_) => 1,
         }
     }

@@ -7,6 +7,7 @@ mod local;
 mod nats;
 pub mod peering;
 mod purge_log;
+pub mod revision;
 pub mod state;
 pub mod vector;
 

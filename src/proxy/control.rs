@@ -15,11 +15,13 @@ use pingora::services::background::BackgroundService;
 use tokio::net::TcpListener;
 
 use crate::config::watch::{self, Fingerprint};
+use crate::fleet;
 
 use super::naming;
 use super::purging::Purging;
 use super::reload::Reload;
-use super::server::{FLUSH, Phase, Pop};
+use super::revising::Revising;
+use super::server::{FLUSH, HANDOVER, Phase, Pop};
 use super::services::Services;
 use super::shared::Shared;
 use super::telling;
@@ -59,6 +61,9 @@ impl BackgroundService for Control {
             tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.shared.clone()));
         }
         tokio::spawn(announce(pop.shared.clone(), pop.phase.clone()));
+        if let Some(revising) = pop.revising.clone() {
+            tokio::spawn(revise(revising, pop.shared.clone(), pop.upgrade));
+        }
         tokio::spawn(watch_signals(pop.reload.clone()));
         tokio::spawn(watch_files(pop.reload.clone()));
         tokio::spawn(sweep(pop.shared.clone()));
@@ -124,6 +129,32 @@ async fn watch_files(reload: Arc<Reload>) {
             seen = Fingerprint::of(&now);
             paths = now;
         }
+    }
+}
+
+/// Follows the revisions of the fleet, until this process hands over.
+async fn revise(revising: Arc<Revising>, shared: Arc<Shared>, upgrade: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let config = shared.live.load();
+    let dir = config.config.pop.state_dir.join("fleet");
+    let patience = if upgrade { HANDOVER } else { Duration::ZERO };
+    let bus = match fleet::open(&config.config.fleet, &dir, patience).await {
+        Ok(bus) => bus,
+        Err(error) => return log::error!("no revisions are taken: {error}"),
+    };
+    drop(config);
+    let handed_over = async {
+        match signal(SignalKind::quit()) {
+            Ok(mut quits) => drop(quits.recv().await),
+            Err(error) => {
+                log::error!("SIGQUIT cannot be watched: {error}");
+                std::future::pending().await
+            }
+        }
+    };
+    tokio::select! {
+        () = revising.run(bus.clone()) => {}
+        () = handed_over => bus.close().await,
     }
 }
 

@@ -31,6 +31,7 @@ use super::naming::bind_udp;
 use super::phases::{Phases, now_ms};
 use super::purging::Purging;
 use super::reload::Reload;
+use super::revising::Revising;
 use super::services::{self, Services};
 use super::shared::Shared;
 use super::snapshot::{Live, Snapshot};
@@ -39,7 +40,7 @@ use super::streams::Streams;
 /// Connections that may wait for the admin API.
 const BACKLOG: i32 = 128;
 /// How long a successor waits for what its predecessor still holds.
-const HANDOVER: Duration = Duration::from_secs(30);
+pub(super) const HANDOVER: Duration = Duration::from_secs(30);
 /// How long the log may take to be written out at the end.
 pub(super) const FLUSH: Duration = Duration::from_secs(5);
 /// Pingora's bound on rounds of one request through `upstream_peer`; ours are counted per origin.
@@ -78,6 +79,8 @@ pub enum StartError {
 pub struct Start {
     /// The file or directory the configuration came from; `None` = it cannot be reloaded.
     pub path: Option<PathBuf>,
+    /// The directory of the revision that it was read together with.
+    pub revision: Option<PathBuf>,
     /// Take the listening sockets over from the process that runs now.
     pub upgrade: bool,
 }
@@ -90,11 +93,13 @@ pub struct Pop {
     pub shared: Arc<Shared>,
     pub reload: Arc<Reload>,
     pub purging: Arc<Purging>,
+    /// `None` = no key is trusted.
+    pub revising: Option<Arc<Revising>>,
     pub started_ms: u64,
     pub(super) phase: Phase,
     pub(super) gate: Arc<Gate>,
     endpoints: Arc<Endpoints>,
-    upgrade: bool,
+    pub(super) upgrade: bool,
 }
 
 // === impl Pop ===
@@ -121,10 +126,14 @@ impl Pop {
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
-        let reload = Arc::new(Reload::new(shared.clone(), start.path, names, endpoints.clone(), gate.clone()));
+        let (begun, first) = (start.revision.is_some(), shared.live.load().config.clone());
+        let reload =
+            Arc::new(Reload::new(shared.clone(), start.path, start.revision, names, endpoints.clone(), gate.clone()));
         let purging = Arc::new(Purging::new(shared.clone()));
+        let revising = Revising::new(&first, begun, reload.clone(), shared.clone());
         let phase = Arc::new(Mutex::new(Some("starting")));
-        let pop = Pop { shared, reload, purging, started_ms: now_ms(), phase, gate, endpoints, upgrade: start.upgrade };
+        let (started_ms, upgrade) = (now_ms(), start.upgrade);
+        let pop = Pop { shared, reload, purging, revising, started_ms, phase, gate, endpoints, upgrade };
         if !pop.upgrade {
             pop.try_addresses()?;
         }
