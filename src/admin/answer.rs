@@ -5,15 +5,16 @@
 
 use super::purge::{PurgeError, PurgeRequest, Purged, label};
 use super::state::{ConfigState, RECENT, RecentPurge, Status};
-use super::{AdminState, access, console, keys, kv, tail, view};
+use super::{AdminState, access, console, keys, kv, revisions, tail, view};
 use crate::cache::purge::Scope;
+use crate::fleet::revision::ENVELOPE_MAX;
 use crate::observe::metrics::totals::Totals;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, patch, post};
+use axum::routing::{any, get, patch, post, put};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const MAX_BODY: usize = 256 * 1024;
 
 /// Told to whoever asks for something else.
-const ENDPOINTS: &str = "GET /metrics /healthz /readyz /status /top /config /fleet /functions /tail /requests/ID, POST /purge /reload, /keys, \
+const ENDPOINTS: &str = "GET /metrics /healthz /readyz /status /top /config /fleet /functions /tail /requests/ID, POST /purge /reload, /keys, /revisions, /blobs/DIGEST, \
      /key-value-stores/NAME, and /console for people";
 
 /// An error answer.
@@ -48,6 +49,7 @@ struct ErrorBody<'a> {
 
 /// The whole API, to be served on `admin.address`.
 pub fn router(state: AdminState) -> Router {
+    let blob = state.revisions.as_ref().map_or(0, |desk| desk.size()).try_into().unwrap_or(usize::MAX);
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -60,6 +62,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{name}", patch(keys::change).delete(keys::delete))
         .route("/keys/{name}/usage", get(keys::usage))
+        .route("/revisions", get(revisions::list).post(revisions::publish).layer(DefaultBodyLimit::max(ENVELOPE_MAX)))
+        .route("/blobs/{digest}", put(revisions::put_blob).head(revisions::has_blob).layer(DefaultBodyLimit::max(blob)))
         .route(kv::ROUTE, any(kv::answer))
         .route("/fleet", get(view::fleet))
         .route("/functions", get(view::functions))

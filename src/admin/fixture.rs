@@ -88,6 +88,7 @@ impl Pop {
                 })
             },
             keys: Some(Arc::new(desk)),
+            revisions: None,
             requests: requests.clone(),
             board: board.clone(),
             recent: Arc::default(),

@@ -12,12 +12,14 @@ pub(crate) mod fixture;
 pub mod keys;
 mod kv;
 mod purge;
+mod revisions;
 mod state;
 mod tail;
 mod view;
 
 pub use answer::{Done, router};
 pub use purge::{Body as PurgeBody, PurgeDone, PurgeRequest, Purged, Several};
+pub use revisions::{Accepted, Revision, Revisions, Stored};
 pub use state::{CacheState, ConfigState, LastReload, OriginState, RecentPurge, Status, TargetState};
 
 use crate::config::compiled::Config;
@@ -25,6 +27,7 @@ use crate::config::secret::Secret;
 use crate::fleet::Board;
 use crate::hooks::host::kv::KvStores;
 use crate::observe::{Metrics, Recent};
+use crate::proxy::revising::Revising;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -48,6 +51,8 @@ pub struct AdminState {
     pub kv: Arc<dyn Fn() -> KvStores + Send + Sync>,
     /// API keys; `None` = this PoP keeps none.
     pub keys: Option<Arc<keys::KeyDesk>>,
+    /// `None` = no key is trusted.
+    pub revisions: Option<Arc<Revising>>,
     /// The newest requests.
     pub requests: Arc<Recent>,
     /// How every node is.

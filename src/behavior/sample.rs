@@ -49,6 +49,7 @@ pub(super) fn behavior() -> Behavior {
         index: None,
         rewrite: PathRewrite::default(),
         hooks: Hooks::default(),
+        canary: None,
         access: None,
         limits: vec![],
         stage: String::new(),

@@ -4,7 +4,7 @@
 //! unless asked for.
 
 use super::client::{Client, ClientError};
-use super::{Admin, keys, kv, table, top};
+use super::{Admin, deploy, keys, kv, table, top};
 use crate::admin::{Done, PurgeBody, Purged, Several, Status};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -21,6 +21,8 @@ pub enum Failed {
     /// Some nodes did not say in time that they have it.
     #[error("{0}")]
     Missing(String),
+    #[error(transparent)]
+    Deploy(#[from] deploy::DeployError),
     /// Standard output is gone, or the terminal.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -80,6 +82,10 @@ impl Admin {
             }
             Admin::Kv(command) => kv::run(&command, out)?,
             Admin::Keys(command) => keys::run(&command, out)?,
+            Admin::Deploy(deploy) => deploy.run(out)?,
+            Admin::Rollback(rollback) => rollback.run(out)?,
+            Admin::Promote(promote) => promote.run(out)?,
+            Admin::Revisions(revisions) => revisions.run(out)?,
             Admin::Top(top) => top::run(&top, &Client::new(&top.access)?, out)?,
         }
         Ok(())
@@ -93,6 +99,7 @@ impl Failed {
             Failed::Client(error) => error.exit_code(),
             Failed::Kv(error) => error.exit_code(),
             Failed::Keys(error) => error.exit_code(),
+            Failed::Deploy(error) => error.exit_code(),
             Failed::Output(_) | Failed::Missing(_) => 1,
         }
     }

@@ -84,6 +84,24 @@ impl Client {
         self.read(self.agent.run(request))
     }
 
+    /// Sends bytes that are no JSON.
+    pub fn put<T: DeserializeOwned>(&self, path: &str, bytes: Vec<u8>) -> Result<T, ClientError> {
+        let request = self.request("PUT", path).body(bytes).map_err(|error| self.unreachable(&error))?;
+        self.read(self.agent.run(request))
+    }
+
+    /// Whether something is there: 404 says that it is not.
+    pub fn has(&self, path: &str) -> Result<bool, ClientError> {
+        let request = self.request("HEAD", path).body(()).map_err(|error| self.unreachable(&error))?;
+        let response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        match response.status().as_u16() {
+            404 => Ok(false),
+            status if (200..300).contains(&status) => Ok(true),
+            // The reason is in the answer to another method.
+            status => Err(self.refused(status, b"")),
+        }
+    }
+
     /// Asks what does not answer as the admin API does, such as the key-value stores. Any status is an answer.
     pub fn ask(
         &self,

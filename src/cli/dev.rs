@@ -57,7 +57,7 @@ impl Dev {
         };
         run::logging(&config);
         let (port, admin) = (self.port, self.admin_port);
-        let start = Start { path: Some(file), upgrade: false };
+        let start = Start { path: Some(file), revision: None, upgrade: false };
         run::finish(run::serve(config, start, move |_| {
             println!("{}", welcome(port, admin, &attached, colour));
             watching::rebuild(attached);

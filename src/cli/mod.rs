@@ -5,13 +5,16 @@
 //! Exit codes of every command: 0 done, 1 it failed, 2 the command line or configuration is wrong.
 
 pub mod admin;
+pub mod bundle;
 pub mod client;
 mod demo;
+pub mod deploy;
 mod dev;
 pub mod draw;
 pub mod function;
 pub mod keys;
 pub mod kv;
+pub mod revisions;
 mod run;
 pub mod sign;
 pub mod table;
@@ -111,6 +114,10 @@ pub enum Admin {
     Reload(Reload),
     Kv(kv::Kv),
     Keys(keys::Keys),
+    Deploy(deploy::Deploy),
+    Rollback(deploy::Rollback),
+    Promote(deploy::Promote),
+    Revisions(revisions::Revisions),
 }
 
 /// Where the admin API is and how to be let in.
@@ -238,6 +245,15 @@ mod tests {
             ("top --once --interval 5", None),
             ("status --json", None),
             ("reload", None),
+            ("deploy site --key k --canary pop=FRA,10% --wait --timeout 5 --note why", None),
+            ("deploy site --canary most", Some(ErrorKind::ValueValidation)),
+            ("deploy --new-key k", None),
+            ("deploy", Some(ErrorKind::MissingRequiredArgument)),
+            ("deploy site --new-key k", Some(ErrorKind::ArgumentConflict)),
+            ("rollback 0 --wait", None),
+            ("rollback", None),
+            ("promote --wait", None),
+            ("revisions --last 3 --json", None),
             ("sign url https://h/a --key-pair-id K --key k.pem", None),
             ("sign url https://h/a --key-pair-id K --key k.pem --at 2026-12-31 --not-before 1 --ip 192.0.2.1", None),
             ("sign url https://h/a --key-pair-id K --key k.pem --at 1 --expires 1h", Some(ErrorKind::ArgumentConflict)),

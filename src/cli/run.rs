@@ -2,7 +2,7 @@
 //!
 //! In: the command line. Out: a process that serves until a signal ends it, and its exit code. Never: a request.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, compiled::Config};
 use crate::proxy::functions::{Chains, Functions};
+use crate::proxy::revising::last;
 use crate::proxy::server::{Pop, Start, StartError};
 
 use super::admin::Colour;
@@ -23,12 +24,12 @@ const WRONG: u8 = 2;
 // === impl Run ===
 impl Run {
     pub fn run(self) -> ExitCode {
-        let config = match read(&self.config) {
-            Ok(config) => config,
+        let (config, revision) = match start(&self.config) {
+            Ok(started) => started,
             Err(code) => return code,
         };
         logging(&config);
-        let start = Start { path: Some(self.config), upgrade: self.upgrade };
+        let start = Start { path: Some(self.config), revision, upgrade: self.upgrade };
         finish(serve(config, start, |_| {}))
     }
 }
@@ -77,10 +78,23 @@ fn load_functions(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
+/// The configuration, together with the revision that this node served last.
+fn start(path: &Path) -> Result<(Config, Option<PathBuf>), ExitCode> {
+    let own = read(path)?;
+    match last(&own) {
+        None => Ok((own, None)),
+        Some(revision) => Ok((printed(config::load_together(&[path, &revision]))?, Some(revision))),
+    }
+}
+
 /// Reads a configuration; prints warnings, and errors with their lines.
 fn read(path: &Path) -> Result<Config, ExitCode> {
+    printed(config::load(path))
+}
+
+fn printed(loaded: Result<Config, config::Errors>) -> Result<Config, ExitCode> {
     let colour = Colour::of(&std::io::stderr());
-    match config::load(path) {
+    match loaded {
         Ok(config) => {
             for warning in &config.warnings {
                 eprintln!("{} {warning}", colour.paint("33;1", "warning:"));
@@ -169,6 +183,7 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
             Arc::new(move || shared.live.load().functions.kv.clone())
         },
         keys: Some(Arc::new(desk(pop))),
+        revisions: pop.revising.clone(),
         requests: pop.shared.observer.recent().clone(),
         board: pop.shared.board.clone(),
         recent: Arc::default(),

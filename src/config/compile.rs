@@ -26,7 +26,6 @@ mod table;
 mod target;
 mod zone;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compiled::{Action, Asks, Config, Hooks, OriginKind, Rates, Rule, Tier, Upstream, ViewerProtocol};
@@ -50,9 +49,9 @@ struct Report<'s> {
     warnings: Vec<String>,
 }
 
-/// Resolves and checks `file`. Relative paths start at `base`.
-pub fn compile(file: File, sources: &Sources, base: PathBuf) -> Result<Config, Errors> {
-    let mut report = Report { sources, files: Files::new(base), found: Vec::new(), warnings: Vec::new() };
+/// Resolves and checks `file`. Relative paths start at the text that has them.
+pub fn compile(file: File, sources: &Sources) -> Result<Config, Errors> {
+    let mut report = Report { sources, files: Files::default(), found: Vec::new(), warnings: Vec::new() };
     let config = whole(file, &mut report);
     if report.found.is_empty()
         && let Ok(config) = config
@@ -108,8 +107,11 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         Err(_) => None,
     };
     let names = behavior::Names { origins: &names, functions: &known, guards: &guards };
-    let behaviors =
-        behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report);
+    let behaviors = match fleet.as_ref().is_some_and(|fleet| !fleet.trust.is_empty()) {
+        // They come with a revision.
+        true if file.behavior.is_empty() && names.origins.only().is_none() => Ok(Vec::new()),
+        _ => behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report),
+    };
     let dns = file.dns.map(|one| dns::dns(one, report)).transpose();
     let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), report);
     let observe = observe::observe(file.observe.unwrap_or_default(), report);

@@ -355,6 +355,8 @@ pub struct Behavior {
     /// API Gateway's stage; "" unless written.
     pub stage: String,
     pub identity: Identity,
+    /// The canary whose answers are kept apart from everybody else's; `None` = it is none.
+    pub canary: Option<u64>,
     /// Each principal has its own answers in the cache.
     pub per_principal: bool,
 }

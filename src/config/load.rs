@@ -19,37 +19,52 @@ use super::source::{Sources, places, prune};
 /// Bytes of one configuration text.
 const MAX_TEXT: u64 = 16 << 20;
 
+/// One text, and where relative paths in it start.
+struct Text {
+    name: String,
+    text: String,
+    base: PathBuf,
+}
+
 /// Reads `path`: a TOML file, or a directory whose *.toml files (not those in directories below it) are read in name order
 /// as one: tables appear once, arrays of tables append.
 pub fn load(path: &Path) -> Result<Config, Errors> {
-    let directory = std::fs::metadata(path).map_err(|source| unreadable(path, source))?.is_dir();
-    let (files, base) = if directory {
-        (tables_in(path)?, path)
-    } else {
-        (vec![path.to_owned()], path.parent().unwrap_or_else(|| Path::new("")))
-    };
-    let mut texts = Vec::new();
-    for file in &files {
-        texts.push((file.display().to_string(), read(file)?));
+    load_together(&[path])
+}
+
+/// Reads several files or directories as one configuration, as [`load`] reads each. Relative paths start where their text lies.
+pub fn load_together(roots: &[&Path]) -> Result<Config, Errors> {
+    let (mut texts, mut own) = (Vec::new(), Vec::new());
+    for path in roots {
+        let directory = std::fs::metadata(path).map_err(|source| unreadable(path, source))?.is_dir();
+        let (files, base) = if directory {
+            own.push((*path).to_owned());
+            (tables_in(path)?, *path)
+        } else {
+            (vec![(*path).to_owned()], path.parent().unwrap_or_else(|| Path::new("")))
+        };
+        for file in files {
+            texts.push(Text { name: file.display().to_string(), text: read(&file)?, base: base.to_owned() });
+            own.push(file);
+        }
     }
-    let mut config = build(texts, base.to_owned())?;
-    let own = directory.then(|| path.to_owned()).into_iter().chain(files);
-    config.sources = own.chain(std::mem::take(&mut config.sources)).collect();
+    let mut config = build(texts)?;
+    config.sources = own.into_iter().chain(std::mem::take(&mut config.sources)).collect();
     Ok(config)
 }
 
 /// Reads `text` as the whole configuration, called `name` in messages; relative paths in it start at `base`.
 pub fn parse(text: &str, name: &str, base: &Path) -> Result<Config, Errors> {
-    build(vec![(name.to_owned(), text.to_owned())], base.to_owned())
+    build(vec![Text { name: name.to_owned(), text: text.to_owned(), base: base.to_owned() }])
 }
 
-fn build(texts: Vec<(String, String)>, base: PathBuf) -> Result<Config, Errors> {
+fn build(texts: Vec<Text>) -> Result<Config, Errors> {
     let schema = schema_json();
     let mut sources = Sources::default();
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut whole = File::default();
-    for (name, text) in texts {
-        let number = sources.add(name, text.clone());
+    for Text { name, text, base } in texts {
+        let number = sources.add(name, text.clone(), base);
         let (mut table, broken) = DeTable::parse_recoverable(&text);
         if !broken.is_empty() {
             found.extend(broken.iter().map(|error| told(&sources, number, error)));
@@ -72,7 +87,7 @@ fn build(texts: Vec<(String, String)>, base: PathBuf) -> Result<Config, Errors> 
     if !found.is_empty() {
         return Err(Errors::of(found));
     }
-    compile(whole, &sources, base)
+    compile(whole, &sources)
 }
 
 /// Whether serde says again, or because of it, what is known already.

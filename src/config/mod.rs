@@ -22,5 +22,5 @@ pub mod units;
 pub mod watch;
 
 pub use error::{ConfigError, Diagnostic, Errors};
-pub use load::{load, parse};
+pub use load::{load, load_together, parse};
 pub use reference::{reference_markdown, schema_json};

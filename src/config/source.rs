@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -23,6 +24,8 @@ pub struct SourceFile {
     /// As the operator named it.
     pub name: String,
     pub text: String,
+    /// Where relative paths in it start.
+    pub base: PathBuf,
 }
 
 /// One value's place.
@@ -74,8 +77,8 @@ impl At {
 // === impl Sources ===
 impl Sources {
     /// Takes one more text in; its number names it in [`Sources::point`].
-    pub fn add(&mut self, name: String, text: String) -> usize {
-        self.files.push(SourceFile { name, text });
+    pub fn add(&mut self, name: String, text: String, base: PathBuf) -> usize {
+        self.files.push(SourceFile { name, text, base });
         self.files.len() - 1
     }
 
@@ -119,6 +122,12 @@ impl Sources {
     /// Whether anything is written at `at` itself.
     pub fn has(&self, at: &At) -> bool {
         self.locate(at).is_some_and(|(_, rest)| rest == 0)
+    }
+
+    /// Where a relative path written at `at` starts; one that nobody wrote starts at the first text.
+    pub fn base(&self, at: &At) -> &Path {
+        let file = self.locate(at).map_or(0, |(node, _)| node.file);
+        self.files.get(file).map_or(Path::new(""), |file| &file.base)
     }
 
     /// The value at `at` or the nearest one around it, and how many steps it is away.

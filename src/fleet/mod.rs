@@ -10,6 +10,7 @@ mod nats;
 pub mod peering;
 mod purge_log;
 mod purge_wire;
+pub mod revision;
 pub mod roll;
 pub mod state;
 pub mod vector;

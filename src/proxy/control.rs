@@ -15,11 +15,13 @@ use pingora::services::background::BackgroundService;
 use tokio::net::TcpListener;
 
 use crate::config::watch::{self, Fingerprint};
+use crate::fleet;
 
 use super::fleet::Fleet;
 use super::naming;
 use super::purging::Purging;
 use super::reload::Reload;
+use super::revising::Revising;
 use super::server::{FLUSH, HANDOVER, Phase, Pop};
 use super::services::Services;
 use super::shared::Shared;
@@ -59,11 +61,14 @@ impl BackgroundService for Control {
         if let Some((socket, router)) = admin {
             tokio::spawn(serve_admin(socket, router, pop.purging.clone(), pop.fleet.clone(), pop.shared.clone()));
         }
-        // A fleet of one has nobody to tell.
-        if pop.shared.live.load().config.fleet.bus.is_some() {
+        // A fleet of one has nobody to tell, but revisions to take.
+        if pop.revising.is_some() || pop.shared.live.load().config.fleet.bus.is_some() {
             tokio::spawn(pop.fleet.clone().run(if pop.upgrade { HANDOVER } else { Duration::ZERO }));
         }
         tokio::spawn(announce(pop.shared.clone(), pop.phase.clone()));
+        if let Some(revising) = pop.revising.clone() {
+            tokio::spawn(revise(revising, pop.fleet.clone()));
+        }
         tokio::spawn(watch_signals(pop.reload.clone()));
         tokio::spawn(watch_files(pop.reload.clone()));
         tokio::spawn(sweep(pop.shared.clone()));
@@ -129,6 +134,25 @@ async fn watch_files(reload: Arc<Reload>) {
             seen = Fingerprint::of(&now);
             paths = now;
         }
+    }
+}
+
+/// Follows the revisions of the fleet, until this process hands over.
+async fn revise(revising: Arc<Revising>, fleet: Arc<Fleet>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let bus = fleet.bus().await;
+    let handed_over = async {
+        match signal(SignalKind::quit()) {
+            Ok(mut quits) => drop(quits.recv().await),
+            Err(error) => {
+                log::error!("SIGQUIT cannot be watched: {error}");
+                std::future::pending().await
+            }
+        }
+    };
+    tokio::select! {
+        () = revising.run(bus) => {}
+        () = handed_over => fleet.close().await,
     }
 }
 

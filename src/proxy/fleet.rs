@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::compiled::{self, Config};
 use crate::fleet::roll::{Roll, Standing};
-use crate::fleet::{self, Bus, BusError, Delivered, NodeState, Seq, Topic};
+use crate::fleet::{self, Bus, BusError, Delivered, NodeState, Seq, Topic, counters};
 use crate::observe::metrics::FleetNumbers;
 
 use super::phases::{now_ms, now_nanos};
@@ -155,6 +155,16 @@ impl Fleet {
         };
         self.bus.send_replace(Some(bus.clone()));
         if self.config.bus.is_some() {
+            let settings = counters::Settings {
+                node: self.config.node.clone(),
+                peers: self.config.peers.iter().map(|peer| peer.node.clone()).collect(),
+                exchange: self.config.exchange,
+                silence: self.config.silence,
+            };
+            let ledger = || self.shared.guard.counts().cloned();
+            let limits = &self.shared.guard.limits;
+            let counted = counters::Shared { limits, clock: self.shared.guard.clock, ledger: &ledger };
+            let counting = counters::run(bus.clone(), &settings, &counted);
             let sharing = sharing::run(self.shared.clone(), bus.clone(), self.changed.clone());
             let bus = &*bus;
             tokio::join!(
@@ -164,7 +174,8 @@ impl Fleet {
                 self.stand(bus),
                 self.fare(bus),
                 self.listen(bus),
-                sharing
+                sharing,
+                counting
             );
         }
     }

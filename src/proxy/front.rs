@@ -86,6 +86,8 @@ struct Full {
     changes: bool,
     /// What was done for it already.
     handed: Option<Handed>,
+    /// The canary, when its viewer gets it.
+    chosen: Option<Arc<Snapshot>>,
 }
 
 #[async_trait]
@@ -210,7 +212,8 @@ impl Front {
                         Passed::Whole => (None, String::new()),
                         Passed::Broken(failure, error) => (Some(failure), error),
                         Passed::Full(prior) => {
-                            match prior::with(Some(Handed::Attempt(prior)), self.full(wire, head, full, shutdown)).await
+                            match prior::with(Some(Handed::Attempt(prior)), None, self.full(wire, head, full, shutdown))
+                                .await
                             {
                                 Some(same) => wire = same,
                                 None => return,
@@ -232,8 +235,8 @@ impl Front {
                 }
                 Step::Full(mut full) => {
                     let head = wire.take_head(full.len);
-                    let handed = full.handed.take();
-                    match prior::with(handed, self.full(wire, head, full, shutdown)).await {
+                    let (handed, chosen) = (full.handed.take(), full.chosen.take());
+                    match prior::with(handed, chosen, self.full(wire, head, full, shutdown)).await {
                         Some(same) => wire = same,
                         None => return,
                     }
@@ -279,9 +282,11 @@ impl Front {
             Parsed::Refused(refusal) => return Step::Refuse(refusal),
             Parsed::Complete(request) => request,
         };
+        let chosen = self.shared.live.canary_of(|| Some(viewer_of(viewer, &request).ip()));
+        let snapshot = chosen.as_ref().unwrap_or(&snapshot);
         // A node asks for many viewers: whether it is one is seen on the full path.
         if !request.head.has(&FIELD)
-            && entering::early(&self.shared, &snapshot, || viewer_of(viewer, &request).ip()).is_err()
+            && entering::early(&self.shared, snapshot, || viewer_of(viewer, &request).ip()).is_err()
         {
             return Step::Refuse(Refusal::TOO_MANY);
         }
@@ -291,16 +296,16 @@ impl Front {
         let (tls, peer) = (viewer.tls.is_some(), viewer.address);
         let arrival = Arrival { raw, peer, listener, certificate, tls, keep_alive };
         let (mut pass, mut candidate, mut handed) = (None, None, None);
-        match fast::answer(&self.shared, &snapshot, &request, arrival, scratch) {
+        match fast::answer(&self.shared, snapshot, &request, arrival, scratch) {
             Ok(Some(answer)) => return Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
             Ok(None) => {
                 let name = asking::X_FORWARDED_FOR;
                 let address = asking::viewer(peer, Some(listener), request.head.lines(&name));
                 let from = pass::From { raw, viewer: address, certificate, tls, keep_alive, since };
-                let shown = self.candidate(&snapshot, &request, arrival, since);
+                let shown = self.candidate(snapshot, &request, arrival, since);
                 let planned = shown.and_then(|shown| match shown {
                     Some(shown) => Ok((Some(shown), None)),
-                    None => Ok((None, pass::plan(&self.shared, &snapshot, &request, from, scratch)?)),
+                    None => Ok((None, pass::plan(&self.shared, snapshot, &request, from, scratch)?)),
                 });
                 match planned {
                     Ok(planned) => (candidate, pass) = planned,
@@ -311,11 +316,12 @@ impl Front {
         }
         let full = Full {
             handed,
+            chosen: chosen.clone(),
             len: request.len,
             canonical: request.rewritten(&raw[..request.len]),
             changes: match &candidate {
                 Some(candidate) => candidate.changes(),
-                None => fast::is_changed(&snapshot, &request.head),
+                None => fast::is_changed(snapshot, &request.head),
             },
             framing: request.framing,
             expect_continue: request.expect_continue,

@@ -77,6 +77,10 @@ pub fn slot<F: Fields>(
 ) -> (KeyHash, Option<Coding>) {
     let coding = behavior.compress.as_ref().and_then(|c| compress::negotiate(c, fields));
     key.clear();
+    if let Some(serial) = behavior.canary {
+        // What a canary makes of a page is nobody's but its viewers'.
+        key::part(key, &serial.to_be_bytes());
+    }
     if behavior.cache.key.ignore_host {
         // Without a host, only the behavior keeps the answers of two origins apart.
         key::part(key, behavior.name.as_bytes());

@@ -22,7 +22,7 @@ use super::snapshot::{Live, Snapshot};
 
 tokio::task_local! {
     /// Pingora makes a request's context without asking who the request is. It is made within the task that hands over.
-    static PRIOR: Cell<Option<Handed>>;
+    static PRIOR: Cell<Option<(Option<Handed>, Option<Arc<Snapshot>>)>>;
 }
 
 /// What is handed over.
@@ -62,20 +62,22 @@ pub enum Trouble {
     },
 }
 
-/// Runs `full`, whose first context goes on from `handed`.
-pub async fn with<F: Future>(handed: Option<Handed>, full: F) -> F::Output {
-    match handed {
-        Some(handed) => PRIOR.scope(Cell::new(Some(handed)), full).await,
-        None => full.await,
+/// Runs `full`, whose first context goes on from `handed`, with the snapshot that was chosen for its viewer; `None` is the one in force.
+pub async fn with<F: Future>(handed: Option<Handed>, chosen: Option<Arc<Snapshot>>, full: F) -> F::Output {
+    match (handed, chosen) {
+        (None, None) => full.await,
+        prior => PRIOR.scope(Cell::new(Some(prior)), full).await,
     }
 }
 
 /// A request's context: one that goes on from what was handed over to this task, or a new one.
 pub fn context(live: &Live) -> RequestCtx {
-    let prior = match PRIOR.try_with(Cell::take).ok().flatten() {
+    let (handed, chosen) = PRIOR.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let new = || RequestCtx::new(chosen.unwrap_or_else(|| live.load()), now_ms());
+    let prior = match handed {
         Some(Handed::Attempt(prior)) => *prior,
         Some(Handed::Refused(refused)) => {
-            let mut ctx = RequestCtx::new(live.load(), now_ms());
+            let mut ctx = new();
             ctx.refused = Some(refused);
             return ctx;
         }
@@ -84,7 +86,7 @@ pub fn context(live: &Live) -> RequestCtx {
             let ctx = RequestCtx::new(snapshot, started_ms);
             return RequestCtx { id, started, entered, hooks: note, ..ctx };
         }
-        None => return RequestCtx::new(live.load(), now_ms()),
+        None => return new(),
     };
     let mut ctx = RequestCtx::new(prior.snapshot, prior.started_ms);
     ctx.id = prior.id;

@@ -98,6 +98,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         asked_by: ctx.tier.asked.as_ref().map_or("", |ask| ask.from()),
         principal: ctx.entered.principal(),
     };
+    ctx.snapshot.tally.count(record.status, record.first_byte_ns, record.calls);
     observer.finish(&record);
 }
 
@@ -196,6 +197,7 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         asked_by: "",
         principal: hit.entered.principal(),
     };
+    hit.served.tally.count(record.status, record.first_byte_ns, record.calls);
     observer.finish(&record);
 }
 
@@ -255,6 +257,7 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
         asked_by: "",
         principal: pass.entered.principal(),
     };
+    pass.served.tally.count(record.status, record.first_byte_ns, record.calls);
     observer.finish(&record);
 }
 

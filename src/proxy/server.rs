@@ -33,6 +33,7 @@ use super::naming::bind_udp;
 use super::phases::{Phases, now_ms};
 use super::purging::Purging;
 use super::reload::Reload;
+use super::revising::Revising;
 use super::services::{self, Services};
 use super::shared::Shared;
 use super::snapshot::{Live, Snapshot};
@@ -80,6 +81,8 @@ pub enum StartError {
 pub struct Start {
     /// The file or directory the configuration came from; `None` = it cannot be reloaded.
     pub path: Option<PathBuf>,
+    /// The directory of the revision that it was read together with.
+    pub revision: Option<PathBuf>,
     /// Take the listening sockets over from the process that runs now.
     pub upgrade: bool,
 }
@@ -93,6 +96,8 @@ pub struct Pop {
     pub reload: Arc<Reload>,
     pub purging: Arc<Purging>,
     pub fleet: Arc<Fleet>,
+    /// `None` = no key is trusted.
+    pub revising: Option<Arc<Revising>>,
     pub started_ms: u64,
     pub(super) phase: Phase,
     pub(super) gate: Arc<Gate>,
@@ -125,21 +130,15 @@ impl Pop {
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
-        let reload = Arc::new(Reload::new(shared.clone(), start.path, names, endpoints.clone(), gate.clone()));
-        let purging = Arc::new(Purging::new(shared.clone(), shared.live.load().config.fleet.bus.is_some()));
-        let fleet = Arc::new(Fleet::new(shared.clone(), purging.clone(), &shared.live.load().config, told));
+        let (begun, first) = (start.revision.is_some(), shared.live.load().config.clone());
+        let reload =
+            Arc::new(Reload::new(shared.clone(), start.path, start.revision, names, endpoints.clone(), gate.clone()));
+        let purging = Arc::new(Purging::new(shared.clone(), first.fleet.bus.is_some()));
+        let fleet = Arc::new(Fleet::new(shared.clone(), purging.clone(), &first, told));
+        let revising = Revising::new(&first, begun, reload.clone(), shared.clone());
         let phase = Arc::new(Mutex::new(Some("starting")));
-        let pop = Pop {
-            shared,
-            reload,
-            purging,
-            fleet,
-            started_ms: now_ms(),
-            phase,
-            gate,
-            endpoints,
-            upgrade: start.upgrade,
-        };
+        let (started_ms, upgrade) = (now_ms(), start.upgrade);
+        let pop = Pop { shared, reload, purging, fleet, revising, started_ms, phase, gate, endpoints, upgrade };
         if !pop.upgrade {
             pop.try_addresses()?;
         }

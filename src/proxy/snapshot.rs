@@ -4,8 +4,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderName;
 
 use crate::access::Guards;
@@ -13,6 +14,7 @@ use crate::access::Guards;
 use crate::behavior::headers::HeadEdits;
 use crate::behavior::viewer;
 use crate::config::compiled::{Asks, Behavior, BehaviorId, Config};
+use crate::fleet::revision::takes;
 use crate::geo::Place;
 use crate::integration::Integrations;
 use crate::integration::lambda::Function;
@@ -25,6 +27,7 @@ use super::edge::Signature;
 use super::functions::{Chains, LoadError, Set};
 use super::guard::Guard;
 use super::steering::Steering;
+use super::tally::Tally;
 
 /// One configuration as the request path uses it.
 pub struct Snapshot {
@@ -42,6 +45,7 @@ pub struct Snapshot {
     pub bounds: Limits,
     /// Some behavior has an access rule.
     pub guarded: bool,
+    pub tally: Arc<Tally>,
     /// The PoPs that viewers are led to, where the configuration has them.
     pub steering: Option<Steering>,
 }
@@ -61,6 +65,8 @@ pub struct Served {
     pub limited: bool,
     /// `CloudFront-…` fields that its requests get.
     pub viewer_fields: Vec<HeaderName>,
+    /// Of the whole snapshot.
+    pub tally: Arc<Tally>,
 }
 
 impl Snapshot {
@@ -74,6 +80,7 @@ impl Snapshot {
         integrations: &Integrations,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
+        let tally = Arc::new(Tally::new(!config.fleet.trust.is_empty()));
         let guards = Guards::new(&config, &guard.tokens).map_err(LoadError::Access)?;
         let bounds = guard.bounds(&config)?;
         for authorizer in &config.access.authorizers {
@@ -106,7 +113,8 @@ impl Snapshot {
                 let limited = !behavior.limits.is_empty() || config.rates.account.is_some();
                 let edits = [false, true].map(|tls| HeadEdits::new(&behavior.response, tls).filter(|_| !told));
                 let behavior = behavior.clone();
-                Ok(Arc::new(Served { behavior, edits, metrics, chains, hooked, index, limited, viewer_fields }))
+                let tally = tally.clone();
+                Ok(Arc::new(Served { behavior, edits, metrics, chains, hooked, index, limited, viewer_fields, tally }))
             })
             .collect::<Result<_, LoadError>>()?;
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));
@@ -125,6 +133,7 @@ impl Snapshot {
             authorizers,
             bounds,
             guarded,
+            tally,
             steering,
         })
     }
@@ -154,24 +163,57 @@ impl Served {
 }
 
 /// The snapshot in force. Requests load it once and keep what they loaded.
-pub struct Live(ArcSwap<Snapshot>);
+pub struct Live {
+    main: ArcSwap<Snapshot>,
+    /// There is a canary: the only thing that requests ask while there is none.
+    shared_out: AtomicBool,
+    canary: ArcSwapOption<Canary>,
+}
+
+/// A snapshot for some of the viewers.
+#[derive(Debug)]
+pub struct Canary {
+    pub snapshot: Arc<Snapshot>,
+    pub serial: u64,
+    pub percent: u8,
+}
 
 impl Live {
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        Live(ArcSwap::new(snapshot))
+        Live { main: ArcSwap::new(snapshot), shared_out: AtomicBool::new(false), canary: ArcSwapOption::empty() }
     }
 
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.main.load_full()
     }
 
     /// A borrow without touching the reference count, for the fast lane.
     pub fn peek(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.0.load()
+        self.main.load()
     }
 
     pub fn swap(&self, snapshot: Arc<Snapshot>) {
-        self.0.store(snapshot);
+        self.main.store(snapshot);
+    }
+
+    /// The canary, if this viewer is one of those who get it; always the same for a viewer.
+    pub fn canary_of(&self, viewer: impl FnOnce() -> Option<IpAddr>) -> Option<Arc<Snapshot>> {
+        if !self.shared_out.load(Ordering::Acquire) {
+            return None;
+        }
+        let canary = self.canary.load();
+        let canary = canary.as_ref()?;
+        takes(viewer()?, canary.serial, canary.percent).then(|| canary.snapshot.clone())
+    }
+
+    pub fn canary(&self) -> Option<Arc<Canary>> {
+        self.canary.load_full()
+    }
+
+    pub fn set_canary(&self, canary: Option<Arc<Canary>>) {
+        let any = canary.is_some();
+        self.canary.store(canary);
+        self.shared_out.store(any, Ordering::Release);
     }
 }
 

@@ -43,7 +43,12 @@ impl HttpServerApp for Streams {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let started = Instant::now();
-        let snapshot = self.shared.live.load();
+        let mut snapshot = self.shared.live.load();
+        let viewer = || Some(asking::who(&session, &snapshot.config.listeners)?.ip());
+        let chosen = self.shared.live.canary_of(viewer);
+        if let Some(canary) = &chosen {
+            snapshot = canary.clone();
+        }
         let found = match self.found(&mut session, &snapshot, started) {
             Ok(Found::Candidate(candidate)) => match hooked::run(&self.shared, candidate, &mut Vec::new()).await {
                 Came::Hit(hit, _) => Ok(Found::Hit(hit)),
@@ -60,7 +65,7 @@ impl HttpServerApp for Streams {
             Ok(found) => found,
             Err(handed) => {
                 let full = self.proxy.process_new_http(session, shutdown);
-                return prior::with(handed, full).await;
+                return prior::with(handed, chosen, full).await;
             }
         };
         session.set_write_timeout(Some(snapshot.config.limits.write_timeout));

@@ -54,7 +54,7 @@ fn pop(origin: &Origin) -> Pop {
 
 /// Runs one scenario of browser.mjs.
 fn browse(scenario: &str) {
-    let origin = Origin::fixed("Cache-Control: max-age=600\r\nContent-Type: text/plain", "hello");
+    let origin = Origin::fixed("Cache-Control: max-age=600\r\nContent-Type: text/plain\r\n", "hello");
     let pop = pop(&origin);
     let profile = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/console/browser.mjs");

@@ -37,6 +37,7 @@ mod purge;
 mod ranges;
 mod refusals;
 mod revalidation;
+mod revisions;
 mod seeing;
 mod semantics;
 mod signatures;

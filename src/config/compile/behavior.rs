@@ -144,6 +144,7 @@ fn behavior(
         per_principal: cached
             && !shared
             && rule.as_ref().is_ok_and(|rule| rule.as_ref().is_some_and(Rule::names_principal)),
+        canary: None,
         access: rule?,
         limits: limits?,
         stage: stage?.unwrap_or_default(),

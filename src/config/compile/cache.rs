@@ -25,7 +25,7 @@ pub(super) fn store(store: schema::Store, report: &mut Report<'_>) -> Checked<St
         if size < MIN_DISK {
             return Err(report.refuse(&at.key("disk").key("size"), "a disk cache has at least 16MiB"));
         }
-        Ok(Disk { path: report.path(&disk.path), size })
+        Ok(Disk { path: report.path(&at.key("disk").key("path"), &disk.path), size })
     });
     let purge_scopes = report.positive(&at.key("purge_scopes"), store.purge_scopes);
     Ok(Store {

@@ -20,23 +20,14 @@ use crate::config::source::{At, Sources};
 const MAX_FILE: u64 = 16 << 20;
 
 /// Every file looked at, and what of them names the revision.
+#[derive(Default)]
 pub(super) struct Files {
-    base: PathBuf,
     seen: Vec<PathBuf>,
     contents: Xxh3,
 }
 
 // === impl Files ===
 impl Files {
-    pub(super) fn new(base: PathBuf) -> Self {
-        Files { base, seen: Vec::new(), contents: Xxh3::new() }
-    }
-
-    /// `path`, from the configuration's own directory.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.base.join(path)
-    }
-
     /// Every file read, in the order of reading, each once.
     pub(super) fn seen(&self) -> Vec<PathBuf> {
         let mut once = std::collections::HashSet::new();
@@ -82,13 +73,14 @@ impl Files {
 
 // === impl Report: files ===
 impl Report<'_> {
-    pub(super) fn path(&self, path: &str) -> PathBuf {
-        self.files.resolve(path)
+    /// `path`, written at `at`: it starts where the text lies that has it.
+    pub(super) fn path(&self, at: &At, path: &str) -> PathBuf {
+        self.sources.base(at).join(path)
     }
 
     /// A file whose contents are served: its bytes and its type by extension.
     pub(super) fn content(&mut self, at: &At, path: &str) -> Checked<(Bytes, HeaderValue)> {
-        let path = self.path(path);
+        let path = self.path(at, path);
         let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
         self.files.contents.update(&(bytes.len() as u64).to_be_bytes());
         self.files.contents.update(&bytes);
@@ -97,7 +89,7 @@ impl Report<'_> {
 
     /// A file that something else reads: it is there, and a change of it is a reason to reload.
     pub(super) fn watched(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
-        let path = self.path(path);
+        let path = self.path(at, path);
         match std::fs::metadata(&path) {
             Ok(found) if found.is_file() => {
                 self.files.note(&path, &found);
@@ -110,7 +102,7 @@ impl Report<'_> {
 
     /// A function's file, or the directory that holds its files.
     pub(super) fn function_file(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
-        let resolved = self.path(path);
+        let resolved = self.path(at, path);
         if !resolved.is_dir() {
             return self.watched(at, path);
         }
@@ -123,7 +115,7 @@ impl Report<'_> {
 
     /// A directory, every file of which is watched, or a file.
     pub(super) fn package(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
-        let resolved = self.path(path);
+        let resolved = self.path(at, path);
         if !resolved.is_dir() {
             return self.watched(at, path);
         }
@@ -143,7 +135,7 @@ impl Report<'_> {
 
     /// A PEM file with at least one certificate.
     pub(super) fn certificates(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
-        let path = self.path(path);
+        let path = self.path(at, path);
         let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
         let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
         match parsed {
@@ -157,7 +149,7 @@ impl Report<'_> {
 
     /// A PEM file with a private key. Its text is in no message.
     pub(super) fn private_key(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
-        let path = self.path(path);
+        let path = self.path(at, path);
         let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
         match PrivateKeyDer::from_pem_slice(&bytes) {
             Ok(_) => Ok(path),
@@ -192,7 +184,7 @@ impl Report<'_> {
             };
         }
         let Some(path) = text.strip_prefix("file:") else { return Ok(None) };
-        let path = self.path(path);
+        let path = self.path(at, path);
         let bytes = self.files.read(&path).map_err(|message| self.refuse(at, message))?;
         let text = String::from_utf8(bytes)
             .map_err(|_| -> Refused { self.refuse(at, format!("{} is not UTF-8 text", path.display())) })?;

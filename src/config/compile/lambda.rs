@@ -88,8 +88,8 @@ pub(super) fn local(
         idle: idle?,
         endpoints: endpoints?,
         credentials: credentials?,
-        python: program(&written.python, report),
-        node: program(&written.node, report),
+        python: program(&at.key("python"), &written.python, report),
+        node: program(&at.key("node"), &written.node, report),
         limits,
         functions: functions?,
     }))
@@ -101,9 +101,9 @@ fn web(url: &str) -> bool {
 }
 
 /// A name is looked up in PATH; a path starts at the configuration, like every other.
-fn program(written: &str, report: &Report<'_>) -> String {
+fn program(at: &At, written: &str, report: &Report<'_>) -> String {
     match written.contains('/') {
-        true => report.path(written).to_string_lossy().into_owned(),
+        true => report.path(at, written).to_string_lossy().into_owned(),
         false => written.to_owned(),
     }
 }

@@ -26,7 +26,12 @@ pub(super) fn pop(pop: schema::Pop, report: &mut Report<'_>) -> Checked<Pop> {
             "3 to 16 letters, digits or '-', best an IATA code like \"FRA\"",
         ));
     }
-    Ok(Pop { code, threads: pop.threads, state_dir: report.path(&pop.state_dir), drain: pop.drain.get() })
+    Ok(Pop {
+        code,
+        threads: pop.threads,
+        state_dir: report.path(&at.key("state_dir"), &pop.state_dir),
+        drain: pop.drain.get(),
+    })
 }
 
 pub(super) fn listeners(

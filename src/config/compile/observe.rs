@@ -64,7 +64,7 @@ fn access_log(at: &At, log: schema::AccessLog, report: &mut Report<'_>) -> Check
         "" => return Err(report.refuse(&at.key("to"), "write \"stdout\", \"stderr\" or a file")),
         "stdout" => LogTarget::Stdout,
         "stderr" => LogTarget::Stderr,
-        path => LogTarget::File(report.path(path)),
+        path => LogTarget::File(report.path(&at.key("to"), path)),
     };
     let queue = report.positive(&at.key("queue"), log.queue)?;
     Ok(AccessLog { format, to, queue, sample_percent: log.sample_percent.get() })

@@ -12,7 +12,7 @@
 
 mod scope;
 
-use super::{Applied, FleetError, Seq, Vector};
+use super::{Applied, FleetError, Seq};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{MarksCell, Purge};
 use parking_lot::{Condvar, Mutex, MutexGuard};

@@ -1,0 +1,355 @@
+//! Deploy: puts a revision on all PoPs, or takes it back.
+//!
+//! In: parsed arguments, a private key, a PoP's admin API. Out: a signed manifest accepted, and what became of it at each PoP. Never: the key in an
+//! argument or in a message.
+
+use std::io::{IsTerminal as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use serde_json::json;
+
+use super::Access;
+use super::admin::{Colour, Failed};
+use super::bundle::{Bundle, BundleError};
+use super::client::Client;
+use crate::admin::{Accepted, Revisions, Stored};
+use crate::fleet::revision::{AckState, Act, DeployKey, KeyError, Manifest};
+
+/// Between two looks at what PoPs have acknowledged.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Put a configuration, its functions and certificates on all PoPs
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    rimward deploy --new-key deploy.key              make a key; prints the line for [fleet]\n  \
+    rimward deploy site/ --key deploy.key --wait     everywhere; says what each PoP made of it\n  \
+    rimward deploy site/ --canary pop=FRA,10%        a tenth of Frankfurt's viewers\n  \
+    rimward promote --wait                           the canary for everybody\n  \
+    rimward rollback                                 what was there before\n\n\
+    PATH has what all PoPs serve: origins, behaviors, functions, and the files that they name. [pop], [admin] and [fleet] stay in\n\
+    each node's own file. A PoP where the new one answers worse goes back by itself, and the others with it.")]
+pub struct Deploy {
+    /// A configuration file, or a directory of them
+    #[arg(required_unless_present = "new_key")]
+    pub path: Option<PathBuf>,
+    /// Make a key to sign with, in this file, and end
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "canary", "wait"])]
+    pub new_key: Option<PathBuf>,
+    /// Only for some: PoPs and a share of their viewers, who stay the same
+    #[arg(long, value_name = "pop=CODE,…,N%", value_parser = canary)]
+    pub canary: Option<Act>,
+    #[command(flatten)]
+    pub signing: Signing,
+    #[command(flatten)]
+    pub waiting: Waiting,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// Serve an earlier revision again, or end a canary
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// Its number [default: the one before; the canary's end while there is one]. 0: each node's own files alone
+    pub serial: Option<u64>,
+    #[command(flatten)]
+    pub signing: Signing,
+    #[command(flatten)]
+    pub waiting: Waiting,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// Serve the canary to everybody
+#[derive(Debug, Args)]
+pub struct Promote {
+    #[command(flatten)]
+    pub signing: Signing,
+    #[command(flatten)]
+    pub waiting: Waiting,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// Who signs.
+#[derive(Debug, Args)]
+pub struct Signing {
+    /// The private key's file
+    #[arg(long, value_name = "FILE", env = "RIMWARD_DEPLOY_KEY")]
+    pub key: Option<PathBuf>,
+    /// Who does it, for the history
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown", hide_env = true)]
+    pub author: String,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub note: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Waiting {
+    /// Wait until every PoP has acknowledged it; fail when one refuses
+    #[arg(long)]
+    pub wait: bool,
+    /// Seconds to wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+}
+
+/// Why it did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("cannot write the key {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("no key to sign with: give --key FILE or RIMWARD_DEPLOY_KEY; `rimward deploy --new-key FILE` makes one")]
+    NoKey,
+    #[error("there is no canary")]
+    NoCanary,
+    #[error("there is nothing to go back to")]
+    NoBefore,
+    #[error("{0}")]
+    NotEverywhere(String),
+}
+
+// === impl DeployError ===
+impl DeployError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            DeployError::NotEverywhere(_) | DeployError::Write { .. } => 1,
+            _ => 2,
+        }
+    }
+}
+
+// === impl Deploy ===
+impl Deploy {
+    pub fn run(&self, out: &mut impl Write) -> Result<(), Failed> {
+        if let Some(path) = &self.new_key {
+            return new_key(path, out);
+        }
+        let key = self.signing.key()?;
+        let bundle = Bundle::read(self.path.as_deref().unwrap_or(Path::new("."))).map_err(DeployError::from)?;
+        let client = Client::new(&self.access)?;
+        let now: Revisions = client.get("/revisions")?;
+        let mut sent = 0;
+        for (item, bytes) in &bundle.files {
+            let at = format!("/blobs/{}", item.digest);
+            if !client.has(&at)? {
+                let _: Stored = client.put(&at, bytes.to_vec())?;
+                sent += 1;
+            }
+        }
+        let act = self.canary.clone().unwrap_or(Act::Deploy);
+        let mut manifest = self.signing.manifest(act, &now);
+        let many = bundle.files.len();
+        manifest.digest = bundle.digest;
+        manifest.files = bundle.files.into_iter().map(|(item, _)| item).collect();
+        let serial = publish(&client, &manifest, &key)?;
+        writeln!(
+            out,
+            "revision {serial} is accepted: {many} files, {sent} of them sent, configuration {}",
+            manifest.digest
+        )?;
+        self.waiting.until(&client, serial, out)
+    }
+}
+
+// === impl Rollback ===
+impl Rollback {
+    pub fn run(&self, out: &mut impl Write) -> Result<(), Failed> {
+        let key = self.signing.key()?;
+        let client = Client::new(&self.access)?;
+        let now: Revisions = client.get("/revisions")?;
+        let serial = match self.serial {
+            Some(serial) => serial,
+            None if now.canary.is_some() => now.serves,
+            None if now.serves == now.before => return Err(DeployError::NoBefore.into()),
+            None => now.before,
+        };
+        let accepted = publish(&client, &self.signing.manifest(Act::Rollback { serial }, &now), &key)?;
+        let what = if serial == 0 { "each node's own files alone".to_owned() } else { format!("revision {serial}") };
+        writeln!(out, "back to {what}, as act {accepted}")?;
+        self.waiting.until(&client, accepted, out)
+    }
+}
+
+// === impl Promote ===
+impl Promote {
+    pub fn run(&self, out: &mut impl Write) -> Result<(), Failed> {
+        let key = self.signing.key()?;
+        let client = Client::new(&self.access)?;
+        let now: Revisions = client.get("/revisions")?;
+        let serial = now.canary.ok_or(DeployError::NoCanary)?;
+        let accepted = publish(&client, &self.signing.manifest(Act::Promote { serial }, &now), &key)?;
+        writeln!(out, "revision {serial} is for everybody, as act {accepted}")?;
+        self.waiting.until(&client, accepted, out)
+    }
+}
+
+// === impl Signing ===
+impl Signing {
+    fn key(&self) -> Result<DeployKey, DeployError> {
+        Ok(DeployKey::read(self.key.as_deref().ok_or(DeployError::NoKey)?)?)
+    }
+
+    /// A manifest without files, with a number of its own.
+    fn manifest(&self, act: Act, now: &Revisions) -> Manifest {
+        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let serial = at_ms.max(now.newest.saturating_add(1));
+        Manifest::new(serial, act, self.author.clone(), self.note.clone(), at_ms)
+    }
+}
+
+// === impl Waiting ===
+impl Waiting {
+    /// Says what each PoP made of an act, as it tells it.
+    fn until(&self, client: &Client, serial: u64, out: &mut impl Write) -> Result<(), Failed> {
+        if !self.wait {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let (mut told, mut wrong) = (std::collections::BTreeSet::new(), Vec::new());
+        let screen = std::io::stderr().is_terminal();
+        let colour = Colour::of(&std::io::stdout());
+        loop {
+            let now: Revisions = client.get("/revisions")?;
+            let late = began.elapsed() > Duration::from_secs(self.timeout);
+            let mut waits = Vec::new();
+            for (node, ack) in &now.nodes {
+                match ack.as_ref().filter(|ack| ack.serial >= serial) {
+                    None => waits.push(node.as_str()),
+                    Some(_) if told.contains(node) => {}
+                    Some(ack) => {
+                        told.insert(node.clone());
+                        let mine = ack.serial == serial;
+                        let bad = mine && matches!(ack.state, AckState::Refused | AckState::RolledBack);
+                        let word = if mine { words(ack.state) } else { "overtaken" };
+                        let style = if bad { "31" } else { "32" };
+                        clear(screen);
+                        let word = colour.paint(style, word);
+                        writeln!(out, "{node:<16} {:<6} {word}  {} ms", ack.pop, began.elapsed().as_millis())?;
+                        out.flush()?;
+                        if bad {
+                            wrong.push(format!("{node}: {}", ack.why.as_deref().unwrap_or("no reason is given")));
+                        }
+                    }
+                }
+            }
+            if waits.is_empty() || late {
+                clear(screen);
+                wrong.extend(waits.iter().map(|node| format!("{node}: no answer within {} s", self.timeout)));
+                return match wrong.is_empty() {
+                    true => Ok(()),
+                    false => Err(DeployError::NotEverywhere(wrong.join("\n")).into()),
+                };
+            }
+            if screen {
+                eprint!("\r\x1b[Kwaiting for {}", waits.join(", "));
+            }
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+    }
+}
+
+fn clear(screen: bool) {
+    if screen {
+        eprint!("\r\x1b[K");
+    }
+}
+
+/// As the history and `--wait` say it.
+pub fn words(state: AckState) -> &'static str {
+    match state {
+        AckState::Applied => "applied",
+        AckState::Canary => "canary",
+        AckState::Refused => "refused",
+        AckState::RolledBack => "rolled back",
+    }
+}
+
+fn publish(client: &Client, manifest: &Manifest, key: &DeployKey) -> Result<u64, Failed> {
+    let accepted: Accepted = client.post("/revisions", json!(manifest.seal(key)).to_string())?;
+    Ok(accepted.serial)
+}
+
+fn new_key(path: &Path, out: &mut impl Write) -> Result<(), Failed> {
+    let (key, kept) = DeployKey::make().map_err(DeployError::from)?;
+    let write = || -> std::io::Result<()> {
+        // Never over another key, and never readable by others.
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(kept.expose())?;
+        file.sync_all()
+    };
+    write().map_err(|source| DeployError::Write { path: path.to_owned(), source })?;
+    writeln!(
+        out,
+        "# {} signs revisions. In each node's own file:\n[fleet]\ntrust = [\"{}\"]",
+        path.display(),
+        key.public()
+    )?;
+    Ok(())
+}
+
+/// `pop=FRA,pop=NRT,10%`: left out, all PoPs or all of their viewers.
+fn canary(text: &str) -> Result<Act, String> {
+    let (mut pops, mut percent) = (Vec::new(), None);
+    for part in text.split(',').map(str::trim) {
+        match (part.strip_prefix("pop="), part.strip_suffix('%')) {
+            (Some(pop), None) if !pop.is_empty() => pops.push(pop.to_ascii_uppercase()),
+            (None, Some(share)) if percent.is_none() => {
+                let share = share.parse().ok().filter(|share| (1..=100).contains(share));
+                percent = Some(share.ok_or("a share is 1% to 100%")?);
+            }
+            _ => return Err(format!("{part:?}: write pop=FRA, or 10%, or both with a comma between them")),
+        }
+    }
+    if pops.is_empty() {
+        pops.push("*".to_owned());
+    }
+    Ok(Act::Canary { pops, percent: percent.unwrap_or(100) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canaries() {
+        let of = |pops: &[&str], percent| Act::Canary { pops: pops.iter().map(|p| (*p).to_owned()).collect(), percent };
+        for (text, want) in [
+            ("pop=FRA,10%", Some(of(&["FRA"], 10))),
+            ("10%, pop=fra, pop=NRT", Some(of(&["FRA", "NRT"], 10))),
+            ("pop=FRA", Some(of(&["FRA"], 100))),
+            ("1%", Some(of(&["*"], 1))),
+            ("pop=*,5%", Some(of(&["*"], 5))),
+            ("0%", None),
+            ("101%", None),
+            ("10%,20%", None),
+            ("pop=", None),
+            ("FRA", None),
+            ("", None),
+        ] {
+            assert_eq!(canary(text).ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_is_its_owners_and_never_replaces_one() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deploy.key");
+        let mut out = Vec::new();
+        new_key(&path, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let public = DeployKey::read(&path).unwrap().public();
+        assert!(text.contains(&format!("trust = [\"{public}\"]")), "{text}");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(new_key(&path, &mut Vec::new()).is_err());
+        assert_eq!(DeployKey::read(&path).unwrap().public(), public);
+    }
+}

@@ -1,0 +1,56 @@
+//! History: what is known of revisions, for the operator.
+//!
+//! In: manifests, acknowledgements. Out: both, and what each revision changed. Never: a file's contents.
+
+use std::collections::BTreeMap;
+
+use crate::fleet::revision::{Ack, Act, Envelope, Manifest};
+
+/// Acts and nodes.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The newest act; the revision for everybody; the one before it; the canary.
+    pub newest: u64,
+    pub main: u64,
+    pub before: u64,
+    pub canary: Option<u64>,
+    /// By number.
+    pub manifests: BTreeMap<u64, (Envelope, Manifest)>,
+    /// By node; `None` = it has said nothing yet.
+    pub nodes: BTreeMap<String, Option<Ack>>,
+}
+
+/// What a revision has that the one before it had not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diff {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+}
+
+// === impl History ===
+impl History {
+    /// The files of `serial` against those of the deploy or canary before it.
+    pub fn diff(&self, serial: u64) -> Diff {
+        let brings = |manifest: &&(Envelope, Manifest)| matches!(manifest.1.act, Act::Deploy | Act::Canary { .. });
+        let files = |manifest: Option<&(Envelope, Manifest)>| -> BTreeMap<String, String> {
+            let files = manifest.into_iter().flat_map(|(_, manifest)| &manifest.files);
+            files.map(|file| (file.path.clone(), file.digest.clone())).collect()
+        };
+        let now = files(self.manifests.get(&serial).filter(brings));
+        if now.is_empty() {
+            return Diff::default();
+        }
+        let was = files(self.manifests.range(..serial).map(|(_, one)| one).rfind(brings));
+        let mut diff = Diff::default();
+        for (path, digest) in &now {
+            match was.get(path) {
+                None => diff.added.push(path.clone()),
+                Some(old) if old != digest => diff.changed.push(path.clone()),
+                Some(_) => {}
+            }
+        }
+        diff.removed = was.keys().filter(|path| !now.contains_key(*path)).cloned().collect();
+        diff
+    }
+}

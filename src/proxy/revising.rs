@@ -1,0 +1,470 @@
+//! Revising: this node's way from one revision to the next.
+//!
+//! In: signed manifests and other nodes' acknowledgements from the bus. Out: the revision in force, and how far this node is. Never: a decision of
+//! its own (`fleet::revision` decides), files that were not verified, a request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::config::compiled::Config;
+use crate::fleet::bus::{Bus, BusError, Delivered, Digest, Message, Seq, Topic};
+use crate::fleet::revision::{
+    Ack, Course, Envelope, Event, Item, Manifest, ManifestError, Placed, Sample, Shelf, ShelfError, Want, judge,
+};
+
+use super::history::History;
+use super::phases::now_ms;
+use super::reload::{CanaryRoot, Refused, Reload, Roots};
+use super::shared::Shared;
+use super::tally::Tally;
+
+/// Between two looks at how what is new does, and between two tries of what the bus did not do.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Before a tail that ended begins again.
+const TAIL_AGAIN: Duration = Duration::from_millis(500);
+/// Before what cannot be built, and has nothing that could stand in for it, is tried again.
+const STUCK: Duration = Duration::from_secs(5);
+/// Blobs that are fetched at once.
+const AT_ONCE: usize = 8;
+/// Tries to get files that the bus says it does not have, before the revision is refused.
+const TRIES: u32 = 20;
+/// Nodes whose acknowledgements are remembered.
+const NODES_MAX: usize = 10_000;
+/// The end of the subject of a node's acknowledgements.
+const SUBJECT: &str = ".revision";
+
+/// Why a revision was not accepted: nothing of it was published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevisingError {
+    #[error("this PoP takes no revisions: `fleet.trust` names no key")]
+    Off,
+    #[error("this PoP is starting: ask again")]
+    Starting,
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("{0}")]
+    Senseless(String),
+    #[error("the file {path:?} is not what the manifest says")]
+    File { path: String },
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// One node's revisions.
+pub struct Revising {
+    reload: Arc<Reload>,
+    shared: Arc<Shared>,
+    shelf: Shelf,
+    node: String,
+    pop: String,
+    trust: Vec<[u8; 32]>,
+    /// Bytes of a revision, and how many are kept.
+    size: u64,
+    most: usize,
+    bus: OnceLock<Arc<dyn Bus>>,
+    known: Mutex<Known>,
+    changed: Notify,
+    /// One is accepted at a time, so that each is newer than the one before.
+    accepting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    course: Course,
+    manifests: BTreeMap<u64, (Envelope, Manifest)>,
+    /// By node.
+    acks: BTreeMap<String, Ack>,
+    /// What this node told last, without its time.
+    told: Option<Ack>,
+    /// What new acts are compared with.
+    before: BTreeMap<u64, Before>,
+    /// Tries to get the files of an act that the bus does not have.
+    tries: (u64, u32),
+}
+
+/// What was there before an act.
+struct Before {
+    tally: Arc<Tally>,
+    from: Sample,
+}
+
+/// The revision that this node served last: where its files are. It starts with it, whether or not there is a bus.
+pub fn last(config: &Config) -> Option<PathBuf> {
+    if config.fleet.trust.is_empty() {
+        return None;
+    }
+    let shelf = Shelf::new(&config.pop.state_dir);
+    let revision = shelf.course().running().main.revision;
+    (revision > 0 && shelf.has(revision)).then(|| shelf.place(revision))
+}
+
+// === impl Revising ===
+impl Revising {
+    /// `None` when the configuration trusts no key. `begun`: the process was started with [`last`].
+    pub fn new(config: &Config, begun: bool, reload: Arc<Reload>, shared: Arc<Shared>) -> Option<Arc<Self>> {
+        let fleet = &config.fleet;
+        if fleet.trust.is_empty() {
+            return None;
+        }
+        let shelf = Shelf::new(&config.pop.state_dir);
+        let mut known = Known { course: shelf.course(), ..Known::default() };
+        let main = if begun { known.course.running().main } else { Placed::default() };
+        known.course.begun(main);
+        for (serial, envelope) in shelf.envelopes() {
+            // A key may no longer be trusted: what it signed runs on, but nothing new of it is taken.
+            if let Ok(manifest) = envelope.open(&fleet.trust, fleet.revision_size) {
+                known.manifests.insert(serial, (envelope, manifest));
+            }
+        }
+        Some(Arc::new(Revising {
+            reload,
+            shared,
+            shelf,
+            node: fleet.node.clone(),
+            pop: config.pop.code.clone(),
+            trust: fleet.trust.clone(),
+            size: fleet.revision_size,
+            most: fleet.revisions,
+            bus: OnceLock::new(),
+            known: Mutex::new(known),
+            changed: Notify::new(),
+            accepting: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Bytes that one revision, and so one file, may have.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Keeps a file for a revision that will name it.
+    pub async fn take_blob(&self, bytes: Bytes) -> Result<Digest, RevisingError> {
+        Ok(self.bus()?.put_blob(bytes).await?)
+    }
+
+    /// Whether a revision that is known names this file: then it is there.
+    pub fn has_blob(&self, digest: Digest) -> bool {
+        let digest = digest.to_string();
+        let known = self.known.lock();
+        known.manifests.values().any(|(_, manifest)| manifest.files.iter().any(|file| file.digest == digest))
+    }
+
+    /// Verifies an envelope, sees that all its files are there, and publishes it. Durable once it returns `Ok` with its number.
+    pub async fn accept(&self, bytes: &[u8]) -> Result<u64, RevisingError> {
+        let bus = self.bus()?.clone();
+        let envelope = Envelope::parse(bytes)?;
+        let manifest = envelope.open(&self.trust, self.size)?;
+        let _one = self.accepting.lock().await;
+        {
+            let known = self.known.lock();
+            manifest.after(known.course.newest())?;
+            known.course.permits(&manifest.act).map_err(RevisingError::Senseless)?;
+        }
+        self.fetch(&manifest).await?;
+        let serial = manifest.serial;
+        let id = Digest::of(&envelope.bytes()).to_string();
+        let message = Message { subject: serial.to_string(), id, body: envelope.bytes() };
+        bus.publish(Topic::Revisions, message).await?;
+        // The bus brings it as well: the second time changes nothing.
+        self.arrived(envelope, manifest).await;
+        Ok(serial)
+    }
+
+    pub fn history(&self) -> History {
+        let known = self.known.lock();
+        let (main, before) = known.course.mains();
+        let mut nodes: BTreeMap<String, Option<Ack>> =
+            known.acks.iter().map(|(node, ack)| (node.clone(), Some(ack.clone()))).collect();
+        let config = &self.shared.live.load().config;
+        let others = config.fleet.peers.iter().map(|peer| peer.node.clone());
+        for node in others.chain([self.node.clone()]) {
+            nodes.entry(node).or_insert(None);
+        }
+        History {
+            newest: known.course.newest(),
+            main,
+            before,
+            canary: known.course.canary(),
+            manifests: known.manifests.clone(),
+            nodes,
+        }
+    }
+
+    /// Follows the bus for as long as the process lives.
+    pub async fn run(self: Arc<Self>, bus: Arc<dyn Bus>) {
+        if self.bus.set(bus).is_err() {
+            return;
+        }
+        tokio::join!(self.follow(Topic::Revisions), self.follow(Topic::Acks), self.work());
+    }
+
+    fn bus(&self) -> Result<&Arc<dyn Bus>, RevisingError> {
+        self.bus.get().ok_or(RevisingError::Starting)
+    }
+
+    /// Everything of a topic, from its beginning: what comes again changes nothing.
+    async fn follow(&self, topic: Topic) {
+        loop {
+            if let Err(error) = self.tail(topic).await {
+                log::debug!("{} of the fleet: {error}", topic.name());
+            }
+            tokio::time::sleep(TAIL_AGAIN).await;
+        }
+    }
+
+    async fn tail(&self, topic: Topic) -> Result<(), RevisingError> {
+        let bus = self.bus()?;
+        // Of a row of revisions that were missed, only what they come to is built.
+        let head = bus.head(topic).await?;
+        let mut tail = bus.tail(topic, Seq(0)).await?;
+        while let Some(delivered) = tail.next().await {
+            let Delivered::Message { seq, message } = delivered? else { continue };
+            match topic {
+                Topic::Revisions => self.manifest(&message.body).await,
+                _ => self.ack(&message),
+            }
+            if seq >= head {
+                self.changed.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    async fn manifest(&self, body: &[u8]) {
+        let opened = Envelope::parse(body).and_then(|envelope| Ok((envelope.open(&self.trust, self.size)?, envelope)));
+        match opened {
+            Ok((manifest, envelope)) => self.arrived(envelope, manifest).await,
+            Err(error) => log::warn!("a revision on the bus is not taken: {error}"),
+        }
+    }
+
+    async fn arrived(&self, envelope: Envelope, manifest: Manifest) {
+        let serial = manifest.serial;
+        {
+            let mut known = self.known.lock();
+            let here = known.manifests.contains_key(&serial) || !known.course.kept().contains(&serial);
+            if known.course.knows(serial) && here {
+                return;
+            }
+            let event = Event::Arrived { serial, act: manifest.act.clone() };
+            known.course.take(event, now_ms(), self.most);
+            known.manifests.insert(serial, (envelope.clone(), manifest));
+        }
+        let shelf = self.shelf.clone();
+        let filed = tokio::task::spawn_blocking(move || shelf.file(serial, &envelope)).await;
+        if let Ok(Err(error)) = filed {
+            log::error!("{error}");
+        }
+        self.changed.notify_one();
+    }
+
+    fn ack(&self, message: &Message) {
+        let Some(node) = message.subject.strip_suffix(SUBJECT) else { return };
+        let Ok(ack) = serde_json::from_slice::<Ack>(&message.body) else {
+            return log::warn!("an acknowledgement of {node} cannot be read");
+        };
+        let mut known = self.known.lock();
+        let course = &mut known.course;
+        course.take(Event::Heard(ack.bad.clone()), now_ms(), self.most);
+        if known.acks.len() < NODES_MAX || known.acks.contains_key(node) {
+            known.acks.insert(node.to_owned(), ack);
+        }
+    }
+
+    async fn work(&self) {
+        loop {
+            let _ = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await;
+            self.watch();
+            loop {
+                let work = self.known.lock().course.work(&self.pop);
+                let Some(want) = work else { break };
+                if let Err(error) = self.reach(want).await {
+                    log::warn!("the next revision has to wait: {error}");
+                    break;
+                }
+            }
+            if let Err(error) = self.tell().await {
+                log::debug!("how far this node is could not be told: {error}");
+            }
+        }
+    }
+
+    /// Fetches, builds, swaps. `Err`: it is to be tried again.
+    async fn reach(&self, want: Want) -> Result<(), RevisingError> {
+        let placed = [Some(want.main), want.canary.map(|(placed, _)| placed)];
+        for placed in placed.into_iter().flatten().filter(|placed| placed.revision > 0) {
+            if self.shelf.has(placed.revision) {
+                continue;
+            }
+            let manifest = self.known.lock().manifests.get(&placed.revision).map(|(_, manifest)| manifest.clone());
+            let Some(manifest) = manifest else {
+                let why = format!("the files of revision {} are not known here", placed.revision);
+                return self.unbuilt(&want, Event::Refused { act: placed.act, why }).await;
+            };
+            match self.fetch(&manifest).await {
+                Ok(()) => {}
+                Err(error) if self.is_final(placed.act, &error) => {
+                    let event = Event::Refused { act: placed.act, why: error.to_string() };
+                    return self.unbuilt(&want, event).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let root = |placed: Placed| (placed.revision > 0).then(|| self.shelf.place(placed.revision));
+        let canary = want
+            .canary
+            .and_then(|(placed, percent)| Some(CanaryRoot { root: root(placed)?, serial: placed.revision, percent }));
+        let before = self.shared.live.load().tally.clone();
+        match self.reload.revise(Roots { main: root(want.main), canary }) {
+            Ok(()) => {
+                self.compare(&want, before);
+                self.settle(Event::Built(want)).await
+            }
+            Err(Refused::Main(why)) => self.unbuilt(&want, self.refused(want.main.act, why)).await,
+            Err(Refused::Canary(why)) => {
+                let act = want.canary.map_or(0, |(placed, _)| placed.act);
+                self.unbuilt(&want, self.refused(act, why)).await
+            }
+        }
+    }
+
+    /// Takes in that something cannot be built. Where nothing is left to go back to, the same is wanted again, after a while.
+    async fn unbuilt(&self, want: &Want, event: Event) -> Result<(), RevisingError> {
+        self.settle(event).await?;
+        if self.known.lock().course.work(&self.pop).as_ref() == Some(want) {
+            tokio::time::sleep(STUCK).await;
+        }
+        Ok(())
+    }
+
+    fn refused(&self, act: u64, why: String) -> Event {
+        log::error!("revision {act} is refused, what was there keeps serving:\n{why}");
+        Event::Refused { act, why }
+    }
+
+    /// Whether more tries would change nothing.
+    fn is_final(&self, act: u64, error: &RevisingError) -> bool {
+        let tried = {
+            let mut known = self.known.lock();
+            known.tries = if known.tries.0 == act { (act, known.tries.1 + 1) } else { (act, 1) };
+            known.tries.1
+        };
+        match error {
+            RevisingError::File { .. } => true,
+            RevisingError::Bus(BusError::NoBlob(_) | BusError::Corrupt(_)) => tried >= TRIES,
+            _ => false,
+        }
+    }
+
+    /// Remembers what new acts are to be compared with.
+    fn compare(&self, want: &Want, before: Arc<Tally>) {
+        let mut known = self.known.lock();
+        let now = self.shared.live.load().tally.clone();
+        let running = known.course.running().clone();
+        let mut kept = BTreeSet::from([want.main.act]);
+        if running.main != want.main {
+            known.before.insert(want.main.act, Before { tally: before, from: Sample::default() });
+        }
+        if let Some((placed, _)) = want.canary {
+            kept.insert(placed.act);
+            let from = now.now();
+            known.before.entry(placed.act).or_insert(Before { tally: now, from });
+        }
+        known.before.retain(|act, _| kept.contains(act));
+    }
+
+    /// Judges what is new.
+    fn watch(&self) {
+        let now = now_ms();
+        let (main, canary) = (self.shared.live.load(), self.shared.live.canary());
+        let mut known = self.known.lock();
+        let watched: Vec<u64> = known.course.watched(now).collect();
+        for act in watched {
+            let Some(before) = known.before.get(&act) else { continue };
+            let of_canary = known.course.running().canary.is_some_and(|(placed, _)| placed.act == act);
+            let (old, new) = match (&canary, of_canary) {
+                // A reload of the node's own files begins to count anew.
+                (Some(canary), true) => (main.tally.now().since(&before.from), canary.snapshot.tally.now()),
+                _ => (before.tally.now(), main.tally.now()),
+            };
+            if let Some(why) = judge(&old, &new) {
+                log::error!("revision {act} goes back: {why}");
+                let why = format!("{} in {}: {why}", self.node, self.pop);
+                known.course.take(Event::Judged { act, why }, now, self.most);
+            }
+        }
+    }
+
+    /// Takes in what came of it, durably, and forgets what nobody needs.
+    async fn settle(&self, event: Event) -> Result<(), RevisingError> {
+        let (course, kept) = {
+            let mut known = self.known.lock();
+            known.course.take(event, now_ms(), self.most);
+            let kept = known.course.kept();
+            let newest = known.course.newest();
+            let shown: Vec<u64> = known.manifests.keys().rev().take(self.most).copied().collect();
+            let shown: BTreeSet<u64> = shown.into_iter().chain(kept.iter().copied()).chain([newest]).collect();
+            known.manifests.retain(|serial, _| shown.contains(serial));
+            (known.course.clone(), shown)
+        };
+        let shelf = self.shelf.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            shelf.keep(&course)?;
+            shelf.sweep(&kept);
+            Ok(())
+        });
+        done.await.unwrap_or(Ok(()))
+    }
+
+    /// Brings a revision's files here, every one verified.
+    async fn fetch(&self, manifest: &Manifest) -> Result<(), RevisingError> {
+        if manifest.files.is_empty() || self.shelf.has(manifest.serial) {
+            return Ok(());
+        }
+        let bus = self.bus()?.clone();
+        let each = manifest.files.clone().into_iter().map(move |item| fetched(bus.clone(), item));
+        let files: Vec<_> = futures::stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        let (shelf, serial) = (self.shelf.clone(), manifest.serial);
+        let put = tokio::task::spawn_blocking(move || shelf.put(serial, &files)).await;
+        Ok(put.map_err(|error| BusError::Away(error.to_string()))??)
+    }
+
+    /// Tells how far this node is, when that has changed.
+    async fn tell(&self) -> Result<(), RevisingError> {
+        let (ack, told) = {
+            let known = self.known.lock();
+            (known.course.ack(&self.pop), known.told.clone())
+        };
+        let Some(ack) = ack.filter(|ack| told.as_ref() != Some(ack)) else { return Ok(()) };
+        let dated = Ack { at_ms: now_ms(), ..ack.clone() };
+        let body: Bytes = serde_json::to_vec(&dated).unwrap_or_default().into();
+        let subject = format!("{}{SUBJECT}", self.node);
+        let id = format!("{subject}-{}-{}", dated.serial, Digest::of(&body));
+        self.bus()?.publish(Topic::Acks, Message { subject, id, body }).await?;
+        let mut known = self.known.lock();
+        known.told = Some(ack);
+        known.acks.insert(self.node.clone(), dated);
+        Ok(())
+    }
+}
+
+/// One file, verified.
+async fn fetched(bus: Arc<dyn Bus>, item: Item) -> Result<(Item, Bytes), RevisingError> {
+    let wrong = || RevisingError::File { path: item.path.clone() };
+    let digest = Digest::parse(&item.digest).ok_or_else(wrong)?;
+    let bytes = bus.blob(digest).await?;
+    match Digest::of(&bytes) == digest && bytes.len() as u64 == item.size {
+        true => Ok((item, bytes)),
+        false => Err(wrong()),
+    }
+}
