@@ -110,7 +110,7 @@ mod tests {
     use crate::fleet::Seq;
 
     fn tag(n: u64) -> Purge {
-        Purge { scope: Scope::Tag(n.to_string().into()), soft: n % 2 == 0, at: Stamp(0) }
+        Purge { scope: Scope::Tag(n.to_string().into()), soft: n.is_multiple_of(2), at: Stamp(0) }
     }
 
     fn told(first: u64, last: u64) -> Outgoing {

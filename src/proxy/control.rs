@@ -15,7 +15,6 @@ use pingora::services::background::BackgroundService;
 use tokio::net::TcpListener;
 
 use crate::config::watch::{self, Fingerprint};
-use crate::fleet;
 
 use super::fleet::Fleet;
 use super::naming;

@@ -96,10 +96,15 @@ impl Fleet {
     /// The bus, as soon as it is open.
     pub async fn bus(&self) -> Arc<dyn Bus> {
         let mut opened = self.bus.subscribe();
-        match opened.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(bus)) => bus.clone(),
+        loop {
+            let bus = opened.borrow_and_update().clone();
+            if let Some(bus) = bus {
+                return bus;
+            }
             // The sender lives as long as this.
-            Ok(None) | Err(_) => std::future::pending().await,
+            if opened.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -248,9 +248,9 @@ impl Course {
 
     /// Revisions whose files are needed, or may be again.
     pub fn kept(&self) -> BTreeSet<u64> {
-        let brought = self.acts.iter().filter_map(|(serial, act)| match act {
-            Act::Deploy | Act::Canary { .. } => Some(*serial),
-            Act::Promote { serial } | Act::Rollback { serial } => Some(*serial),
+        let brought = self.acts.iter().map(|(serial, act)| match act {
+            Act::Deploy | Act::Canary { .. } => *serial,
+            Act::Promote { serial } | Act::Rollback { serial } => *serial,
         });
         let canaries = [self.base.canary.as_ref().map(|(placed, _, _)| *placed), self.running.canary.map(|(p, _)| p)];
         let placed = [self.base.main, self.running.main].into_iter().chain(canaries.into_iter().flatten());
