@@ -159,7 +159,7 @@ fn a_viewer_over_tls_is_told_of_the_nearer_pop() {
     let pop = setup.start();
     let client = authority.client(&["http/1.1"], None);
     let hint = |viewer: &str, fields: &[(&str, &str)]| {
-        let mut raw = Raw::tls(pop.extra[0], HOST, client.clone()).unwrap();
+        let mut raw = Raw::secure(pop.extra[0], HOST, client.clone()).unwrap();
         let reply = raw.ask("GET", "/a", &[&[("X-Forwarded-For", viewer)], fields].concat());
         assert_eq!(reply.status, 200);
         reply.field("alt-svc").map(str::to_owned)
