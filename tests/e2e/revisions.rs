@@ -228,20 +228,16 @@ fn a_canary_is_for_a_share_of_viewers_who_stay_the_same() {
 
 #[test]
 fn a_revision_that_answers_worse_goes_back_by_itself() {
-    let origin = Origin::start(|x| {
-        let status = if x.request.target.starts_with("/bad") { "503 Service Unavailable" } else { "200 OK" };
-        x.reply(status, "Cache-Control: no-store\r\n", "");
-    });
+    let good = Origin::fixed("Cache-Control: no-store\r\n", "");
+    let bad = Origin::start(|x| x.reply("503 Service Unavailable", "Cache-Control: no-store\r\n", ""));
     let fleet = Fleet::start("");
-    let site = |prefix: &str| {
-        let path = if prefix.is_empty() { String::new() } else { format!("path = \"{prefix}\"\n") };
-        format!("{}{path}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\n", origin.config("o"))
-    };
-    fleet.write(&site(""), &[]);
+    let site =
+        |origin: &Origin| format!("{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\n", origin.config("o"));
+    fleet.write(&site(&good), &[]);
     fleet.done("deploy SITE --wait");
     (0..30).for_each(|_| assert_eq!(fleet.pop.get("/").status, 200));
     for canary in ["", " --canary 100%"] {
-        fleet.write(&site("/bad"), &[]);
+        fleet.write(&site(&bad), &[]);
         fleet.done(&format!("deploy SITE --wait{canary}"));
         assert_eq!(fleet.pop.get("/").status, 503);
         until("it to go back", || {

@@ -1,3 +1,5 @@
+//! Tests of the purge log: what is on disk after crashes, and in what order.
+
 use super::*;
 use crate::cache::purge::Marks;
 use crate::cache::purge::Scope;

@@ -1,3 +1,5 @@
+//! Tests of the course: acts in any order and number, restarts, verdicts.
+
 use super::*;
 
 const MOST: usize = 8;
