@@ -63,7 +63,7 @@ pub struct Body {
     pub tag: Several,
     pub all: bool,
     pub soft: bool,
-    /// Milliseconds, at most [`WAIT_MAX`].
+    /// Milliseconds, at most a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
