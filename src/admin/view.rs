@@ -22,6 +22,8 @@ pub struct FleetView {
     pub now_ms: u64,
     /// The node that answers.
     pub node: String,
+    /// Whether it takes revisions.
+    pub revisions: bool,
     /// By name.
     pub nodes: Vec<NodeView>,
 }
@@ -52,7 +54,8 @@ pub async fn fleet(State(state): State<AdminState>) -> Json<FleetView> {
     let patience = config.fleet.exchange.saturating_mul(MISSED).saturating_add(config.fleet.silence);
     let now = now_ms();
     let nodes = state.board.nodes().into_iter().map(|heard| NodeView::of(heard, now, patience)).collect();
-    Json(FleetView { now_ms: now, node: config.fleet.node.clone(), nodes })
+    let revisions = !config.fleet.trust.is_empty();
+    Json(FleetView { now_ms: now, node: config.fleet.node.clone(), revisions, nodes })
 }
 
 pub async fn functions(State(state): State<AdminState>) -> Json<Vec<FunctionTotals>> {

@@ -77,11 +77,18 @@ impl Place {
             }
             return;
         }
-        let mut text = std::fs::read_to_string(from).unwrap();
-        for port in PORTS {
-            text = text.replace(&format!("127.0.0.1:{port}"), &self.address(port).to_string());
+        let text = std::fs::read_to_string(from).unwrap();
+        // In one pass: a port that was put in may begin like another one.
+        let mut parts = text.split("127.0.0.1:");
+        let mut own = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            let (written, rest) = part.split_at(digits);
+            let known = written.parse().ok().filter(|port| PORTS.contains(port));
+            own += &known.map_or(format!("127.0.0.1:{written}"), |port| self.address(port).to_string());
+            own += rest;
         }
-        std::fs::write(to, text).unwrap();
+        std::fs::write(to, own).unwrap();
     }
 
     /// Runs start.sh, until the PoP is ready.

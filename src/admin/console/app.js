@@ -3,7 +3,6 @@
 
 const POLL_MS = 1000;
 const SLOW_POLL_MS = 3000;
-const REVISIONS_MS = 60_000;
 const WAIT_MS = 10_000; // For other nodes to have a purge.
 const HISTORY = 60; // Readings that a spark line shows.
 const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false };
@@ -367,20 +366,10 @@ function actOf(act) {
 
 const states = { applied: ['serves', 'good'], canary: ['canary of', 'warn'], refused: ['refused', 'bad'], rolled_back: ['went back from', 'bad'] };
 
-let revisionsAfter = 0; // A node that takes no revisions is asked again only after a while.
-
 async function drawRevisions() {
-  if (performance.now() < revisionsAfter) return;
-  let all;
-  try {
-    all = await read('/revisions');
-  } catch (error) {
-    if (error.status === 401) throw error;
-    revisionsAfter = performance.now() + REVISIONS_MS;
-    $('deploy').hidden = $('deploy-link').hidden = true;
-    return;
-  }
-  $('deploy').hidden = $('deploy-link').hidden = false;
+  $('deploy').hidden = $('deploy-link').hidden = !fleet.revisions;
+  if (!fleet.revisions) return;
+  const all = await read('/revisions');
   const own = 'each node’s own files';
   $('deploy-state').textContent = `Everybody gets ${all.serves ? `revision ${all.serves}` : own}${all.canary ? `, some viewers ${all.canary}` : ''}.`;
   $('deploy-back').textContent = `rimward rollback ${all.canary ? '' : `${all.before} `}--key deploy.key --wait`;
