@@ -57,7 +57,8 @@ fn verdict(c: &mut Criterion) {
 
 fn append(c: &mut Criterion) {
     let Ok(dir) = tempfile::tempdir() else { return };
-    let Ok((log, _)) = PurgeLog::open(&dir.path().join("purges.redb")) else { return };
+    let Ok(opened) = PurgeLog::open(&dir.path().join("purges.redb")) else { return };
+    let log = opened.log;
     let next = AtomicU64::new(0);
     let mut group = c.benchmark_group("purge log");
     group.sample_size(10).throughput(Throughput::Elements(CALLERS * 10));
