@@ -3,7 +3,7 @@
 //! In: browser.mjs beside this file, Chromium, `playwright-core` and `axe-core` from npm. Out: what a person would see. Never: a mock of the
 //! admin API.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 // Shared with tests/e2e, which uses all of it.
 #[allow(dead_code, unused_imports)]
