@@ -91,7 +91,7 @@ mod tests {
     fn nodes_are_shown_with_their_places() {
         let pop = Pop::start(None);
         let now = super::now_ms();
-        for (node, code, heard_ms) in [("fra", "FRA", now), ("nrt", "NRT", now - 60_000), ("x", "XXX", now)] {
+        for (node, code, heard_ms) in [("fra", "FRA", now), ("nrt", "NRT", now - 60_000), ("x", "QQQ", now)] {
             let traffic = Traffic { requests_s: 12.5, ..Traffic::default() };
             let state =
                 NodeState { node: node.into(), pop: code.into(), at_ms: heard_ms, traffic, ..NodeState::default() };

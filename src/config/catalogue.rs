@@ -49,6 +49,6 @@ mod tests {
             assert!(site.latitude.abs() < 66.0 && site.longitude.abs() < 180.0, "{code}");
         }
         assert_eq!(super::site("FRA").unwrap().city, "Frankfurt");
-        assert_eq!(super::site("XXX"), None);
+        assert_eq!(super::site("QQQ"), None);
     }
 }
