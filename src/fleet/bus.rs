@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 
 /// Bytes of a message's body, at most: NATS servers take 1 MiB, subject and headers included, unless they are told otherwise.
 pub const BODY_MAX: usize = 1_000_000;
@@ -100,6 +101,19 @@ pub enum BusError {
 
 /// Messages and then, for ever, what is published; after an error nothing more comes: tail again from the last position.
 pub type Tail = BoxStream<'static, Result<Delivered, BusError>>;
+
+/// `first`, and what a tail has behind it without waiting, at most `most` in all; and how the tail ended, when it did.
+pub fn at_hand(tail: &mut Tail, first: Delivered, most: usize) -> (Vec<Delivered>, Option<BusError>) {
+    let mut deliveries = vec![first];
+    while deliveries.len() < most {
+        match tail.next().now_or_never().flatten() {
+            Some(Ok(next)) => deliveries.push(next),
+            Some(Err(error)) => return (deliveries, Some(error)),
+            None => break,
+        }
+    }
+    (deliveries, None)
+}
 
 /// A log per topic and a store of blobs.
 #[async_trait]

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::config::compiled::{self, Config};
+use crate::fleet::bus::at_hand;
 use crate::fleet::roll::{Roll, Standing};
 use crate::fleet::{self, Bus, BusError, Delivered, NodeState, Seq, Topic, counters};
 use crate::observe::metrics::FleetNumbers;
@@ -280,18 +281,7 @@ impl Fleet {
         }
         let mut tail = limited(self.config.silence, bus.tail(Topic::Purges, self.purging.position())).await?;
         while let Some(first) = tail.next().await {
-            let mut deliveries = vec![first?];
-            let mut ended = None;
-            while deliveries.len() < TAKE_MAX {
-                match tail.next().now_or_never() {
-                    Some(Some(Ok(next))) => deliveries.push(next),
-                    Some(Some(Err(error))) => {
-                        ended = Some(error);
-                        break;
-                    }
-                    Some(None) | None => break,
-                }
-            }
+            let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
             self.purging
                 .receive(deliveries)
                 .await

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use tokio::sync::Notify;
 
+use crate::fleet::bus::at_hand;
 use crate::fleet::data::Datum;
 use crate::fleet::{Bus, BusError, Delivered, Message, Seq, Topic};
 use crate::hooks::host::kv::{Change, Entry};
@@ -111,18 +112,7 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<(), B
             continue;
         };
         let Some(first) = first else { return Ok(()) };
-        let mut deliveries = vec![first?];
-        let mut ended = None;
-        while deliveries.len() < TAKE_MAX {
-            match tail.next().now_or_never() {
-                Some(Some(Ok(next))) => deliveries.push(next),
-                Some(Some(Err(error))) => {
-                    ended = Some(error);
-                    break;
-                }
-                Some(None) | None => break,
-            }
-        }
+        let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
         let applying = shared.clone();
         blocking(move || apply(&applying, &deliveries)).await?;
         if let Some(error) = ended {
