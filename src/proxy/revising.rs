@@ -341,10 +341,10 @@ impl Revising {
                 self.compare(&want, before);
                 self.settle(Event::Built(want)).await
             }
-            Err(Refused::Main(why)) => self.unbuilt(&want, self.refused(want.main.act, why)).await,
+            Err(Refused::Main(why)) => self.unbuilt(&want, self.refused(want.main, &why)).await,
             Err(Refused::Canary(why)) => {
-                let act = want.canary.map_or(0, |(placed, _)| placed.act);
-                self.unbuilt(&want, self.refused(act, why)).await
+                let placed = want.canary.map(|(placed, _)| placed).unwrap_or_default();
+                self.unbuilt(&want, self.refused(placed, &why)).await
             }
         }
     }
@@ -358,9 +358,11 @@ impl Revising {
         Ok(())
     }
 
-    fn refused(&self, act: u64, why: String) -> Event {
-        log::error!("revision {act} is refused, what was there keeps serving:\n{why}");
-        Event::Refused { act, why }
+    /// Files are named as whoever deployed them names them, not by where they lie here.
+    fn refused(&self, placed: Placed, why: &str) -> Event {
+        let why = why.replace(&format!("{}/", self.shelf.place(placed.revision).display()), "");
+        log::error!("revision {} is refused, what was there keeps serving:\n{why}", placed.revision);
+        Event::Refused { act: placed.act, why }
     }
 
     /// Whether more tries would change nothing.

@@ -45,7 +45,7 @@ pub fn warm(snapshot: &Snapshot, old: Option<&Set>) {
         log::info!("{warm} functions are warm");
     };
     let within = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let late = runtime.block_on(tokio::time::timeout(WITHIN, work)).is_err();
         if late {
             log::warn!("functions are not all warm after {WITHIN:?}");

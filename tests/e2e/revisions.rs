@@ -115,8 +115,12 @@ fn a_revision_is_deployed_changed_taken_back_and_survives_a_kill() {
     assert_eq!(newest["added"], serde_json::json!(["pages/a.html"]), "{newest}");
     assert_eq!(newest["changed"], serde_json::json!(["edge.toml"]));
     let first = history["revisions"][1]["serial"].as_u64().unwrap();
+    // It hears from the bus what it said before it was killed.
     for revision in 0..2 {
-        let told = &history["revisions"][revision]["nodes"]["tst"];
+        let told = until("its word", || {
+            let told = fleet.history()["revisions"][revision]["nodes"]["tst"].clone();
+            told.is_object().then_some(told)
+        });
         assert_eq!((&told["state"], &told["pop"]), (&"applied".into(), &"TST".into()), "{revision}: {told}");
     }
     assert_eq!(fleet.pop.status()["revision"], history["serves"]);
@@ -185,7 +189,7 @@ fn a_revision_that_does_not_compile_is_refused_and_the_old_one_serves() {
     );
     fleet.write(&hooked, &[("f.wat", "(module")]);
     let said = fleet.refused("deploy SITE --wait");
-    assert!(said.contains("function 'f'"), "{said}");
+    assert!(said.contains("tst: function 'f' (f.wat): not a usable wasm file"), "{said}");
     assert_eq!(says(&fleet.pop.get("/")), (200, "one".to_owned()));
     let node = fleet.history()["nodes"]["tst"].clone();
     assert_eq!(node["state"], "refused", "{node}");
