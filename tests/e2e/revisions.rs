@@ -236,6 +236,9 @@ fn an_image_travels_with_the_revision() {
     assert!(said.contains("3 files") && said.contains("applied"), "{said}");
     assert_eq!(says(&fleet.pop.get("/")), (200, "image".to_owned()));
     assert!(!fleet.pop.dir().join("state/functions/oci").exists(), "the PoP asked no registry");
+    let log = fleet.pop.stderr();
+    let [warm, swapped] = ["1 functions are warm", "is in force"].map(|words| log.find(words).unwrap_or(usize::MAX));
+    assert!(warm < swapped && swapped < log.len(), "the function is warm before the revision serves: {log}");
     registry.stop();
     fleet.pop.crash_and_restart();
     assert_eq!(says(&fleet.pop.get("/")), (200, "image".to_owned()));

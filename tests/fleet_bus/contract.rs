@@ -198,7 +198,8 @@ async fn blobs_are_what_their_name_says() {
         assert!(matches!(place.bus.touch_blob(never).await.unwrap_err(), BusError::NoBlob(_)), "{kind:?}");
         let mut all = place.bus.blobs().await.unwrap();
         let mut want: Vec<_> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
-        (all.sort(), want.sort());
+        all.sort();
+        want.sort();
         assert_eq!(all, want, "{kind:?}");
         assert!(matches!(place.bus.blob(never).await.unwrap_err(), BusError::NoBlob(_)), "{kind:?}");
         let too_large = place.bus.put_blob(Bytes::from(vec![0; (8 << 20) + 1])).await.unwrap_err();
