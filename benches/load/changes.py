@@ -69,7 +69,7 @@ def deploy(fleet, number):
         site.mkdir()
         (site / "mark.js").write_bytes((fleet.place / "site/mark.js").read_bytes())
     text = (fleet.place / "site/site.toml").read_text()
-    (site / "site.toml").write_text(text + f'response = {{ headers = {{ set = {{ x-revision = "{number}" }} }} }}\n')
+    (site / "site.toml").write_text(text + f'response = {{ set = {{ x-revision = "{number}" }} }}\n')
     command = [fleet.binary, "deploy", site, "--key", fleet.deploy_key, "--wait", "--admin", f"http://127.0.0.1:{ADMINS['fra']}"]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)
