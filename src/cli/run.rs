@@ -148,7 +148,8 @@ pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
             if let Some(hint) = hint(&error) {
                 eprintln!("  {hint}");
             }
-            ExitCode::FAILURE
+            // As `check` says of the same file.
+            if matches!(error, StartError::Functions(_)) { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
         }
     }
 }
