@@ -49,15 +49,15 @@ fn a_pop_with_a_full_disk_serves_and_promises_nothing() {
     connected(&world.pops[2], true);
 
     let (fra, iad) = (&world.pops[0], &world.pops[2]);
-    let refused = ask_purge(iad, &url("/c/a"));
-    assert!(refused.status >= 500 && refused.text().contains("purge log"), "{} {}", refused.status, refused.text());
-    assert!(put(iad, "during", "1").status >= 500);
-    assert!(make_key(iad, "during").status >= 500);
     // What it accepted before reaches the others.
     for pop in &world.pops {
         until("the purge from before", || (version(pop, "/c/c") == world.content.version("/c/c")).then_some(()));
         until("the entry from before", || (value(pop, "before").as_deref() == Some("1")).then_some(()));
     }
+    let refused = ask_purge(iad, &url("/c/a"));
+    assert!(refused.status >= 500 && refused.text().contains("purge log"), "{} {}", refused.status, refused.text());
+    assert!(put(iad, "during", "1").status >= 500);
+    assert!(make_key(iad, "during").status >= 500);
     // What others purge is not served, and not said to be seen: it would be forgotten with the process.
     world.content.change("/c/b");
     let done = purge(fra, &json!({"url": format!("http://{HOST}/c/b"), "wait_ms": 1000}));
