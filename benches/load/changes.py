@@ -67,7 +67,7 @@ def deploy(fleet, number):
     site = fleet.place / "deploy"
     if not site.exists():
         site.mkdir()
-        (site / "mark.js").write_bytes((fleet.place / "fra/mark.js").read_bytes())
+        (site / "mark.js").write_bytes((fleet.place / "site/mark.js").read_bytes())
     text = (fleet.place / "site/site.toml").read_text()
     (site / "site.toml").write_text(text + f'response = {{ headers = {{ set = {{ x-revision = "{number}" }} }} }}\n')
     command = [fleet.binary, "deploy", site, "--key", fleet.deploy_key, "--wait", "--admin", f"http://127.0.0.1:{ADMINS['fra']}"]

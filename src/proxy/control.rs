@@ -77,7 +77,7 @@ impl BackgroundService for Control {
             tokio::spawn(raise(horizon, pop.shared.clone()));
         }
         tokio::spawn(tend(pop.shared.clone()));
-        tokio::spawn(telling::run(pop.shared.clone(), pop.phase.clone()));
+        tokio::spawn(telling::run(pop.shared.clone(), pop.phase.clone(), pop.revising.clone()));
         while !*shutdown.borrow() {
             if shutdown.changed().await.is_err() {
                 return;

@@ -39,6 +39,7 @@ use super::services::{self, Services};
 use super::shared::Shared;
 use super::snapshot::{Live, Snapshot};
 use super::streams::Streams;
+use super::warming;
 
 /// Connections that may wait for the admin API.
 const BACKLOG: i32 = 128;
@@ -131,6 +132,7 @@ impl Pop {
         )?);
         let guard = Guard::new(&state, &config, told.clone())?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
+        warming::warm(&snapshot, None);
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
         let (begun, first) = (start.revision.is_some(), shared.live.load().config.clone());
