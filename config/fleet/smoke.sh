@@ -26,7 +26,7 @@ done
 site() {
   mkdir -p "$got/site"
   cp "$(dirname "$0")/site/site.toml" "$got/site/site.toml"
-  printf 'response = { headers = { set = { x-revision = "%s" } } }\n' "$1" >>"$got/site/site.toml"
+  printf 'response = { set = { x-revision = "%s" } }\n' "$1" >>"$got/site/site.toml"
 }
 
 # shows FRA NRT IAD: the field at each of them.

@@ -21,7 +21,7 @@ use crate::cache::store::Tiers;
 use crate::config::compiled::{Config, Origin};
 use crate::integration::Integrations;
 use crate::listen::{Endpoints, Gate, h2_options};
-use crate::observe::metrics::{TableNumbers, TargetNumbers};
+use crate::observe::metrics::{EventSourceNumbers, TableNumbers, TargetNumbers};
 use crate::observe::{Numbers, Observer};
 use crate::origin::{Names, Origins};
 
@@ -285,9 +285,21 @@ fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
         fills_in_flight: stats.fills_in_flight,
         targets: targets.collect(),
         tables: shared.integrations.local.dynamo().map(tables),
+        event_sources: shared.integrations.local.lambda().map(event_sources).unwrap_or_default(),
         fleet: None,
         names: shared.live.load().steering.as_ref().map(|steering| shared.guard.pops.numbers(steering)),
     }
+}
+
+fn event_sources(local: &crate::lambda::Lambda) -> Vec<EventSourceNumbers> {
+    let each = local.sources().into_iter().map(|source| EventSourceNumbers {
+        uuid: source.uuid,
+        function: source.function,
+        records: source.records,
+        given_up: source.given_up,
+        lag_ms: u64::try_from(source.lag.as_millis()).unwrap_or(u64::MAX),
+    });
+    each.collect()
 }
 
 fn tables(tables: &crate::dynamo::Dynamo) -> TableNumbers {
