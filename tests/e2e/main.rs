@@ -16,6 +16,7 @@ mod fleet;
 mod floods;
 mod freshness;
 mod function_origins;
+mod global_tables;
 mod harness;
 mod hits;
 mod hook_lanes;
