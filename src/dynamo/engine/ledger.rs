@@ -21,6 +21,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Bytes of items that are read at once, at least one item.
 const BYTES_MAX: usize = 8 << 20;
 
+/// Statements that are kept ready: those of this file, and one a table.
+const STATEMENTS: usize = 64;
+
 /// The connection.
 pub struct Ledger {
     connection: Mutex<Connection>,
@@ -69,6 +72,7 @@ impl Ledger {
 
     /// `now`: the time in milliseconds, as an expression.
     fn of(mut connection: Connection, tables: &[Shared], node: &str, now: &str) -> rusqlite::Result<Ledger> {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         change.execute_batch(triggers::TABLES)?;
         change.execute(
