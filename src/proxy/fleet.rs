@@ -198,7 +198,7 @@ impl Fleet {
                 Ok(head) => {
                     heard = Some(Instant::now());
                     if !self.connected.load(Ordering::Acquire) {
-                        self.reached(head);
+                        self.reached(head).await;
                     }
                     self.caught_up();
                 }
@@ -209,16 +209,21 @@ impl Fleet {
                     }
                 }
             }
+            match self.purging.write_down().await {
+                Ok(true) => self.advanced.notify_one(),
+                Ok(false) => {}
+                Err(error) => log::debug!("purges that are not written: {error}"),
+            }
             tokio::time::sleep(PROBE_EVERY).await;
         }
     }
 
     /// The bus answers, for the first time or again.
-    fn reached(&self, head: Seq) {
+    async fn reached(&self, head: Seq) {
         let position = self.purging.position();
         if head < position {
             log::warn!("the bus has forgotten purges that it had: everything is purged, and read again");
-            if let Err(error) = self.purging.restart() {
+            if let Err(error) = self.purging.restart().await {
                 log::error!("the purge log: {error}");
             }
         }
@@ -327,7 +332,7 @@ impl Fleet {
 
     fn standing(&self) -> Option<Standing> {
         let lineage = self.purging.lineage()?;
-        let seen = self.shared.seen.told().text()?;
+        let seen = self.purging.kept().text()?;
         Some(Standing {
             node: self.config.node.clone(),
             pop: self.pop.clone(),

@@ -59,3 +59,4 @@ mod telling;
 mod tiers;
 pub mod upstream;
 mod views;
+pub mod warming;

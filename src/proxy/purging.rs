@@ -3,9 +3,10 @@
 //! In: scopes, what other nodes tell. Out: the stamp from which on nothing older is served. Never: a scan over objects.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::cache::object::Stamp;
 use crate::cache::purge::{Purge, Scope};
-use crate::fleet::{Bus, BusError, Delivered, FleetError, Opened, Progress, PurgeLog, Received, Seq, Topic};
+use crate::fleet::{Bus, BusError, Delivered, FleetError, Opened, Progress, PurgeLog, Received, Seq, Topic, Vector};
 
 use super::phases::now_nanos;
 use super::shared::Shared;
@@ -22,6 +23,8 @@ use super::shared::Shared;
 const RETRY: Duration = Duration::from_millis(20);
 /// How long one message may take to be kept by the bus.
 const PUBLISH: Duration = Duration::from_secs(5);
+/// Purges of other nodes that wait for room on the disk; when there are more, they become one of everything.
+const UNWRITTEN_MAX: usize = 10_000;
 
 /// Applies purges.
 #[derive(Debug)]
@@ -29,8 +32,14 @@ pub struct Purging {
     shared: Arc<Shared>,
     /// Closed while another process holds it: before this one took over, and once the next one has.
     log: ArcSwapOption<PurgeLog>,
-    /// How far the bus was taken in.
+    /// How far the bus was taken in: all of that is in force.
     progress: Mutex<Progress>,
+    /// What of it is on disk too.
+    written: Mutex<Vector>,
+    /// What is not: the disk is full. Held by who takes in or writes down, so that only one does.
+    unwritten: tokio::sync::Mutex<Vec<Purge>>,
+    /// Whether there is such. Entries that those make needless stay in the log meanwhile.
+    behind: Arc<AtomicBool>,
     /// Own numbers whose purges are in force, or never came to be: without a gap up to the first, and those past one.
     effective: Mutex<(u64, BTreeSet<u64>)>,
     /// Whether there are others to tell.
@@ -49,7 +58,16 @@ pub struct Accepted {
 impl Purging {
     /// `tells`: there are other nodes.
     pub fn new(shared: Arc<Shared>, tells: bool) -> Self {
-        Purging { shared, log: ArcSwapOption::empty(), progress: Mutex::default(), effective: Mutex::default(), tells }
+        Purging {
+            shared,
+            log: ArcSwapOption::empty(),
+            progress: Mutex::default(),
+            written: Mutex::default(),
+            unwritten: tokio::sync::Mutex::default(),
+            behind: Arc::default(),
+            effective: Mutex::default(),
+            tells,
+        }
     }
 
     /// Opens the log and applies what it holds. Blocks for as long as a process that hands over still holds it, at most
@@ -69,6 +87,7 @@ impl Purging {
         self.shared.seen.done_all(&progress.seen.vector());
         self.shared.seen.done(log.lineage(), log.number());
         self.effective.lock().0 = log.number();
+        *self.written.lock() = progress.seen.vector();
         *self.progress.lock() = progress;
         self.log.store(Some(Arc::new(log)));
         Ok(())
@@ -89,62 +108,115 @@ impl Purging {
         self.progress.lock().position
     }
 
+    /// The purges, by lineage, that are in force here and stay so: what this node says that it has seen.
+    pub fn kept(&self) -> Vector {
+        let mut kept = self.written.lock().clone();
+        if let Some(lineage) = self.lineage() {
+            kept.advance(lineage, self.effective.lock().0);
+        }
+        kept
+    }
+
     /// Purges `scopes`, all hard or all `soft`. When this returns, the purge survives a crash, no later request is served what it
     /// covers, and the others will be told.
     pub async fn purge(&self, scopes: Vec<Scope>, soft: bool) -> Result<Accepted, FleetError> {
-        let scopes = scopes.into_iter().map(|scope| Purge { scope, soft, at: Stamp(0) }).collect();
-        let (purges, stamp) = self.stamped(scopes);
-        if !self.tells {
-            self.apply(purges, |log, purges| log.append(purges)).await?;
-            return Ok(Accepted { stamp, number: 0 });
-        }
+        let purges: Vec<Purge> = scopes.into_iter().map(|scope| Purge { scope, soft, at: Stamp(0) }).collect();
         let Some(lineage) = self.lineage() else { return Err(FleetError::HandedOver) };
-        let given = Arc::new(AtomicU64::new(0));
-        let (shared, noted) = (self.shared.clone(), given.clone());
-        let applied = self
-            .apply(purges, move |log, purges| {
-                let (number, outcome) = log.accept(purges);
-                noted.store(number, Ordering::Release);
-                outcome?;
-                // Before it is in force here: see `vector::Seen`.
-                shared.seen.announce(lineage, number);
-                Ok(())
+        let tells = self.tells;
+        let (number, written) = self
+            .apply(move |log, shared| {
+                if !tells {
+                    let purges = stamped(shared, purges);
+                    return (0, log.append(&purges).map(|()| purges));
+                }
+                let mut made = Vec::new();
+                let (number, written) = log.accept(|number| {
+                    // Before it has a stamp: see `vector::Seen`.
+                    shared.seen.announce(lineage, number);
+                    made = stamped(shared, purges);
+                    made.clone()
+                });
+                (number, written.map(|()| made))
             })
-            .await;
-        let number = given.load(Ordering::Acquire);
-        self.in_force(lineage, number);
-        applied.map(|()| Accepted { stamp, number })
+            .await?;
+        if tells {
+            self.in_force(lineage, number);
+        }
+        written.map(|stamp| Accepted { stamp, number })
     }
 
-    /// Applies what the bus delivered: each purge once, together with the note that it was.
+    /// Applies what the bus delivered: each purge once, together with the note that it was. What a full disk does not take is in force
+    /// all the same; it is written by [`Purging::write_down`] once there is room, and not [`Purging::kept`] before.
     pub async fn receive(&self, deliveries: Vec<Delivered>) -> Result<(), FleetError> {
         let Some(log) = self.log.load_full() else { return Err(FleetError::HandedOver) };
+        let mut unwritten = self.unwritten.lock().await;
         let (mut received, mut progress) = (Received::default(), self.progress.lock().clone());
         deliveries.iter().for_each(|delivered| received.take(delivered, log.lineage(), &mut progress));
-        let (purges, _) = self.stamped(received.purges);
-        let (written, shared, vector) = (progress.clone(), self.shared.clone(), progress.seen.vector());
-        let announced = vector.clone();
-        self.apply(purges, move |log, purges| {
-            log.receive(purges, &written)?;
-            shared.seen.announce_all(&announced);
-            Ok(())
-        })
-        .await?;
-        self.shared.seen.done_all(&vector);
-        *self.progress.lock() = progress;
-        Ok(())
+        self.take_in(&mut unwritten, received.purges, progress).await
     }
 
-    /// The bus has forgotten what it had: purges everything, and takes in from its beginning what it has now. Blocks on the disk.
-    pub fn restart(&self) -> Result<(), FleetError> {
-        let Some(log) = self.log.load_full() else { return Err(FleetError::HandedOver) };
-        let (purges, _) = self.stamped(vec![Purge { scope: Scope::All, soft: false, at: Stamp(0) }]);
-        let mut progress = self.progress.lock();
-        let mut fresh = Progress { position: Seq(0), seen: progress.seen.clone() };
+    /// The bus has forgotten what it had: purges everything, and takes in from its beginning what it has now.
+    pub async fn restart(&self) -> Result<(), FleetError> {
+        let mut unwritten = self.unwritten.lock().await;
+        let mut fresh = Progress { position: Seq(0), seen: self.progress.lock().seen.clone() };
         fresh.seen.lost();
-        log.receive(&purges, &fresh)?;
-        self.shared.marks.apply(&purges);
-        *progress = fresh;
+        let all = vec![Purge { scope: Scope::All, soft: false, at: Stamp(0) }];
+        self.take_in(&mut unwritten, all, fresh).await
+    }
+
+    /// Writes what the disk did not take before; whether anything was written.
+    pub async fn write_down(&self) -> Result<bool, FleetError> {
+        if !self.behind.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let mut unwritten = self.unwritten.lock().await;
+        let progress = self.progress.lock().clone();
+        self.take_in(&mut unwritten, Vec::new(), progress).await?;
+        Ok(!self.behind.load(Ordering::Acquire))
+    }
+
+    async fn take_in(
+        &self,
+        unwritten: &mut Vec<Purge>,
+        purges: Vec<Purge>,
+        progress: Progress,
+    ) -> Result<(), FleetError> {
+        let (next, vector) = (progress.clone(), progress.seen.vector());
+        // Before they have stamps: see `vector::Seen`.
+        self.shared.seen.announce_all(&vector);
+        let purges = stamped(&self.shared, purges);
+        let mut all = mem::take(unwritten);
+        all.extend(purges.iter().cloned());
+        let (writing, behind) = (all.clone(), self.behind.clone());
+        let applied = self.apply(move |log, _| {
+            let written = log.receive(&writing, &next);
+            // Before they are in force: see there.
+            let was_behind = behind.swap(written.is_err(), Ordering::AcqRel);
+            ((was_behind, written), Ok(purges))
+        });
+        let written = match applied.await {
+            Ok((written, _)) => written,
+            Err(error) => {
+                *unwritten = all;
+                return Err(error);
+            }
+        };
+        match written {
+            (_, Ok(())) => *self.written.lock() = vector.clone(),
+            (was_behind, Err(error)) => {
+                if !was_behind {
+                    log::warn!("purges of other nodes are in force, and wait for room on the disk: {error}");
+                }
+                if all.len() > UNWRITTEN_MAX {
+                    // Not in force as one: it only has to cover them after a crash.
+                    let at = all.iter().map(|purge| purge.at).max().unwrap_or_default();
+                    all = vec![Purge { scope: Scope::All, soft: false, at }];
+                }
+                *unwritten = all;
+            }
+        }
+        self.shared.seen.done_all(&vector);
+        *self.progress.lock() = progress;
         Ok(())
     }
 
@@ -160,7 +232,9 @@ impl Purging {
         let kept = tokio::time::timeout(PUBLISH, bus.publish(Topic::Purges, outgoing.message(log.lineage())));
         kept.await.map_err(|_| BusError::Away("no answer".to_owned()))??;
         let sent = tokio::task::spawn_blocking(move || log.sent(outgoing.last)).await;
-        sent.map_err(|error| BusError::Refused(error.to_string()))?.map_err(disk)?;
+        if let Err(error) = sent.map_err(|error| BusError::Refused(error.to_string()))? {
+            log::warn!("what others were told stays in the purge log: {error}");
+        }
         Ok(true)
     }
 
@@ -172,37 +246,33 @@ impl Purging {
         }
     }
 
-    /// The same purges by this node's clock, and the last stamp.
-    fn stamped(&self, mut purges: Vec<Purge>) -> (Vec<Purge>, Stamp) {
-        let mut last = Stamp(0);
-        for purge in &mut purges {
-            last = self.shared.stamps.next(now_nanos());
-            purge.at = last;
-        }
-        (purges, last)
-    }
-
-    /// Durable, then effective.
+    /// Durable, then effective: `write` gives the purges that are to be in force; this the last stamp of those.
     async fn apply<T: Send + 'static>(
         &self,
-        purges: Vec<Purge>,
-        write: impl FnOnce(&PurgeLog, &[Purge]) -> Result<T, FleetError> + Send + 'static,
-    ) -> Result<T, FleetError> {
+        write: impl FnOnce(&PurgeLog, &Shared) -> (T, Result<Vec<Purge>, FleetError>) + Send + 'static,
+    ) -> Result<(T, Result<Stamp, FleetError>), FleetError> {
         let Some(log) = self.log.load_full() else { return Err(FleetError::HandedOver) };
-        let shared = self.shared.clone();
+        let (shared, behind) = (self.shared.clone(), self.behind.clone());
         let bound = shared.live.peek().config.store.purge_scopes;
         // The log syncs to disk: not on a worker.
         let done = tokio::task::spawn_blocking(move || {
-            let written = write(&log, &purges)?;
+            let (came_to, purges) = write(&log, &shared);
+            let purges = match purges {
+                Ok(purges) => purges,
+                Err(error) => return (came_to, Err(error)),
+            };
             if !purges.is_empty() {
                 shared.marks.apply(&purges);
             }
-            if log.overgrown(bound) {
-                log.compact(&shared.marks)?;
+            if log.overgrown(bound)
+                && !behind.load(Ordering::Acquire)
+                && let Err(error) = log.compact(&shared.marks)
+            {
+                log::warn!("the purge log stays long: {error}");
             }
-            Ok(written)
+            (came_to, Ok(purges.last().map_or(Stamp(0), |purge| purge.at)))
         });
-        done.await.map_err(|join| FleetError::Interrupted(join.to_string()))?
+        done.await.map_err(|join| FleetError::Interrupted(join.to_string()))
     }
 
     /// Notes that an own number's purges are in force, or never will be: once all before it are too, other nodes may count on it.
@@ -215,4 +285,12 @@ impl Purging {
         }
         self.shared.seen.done(lineage, *upto);
     }
+}
+
+/// The same purges by this node's clock.
+fn stamped(shared: &Shared, mut purges: Vec<Purge>) -> Vec<Purge> {
+    for purge in &mut purges {
+        purge.at = shared.stamps.next(now_nanos());
+    }
+    purges
 }

@@ -3,6 +3,9 @@
 //! In: signed manifests and other nodes' acknowledgements from the bus. Out: the revision in force, and how far this node is. Never: a decision of
 //! its own (`fleet::revision` decides), files that were not verified, a request.
 
+mod tidying;
+mod watching;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -16,14 +19,14 @@ use tokio::sync::Notify;
 use crate::config::compiled::Config;
 use crate::fleet::bus::{Bus, BusError, Delivered, Digest, Message, Seq, Topic};
 use crate::fleet::revision::{
-    Ack, Course, Envelope, Event, Item, Manifest, ManifestError, Placed, Sample, Shelf, ShelfError, Want, judge,
+    Ack, Course, Envelope, Event, Item, Manifest, ManifestError, Placed, Shelf, ShelfError, Want,
 };
 
 use super::history::History;
 use super::phases::now_ms;
 use super::reload::{CanaryRoot, Refused, Reload, Roots};
 use super::shared::Shared;
-use super::tally::Tally;
+use watching::Before;
 
 /// Between two looks at how what is new does, and between two tries of what the bus did not do.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -90,12 +93,9 @@ struct Known {
     before: BTreeMap<u64, Before>,
     /// Tries to get the files of an act that the bus does not have.
     tries: (u64, u32),
-}
-
-/// What was there before an act.
-struct Before {
-    tally: Arc<Tally>,
-    from: Sample,
+    /// The log of revisions was read to its end, and something in it is nothing that this node can read.
+    caught_up: bool,
+    unread: bool,
 }
 
 /// The revision that this node served last: where its files are. It starts with it, whether or not there is a bus.
@@ -170,6 +170,8 @@ impl Revising {
             manifest.after(known.course.newest())?;
             known.course.permits(&manifest.act).map_err(RevisingError::Senseless)?;
         }
+        // Before they are looked for: nobody forgets them from here on.
+        self.touch(&manifest).await?;
         self.fetch(&manifest).await?;
         let serial = manifest.serial;
         let id = Digest::of(&envelope.bytes()).to_string();
@@ -178,6 +180,11 @@ impl Revising {
         // The bus brings it as well: the second time changes nothing.
         self.arrived(envelope, manifest).await;
         Ok(serial)
+    }
+
+    /// The revision that viewers here get; `None` = this node's own files alone.
+    pub fn serves(&self) -> Option<u64> {
+        Some(self.known.lock().course.running().main.revision).filter(|revision| *revision > 0)
     }
 
     pub fn history(&self) -> History {
@@ -205,7 +212,7 @@ impl Revising {
         if self.bus.set(bus).is_err() {
             return;
         }
-        tokio::join!(self.follow(Topic::Revisions), self.follow(Topic::Acks), self.work());
+        tokio::join!(self.follow(Topic::Revisions), self.follow(Topic::Acks), self.work(), self.tidy_always());
     }
 
     fn bus(&self) -> Result<&Arc<dyn Bus>, RevisingError> {
@@ -234,6 +241,7 @@ impl Revising {
                 _ => self.ack(&message),
             }
             if seq >= head {
+                self.known.lock().caught_up |= topic == Topic::Revisions;
                 self.changed.notify_one();
             }
         }
@@ -244,7 +252,10 @@ impl Revising {
         let opened = Envelope::parse(body).and_then(|envelope| Ok((envelope.open(&self.trust, self.size)?, envelope)));
         match opened {
             Ok((manifest, envelope)) => self.arrived(envelope, manifest).await,
-            Err(error) => log::warn!("a revision on the bus is not taken: {error}"),
+            Err(error) => {
+                log::warn!("a revision on the bus is not taken: {error}");
+                self.known.lock().unread = true;
+            }
         }
     }
 
@@ -330,10 +341,10 @@ impl Revising {
                 self.compare(&want, before);
                 self.settle(Event::Built(want)).await
             }
-            Err(Refused::Main(why)) => self.unbuilt(&want, self.refused(want.main.act, why)).await,
+            Err(Refused::Main(why)) => self.unbuilt(&want, self.refused(want.main, &why)).await,
             Err(Refused::Canary(why)) => {
-                let act = want.canary.map_or(0, |(placed, _)| placed.act);
-                self.unbuilt(&want, self.refused(act, why)).await
+                let placed = want.canary.map(|(placed, _)| placed).unwrap_or_default();
+                self.unbuilt(&want, self.refused(placed, &why)).await
             }
         }
     }
@@ -347,9 +358,11 @@ impl Revising {
         Ok(())
     }
 
-    fn refused(&self, act: u64, why: String) -> Event {
-        log::error!("revision {act} is refused, what was there keeps serving:\n{why}");
-        Event::Refused { act, why }
+    /// Files are named as whoever deployed them names them, not by where they lie here.
+    fn refused(&self, placed: Placed, why: &str) -> Event {
+        let why = why.replace(&format!("{}/", self.shelf.place(placed.revision).display()), "");
+        log::error!("revision {} is refused, what was there keeps serving:\n{why}", placed.revision);
+        Event::Refused { act: placed.act, why }
     }
 
     /// Whether more tries would change nothing.
@@ -363,45 +376,6 @@ impl Revising {
             RevisingError::File { .. } => true,
             RevisingError::Bus(BusError::NoBlob(_) | BusError::Corrupt(_)) => tried >= TRIES,
             _ => false,
-        }
-    }
-
-    /// Remembers what new acts are to be compared with.
-    fn compare(&self, want: &Want, before: Arc<Tally>) {
-        let mut known = self.known.lock();
-        let now = self.shared.live.load().tally.clone();
-        let running = known.course.running().clone();
-        let mut kept = BTreeSet::from([want.main.act]);
-        if running.main != want.main {
-            known.before.insert(want.main.act, Before { tally: before, from: Sample::default() });
-        }
-        if let Some((placed, _)) = want.canary {
-            kept.insert(placed.act);
-            let from = now.now();
-            known.before.entry(placed.act).or_insert(Before { tally: now, from });
-        }
-        known.before.retain(|act, _| kept.contains(act));
-    }
-
-    /// Judges what is new.
-    fn watch(&self) {
-        let now = now_ms();
-        let (main, canary) = (self.shared.live.load(), self.shared.live.canary());
-        let mut known = self.known.lock();
-        let watched: Vec<u64> = known.course.watched(now).collect();
-        for act in watched {
-            let Some(before) = known.before.get(&act) else { continue };
-            let of_canary = known.course.running().canary.is_some_and(|(placed, _)| placed.act == act);
-            let (old, new) = match (&canary, of_canary) {
-                // A reload of the node's own files begins to count anew.
-                (Some(canary), true) => (main.tally.now().since(&before.from), canary.snapshot.tally.now()),
-                _ => (before.tally.now(), main.tally.now()),
-            };
-            if let Some(why) = judge(&old, &new) {
-                log::error!("revision {act} goes back: {why}");
-                let why = format!("{} in {}: {why}", self.node, self.pop);
-                known.course.take(Event::Judged { act, why }, now, self.most);
-            }
         }
     }
 
@@ -426,6 +400,14 @@ impl Revising {
         done.await.unwrap_or(Ok(()))
     }
 
+    /// Keeps a revision's files on the bus until it is known everywhere that it names them.
+    async fn touch(&self, manifest: &Manifest) -> Result<(), RevisingError> {
+        let bus = self.bus()?;
+        let digests: Vec<Digest> = manifest.files.iter().filter_map(|file| Digest::parse(&file.digest)).collect();
+        let each = digests.into_iter().map(|digest| bus.touch_blob(digest));
+        Ok(futures::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?)
+    }
+
     /// Brings a revision's files here, every one verified.
     async fn fetch(&self, manifest: &Manifest) -> Result<(), RevisingError> {
         if manifest.files.is_empty() || self.shelf.has(manifest.serial) {
@@ -441,20 +423,24 @@ impl Revising {
 
     /// Tells how far this node is, when that has changed.
     async fn tell(&self) -> Result<(), RevisingError> {
-        let (ack, told) = {
+        let (ack, at_ms) = {
             let known = self.known.lock();
-            (known.course.ack(&self.pop), known.told.clone())
+            let ack = known.course.ack(&self.pop).filter(|ack| known.told.as_ref() != Some(ack));
+            let Some(ack) = ack else { return Ok(()) };
+            let at_ms = known.course.told_at(&ack);
+            (ack, at_ms.unwrap_or_else(now_ms))
         };
-        let Some(ack) = ack.filter(|ack| told.as_ref() != Some(ack)) else { return Ok(()) };
-        let dated = Ack { at_ms: now_ms(), ..ack.clone() };
+        let dated = Ack { at_ms, ..ack.clone() };
         let body: Bytes = serde_json::to_vec(&dated).unwrap_or_default().into();
         let subject = format!("{}{SUBJECT}", self.node);
         let id = format!("{subject}-{}-{}", dated.serial, Digest::of(&body));
         self.bus()?.publish(Topic::Acks, Message { subject, id, body }).await?;
-        let mut known = self.known.lock();
-        known.told = Some(ack);
-        known.acks.insert(self.node.clone(), dated);
-        Ok(())
+        {
+            let mut known = self.known.lock();
+            known.told = Some(ack);
+            known.acks.insert(self.node.clone(), dated.clone());
+        }
+        self.settle(Event::Told(dated)).await
     }
 }
 

@@ -16,11 +16,12 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 use tokio::sync::Notify;
 
+use crate::cache::horizon::Horizon;
 use crate::cache::store::Tiers;
 use crate::config::compiled::{Config, Origin};
 use crate::integration::Integrations;
 use crate::listen::{Endpoints, Gate, h2_options};
-use crate::observe::metrics::{TableNumbers, TargetNumbers};
+use crate::observe::metrics::{EventSourceNumbers, TableNumbers, TargetNumbers};
 use crate::observe::{Numbers, Observer};
 use crate::origin::{Names, Origins};
 
@@ -30,7 +31,7 @@ use super::front::Front;
 use super::functions::Functions;
 use super::guard::Guard;
 use super::naming::bind_udp;
-use super::phases::{Phases, now_ms};
+use super::phases::{Phases, now_ms, now_nanos};
 use super::purging::Purging;
 use super::reload::Reload;
 use super::revising::Revising;
@@ -38,6 +39,7 @@ use super::services::{self, Services};
 use super::shared::Shared;
 use super::snapshot::{Live, Snapshot};
 use super::streams::Streams;
+use super::warming;
 
 /// Connections that may wait for the admin API.
 const BACKLOG: i32 = 128;
@@ -98,6 +100,8 @@ pub struct Pop {
     pub fleet: Arc<Fleet>,
     /// `None` = no key is trusted.
     pub revising: Option<Arc<Revising>>,
+    /// `None` = nothing is stored on disk.
+    pub(super) horizon: Option<Arc<Horizon>>,
     pub started_ms: u64,
     pub(super) phase: Phase,
     pub(super) gate: Arc<Gate>,
@@ -128,17 +132,22 @@ impl Pop {
         )?);
         let guard = Guard::new(&state, &config, told.clone())?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
+        warming::warm(&snapshot, None);
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
         let (begun, first) = (start.revision.is_some(), shared.live.load().config.clone());
         let reload =
             Arc::new(Reload::new(shared.clone(), start.path, start.revision, names, endpoints.clone(), gate.clone()));
+        // Only what is on disk outlives the process that fetched it.
+        let horizon = first.store.disk.is_some();
+        let horizon = horizon.then(|| Arc::new(Horizon::open(&state.join("stamps"), &shared.stamps, now_nanos())));
         let purging = Arc::new(Purging::new(shared.clone(), first.fleet.bus.is_some()));
         let fleet = Arc::new(Fleet::new(shared.clone(), purging.clone(), &first, told));
         let revising = Revising::new(&first, begun, reload.clone(), shared.clone());
         let phase = Arc::new(Mutex::new(Some("starting")));
         let (started_ms, upgrade) = (now_ms(), start.upgrade);
-        let pop = Pop { shared, reload, purging, fleet, revising, started_ms, phase, gate, endpoints, upgrade };
+        let pop =
+            Pop { shared, reload, purging, fleet, revising, horizon, started_ms, phase, gate, endpoints, upgrade };
         if !pop.upgrade {
             pop.try_addresses()?;
         }
@@ -276,9 +285,21 @@ fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
         fills_in_flight: stats.fills_in_flight,
         targets: targets.collect(),
         tables: shared.integrations.local.dynamo().map(tables),
+        event_sources: shared.integrations.local.lambda().map(event_sources).unwrap_or_default(),
         fleet: None,
         names: shared.live.load().steering.as_ref().map(|steering| shared.guard.pops.numbers(steering)),
     }
+}
+
+fn event_sources(local: &crate::lambda::Lambda) -> Vec<EventSourceNumbers> {
+    let each = local.sources().into_iter().map(|source| EventSourceNumbers {
+        uuid: source.uuid,
+        function: source.function,
+        records: source.records,
+        given_up: source.given_up,
+        lag_ms: u64::try_from(source.lag.as_millis()).unwrap_or(u64::MAX),
+    });
+    each.collect()
 }
 
 fn tables(tables: &crate::dynamo::Dynamo) -> TableNumbers {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::fleet::bus::at_hand;
 use crate::fleet::data::Datum;
@@ -30,12 +30,19 @@ const STORES_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs for as long as the process. `changed` is woken when there is something to tell.
 pub async fn run(shared: Arc<Shared>, bus: Arc<dyn Bus>, changed: Arc<Notify>) {
-    tokio::join!(tell(&shared, &*bus, &changed), take(&shared, &*bus));
+    // What others write of a key counts here once it is not to be told from here any more. So nothing is taken in between the moment at
+    // which the bus has what this node wrote, and the note of it: what came later is newer, and would be passed over.
+    let turn = Mutex::default();
+    tokio::join!(tell(&shared, &*bus, &changed, &turn), take(&shared, &*bus, &turn));
 }
 
-async fn tell(shared: &Arc<Shared>, bus: &dyn Bus, changed: &Notify) {
+async fn tell(shared: &Arc<Shared>, bus: &dyn Bus, changed: &Notify, turn: &Mutex<()>) {
     loop {
-        match tell_some(shared, bus).await {
+        let some = async {
+            let _turn = turn.lock().await;
+            tell_some(shared, bus).await
+        };
+        match some.await {
             Ok(true) => {}
             Ok(false) => changed.notified().await,
             Err(error) => {
@@ -60,7 +67,8 @@ async fn tell_some(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<bool, BusError
         }
         if !dirty.is_empty() {
             told_any = true;
-            blocking(move || store.told(&dirty)).await?;
+            let dirty = Arc::new(dirty);
+            noted(|| (store.clone(), dirty.clone()), |(store, dirty)| store.told(&dirty)).await;
         }
     }
     let keys = shared.guard.store.clone();
@@ -72,9 +80,25 @@ async fn tell_some(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<bool, BusError
     }
     if !dirty.is_empty() {
         told_any = true;
-        blocking(move || keys.told(&dirty)).await?;
+        let dirty = Arc::new(dirty);
+        noted(|| (keys.clone(), dirty.clone()), |(keys, dirty)| keys.told(&dirty)).await;
     }
     Ok(told_any)
+}
+
+/// Notes what others were told, however long the disk takes to have room: told again, it would undo what others wrote since.
+async fn noted<W: Send + 'static, E: ToString + Send + 'static>(
+    what: impl Fn() -> W,
+    note: impl Fn(W) -> Result<(), E> + Copy + Send + 'static,
+) {
+    loop {
+        let what = what();
+        match blocking(move || note(what)).await {
+            Ok(()) => return,
+            Err(error) => log::warn!("what others were told is not noted yet: {error}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// What a key is may be told more than once; nothing depends on how often.
@@ -87,9 +111,9 @@ async fn publish(bus: &dyn Bus, message: Message) -> Result<(), BusError> {
     kept.map_err(|_| BusError::Away("no answer".to_owned()))?.map(drop)
 }
 
-async fn take(shared: &Arc<Shared>, bus: &dyn Bus) {
+async fn take(shared: &Arc<Shared>, bus: &dyn Bus, turn: &Mutex<()>) {
     loop {
-        if let Err(error) = take_until_it_ends(shared, bus).await {
+        if let Err(error) = take_until_it_ends(shared, bus, turn).await {
             log::debug!("keys and values of others: {error}");
         }
         tokio::time::sleep(RETRY).await;
@@ -97,7 +121,7 @@ async fn take(shared: &Arc<Shared>, bus: &dyn Bus) {
 }
 
 /// From the beginning each time: the bus has the newest of each, and what is known already changes nothing.
-async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<(), BusError> {
+async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, turn: &Mutex<()>) -> Result<(), BusError> {
     let names = |shared: &Shared| -> Vec<String> {
         shared.live.load().functions.kv.iter().map(|store| store.name().to_owned()).collect()
     };
@@ -114,6 +138,7 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<(), B
         let Some(first) = first else { return Ok(()) };
         let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
         let applying = shared.clone();
+        let _turn = turn.lock().await;
         blocking(move || apply(&applying, &deliveries)).await?;
         if let Some(error) = ended {
             return Err(error);

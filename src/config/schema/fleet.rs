@@ -19,11 +19,13 @@ pub struct Fleet {
     /// What nodes sign their requests to one another with, the same everywhere: "env:NAME" or "file:path", at least 32 bytes.
     /// Needed for `peer`.
     pub secret: Option<Reference>,
-    /// Public keys whose revisions are taken: "ed25519:BASE64", as `rimward deploy --new-key` prints them. None: revisions are
-    /// refused, and the configuration file alone counts.
+    /// Public keys whose revisions are taken: "ed25519:BASE64", as `rimward deploy --new-key` prints them, or "file:path" or "env:NAME"
+    /// that holds one. None: revisions are refused, and the configuration file alone counts.
     pub trust: Vec<String>,
     /// The other nodes, for shields, sharding and asking peers first.
     pub peer: Vec<FleetPeer>,
+    /// PEM file with the certificates that nodes with an "https:" URL are verified with. Left out: the system's.
+    pub ca: Option<String>,
     /// Spread the cache keys over the nodes of this PoP: each key has one node that fills it, and the others ask that node.
     pub shard: bool,
     /// How long purges are kept for a node that is away; one that was away longer drops its whole cache.
@@ -46,6 +48,7 @@ impl Default for Fleet {
             secret: None,
             trust: Vec::new(),
             peer: Vec::new(),
+            ca: None,
             shard: false,
             purge_retention: Duration::days(7),
             revisions: 64,

@@ -15,8 +15,9 @@ mod scope;
 use super::{Applied, FleetError, Seq};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{MarksCell, Purge};
+use crate::durable::Durable;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 pub(super) use scope::{decode, encode};
 use std::mem;
 use std::path::Path;
@@ -51,7 +52,7 @@ const PAGE_CACHE: usize = 4 << 20;
 /// The durable log of one PoP.
 #[derive(Debug)]
 pub struct PurgeLog {
-    db: Database,
+    db: Durable,
     queue: Mutex<Queue>,
     committed: Condvar,
     /// Newest stamp that is durable.
@@ -61,6 +62,9 @@ pub struct PurgeLog {
     lineage: u64,
     /// Newest number that is durable.
     number: AtomicU64,
+    /// The newest number that others were told since this process started, written down or not: a disk that is full must not have
+    /// them told again and again.
+    sent: AtomicU64,
     /// Wakes whoever tells other nodes.
     told: tokio::sync::Notify,
 }
@@ -111,9 +115,9 @@ impl PurgeLog {
     /// Opens or creates the log.
     pub fn open(path: &Path) -> Result<Opened, FleetError> {
         let failed = |e: redb::Error| FleetError::Open { path: path.to_owned(), source: Arc::new(e) };
-        let db = Database::builder().set_cache_size(PAGE_CACHE).create(path).map_err(|e| failed(e.into()))?;
+        let db = Durable::open(path, PAGE_CACHE).map_err(|e| failed(e.into()))?;
         // The tables must exist before the first read.
-        let create = || -> Result<(u64, u64, Progress), redb::Error> {
+        let create = |db: &Database| -> Result<(u64, u64, Progress), redb::Error> {
             let write = db.begin_write()?;
             write.open_table(PURGES)?;
             write.open_table(OUTBOX)?;
@@ -140,7 +144,7 @@ impl PurgeLog {
             write.commit()?;
             Ok(kept)
         };
-        let (lineage, number, progress) = create().map_err(failed)?;
+        let (lineage, number, progress) = db.with(create).map_err(failed)?;
         let mut purges = Vec::new();
         let log = PurgeLog {
             db,
@@ -150,6 +154,7 @@ impl PurgeLog {
             len: AtomicU64::new(0),
             lineage,
             number: AtomicU64::new(number),
+            sent: AtomicU64::new(0),
             told: tokio::sync::Notify::new(),
         };
         log.each(|purge| purges.push(purge))?;
@@ -186,12 +191,13 @@ impl PurgeLog {
         self.committed(queue)
     }
 
-    /// The same for purges that other nodes are to be told of; answers their number, which is used up also when it fails.
-    pub fn accept(&self, purges: &[Purge]) -> (u64, Result<(), FleetError>) {
+    /// The same for purges that other nodes are to be told of: those that `purges` makes once it knows their number, which is used up also
+    /// when this fails.
+    pub fn accept(&self, purges: impl FnOnce(u64) -> Vec<Purge>) -> (u64, Result<(), FleetError>) {
         let mut queue = self.queue.lock();
         queue.number += 1;
         let number = queue.number;
-        queue.waiting.extend(purges.iter().map(|purge| (Some(number), purge.clone())));
+        queue.waiting.extend(purges(number).into_iter().map(|purge| (Some(number), purge)));
         let outcome = self.committed(queue);
         if outcome.is_ok() {
             self.told.notify_one();
@@ -236,17 +242,18 @@ impl PurgeLog {
     /// What was accepted and not yet told, at most `most` purges; `None` when there is nothing.
     pub fn outgoing(&self, most: usize) -> Result<Option<Outgoing>, FleetError> {
         let failed = |e: redb::Error| FleetError::Read(Arc::new(e));
-        let read = || -> Result<Option<Outgoing>, redb::Error> {
-            let read = self.db.begin_read()?;
+        let told = self.sent.load(Ordering::Acquire);
+        let read = |db: &Database| -> Result<Option<Outgoing>, redb::Error> {
+            let read = db.begin_read()?;
             let meta = read.open_table(META)?;
-            let first = meta.get(SENT)?.map_or(0, |value| value.value()) + 1;
+            let first = meta.get(SENT)?.map_or(0, |value| value.value()).max(told) + 1;
             let newest = meta.get(NUMBER)?.map_or(0, |value| value.value());
             if newest < first {
                 return Ok(None);
             }
             let mut purges = Vec::new();
             let mut last = newest;
-            for entry in read.open_table(OUTBOX)?.iter()? {
+            for entry in read.open_table(OUTBOX)?.range((first, 0)..)? {
                 let (key, bytes) = entry?;
                 let (number, _) = key.value();
                 // All of one number or none of it.
@@ -260,19 +267,20 @@ impl PurgeLog {
             }
             Ok(Some(Outgoing { first, last, purges }))
         };
-        read().map_err(failed)
+        self.db.with(read).map_err(failed)
     }
 
-    /// Forgets what others were told, up to a number.
+    /// Forgets what others were told, up to a number. They are not told again by this process, also when this fails.
     pub fn sent(&self, up_to: u64) -> Result<(), FleetError> {
+        self.sent.fetch_max(up_to, Ordering::AcqRel);
         let failed = |e: redb::Error| FleetError::Write(Arc::new(e));
-        let write = || -> Result<(), redb::Error> {
-            let write = self.db.begin_write()?;
+        let write = |db: &Database| -> Result<(), redb::Error> {
+            let write = db.begin_write()?;
             write.open_table(META)?.insert(SENT, up_to)?;
             write.open_table(OUTBOX)?.retain_in(..=(up_to, u64::MAX), |_, _| false)?;
             Ok(write.commit()?)
         };
-        write().map_err(failed)
+        self.db.with(write).map_err(failed)
     }
 
     /// Forgets entries that newer ones made needless; returns how many. All purges in `marks` must be in the log already
@@ -304,30 +312,13 @@ impl PurgeLog {
 
     /// One durable commit (redb's default durability is an fsync).
     fn write(&self, purges: &[(Option<u64>, Purge)], progress: Option<&Progress>) -> Result<(), redb::Error> {
-        let write = self.db.begin_write()?;
         let numbered = purges.iter().filter_map(|(number, _)| *number).max();
-        let len = {
-            let mut table = write.open_table(PURGES)?;
-            let mut outbox = write.open_table(OUTBOX)?;
-            for (place, (number, purge)) in purges.iter().enumerate() {
-                let bytes = encode(purge);
-                table.insert((purge.at.0, bytes.as_slice()), ())?;
-                if let Some(number) = number {
-                    outbox.insert((*number, place as u64), bytes.as_slice())?;
-                }
-            }
-            let mut meta = write.open_table(META)?;
-            if let Some(number) = numbered {
-                meta.insert(NUMBER, number)?;
-            }
-            if let Some(Progress { position, seen }) = progress {
-                meta.insert(POSITION, position.0)?;
-                let json = serde_json::to_vec(seen).map_err(|error| redb::Error::Io(error.into()))?;
-                write.open_table(SEEN)?.insert(SEEN_KEY, json.as_slice())?;
-            }
-            table.len()?
-        };
-        write.commit()?;
+        let len = self.db.with(|db| {
+            let write = db.begin_write()?;
+            let len = insert(&write, purges, numbered, progress)?;
+            write.commit()?;
+            Ok(len)
+        })?;
         self.len.store(len, Ordering::Relaxed);
         let newest = purges.iter().map(|(_, purge)| purge.at.0).max().unwrap_or(0);
         self.last.fetch_max(newest, Ordering::AcqRel);
@@ -336,31 +327,67 @@ impl PurgeLog {
     }
 
     fn forget(&self, purges: &[Purge]) -> Result<(), redb::Error> {
-        let write = self.db.begin_write()?;
-        let len = {
-            let mut table = write.open_table(PURGES)?;
-            for purge in purges {
-                table.remove((purge.at.0, encode(purge).as_slice()))?;
-            }
-            table.len()?
-        };
-        write.commit()?;
+        let len = self.db.with(|db| {
+            let write = db.begin_write()?;
+            let len = {
+                let mut table = write.open_table(PURGES)?;
+                for purge in purges {
+                    table.remove((purge.at.0, encode(purge).as_slice()))?;
+                }
+                table.len()?
+            };
+            write.commit()?;
+            Ok(len)
+        })?;
         self.len.store(len, Ordering::Relaxed);
         Ok(())
     }
 
     /// Every entry as of now, oldest first.
     fn each(&self, mut visit: impl FnMut(Purge)) -> Result<(), FleetError> {
-        let failed = |e: redb::Error| FleetError::Read(Arc::new(e));
-        let read = self.db.begin_read().map_err(|e| failed(e.into()))?;
-        let table = read.open_table(PURGES).map_err(|e| failed(e.into()))?;
-        for entry in table.iter().map_err(|e| failed(e.into()))? {
-            let (key, _) = entry.map_err(|e| failed(e.into()))?;
-            let (stamp, bytes) = key.value();
-            visit(decode(Stamp(stamp), bytes).ok_or(FleetError::Entry { stamp })?);
-        }
-        Ok(())
+        let mut unread = None;
+        let read = |db: &Database| -> Result<(), redb::Error> {
+            for entry in db.begin_read()?.open_table(PURGES)?.iter()? {
+                let (key, _) = entry?;
+                let (stamp, bytes) = key.value();
+                match decode(Stamp(stamp), bytes) {
+                    Some(purge) => visit(purge),
+                    None => unread = unread.or(Some(stamp)),
+                }
+            }
+            Ok(())
+        };
+        self.db.with(read).map_err(|e| FleetError::Read(Arc::new(e)))?;
+        unread.map_or(Ok(()), |stamp| Err(FleetError::Entry { stamp }))
     }
+}
+
+/// Puts purges, and how far the bus was taken in, into the tables; how many purges there are then.
+fn insert(
+    write: &WriteTransaction,
+    purges: &[(Option<u64>, Purge)],
+    numbered: Option<u64>,
+    progress: Option<&Progress>,
+) -> Result<u64, redb::Error> {
+    let mut table = write.open_table(PURGES)?;
+    let mut outbox = write.open_table(OUTBOX)?;
+    for (place, (number, purge)) in purges.iter().enumerate() {
+        let bytes = encode(purge);
+        table.insert((purge.at.0, bytes.as_slice()), ())?;
+        if let Some(number) = number {
+            outbox.insert((*number, place as u64), bytes.as_slice())?;
+        }
+    }
+    let mut meta = write.open_table(META)?;
+    if let Some(number) = numbered {
+        meta.insert(NUMBER, number)?;
+    }
+    if let Some(Progress { position, seen }) = progress {
+        meta.insert(POSITION, position.0)?;
+        let json = serde_json::to_vec(seen).map_err(|error| redb::Error::Io(error.into()))?;
+        write.open_table(SEEN)?.insert(SEEN_KEY, json.as_slice())?;
+    }
+    Ok(table.len()?)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ fn tag(n: u64, at: u64) -> Purge {
 }
 
 fn accept(log: &PurgeLog, purges: &[Purge]) -> u64 {
-    let (number, outcome) = log.accept(purges);
+    let (number, outcome) = log.accept(|_| purges.to_vec());
     outcome.unwrap();
     number
 }
@@ -69,10 +69,13 @@ fn a_kill_loses_nothing_that_was_accepted() {
         log.append(&[tag(n, n)]).unwrap();
     }
     // A write that never commits, and the file as a killed process leaves it: nothing was closed.
-    let write = log.db.begin_write().unwrap();
-    write.open_table(PURGES).unwrap().insert((99, &b"\x05lost"[..]), ()).unwrap();
-    std::fs::copy(&path, &image).unwrap();
-    drop(write);
+    let killed = |db: &Database| -> Result<(), redb::Error> {
+        let write = db.begin_write()?;
+        write.open_table(PURGES)?.insert((99, &b"\x05lost"[..]), ())?;
+        std::fs::copy(&path, &image)?;
+        Ok(())
+    };
+    log.db.with(killed).unwrap();
     let Opened { log: killed, purges, .. } = PurgeLog::open(&image).unwrap();
     assert_eq!(purges, (1..20).map(|n| tag(n, n)).collect::<Vec<_>>());
     assert_eq!(killed.last(), Stamp(19));

@@ -2,6 +2,7 @@
 //!
 //! In: reads, updates. Out: values of the last version, updates that survive a crash. Never: a reader that waits for a writer.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::{Notify, Semaphore};
+
+use crate::durable::Durable;
 
 use super::KvError;
 use super::change::{Change, Entry};
@@ -67,7 +70,7 @@ pub struct Page {
 pub struct Store {
     pub(super) live: ArcSwap<Shards>,
     /// Absent before this process has the file, and once it has let go of it.
-    db: ArcSwapOption<Database>,
+    db: ArcSwapOption<Durable>,
     /// One update at a time.
     writing: Mutex<()>,
     /// Turns to write for functions.
@@ -105,8 +108,8 @@ impl Store {
     /// Opens or creates the file and reads all of it.
     pub fn open(&self, path: &Path) -> Result<(), KvError> {
         let failed = |error: redb::Error| KvError::Open { path: path.to_owned(), reason: error.to_string() };
-        let db = Database::builder().set_cache_size(PAGE_CACHE).create(path).map_err(|error| failed(error.into()))?;
-        let shards = read(&db).map_err(failed)?;
+        let db = Durable::open(path, PAGE_CACHE).map_err(|error| failed(error.into()))?;
+        let shards = db.with(read).map_err(failed)?;
         self.live.store(Arc::new(shards));
         self.db.store(Some(Arc::new(db)));
         Ok(())
@@ -128,7 +131,7 @@ impl Store {
 
     pub fn list(&self, after: Option<&str>, max: usize) -> Result<Page, KvError> {
         let db = self.db.load_full().ok_or(KvError::HandedOver)?;
-        Ok(page(&db, after.unwrap_or_default(), max.clamp(1, PAGE_MAX))?)
+        Ok(db.with(|db| page(db, after.unwrap_or_default(), max.clamp(1, PAGE_MAX)))?)
     }
 
     /// Applies all of `changes` or none; `limit` is the store's size in bytes.
@@ -147,56 +150,34 @@ impl Store {
 
     /// Applies what other nodes did, but for keys of which they are still to be told from here: that comes after it.
     pub fn receive(&self, changes: &[Change]) -> Result<(), KvError> {
+        // No update in between: it would be overwritten by what came before it.
+        let _turn = self.writing.lock();
         let db = self.db.load_full().ok_or(KvError::HandedOver)?;
-        let read = db.begin_read().map_err(|error| KvError::from(redb::Error::from(error)))?;
-        let dirty = match read.open_table(DIRTY) {
-            Ok(table) => Some(table),
-            Err(redb::TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(redb::Error::from(error).into()),
-        };
-        let mut new = Vec::new();
-        for change in changes {
+        let own = db.with(|db| own(db, changes))?;
+        let news = |change: &&Change| {
             let known = self.get(change.key());
             let same = match change {
                 Change::Put(entry) => known.as_ref() == Some(&entry.value),
                 Change::Delete(_) | Change::DeleteExisting(_) => known.is_none(),
             };
-            let own = match &dirty {
-                Some(table) => table.get(change.key()).map_err(redb::Error::from)?.is_some(),
-                None => false,
-            };
-            if !same && !own {
-                new.push(change.clone());
-            }
-        }
+            !same && !own.contains(change.key())
+        };
+        let new: Vec<Change> = changes.iter().filter(news).cloned().collect();
         // Not refused for its size: the node that took it has said that it fits.
-        if new.is_empty() { Ok(()) } else { self.change(&new, None, u64::MAX, false).map(drop) }
+        if new.is_empty() { Ok(()) } else { self.write(&new, None, u64::MAX, false).map(drop) }
     }
 
     /// At most `most` keys that other nodes are to be told of. Blocks on the disk.
     pub fn dirty(&self, most: usize) -> Result<Vec<Dirty>, KvError> {
         // Between a handover and the end of the process there is nothing to tell.
         let Some(db) = self.db.load_full() else { return Ok(Vec::new()) };
-        let read = db.begin_read().map_err(redb::Error::from)?;
-        let table = match read.open_table(DIRTY) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            table => table.map_err(redb::Error::from)?,
-        };
-        let entries = read.open_table(ENTRIES).map_err(redb::Error::from)?;
-        let mut all = Vec::new();
-        for entry in table.iter().map_err(redb::Error::from)?.take(most) {
-            let (key, version) = entry.map_err(redb::Error::from)?;
-            let value = entries.get(key.value()).map_err(redb::Error::from)?;
-            let value = value.map(|value| Bytes::copy_from_slice(value.value()));
-            all.push(Dirty { key: key.value().to_owned(), version: version.value(), value });
-        }
-        Ok(all)
+        Ok(db.with(|db| dirty(db, most))?)
     }
 
     /// Other nodes know of these, unless they were written again since. Blocks on the disk.
     pub fn told(&self, told: &[Dirty]) -> Result<(), KvError> {
         let Some(db) = self.db.load_full() else { return Ok(()) };
-        let work = || -> Result<(), redb::Error> {
+        let work = |db: &Database| -> Result<(), redb::Error> {
             let write = db.begin_write()?;
             {
                 let mut table = write.open_table(DIRTY)?;
@@ -209,11 +190,16 @@ impl Store {
             }
             Ok(write.commit()?)
         };
-        Ok(work()?)
+        Ok(db.with(work)?)
     }
 
     fn change(&self, changes: &[Change], expected: Option<&str>, limit: u64, dirty: bool) -> Result<State, KvError> {
         let _turn = self.writing.lock();
+        self.write(changes, expected, limit, dirty)
+    }
+
+    /// The same, for who has the turn.
+    fn write(&self, changes: &[Change], expected: Option<&str>, limit: u64, dirty: bool) -> Result<State, KvError> {
         let db = self.db.load_full().ok_or(KvError::HandedOver)?;
         let before = self.live.load_full();
         if expected.is_some_and(|version| version != before.state.etag()) {
@@ -227,7 +213,7 @@ impl Store {
         }
         next.state.version += 1;
         next.state.updated_ms = now_ms().max(before.state.updated_ms);
-        write(&db, changes, &next.state, dirty)?;
+        db.with(|db| write(db, changes, &next.state, dirty))?;
         let state = next.state;
         self.live.store(Arc::new(next));
         Ok(state)
@@ -287,6 +273,37 @@ fn write(db: &Database, changes: &[Change], state: &State, dirty: bool) -> Resul
         meta.insert("version", state.version)?;
     }
     Ok(write.commit()?)
+}
+
+/// Keys of `changes` of which other nodes are still to be told from here.
+fn own(db: &Database, changes: &[Change]) -> Result<HashSet<String>, redb::Error> {
+    let table = match db.begin_read()?.open_table(DIRTY) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(HashSet::new()),
+        table => table?,
+    };
+    let mut own = HashSet::new();
+    for change in changes {
+        if table.get(change.key())?.is_some() {
+            own.insert(change.key().to_owned());
+        }
+    }
+    Ok(own)
+}
+
+fn dirty(db: &Database, most: usize) -> Result<Vec<Dirty>, redb::Error> {
+    let read = db.begin_read()?;
+    let table = match read.open_table(DIRTY) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        table => table?,
+    };
+    let entries = read.open_table(ENTRIES)?;
+    let mut all = Vec::new();
+    for entry in table.iter()?.take(most) {
+        let (key, version) = entry?;
+        let value = entries.get(key.value())?.map(|value| Bytes::copy_from_slice(value.value()));
+        all.push(Dirty { key: key.value().to_owned(), version: version.value(), value });
+    }
+    Ok(all)
 }
 
 fn page(db: &Database, after: &str, max: usize) -> Result<Page, redb::Error> {
