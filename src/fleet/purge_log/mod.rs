@@ -49,6 +49,10 @@ const STEP: usize = 4096;
 /// redb's page cache for the log, in bytes: it is written far more than read.
 const PAGE_CACHE: usize = 4 << 20;
 
+/// Bytes of scopes in one message to the others, past which no further number is taken in. One number has at most as many again: what a
+/// request to purge may have. As text both are well within what a bus takes.
+const TELL_BYTES: usize = 256 << 10;
+
 /// The durable log of one PoP.
 #[derive(Debug)]
 pub struct PurgeLog {
@@ -239,7 +243,7 @@ impl PurgeLog {
         self.told.notified().await;
     }
 
-    /// What was accepted and not yet told, at most `most` purges; `None` when there is nothing.
+    /// What was accepted and not yet told: about `most` purges, and what one message has room for; `None` when there is nothing.
     pub fn outgoing(&self, most: usize) -> Result<Option<Outgoing>, FleetError> {
         let failed = |e: redb::Error| FleetError::Read(Arc::new(e));
         let told = self.sent.load(Ordering::Acquire);
@@ -252,15 +256,17 @@ impl PurgeLog {
                 return Ok(None);
             }
             let mut purges = Vec::new();
-            let mut last = newest;
+            let (mut last, mut size) = (newest, 0);
             for entry in read.open_table(OUTBOX)?.range((first, 0)..)? {
                 let (key, bytes) = entry?;
                 let (number, _) = key.value();
                 // All of one number or none of it.
-                if purges.len() >= most && purges.last().is_some_and(|(before, _)| *before != number) {
+                let full = purges.len() >= most || size >= TELL_BYTES;
+                if full && purges.last().is_some_and(|(before, _)| *before != number) {
                     last = number - 1;
                     break;
                 }
+                size += bytes.value().len();
                 if let Some(purge) = decode(Stamp(0), bytes.value()) {
                     purges.push((number, purge));
                 }

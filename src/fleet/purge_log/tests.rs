@@ -183,3 +183,22 @@ fn a_purge_and_the_note_that_it_was_seen_are_one() {
         assert_eq!(killed.progress.seen.vector().get(7), n);
     }
 }
+
+#[test]
+fn one_message_holds_what_a_bus_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let Opened { log, .. } = PurgeLog::open(&dir.path().join("purges.redb")).unwrap();
+    // Requests as large as they may be.
+    for n in 1..=4 {
+        let long = |m: u64| purge(Scope::Tag(format!("{m:08000}").into()), false, n);
+        accept(&log, &(0..32).map(long).collect::<Vec<_>>());
+    }
+    let mut told = 0;
+    while let Some(outgoing) = log.outgoing(usize::MAX).unwrap() {
+        assert_eq!(outgoing.first, told + 1);
+        outgoing.message(7).checked().unwrap();
+        told = outgoing.last;
+        log.sent(told).unwrap();
+    }
+    assert_eq!(told, 4);
+}
