@@ -27,6 +27,7 @@ fn limits() -> Limits {
     Limits {
         connections: 10_000,
         connections_per_address: 1000,
+        connections_exempt: Vec::new(),
         header_timeout: Duration::from_secs(10),
         header_count: 100,
         header_size: 32 << 10,

@@ -118,7 +118,7 @@ impl Pop {
     }
 
     /// Everything: items, and stamps with what is gone.
-    fn all(&self) -> (Vec<(String, String)>, Vec<(String, Stamp, bool)>) {
+    fn all(&self) -> (Vec<(String, String)>, Vec<Stamped>) {
         let connection = self.ledger.connection.lock();
         let mut query = connection.prepare_cached("SELECT pk, item_json FROM t ORDER BY pk").unwrap();
         let items = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -145,6 +145,9 @@ impl Pop {
         self.ledger.take(&kept.place, &kept.stamp, gone, kept.seq, write)
     }
 }
+
+/// A key, its newest stamp, and whether the item is gone.
+type Stamped = (String, Stamp, bool);
 
 /// Every write that was acknowledged: its stamp, and what it made of the item.
 type Written = BTreeMap<String, BTreeMap<Stamp, Option<String>>>;
