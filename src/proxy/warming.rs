@@ -20,7 +20,7 @@ use super::snapshot::Snapshot;
 /// How long all functions of a snapshot may take; what is cold then stays so until it is called.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Blocks, at most for [`WITHIN`].
+/// Blocks, at most for `WITHIN`.
 pub fn warm(snapshot: &Snapshot, old: Option<&Set>) {
     let set = &snapshot.functions;
     let known = |new| old.is_some_and(|old| old.loaded.iter().any(|one| Arc::ptr_eq(one, new)));
