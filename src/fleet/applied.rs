@@ -14,6 +14,8 @@ use super::Vector;
 const LINEAGES_MAX: usize = 1024;
 /// Numbers ahead of a gap that are remembered one by one. Further ahead the gap is taken for lost, and what fills it later is applied.
 const AHEAD_MAX: usize = 4096;
+/// Rows of numbers that are known to be applied although not everything before them is; the oldest make room.
+const LATE_MAX: usize = 256;
 
 /// What was applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Applied {
 struct Lineage {
     /// Numbers up to this one are not known to be applied: they came before this node's time, or are no longer kept.
     base: u64,
+    /// But for these, from and to, ascending: they came after all, or before something was lost.
+    #[serde(default)]
+    late: Vec<(u64, u64)>,
     /// Those after `base` up to this one are.
     upto: u64,
     /// So are these, past a gap.
@@ -42,7 +47,8 @@ impl Applied {
     pub fn is_new(&self, lineage: u64, n: u64) -> bool {
         match self.lineages.get(&lineage) {
             None => true,
-            Some(own) => n <= own.base || (n > own.upto && !own.ahead.contains(&n)),
+            Some(own) if n <= own.base => !own.late.iter().any(|(first, last)| (*first..=*last).contains(&n)),
+            Some(own) => n > own.upto && !own.ahead.contains(&n),
         }
     }
 
@@ -57,15 +63,23 @@ impl Applied {
         }
         let own = self.lineages.entry(lineage).or_insert_with(|| Lineage { loose: true, ..Lineage::default() });
         own.told = self.clock;
-        if own.loose && first > own.upto {
-            (own.base, own.upto, own.loose) = (first - 1, last, false);
+        own.late(first, last.min(own.base));
+        if own.loose && first > own.upto.saturating_add(1) {
+            own.jump(first - 1);
+            (own.upto, own.loose) = (last, false);
             own.ahead.retain(|n| *n > last);
         } else if first <= own.upto.saturating_add(1) {
+            own.loose &= last <= own.upto;
             own.upto = own.upto.max(last);
         } else {
             own.ahead.extend(first..=last.min(first.saturating_add(AHEAD_MAX as u64)));
         }
         own.close();
+    }
+
+    /// A lineage whose numbers up to `upto` were applied, and of which none is skipped from here on: this node's own.
+    pub fn begin(&mut self, lineage: u64, upto: u64) {
+        self.lineages.insert(lineage, Lineage { upto, ..Lineage::default() });
     }
 
     /// Messages are gone that were never seen, of whatever lineage: the next number of each counts as the next.
@@ -89,6 +103,35 @@ impl Applied {
 
 // === impl Lineage ===
 impl Lineage {
+    /// Numbers up to `base` that were applied all the same.
+    fn late(&mut self, first: u64, last: u64) {
+        if last < first {
+            return;
+        }
+        let mut whole = (first, last);
+        self.late.retain(|(first, last)| {
+            let apart = *last < whole.0.saturating_sub(1) || *first > whole.1.saturating_add(1);
+            if !apart {
+                whole = (whole.0.min(*first), whole.1.max(*last));
+            }
+            apart
+        });
+        self.late.push(whole);
+        self.late.sort_unstable();
+        let over = self.late.len().saturating_sub(LATE_MAX);
+        self.late.drain(..over);
+    }
+
+    /// Whatever is missing up to `base` is given up; what was applied is still known to have been.
+    fn jump(&mut self, base: u64) {
+        self.late(self.base + 1, self.upto);
+        while let Some(n) = self.ahead.first().copied().filter(|n| *n <= base) {
+            self.ahead.pop_first();
+            self.late(n, n);
+        }
+        (self.base, self.upto) = (base, base);
+    }
+
     /// Takes in what follows without a gap; gives a gap up when too much waits behind it.
     fn close(&mut self) {
         loop {
@@ -98,7 +141,7 @@ impl Lineage {
             }
             match self.ahead.first().copied() {
                 // Everything up to the gap's end may come again: it is applied then.
-                Some(next) if self.ahead.len() > AHEAD_MAX => (self.base, self.upto) = (next - 1, next - 1),
+                Some(next) if self.ahead.len() > AHEAD_MAX => self.jump(next - 1),
                 _ => return,
             }
         }
@@ -136,8 +179,10 @@ mod tests {
         let mut seen = Applied::default();
         seen.note(7, 500, 500);
         assert_eq!((seen.vector().get(7), seen.is_new(7, 500), seen.is_new(7, 501)), (500, false, true));
-        // It may have been missed: applied when it comes after all.
+        // It may have been missed: applied when it comes after all, once.
         assert!(seen.is_new(7, 499));
+        seen.note(7, 499, 499);
+        assert_eq!([498, 499, 500].map(|n| seen.is_new(7, n)), [true, false, false]);
     }
 
     #[test]
@@ -148,9 +193,26 @@ mod tests {
         seen.lost();
         seen.note(7, 40, 41);
         assert_eq!((seen.vector().get(7), seen.is_new(7, 41), seen.is_new(7, 20)), (41, false, true));
+        // What was applied before is not applied again, what was not is.
+        assert_eq!([10, 11, 12].map(|n| seen.is_new(7, n)), [false, true, false]);
         // Only once.
         seen.note(7, 44, 44);
         assert_eq!(seen.vector().get(7), 41);
+        // Nothing was missed: what follows is no jump.
+        seen.lost();
+        seen.note(7, 42, 44);
+        seen.note(7, 45, 45);
+        assert_eq!((seen.vector().get(7), seen.is_new(7, 42), seen.is_new(7, 45)), (45, false, false));
+    }
+
+    #[test]
+    fn a_lineage_that_begins_skips_none() {
+        let mut seen = Applied::default();
+        seen.begin(7, 0);
+        seen.note(7, 2, 2);
+        assert_eq!((seen.vector().get(7), seen.is_new(7, 1), seen.is_new(7, 2)), (0, true, false));
+        seen.note(7, 1, 1);
+        assert_eq!(seen.vector().get(7), 2);
     }
 
     #[test]

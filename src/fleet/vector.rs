@@ -12,6 +12,9 @@ use arc_swap::ArcSwap;
 /// Lineages in a text: as many as 8 KiB of a field have room for, and some times the nodes of a large fleet.
 pub const LINEAGES_MAX: usize = 192;
 
+/// A lineage that no node has.
+const NOBODY: u64 = 0;
+
 /// Per lineage the highest sequence number up to which everything was seen. Nothing of a lineage that is not in it: 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Vector(BTreeMap<u64, u64>);
@@ -66,7 +69,17 @@ impl Seen {
         vector.iter().for_each(|(lineage, sequence)| self.done(lineage, sequence));
     }
 
-    /// What is sent along with a question.
+    /// What is sent along with a question. `held`: purges may be missing here that the other node has not seen either. Then it names what
+    /// nobody has seen, so that whoever is asked fetches anew.
+    pub fn asks(&self, held: bool) -> Vector {
+        let mut seen = Vector::clone(&self.told());
+        if held {
+            seen.advance(NOBODY, u64::MAX);
+        }
+        seen
+    }
+
+    /// How far this node is.
     pub fn told(&self) -> Arc<Vector> {
         self.told.load_full()
     }
@@ -189,6 +202,7 @@ mod tests {
         assert!(seen.covers(&vector(&[(1, 4)])) && !seen.covers(&seen.told()));
         seen.done(1, 5);
         assert!(seen.covers(&seen.told()));
+        assert!(seen.covers(&seen.asks(false)) && !seen.covers(&seen.asks(true)));
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn sign(shared: &Shared, session: &Session, ctx: &RequestCtx, hop: Hop) -> Optio
         tls: is_tls(session, ctx),
         authorized: ctx.entered.used_authorization() || ctx.tier.used_authorization(),
         id: ctx.id.as_str().to_owned(),
-        seen: (*shared.seen.told()).clone(),
+        seen: shared.seen.asks(shared.marks.is_held()),
     };
     let (host, target) = asking::address(session.req_header());
     // The whole object is asked for, whatever of it the viewer wants.

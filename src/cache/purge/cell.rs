@@ -45,6 +45,11 @@ impl MarksCell {
         self.held.store(0, Ordering::Release);
     }
 
+    /// Whether purges may be missing here.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire) != 0
+    }
+
     /// The verdict on one object. `checked` is the object's note of the generation it last passed: one load and compare when
     /// nothing was purged since.
     pub fn check(&self, meta: &Meta, checked: &AtomicU64) -> Verdict {
@@ -106,7 +111,9 @@ mod tests {
         cell.hold(Stamp(9));
         assert_eq!((cell.check(&old, &checked), cell.verdict(&old)), (Verdict::Gone, Verdict::Gone));
         assert_eq!(cell.check(&new, &AtomicU64::new(0)), Verdict::Keep);
+        assert!(cell.is_held());
         cell.release();
+        assert!(!cell.is_held());
         assert_eq!((cell.check(&old, &checked), cell.verdict(&old)), (Verdict::Keep, Verdict::Keep));
     }
 

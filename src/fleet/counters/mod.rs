@@ -11,6 +11,7 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,12 @@ pub async fn run(bus: Arc<dyn Bus>, settings: &Settings, shared: &Shared<'_>) {
     tokio::join!(tell.run(), listen_rates(&*bus, settings, shared, &hearing), listen_usage(&*bus, shared));
 }
 
+/// Whether what could not be told is told the next time. Cut off, a node keeps to its share: what it admits of that is not to be charged to
+/// the others afterwards.
+pub(super) fn is_told_later(share: Share) -> bool {
+    share.heard > 1 || share.is_whole()
+}
+
 struct Teller<'a> {
     bus: &'a dyn Bus,
     settings: &'a Settings,
@@ -100,8 +107,7 @@ impl Teller<'_> {
         let (node, boot) = (&self.settings.node, self.boot);
         let body = Rates { boot, sequence, spent: spent.clone() }.encode();
         let message = Message { subject: node.clone(), id: format!("{node}-{boot:x}-{sequence}"), body };
-        // Cut off, it keeps to its share: what it admits of that is not to be charged to the others afterwards.
-        if self.publish(Topic::Rates, message).await.is_err() && (share.heard > 1 || share.is_whole()) {
+        if self.publish(Topic::Rates, message).await.is_err() && is_told_later(share) {
             sharing.restore(spent);
         }
     }
@@ -138,7 +144,7 @@ async fn listen_rates(bus: &dyn Bus, settings: &Settings, shared: &Shared<'_>, h
     let told_within = settings.exchange + settings.silence;
     loop {
         let from = bus.head(Topic::Rates).await;
-        take(bus, Topic::Rates, from, |body, subject| {
+        take(bus, Topic::Rates, from, |body, subject, _| {
             let now = shared.clock.now().ns;
             let Ok(rates) = Rates::decode(body) else { return };
             if hearing.lock().hear(subject, rates.boot, rates.sequence, now) {
@@ -149,24 +155,59 @@ async fn listen_rates(bus: &dyn Bus, settings: &Settings, shared: &Shared<'_>, h
     }
 }
 
-/// Takes what others counted, from the beginning: the bus keeps the newest of each.
+/// Takes what others counted, from the beginning: the bus keeps the newest of each. What it lacks of this node's is told again: a hub that
+/// lost its disk has forgotten it.
 async fn listen_usage(bus: &dyn Bus, shared: &Shared<'_>) {
     loop {
         let Some(ledger) = (shared.ledger)() else {
             tokio::time::sleep(AGAIN).await;
             continue;
         };
-        take(bus, Topic::Usage, Ok(Seq(0)), |body, _| {
+        let head = bus.head(Topic::Usage).await;
+        let mut lacking = Lacking::new(&ledger, head.as_ref().map_or(Seq(u64::MAX), |head| *head));
+        take(bus, Topic::Usage, head.map(|_| Seq(0)), |body, _, seq| {
             if let Ok(usage) = Usage::decode(body) {
                 ledger.hear(usage.lineage, &usage.counts);
+                lacking.take(&ledger, &usage, seq);
             }
         })
         .await;
     }
 }
 
+/// Which parts of this node's counts the bus has not been seen to have.
+#[derive(Debug)]
+pub struct Lacking {
+    head: Seq,
+    parts: BTreeSet<u8>,
+}
+
+// === impl Lacking ===
+impl Lacking {
+    /// Before the bus's messages up to `head`.
+    pub fn new(ledger: &Ledger, head: Seq) -> Self {
+        let mut lacking = Lacking { head, parts: (0..=u8::MAX).collect() };
+        lacking.tell(ledger, Seq(0));
+        lacking
+    }
+
+    /// Takes in one of them.
+    pub fn take(&mut self, ledger: &Ledger, usage: &Usage, seq: Seq) {
+        if usage.lineage == ledger.lineage() {
+            self.parts.retain(|part| !usage.counts.iter().any(|told| told.id[0] == *part));
+        }
+        self.tell(ledger, seq);
+    }
+
+    fn tell(&mut self, ledger: &Ledger, seq: Seq) {
+        if seq >= self.head {
+            std::mem::take(&mut self.parts).into_iter().for_each(|part| ledger.tell_again(part));
+        }
+    }
+}
+
 /// Hands each message on until the bus fails.
-async fn take(bus: &dyn Bus, topic: Topic, from: Result<Seq, BusError>, mut each: impl FnMut(&Bytes, &str)) {
+async fn take(bus: &dyn Bus, topic: Topic, from: Result<Seq, BusError>, mut each: impl FnMut(&Bytes, &str, Seq)) {
     let opened = match from {
         Ok(from) => bus.tail(topic, from).await,
         Err(error) => Err(error),
@@ -174,7 +215,7 @@ async fn take(bus: &dyn Bus, topic: Topic, from: Result<Seq, BusError>, mut each
     let why = match opened {
         Ok(mut tail) => loop {
             match tail.next().await {
-                Some(Ok(Delivered::Message { message, .. })) => each(&message.body, &message.subject),
+                Some(Ok(Delivered::Message { seq, message })) => each(&message.body, &message.subject, seq),
                 Some(Ok(Delivered::Lost { .. })) => {}
                 Some(Err(error)) => break error.to_string(),
                 None => break "it ended".to_owned(),

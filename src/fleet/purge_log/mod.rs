@@ -10,11 +10,13 @@
 //! [`MarksCell::apply`]: what viewers stopped getting must not come back after a crash. When [`PurgeLog::open`] fails, what
 //! was purged is unknown: the caller must set the file aside, open a new log and append a purge of everything.
 
+mod disk;
 mod scope;
 
 use super::{Applied, FleetError, Seq};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{MarksCell, Purge};
+pub(super) use disk::{Disk, Opener};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 pub(super) use scope::{decode, encode};
@@ -48,10 +50,14 @@ const STEP: usize = 4096;
 /// redb's page cache for the log, in bytes: it is written far more than read.
 const PAGE_CACHE: usize = 4 << 20;
 
+/// Bytes of scopes in one message to the others, past which no further number is taken in. One number has at most as many again: what a
+/// request to purge may have. As text both are well within what a bus takes.
+const TELL_BYTES: usize = 256 << 10;
+
 /// The durable log of one PoP.
 #[derive(Debug)]
 pub struct PurgeLog {
-    db: Database,
+    disk: Disk,
     queue: Mutex<Queue>,
     committed: Condvar,
     /// Newest stamp that is durable.
@@ -110,10 +116,18 @@ struct Batch(OnceLock<Result<(), FleetError>>);
 impl PurgeLog {
     /// Opens or creates the log.
     pub fn open(path: &Path) -> Result<Opened, FleetError> {
+        let file = path.to_owned();
+        let open: Opener = Box::new(move || Database::builder().set_cache_size(PAGE_CACHE).create(&file));
+        // 0 is nobody's: see `Seen::asks`.
+        PurgeLog::load(open, path, rand::random_range(1..=u64::MAX))
+    }
+
+    /// The same for whatever `open` opens. `fresh`: the name of a log that has none yet.
+    pub(super) fn load(open: Opener, path: &Path, fresh: u64) -> Result<Opened, FleetError> {
         let failed = |e: redb::Error| FleetError::Open { path: path.to_owned(), source: Arc::new(e) };
-        let db = Database::builder().set_cache_size(PAGE_CACHE).create(path).map_err(|e| failed(e.into()))?;
+        let disk = Disk::open(open).map_err(failed)?;
         // The tables must exist before the first read.
-        let create = || -> Result<(u64, u64, Progress), redb::Error> {
+        let create = |db: &Database| -> Result<(u64, u64, Progress), redb::Error> {
             let write = db.begin_write()?;
             write.open_table(PURGES)?;
             write.open_table(OUTBOX)?;
@@ -123,7 +137,6 @@ impl PurgeLog {
                 let lineage = match lineage {
                     Some(lineage) => lineage,
                     None => {
-                        let fresh = rand::random();
                         meta.insert(LINEAGE, fresh)?;
                         fresh
                     }
@@ -140,10 +153,10 @@ impl PurgeLog {
             write.commit()?;
             Ok(kept)
         };
-        let (lineage, number, progress) = create().map_err(failed)?;
+        let (lineage, number, progress) = disk.with(create).map_err(failed)?;
         let mut purges = Vec::new();
         let log = PurgeLog {
-            db,
+            disk,
             queue: Mutex::new(Queue { number, ..Queue::default() }),
             committed: Condvar::new(),
             last: AtomicU64::new(0),
@@ -233,11 +246,11 @@ impl PurgeLog {
         self.told.notified().await;
     }
 
-    /// What was accepted and not yet told, at most `most` purges; `None` when there is nothing.
+    /// What was accepted and not yet told: about `most` purges, and what one message has room for; `None` when there is nothing.
     pub fn outgoing(&self, most: usize) -> Result<Option<Outgoing>, FleetError> {
         let failed = |e: redb::Error| FleetError::Read(Arc::new(e));
-        let read = || -> Result<Option<Outgoing>, redb::Error> {
-            let read = self.db.begin_read()?;
+        let read = |db: &Database| -> Result<Option<Outgoing>, redb::Error> {
+            let read = db.begin_read()?;
             let meta = read.open_table(META)?;
             let first = meta.get(SENT)?.map_or(0, |value| value.value()) + 1;
             let newest = meta.get(NUMBER)?.map_or(0, |value| value.value());
@@ -245,34 +258,36 @@ impl PurgeLog {
                 return Ok(None);
             }
             let mut purges = Vec::new();
-            let mut last = newest;
+            let (mut last, mut size) = (newest, 0);
             for entry in read.open_table(OUTBOX)?.iter()? {
                 let (key, bytes) = entry?;
                 let (number, _) = key.value();
                 // All of one number or none of it.
-                if purges.len() >= most && purges.last().is_some_and(|(before, _)| *before != number) {
+                let full = purges.len() >= most || size >= TELL_BYTES;
+                if full && purges.last().is_some_and(|(before, _)| *before != number) {
                     last = number - 1;
                     break;
                 }
+                size += bytes.value().len();
                 if let Some(purge) = decode(Stamp(0), bytes.value()) {
                     purges.push((number, purge));
                 }
             }
             Ok(Some(Outgoing { first, last, purges }))
         };
-        read().map_err(failed)
+        self.disk.with(read).map_err(failed)
     }
 
     /// Forgets what others were told, up to a number.
     pub fn sent(&self, up_to: u64) -> Result<(), FleetError> {
         let failed = |e: redb::Error| FleetError::Write(Arc::new(e));
-        let write = || -> Result<(), redb::Error> {
-            let write = self.db.begin_write()?;
+        let write = |db: &Database| -> Result<(), redb::Error> {
+            let write = db.begin_write()?;
             write.open_table(META)?.insert(SENT, up_to)?;
             write.open_table(OUTBOX)?.retain_in(..=(up_to, u64::MAX), |_, _| false)?;
             Ok(write.commit()?)
         };
-        write().map_err(failed)
+        self.disk.with(write).map_err(failed)
     }
 
     /// Forgets entries that newer ones made needless; returns how many. All purges in `marks` must be in the log already
@@ -304,8 +319,23 @@ impl PurgeLog {
 
     /// One durable commit (redb's default durability is an fsync).
     fn write(&self, purges: &[(Option<u64>, Purge)], progress: Option<&Progress>) -> Result<(), redb::Error> {
-        let write = self.db.begin_write()?;
         let numbered = purges.iter().filter_map(|(number, _)| *number).max();
+        let len = self.disk.with(|db| Self::commit(db, purges, numbered, progress))?;
+        self.len.store(len, Ordering::Relaxed);
+        let newest = purges.iter().map(|(_, purge)| purge.at.0).max().unwrap_or(0);
+        self.last.fetch_max(newest, Ordering::AcqRel);
+        self.number.fetch_max(numbered.unwrap_or(0), Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// How many entries there are then.
+    fn commit(
+        db: &Database,
+        purges: &[(Option<u64>, Purge)],
+        numbered: Option<u64>,
+        progress: Option<&Progress>,
+    ) -> Result<u64, redb::Error> {
+        let write = db.begin_write()?;
         let len = {
             let mut table = write.open_table(PURGES)?;
             let mut outbox = write.open_table(OUTBOX)?;
@@ -328,38 +358,44 @@ impl PurgeLog {
             table.len()?
         };
         write.commit()?;
-        self.len.store(len, Ordering::Relaxed);
-        let newest = purges.iter().map(|(_, purge)| purge.at.0).max().unwrap_or(0);
-        self.last.fetch_max(newest, Ordering::AcqRel);
-        self.number.fetch_max(numbered.unwrap_or(0), Ordering::AcqRel);
-        Ok(())
+        Ok(len)
     }
 
     fn forget(&self, purges: &[Purge]) -> Result<(), redb::Error> {
-        let write = self.db.begin_write()?;
-        let len = {
-            let mut table = write.open_table(PURGES)?;
-            for purge in purges {
-                table.remove((purge.at.0, encode(purge).as_slice()))?;
-            }
-            table.len()?
-        };
-        write.commit()?;
+        let len = self.disk.with(|db| {
+            let write = db.begin_write()?;
+            let len = {
+                let mut table = write.open_table(PURGES)?;
+                for purge in purges {
+                    table.remove((purge.at.0, encode(purge).as_slice()))?;
+                }
+                table.len()?
+            };
+            write.commit()?;
+            Ok(len)
+        })?;
         self.len.store(len, Ordering::Relaxed);
         Ok(())
     }
 
     /// Every entry as of now, oldest first.
     fn each(&self, mut visit: impl FnMut(Purge)) -> Result<(), FleetError> {
-        let failed = |e: redb::Error| FleetError::Read(Arc::new(e));
-        let read = self.db.begin_read().map_err(|e| failed(e.into()))?;
-        let table = read.open_table(PURGES).map_err(|e| failed(e.into()))?;
-        for entry in table.iter().map_err(|e| failed(e.into()))? {
-            let (key, _) = entry.map_err(|e| failed(e.into()))?;
-            let (stamp, bytes) = key.value();
-            visit(decode(Stamp(stamp), bytes).ok_or(FleetError::Entry { stamp })?);
+        let unreadable = self.disk.with(|db| {
+            let table = db.begin_read()?.open_table(PURGES)?;
+            for entry in table.iter()? {
+                let (key, _) = entry?;
+                let (stamp, bytes) = key.value();
+                match decode(Stamp(stamp), bytes) {
+                    Some(purge) => visit(purge),
+                    None => return Ok(Some(stamp)),
+                }
+            }
+            Ok(None)
+        });
+        match unreadable.map_err(|e| FleetError::Read(Arc::new(e)))? {
+            Some(stamp) => Err(FleetError::Entry { stamp }),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -143,8 +143,14 @@ impl Course {
     pub fn take(&mut self, event: Event, now_ms: u64, most: usize) {
         match event {
             Event::Arrived { serial, act } => {
-                if serial > self.floor {
-                    self.acts.entry(serial).or_insert(act);
+                if serial > self.floor && !self.acts.contains_key(&serial) {
+                    self.acts.insert(serial, act);
+                    // What was refused for want of its files can be built now.
+                    let acts = &self.acts;
+                    self.refused.retain(|act, _| match acts.get(act) {
+                        Some(Act::Promote { serial: of } | Act::Rollback { serial: of }) => *of != serial,
+                        _ => true,
+                    });
                 }
                 while self.acts.len() > most.max(1) {
                     let Some((serial, act)) = self.acts.pop_first() else { break };

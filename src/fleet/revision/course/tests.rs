@@ -110,6 +110,19 @@ fn a_revision_that_cannot_be_built_here_leaves_what_serves() {
 }
 
 #[test]
+fn what_was_refused_for_want_of_a_revision_is_built_when_it_comes() {
+    let mut course = Course::default();
+    course.take(arrived(2, Act::Rollback { serial: 1 }), 0, MOST);
+    course.take(Event::Refused { act: 2, why: "not known here".to_owned() }, 0, MOST);
+    settle(&mut course, "FRA", 0);
+    assert_eq!(serves(&course), (0, None));
+    course.take(arrived(1, Act::Deploy), 0, MOST);
+    settle(&mut course, "FRA", 0);
+    assert_eq!(serves(&course), (1, None));
+    assert_eq!(course.ack("FRA").map(|ack| ack.state), Some(AckState::Applied));
+}
+
+#[test]
 fn a_bad_canary_ends() {
     let mut course = Course::default();
     course.take(arrived(1, Act::Deploy), 0, MOST);
