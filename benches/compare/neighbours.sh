@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What do bad functions cost their neighbours? p50 and p99 of a behavior without functions at a steady rate: quiet, then while one
-# function loops, one eats memory and one waits for a server that never answers, each called by four clients without a pause.
+# function loops, one eats memory and one waits for a server that never answers, each called by CALLERS clients without a pause. "Callers"
+# in between: as many clients ask for what costs nothing, at the rate at which the bad functions end: what the callers alone cost.
 #   benches/compare/neighbours.sh
-#   RATE=500 SECONDS_EACH=20 benches/compare/neighbours.sh
+#   RATE=500 SECONDS_EACH=20 CALLERS=4 benches/compare/neighbours.sh
 # Needs h2load (nghttp2-client), python3 and curl. With two cores, load and PoP share them: read the ratio.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,6 +11,7 @@ RUN=${RUN:-${TMPDIR:-/tmp}/rimward-neighbours}
 BINARY=${BINARY:-$here/../../target/release/rimward}
 RATE=${RATE:-500}
 SECONDS_EACH=${SECONDS_EACH:-10}
+CALLERS=${CALLERS:-1}
 mkdir -p "$RUN"
 [ -x "$BINARY" ] || { echo "build it first: cargo build --release (or name it in BINARY)" >&2; exit 1; }
 
@@ -69,14 +71,27 @@ print(f"{sys.argv[1]:<10} p50 {micros[len(micros) // 2]:6} µs   p99 {micros[len
 PY
 }
 
+# call RATE PATH...: clients that ask for these without a pause, or each at RATE a second.
+call() {
+  local pace=()
+  [ "$1" = 0 ] || pace=(--rps "$1")
+  for path in "${@:2}"; do
+    h2load --h1 -t1 -c"$CALLERS" "${pace[@]}" -D 1000 "http://127.0.0.1:9190/$path" >/dev/null & bad+=($!)
+  done
+  sleep 1
+}
+hang_up() {
+  kill "${bad[@]}" 2>/dev/null || true
+  wait "${bad[@]}" 2>/dev/null || true
+  bad=()
+}
+
 curl -s -o /dev/null http://127.0.0.1:9190/quiet
 measure quiet
-for name in loops eats waits; do
-  for _ in 1 2 3 4; do
-    (while :; do curl -s -o /dev/null "http://127.0.0.1:9190/$name"; done) & bad+=($!)
-  done
-done
-sleep 1
+call 20 quiet quiet quiet
+measure callers
+hang_up
+call 0 loops eats waits
 measure disturbed
-kill "${bad[@]}" 2>/dev/null || true
+hang_up
 curl -s http://127.0.0.1:9198/metrics | grep -E '^rimward_function_calls_total' || true

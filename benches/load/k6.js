@@ -1,11 +1,11 @@
 // k6: the scenarios of wrk.lua at a fixed rate of arrivals, over all PoPs at once: what a viewer waits when the load does not wait for him.
-// POPS (URLs between commas), KEY, RATE (arrivals a second and scenario), SECONDS.
+// POPS and SCENARIOS (between commas), KEY, RATE (arrivals a second and scenario), SECONDS.
 import http from 'k6/http';
 import { check } from 'k6';
 
 const pops = __ENV.POPS.split(',');
 const seconds = Number(__ENV.SECONDS);
-const names = ['hits', 'misses', 'hooks', 'auth', 'mixed'];
+const names = __ENV.SCENARIOS.split(',');
 const run = Date.now();
 
 export const options = {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Load on three PoPs: starts a copy of config/fleet, drives it with wrk (and k6, when it is there), writes a report with plots.
+"""Load on three PoPs: starts a copy of config/fleet, drives it with wrk and k6, purges and deploys meanwhile, writes a report with plots.
 
     cargo build --release && benches/load/run.py --out /tmp/load        # wrk on the path; k6: go install go.k6.io/k6@latest
 
@@ -7,22 +7,17 @@ Everything runs on this machine, load and origin too: numbers compare with each 
 """
 import argparse
 import concurrent.futures
-import hashlib
 import json
 import os
 import pathlib
-import secrets
 import shutil
-import signal
+import statistics
 import subprocess
-import tempfile
 import time
-import urllib.error
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HERE = pathlib.Path(__file__).resolve().parent
-POPS = {"fra": 8081, "nrt": 8082, "iad": 8083}
+from changes import CHANGES, changing, deploys, purges, replay
+from fleet import HERE, POPS, ROOT, Fleet
+
 SCENARIOS = ["hits", "misses", "hooks", "auth", "mixed"]
 MEANS = {
     "hits": "1,000 objects by Zipf, all in memory",
@@ -32,75 +27,6 @@ MEANS = {
     "mixed": "80 % hits, 5 % misses, 10 % hooks, 5 % auth",
 }
 COLOURS = {"fra": "#0b62c4", "nrt": "#1a7440", "iad": "#b35a00"}
-PATIENCE = 120
-
-
-def get(url, fields=None):
-    request = urllib.request.Request(url, headers=fields or {})
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
-        return answer.read()
-
-
-class Fleet:
-    """A copy of config/fleet with the site under load, running until the end of the block."""
-
-    def __init__(self, binary):
-        self.binary = binary
-        self.key = secrets.token_hex(20)
-
-    def __enter__(self):
-        self.root = tempfile.TemporaryDirectory()
-        place = pathlib.Path(self.root.name) / "fleet"
-        skip = shutil.ignore_patterns("state", "keys")
-        shutil.copytree(ROOT / "config/fleet", place, symlinks=True, ignore=skip)
-        site = (HERE / "site.toml").read_text()
-        (place / "site/site.toml").write_text(site.replace("KEY_SHA256", hashlib.sha256(self.key.encode()).hexdigest()))
-        for pop in POPS:
-            shutil.copy(HERE / "mark.js", place / pop / "mark.js")
-            own = place / pop / "pop.toml"
-            # A line a request is not what is measured, and a thousand a second would fill the disk.
-            own.write_text(own.read_text() + "\n[observe]\naccess_log = false\n")
-        server = shutil.which("nats-server") or str(ROOT / "config/fleet/state/nats-server/bin/nats-server")
-        have = {"NATS": server} if pathlib.Path(server).exists() else {}
-        self.log = open(pathlib.Path(self.root.name) / "log", "w+")
-        self.process = subprocess.Popen(
-            ["sh", str(place / "start.sh")], env={**os.environ, **have, "RIMWARD": str(self.binary)}, stdout=self.log, stderr=self.log,
-            start_new_session=True)
-        until = time.monotonic() + PATIENCE
-        for pop, port in POPS.items():
-            while True:
-                try:
-                    get(f"http://127.0.0.1:{port}/hooks/ready", {"Host": "shop.example"})
-                    break
-                except (urllib.error.URLError, OSError):
-                    if self.process.poll() is not None or time.monotonic() > until:
-                        self.log.seek(0)
-                        raise SystemExit(f"{pop} does not answer:\n{self.log.read()}")
-                    time.sleep(0.2)
-        return self
-
-    def __exit__(self, *_):
-        # The whole session of start.sh, which is nobody else's.
-        os.killpg(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.log.close()
-        self.root.cleanup()
-
-    def cpu(self):
-        """CPU seconds that each PoP used so far."""
-        used = {}
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                line = (process / "cmdline").read_bytes().split(b"\0")
-                if os.path.basename(line[0]).startswith(b"rimward") and line[-2].decode() in POPS and os.getsid(int(process.name)) == self.process.pid:
-                    fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
-                    used[line[-2].decode()] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-            except (OSError, IndexError, UnicodeDecodeError):
-                continue
-        return used
 
 
 def wrk(pop, scenario, key, seconds, connections):
@@ -124,18 +50,37 @@ def everywhere(fleet, scenario, seconds, connections):
     return results
 
 
-def k6(fleet, seconds, rate, out):
+def k6(fleet, scenarios, seconds, rate, out):
+    """Each scenario at a fixed rate of arrivals; None without k6."""
     found = shutil.which("k6") or shutil.which("k6", path=os.path.expanduser("~/go/bin"))
     if not found:
         return None
     summary = out / "k6.json"
     pops = ",".join(f"http://127.0.0.1:{port}" for port in POPS.values())
-    command = [found, "run", "--quiet", "--no-usage-report", "--summary-export", str(summary), "-e", f"POPS={pops}", "-e", f"KEY={fleet.key}", "-e",
-               f"RATE={rate}", "-e", f"SECONDS={seconds}", str(HERE / "k6.js")]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    settings = {"POPS": pops, "KEY": fleet.key, "RATE": rate, "SECONDS": seconds, "SCENARIOS": ",".join(scenarios)}
+    command = [found, "run", "--quiet", "--no-usage-report", "--summary-export", str(summary)]
+    command += [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
+    done = subprocess.run([*command, str(HERE / "k6.js")], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"k6 failed:\n{done.stdout}{done.stderr}")
     metrics = json.loads(summary.read_text())["metrics"]
-    rows = {name: metrics[f"http_req_duration{{scenario:{name}}}"] for name in SCENARIOS}
-    return {"rows": rows, "failed": metrics["checks"]["fails"], "passed": metrics["checks"]["passes"]}
+    rows = {name: metrics[f"http_req_duration{{scenario:{name}}}"] for name in scenarios}
+    checks = metrics["checks"]
+    return {"rows": rows, "failed": checks["fails"], "passed": checks["passes"]}
+
+
+def meanwhile(fleet, arguments):
+    """Mixed traffic at a fixed rate, with the fleet left alone, purged and deployed by turns: each turn's percentiles, in rounds."""
+    turns = {what: [] for what in ["quiet", *CHANGES]}
+    for number in range(arguments.rounds):
+        for what in turns:
+            with changing(fleet, what, number, arguments.purges, arguments.seconds):
+                measured = k6(fleet, ["mixed"], arguments.seconds, arguments.rate, arguments.out)
+            if measured is None:
+                return None
+            turns[what].append({**measured["rows"]["mixed"], "failed": measured["failed"]})
+            print("meanwhile", number + 1, what, f"p99 {figure(turns[what][-1]['p(99)'])} ms", flush=True)
+    return turns
 
 
 def bars(title, unit, results, value):
@@ -163,24 +108,56 @@ def figure(number):
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
-def report(results, k6_result, arguments, version, cores):
-    lines = [
-        "# Load on three PoPs", "",
-        f"{version}, {cores} cores, load, origin, bus and three PoPs on this machine; {arguments.connections} connections a PoP,"
-        f" {arguments.seconds} s a scenario, the three PoPs at once.", "",
-        "| scenario | PoP | requests/s | p50 ms | p90 ms | p99 ms | CPU µs a request | errors |", "|---|---|---:|---:|---:|---:|---:|---:|"]
+def load_lines(results, arguments):
+    yield "| scenario | PoP | requests/s | p50 ms | p90 ms | p99 ms | CPU µs a request | errors |"
+    yield "|---|---|---:|---:|---:|---:|---:|---:|"
     for scenario, pops in results.items():
         for pop, one in pops.items():
-            lines.append(f"| {scenario} | {pop.upper()} | {figure(one['rate'])} | {figure(one['p50_ms'])} | {figure(one['p90_ms'])} |"
-                         f" {figure(one['p99_ms'])} | {figure(one['cpu_us'])} | {one['errors']} |")
-    lines += ["", *[f"- **{name}**: {means}" for name, means in MEANS.items() if name in results], "", "![requests](rate.svg)", "![p99](p99.svg)",
-              "![CPU](cpu.svg)", "", "## At a fixed rate (k6)", ""]
-    if k6_result is None:
-        lines.append("Left out: there is no k6 on this machine (`go install go.k6.io/k6@latest`).")
-    else:
-        lines += [f"{arguments.rate} arrivals a second over all PoPs; {k6_result['passed']} answered, {k6_result['failed']} not.", "",
-                  "| scenario | p50 ms | p90 ms | p99 ms |", "|---|---:|---:|---:|"]
-        lines += [f"| {name} | {figure(row['med'])} | {figure(row['p(90)'])} | {figure(row['p(99)'])} |" for name, row in k6_result["rows"].items()]
+            numbers = [figure(one[field]) for field in ("rate", "p50_ms", "p90_ms", "p99_ms", "cpu_us")]
+            yield f"| {scenario} | {pop.upper()} | {' | '.join(numbers)} | {one['errors']} |"
+    yield ""
+    yield from (f"- **{name}**: {means}" for name, means in MEANS.items() if name in results)
+    yield from ("", "![requests](rate.svg)", "![p99](p99.svg)", "![CPU](cpu.svg)")
+
+
+def k6_lines(measured, arguments):
+    yield from ("", "## At a fixed rate (k6)", "")
+    if measured is None:
+        yield "Left out: there is no k6 on this machine (`go install go.k6.io/k6@latest`)."
+        return
+    yield f"{arguments.rate} arrivals a second over all PoPs; {measured['passed']} answered, {measured['failed']} not."
+    yield from ("", "| scenario | p50 ms | p90 ms | p99 ms |", "|---|---:|---:|---:|")
+    yield from (f"| {name} | {figure(row['med'])} | {figure(row['p(90)'])} | {figure(row['p(99)'])} |" for name, row in measured["rows"].items())
+
+
+def change_lines(changes, arguments):
+    purged, deployed, away, turns = (changes[name] for name in ("purges", "deploys", "replay", "meanwhile"))
+    yield from ("", "## Changes", "", "| | target | measured |", "|---|--:|--:|")
+    yield (f"| purge in force and acknowledged at all three, {figure(purged['rate'])} a second, {purged['count']} purges, {purged['late']} late |"
+           f" p99 < 150 ms | p50 {figure(purged['p50'])}, p99 {figure(purged['p99'])}, most {figure(purged['most'])} ms |")
+    yield (f"| deploy of a compiled function, acknowledged by all three, {deployed['count']} deploys, the command whole |"
+           f" < 1,000 ms | p50 {figure(deployed['p50'])}, most {figure(deployed['most'])} ms |")
+    yield (f"| {away['count']:,} purges that a killed PoP missed (accepted at {figure(away['accepted'])} a second), from its start to none missing |"
+           f" < 10 s | {figure(away['seconds'])} s |")
+    if turns is None:
+        return
+    yield from ("", f"Mixed traffic at {arguments.rate} arrivals a second, {arguments.rounds} rounds of {arguments.seconds} s by turns;"
+                f" purging: {arguments.purges} a second; deploying: once a second. Medians of the rounds; target: within 1.10.", "",
+                "| meanwhile | p50 ms | p99 ms | p99 against quiet | not answered |", "|---|--:|--:|--:|--:|")
+    quiet = statistics.median(one["p(99)"] for one in turns["quiet"])
+    for what, rounds in turns.items():
+        p50, p99 = (statistics.median(one[field] for one in rounds) for field in ("med", "p(99)"))
+        yield f"| {what} | {figure(p50)} | {figure(p99)} | {p99 / quiet:.2f} | {sum(one['failed'] for one in rounds)} |"
+
+
+def report(results, k6_result, changes, arguments, version):
+    lines = ["# Load on three PoPs", "",
+             f"{version}, {os.cpu_count()} cores, load, origin, bus and three PoPs on this machine; {arguments.connections} connections a PoP,"
+             f" {arguments.seconds} s a scenario, the three PoPs at once.", ""]
+    if results:
+        lines += [*load_lines(results, arguments), *k6_lines(k6_result, arguments)]
+    if changes:
+        lines += change_lines(changes, arguments)
     return "\n".join(lines) + "\n"
 
 
@@ -190,28 +167,41 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True, help="directory of the report")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--rate", type=int, default=500, help="k6: arrivals a second")
-    parser.add_argument("scenarios", nargs="*", default=SCENARIOS, help=", ".join(SCENARIOS))
+    parser.add_argument("--rate", type=int, default=300, help="k6: arrivals a second")
+    parser.add_argument("--purges", type=int, default=100, help="purges a second, while the fleet is purged")
+    parser.add_argument("--missed", type=int, default=100_000, help="purges that a killed PoP misses")
+    parser.add_argument("--rounds", type=int, default=3, help="of traffic with and without changes")
+    parser.add_argument("scenarios", nargs="*", default=[*SCENARIOS, "changes"], help=", ".join([*SCENARIOS, "changes"]))
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         raise SystemExit("wrk is missing: apt-get install wrk")
-    if unknown := set(arguments.scenarios) - set(SCENARIOS):
-        raise SystemExit(f"there is no scenario {', '.join(sorted(unknown))}: there are {', '.join(SCENARIOS)}")
+    if unknown := set(arguments.scenarios) - {*SCENARIOS, "changes"}:
+        raise SystemExit(f"there is no scenario {', '.join(sorted(unknown))}: there are {', '.join(SCENARIOS)}, changes")
+    scenarios = [name for name in SCENARIOS if name in arguments.scenarios]
     binary = arguments.rimward.resolve()
     version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results = {}
+    results, k6_result, changes = {}, None, None
     with Fleet(binary) as fleet:
-        for scenario in arguments.scenarios:
+        for scenario in scenarios:
             # Once to fill the caches, once to measure.
             everywhere(fleet, scenario, 2, arguments.connections)
             results[scenario] = everywhere(fleet, scenario, arguments.seconds, arguments.connections)
             print(scenario, {pop: figure(one["rate"]) for pop, one in results[scenario].items()}, flush=True)
-        k6_result = k6(fleet, arguments.seconds, arguments.rate, arguments.out)
+        if scenarios:
+            k6_result = k6(fleet, scenarios, arguments.seconds, arguments.rate, arguments.out)
+        if "changes" in arguments.scenarios:
+            # The first deploy brings the function, the first purges open connections.
+            deploys(fleet, 1)
+            purges(10, 1, "first")
+            changes = {"purges": purges(arguments.purges, arguments.seconds, "timed"), "deploys": deploys(fleet, 10, first=1)}
+            print("purges", changes["purges"], "deploys", changes["deploys"], flush=True)
+            changes["meanwhile"] = meanwhile(fleet, arguments)
+            changes["replay"] = replay(fleet, arguments.missed)
     plots = [("rate", "Requests a second", "1/s", "rate"), ("p99", "99th percentile", "ms", "p99_ms"), ("cpu", "CPU of the PoP a request", "µs", "cpu_us")]
-    for name, title, unit, field in plots:
+    for name, title, unit, field in plots if results else []:
         (arguments.out / f"{name}.svg").write_text(bars(title, unit, results, lambda one, field=field: one[field]))
-    (arguments.out / "report.md").write_text(report(results, k6_result, arguments, version, os.cpu_count()))
+    (arguments.out / "report.md").write_text(report(results, k6_result, changes, arguments, version))
     print(arguments.out / "report.md")
 
 
