@@ -3,13 +3,14 @@
 //! In: a seed. Out: nothing, or what a world of that seed broke, and how to see it again. Never: a real clock, a thread within a world,
 //! a copy of a rule: what decides is what decides in production.
 //!
-//! A world has a hub (`hub`), nodes with disks (`node`, `disk`) and clients (`world`); `truth` knows what was promised to whom. All that
-//! happens is drawn from the seed.
+//! A world has a hub (`hub`), nodes with disks (`node`, `disk`), faults (`world`) and clients (`purging`, `sharing`); `truth` knows what was
+//! promised to whom, `heal` whether it was kept. All that happens is drawn from the seed.
 
 mod disk;
 mod heal;
 mod hub;
 mod node;
+mod purging;
 mod sharing;
 mod truth;
 mod world;
