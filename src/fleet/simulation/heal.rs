@@ -4,10 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::Rng;
-
-use super::node::{EXCHANGE, QUOTA, RATE, SILENCE, STORE};
-use super::truth;
+use super::node::{EXCHANGE, QUOTA, RATE, SILENCE};
 use super::world::{Checked, World, trace};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{Scope, Verdict, tests::meta};

@@ -4,7 +4,7 @@
 
 use rand::Rng;
 
-use super::node::{Fill, Object, Process, SILENCE};
+use super::node::{Fill, Object, SILENCE};
 use super::truth::{self, Purged, URLS};
 use super::world::{Checked, World, ids, trace};
 use crate::cache::object::{Meta, Stamp};
