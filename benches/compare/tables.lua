@@ -14,10 +14,12 @@ local headers = {
 local n = 0
 request = function()
   n = n + 1
+  if operation == "Fixed" then return wrk.format("GET", "/") end
   return wrk.format("POST", "/", headers, string.format(bodies[operation], n % (operation == "Query" and 100 or 1000)))
 end
 local wrong = 0
 response = function(status) if status ~= 200 then wrong = wrong + 1 end end
 done = function(summary, latency)
-  io.write(string.format("%.0f %.0f %d\n", summary.requests / summary.duration * 1e6, latency:percentile(50), summary.errors.status))
+  io.write(string.format("%.0f %.0f %d %.0f %d\n", summary.requests / summary.duration * 1e6, latency:percentile(50), summary.errors.status,
+    latency:percentile(99), summary.requests))
 end

@@ -7,15 +7,13 @@ import contextlib
 import http.client
 import json
 import os
-import pathlib
 import re
 import signal
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from fleet import ADMINS, POPS, admin, ask
+from fleet import ADMINS, ask
 
 CHANGES = ["purging", "deploying"]
 WAIT_MS = 5000
@@ -62,30 +60,14 @@ def purges(rate, seconds, prefix, stop=None):
     return {"count": len(took), "rate": len(took) / spent, "p50": at(took, 0.5), "p99": at(took, 0.99), "most": took[-1], "late": late}
 
 
-def deploy(fleet, number):
-    """Milliseconds of one `rimward deploy --wait` with a new revision: the function is the same, so it is compiled, a header is new."""
-    site = fleet.place / "deploy"
-    if not site.exists():
-        site.mkdir()
-        (site / "mark.js").write_bytes((fleet.place / "fra/mark.js").read_bytes())
-    text = (fleet.place / "site/site.toml").read_text()
-    (site / "site.toml").write_text(text + f'response = {{ headers = {{ set = {{ x-revision = "{number}" }} }} }}\n')
-    command = [fleet.binary, "deploy", site, "--key", fleet.deploy_key, "--wait", "--admin", f"http://127.0.0.1:{ADMINS['fra']}"]
-    began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"the deploy failed:\n{done.stdout}{done.stderr}")
-    return (time.monotonic() - began) * 1000
-
-
 def deploys(fleet, count, first=0, pause=0.0, stop=None):
-    """Deploys one after another, `pause` seconds between two beginnings."""
+    """Revisions one after another, each waited for at all PoPs, `pause` seconds between two beginnings."""
     took = []
     for number in range(first, first + count):
         if stop is not None and stop.is_set():
             break
         began = time.monotonic()
-        took.append(deploy(fleet, number))
+        took.append(fleet.deploy(number))
         time.sleep(max(0, began + pause - time.monotonic()))
     ordered = sorted(took)
     return {"count": len(took), "p50": at(ordered, 0.5), "most": ordered[-1]}

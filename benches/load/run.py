@@ -191,8 +191,7 @@ def main():
         if scenarios:
             k6_result = k6(fleet, scenarios, arguments.seconds, arguments.rate, arguments.out)
         if "changes" in arguments.scenarios:
-            # The first deploy brings the function, the first purges open connections.
-            deploys(fleet, 1)
+            # The first ones open connections.
             purges(10, 1, "first")
             changes = {"purges": purges(arguments.purges, arguments.seconds, "timed"), "deploys": deploys(fleet, 10, first=1)}
             print("purges", changes["purges"], "deploys", changes["deploys"], flush=True)

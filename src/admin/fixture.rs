@@ -245,6 +245,7 @@ fn config() -> Config {
             concurrency: 1,
             memory: 1 << 20,
             artifacts: "state/functions".into(),
+            images: "state/functions/oci".into(),
             records: "state/records".into(),
             records_size: 1,
         },

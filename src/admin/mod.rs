@@ -68,6 +68,8 @@ pub struct Facts {
     pub started_ms: u64,
     /// Why traffic should go elsewhere (starting, draining); `None` = ready.
     pub not_ready: Option<String>,
+    /// The revision that its viewers get; `None` = its own files alone.
+    pub revision: Option<u64>,
     pub last_reload: Option<LastReload>,
 }
 

@@ -17,6 +17,7 @@ use super::AdminState;
 use super::answer::{Refused, json_only};
 use crate::fleet::bus::Digest;
 use crate::fleet::revision::{Ack, Act};
+use crate::proxy::history::Told;
 use crate::proxy::revising::{Revising, RevisingError};
 
 /// Answer of `POST /revisions`.
@@ -67,6 +68,9 @@ pub struct Revision {
     pub added: Vec<String>,
     pub changed: Vec<String>,
     pub removed: Vec<String>,
+    /// By node: what became of it there.
+    #[serde(default)]
+    pub nodes: BTreeMap<String, Told>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +100,7 @@ pub async fn list(State(state): State<AdminState>) -> Result<Json<Revisions>, Re
             added: diff.added,
             changed: diff.changed,
             removed: diff.removed,
+            nodes: history.told(*serial),
         }
     });
     Ok(Json(Revisions {

@@ -18,6 +18,9 @@ pub struct Status {
     pub pop: String,
     /// Names the configuration that runs.
     pub digest: String,
+    /// The revision that viewers get; left out: its own files alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revision: Option<u64>,
     pub uptime_s: u64,
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -110,6 +113,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pop: config.pop.code.clone(),
             digest: config.digest.clone(),
+            revision: facts.revision,
             uptime_s: now_ms.saturating_sub(facts.started_ms) / 1000,
             ready: facts.not_ready.is_none(),
             not_ready: facts.not_ready.clone(),

@@ -139,6 +139,9 @@ fn write_status(out: &mut impl Write, status: &Status, colour: Colour) -> io::Re
     };
     writeln!(out, "PoP {}  {ready}  up {}  version {}", status.pop, uptime(status.uptime_s), status.version)?;
     writeln!(out, "configuration  {}", status.digest)?;
+    if let Some(revision) = status.revision {
+        writeln!(out, "revision       {revision}")?;
+    }
     if let Some(error) = status.last_reload.as_ref().and_then(|reload| reload.error.as_ref()) {
         writeln!(out, "last reload    {} {error}", colour.paint("31", "refused:"))?;
     }

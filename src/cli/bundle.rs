@@ -8,9 +8,12 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::config::{self, Errors};
+use super::run::told;
+use crate::config::Errors;
+use crate::config::image::BESIDE;
 use crate::fleet::bus::Digest;
 use crate::fleet::revision::{FILES_MAX, Item, is_within};
+use crate::hooks::oci;
 
 /// Tables that say who a node is and whom it trusts: no revision has them.
 const OF_NODES: [&str; 3] = ["pop", "admin", "fleet"];
@@ -53,9 +56,10 @@ impl Bundle {
         if !directory && path.extension().is_none_or(|extension| extension != "toml") {
             return Err(BundleError::Extension(path.to_owned()));
         }
-        let config = config::load(path).map_err(|errors: Errors| BundleError::Config(errors.render(false)))?;
+        let config = oci::load(&[path], told).map_err(|errors: Errors| BundleError::Config(errors.render(false)))?;
         let root = if directory { path } else { path.parent().unwrap_or(Path::new("")) };
         let root = plain(root).map_err(unreadable(root))?;
+        let images = plain(&config.engine.images).map_err(unreadable(&config.engine.images))?;
         let mut files = std::collections::BTreeMap::new();
         for source in &config.sources {
             let file = plain(source).map_err(unreadable(source))?;
@@ -64,7 +68,12 @@ impl Bundle {
                 continue;
             }
             let outside = || BundleError::Outside { file: source.clone(), root: root.clone() };
-            let name = file.strip_prefix(&root).ok().and_then(|name| name.to_str()).ok_or_else(outside)?.to_owned();
+            // Images lie in the revision itself, so that no PoP asks a registry.
+            let name = match file.strip_prefix(&images) {
+                Ok(image) => Path::new(BESIDE).join(image),
+                Err(_) => file.strip_prefix(&root).map_err(|_| outside())?.to_owned(),
+            };
+            let name = name.to_str().ok_or_else(outside)?.to_owned();
             if !is_within(&name) {
                 return Err(outside());
             }

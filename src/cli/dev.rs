@@ -4,8 +4,7 @@
 
 use std::process::ExitCode;
 
-use crate::config;
-use crate::hooks::Event;
+use crate::hooks::{Event, oci};
 use crate::proxy::server::Start;
 
 use super::admin::Colour;
@@ -48,7 +47,7 @@ impl Dev {
         if let Err(error) = std::fs::create_dir_all(&state).and_then(|()| std::fs::write(&file, &text)) {
             return wrong(&format!("{}: {error}", file.display()));
         }
-        let config = match config::load(&file) {
+        let config = match oci::load(&[&file], run::told) {
             Ok(config) => config,
             Err(errors) => {
                 eprintln!("{}", errors.render(colour.0));

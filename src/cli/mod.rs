@@ -117,6 +117,7 @@ pub enum Admin {
     Deploy(deploy::Deploy),
     Rollback(deploy::Rollback),
     Promote(deploy::Promote),
+    #[command(visible_alias = "history")]
     Revisions(revisions::Revisions),
 }
 
@@ -254,6 +255,7 @@ mod tests {
             ("rollback", None),
             ("promote --wait", None),
             ("revisions --last 3 --json", None),
+            ("history", None),
             ("sign url https://h/a --key-pair-id K --key k.pem", None),
             ("sign url https://h/a --key-pair-id K --key k.pem --at 2026-12-31 --not-before 1 --ip 192.0.2.1", None),
             ("sign url https://h/a --key-pair-id K --key k.pem --at 1 --expires 1h", Some(ErrorKind::ArgumentConflict)),

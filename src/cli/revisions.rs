@@ -1,6 +1,6 @@
 //! Revisions: the history of what all PoPs serve.
 //!
-//! In: a PoP's admin API. Out: who did what when, with what it changed and what became of it. Never: JSON unless asked for.
+//! In: a PoP's admin API. Out: who did what when, with what it changed and what became of it at each node. Never: JSON unless asked for.
 
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use super::deploy::words;
 use crate::admin::{Revision, Revisions as Answer};
 use crate::fleet::revision::Act;
 
-/// Show what was deployed when, by whom, and what it changed
+/// Show what was deployed when, by whom, what it changed, and what each node made of it
 #[derive(Debug, Args)]
 pub struct Revisions {
     /// How many, newest first
@@ -61,11 +61,18 @@ fn write_history(out: &mut impl Write, answer: &Answer, last: usize) -> io::Resu
             serial if Some(serial) == answer.canary => "  (canary)",
             _ => "",
         };
-        let when = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(revision.created_ms.min(DATE_MAX_MS)));
+        let when = date(revision.created_ms);
         writeln!(out, "\n{}  {}{mark}", revision.serial, act(revision))?;
         writeln!(out, "  {when}  {}  {}", revision.author, revision.key)?;
         if !revision.note.is_empty() {
             writeln!(out, "  {}", revision.note)?;
+        }
+        for (node, told) in &revision.nodes {
+            let (word, when) = (words(told.past.state), date(told.past.at_ms));
+            writeln!(out, "  {node:<14} {:<6} {word}, {when}", told.pop)?;
+            for line in told.past.why.iter().flat_map(|why| why.lines()) {
+                writeln!(out, "    {line}")?;
+            }
         }
         for (sign, names) in [('+', &revision.added), ('~', &revision.changed), ('-', &revision.removed)] {
             for name in names {
@@ -78,6 +85,10 @@ fn write_history(out: &mut impl Write, answer: &Answer, last: usize) -> io::Resu
 
 /// The end of the year 9999, the last that a date can be written of.
 const DATE_MAX_MS: u64 = 253_402_300_799_000;
+
+fn date(ms: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms.min(DATE_MAX_MS)))
+}
 
 fn act(revision: &Revision) -> String {
     match &revision.act {
@@ -93,10 +104,13 @@ fn act(revision: &Revision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::revision::{Ack, AckState};
+    use crate::fleet::revision::{Ack, AckState, Past};
+    use crate::proxy::history::Told;
 
     #[test]
     fn who_when_what() {
+        let past = Past { state: AckState::RolledBack, why: Some("slow\nindeed".to_owned()), at_ms: 0 };
+        let told = Told { pop: "FRA".to_owned(), past };
         let revision = Revision {
             serial: 7,
             act: Act::Canary { pops: vec!["FRA".to_owned()], percent: 10 },
@@ -109,6 +123,7 @@ mod tests {
             added: vec!["b".to_owned()],
             changed: vec!["edge.toml".to_owned()],
             removed: vec!["a".to_owned()],
+            nodes: [("fra".to_owned(), told)].into(),
         };
         let ack = Ack {
             serial: 7,
@@ -118,6 +133,7 @@ mod tests {
             pop: "FRA".to_owned(),
             at_ms: 1,
             bad: Default::default(),
+            past: Default::default(),
         };
         let nodes = [("fra".to_owned(), Some(ack)), ("nrt".to_owned(), None)].into();
         let answer = Answer {
@@ -135,7 +151,8 @@ mod tests {
             "fra              FRA    serves its own files alone; 7 rolled back: slow\n\
              nrt              has said nothing yet\n\n\
              7  canary for 10 % at FRA, configuration abc  (canary)\n  \
-             Fri, 31 Dec 9999 23:59:59 GMT  ada  ed25519:AAAA\n  a try\n  + b\n  ~ edge.toml\n  - a\n"
+             Fri, 31 Dec 9999 23:59:59 GMT  ada  ed25519:AAAA\n  a try\n  \
+             fra            FRA    rolled back, Thu, 01 Jan 1970 00:00:00 GMT\n    slow\n    indeed\n  + b\n  ~ edge.toml\n  - a\n"
         );
     }
 }

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, compiled::Config};
+use crate::hooks::oci;
 use crate::proxy::functions::{Chains, Functions};
 use crate::proxy::revising::last;
 use crate::proxy::server::{Pop, Start, StartError};
@@ -83,13 +84,18 @@ fn start(path: &Path) -> Result<(Config, Option<PathBuf>), ExitCode> {
     let own = read(path)?;
     match last(&own) {
         None => Ok((own, None)),
-        Some(revision) => Ok((printed(config::load_together(&[path, &revision]))?, Some(revision))),
+        Some(revision) => Ok((printed(oci::load(&[path, &revision], told))?, Some(revision))),
     }
 }
 
 /// Reads a configuration; prints warnings, and errors with their lines.
 fn read(path: &Path) -> Result<Config, ExitCode> {
-    printed(config::load(path))
+    printed(oci::load(&[path], told))
+}
+
+/// What takes a while, while it does.
+pub(super) fn told(line: &str) {
+    eprintln!("{line}");
 }
 
 fn printed(loaded: Result<Config, config::Errors>) -> Result<Config, ExitCode> {
@@ -147,7 +153,7 @@ pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
 fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -> AdminState {
     let (shared, reload, purging) = (pop.shared.clone(), pop.reload.clone(), pop.purging.clone());
     let fleet = pop.fleet.clone();
-    let (started_ms, phase) = (pop.started_ms, pop.phase());
+    let (started_ms, phase, revising) = (pop.started_ms, pop.phase(), pop.revising.clone());
     let facts_of = reload.clone();
     AdminState {
         token,
@@ -156,6 +162,7 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
         facts: Arc::new(move || Facts {
             started_ms,
             not_ready: phase.lock().map(str::to_owned),
+            revision: revising.as_ref().and_then(|revising| revising.serves()),
             last_reload: facts_of.last().map(|(at_ms, error)| LastReload { at_ms, error }),
         }),
         purge: Arc::new(move |request: PurgeRequest| {

@@ -13,6 +13,7 @@ mod fields;
 mod files;
 mod fleet;
 mod function;
+mod image;
 mod integration;
 mod lambda;
 mod limit;
@@ -34,6 +35,7 @@ use super::error::{Diagnostic, Errors};
 use super::schema::File;
 use super::source::{At, Sources};
 use files::Files;
+use image::Images;
 
 /// Says that a finding was recorded: there is no value, and `compile` will not answer with a configuration.
 #[derive(Debug)]
@@ -45,20 +47,24 @@ type Checked<T> = Result<T, Refused>;
 struct Report<'s> {
     sources: &'s Sources,
     files: Files,
+    images: Images,
     found: Vec<Diagnostic>,
     warnings: Vec<String>,
 }
 
 /// Resolves and checks `file`. Relative paths start at the text that has them.
 pub fn compile(file: File, sources: &Sources) -> Result<Config, Errors> {
-    let mut report = Report { sources, files: Files::default(), found: Vec::new(), warnings: Vec::new() };
+    let mut report =
+        Report { sources, files: Files::default(), images: Images::default(), found: Vec::new(), warnings: Vec::new() };
     let config = whole(file, &mut report);
-    if report.found.is_empty()
-        && let Ok(config) = config
-    {
-        return Ok(config);
+    if !report.found.is_empty() {
+        return Err(Errors::of(report.found));
     }
-    Err(Errors::of(report.found))
+    let wanted = report.images.wanted();
+    match config {
+        Ok(config) if wanted.is_empty() => Ok(config),
+        _ => Err(Errors::wanting(wanted)),
+    }
 }
 
 fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
@@ -74,6 +80,9 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         Ok(pop) => Some(function::engine(&file.functions.unwrap_or_default(), pop, report)?),
         Err(_) => None,
     };
+    if let Some(engine) = &engine {
+        report.registries(engine.images.clone(), file.registry);
+    }
     let largest = engine.as_ref().map_or(u64::MAX, |engine| engine.memory as u64);
     let origins = origin::origins(file.origin, (&known, largest), report);
     let functions = function::functions(file.function, &known, largest, report);

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::image::Wanted;
+
 /// Why a configuration was not taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,7 +28,10 @@ pub enum ConfigError {
 
 /// Everything that was found wrong; never empty.
 #[derive(Debug)]
-pub struct Errors(Vec<ConfigError>);
+pub struct Errors {
+    found: Vec<ConfigError>,
+    wanted: Vec<Wanted>,
+}
 
 /// One finding and the place it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,21 +94,32 @@ impl fmt::Display for Diagnostic {
 // === impl Errors ===
 impl Errors {
     /// In the order of the text.
-    pub(super) fn of(mut found: Vec<Diagnostic>) -> Self {
+    pub fn of(mut found: Vec<Diagnostic>) -> Self {
         found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        Errors(found.into_iter().map(ConfigError::Invalid).collect())
+        Errors { found: found.into_iter().map(ConfigError::Invalid).collect(), wanted: Vec::new() }
+    }
+
+    /// Nothing is wrong but that images are not here.
+    pub(super) fn wanting(wanted: Vec<Wanted>) -> Self {
+        let found = wanted.iter().map(|wanted| wanted.place.clone()).collect();
+        Errors { wanted, ..Errors::of(found) }
+    }
+
+    /// What has to be pulled for the configuration to be right; empty when something else is wrong.
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
     }
 
     /// The findings, in the order of the text where they have a place in it.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
-        self.0.iter()
+        self.found.iter()
     }
 
     /// All findings, an empty line between them; colour for terminals.
     pub fn render(&self, colour: bool) -> String {
         let styles = if colour { &COLOUR } else { &PLAIN };
         let mut text = String::new();
-        for (position, error) in self.0.iter().enumerate() {
+        for (position, error) in self.found.iter().enumerate() {
             if position > 0 {
                 text.push_str("\n\n");
             }
@@ -127,7 +143,7 @@ impl std::error::Error for Errors {}
 
 impl From<ConfigError> for Errors {
     fn from(error: ConfigError) -> Self {
-        Errors(vec![error])
+        Errors { found: vec![error], wanted: Vec::new() }
     }
 }
 
@@ -156,7 +172,8 @@ mod tests {
 
     #[test]
     fn colour_only_when_asked() {
-        let errors = Errors(vec![ConfigError::Invalid(finding()), ConfigError::Empty { path: "d".into() }]);
+        let found = vec![ConfigError::Invalid(finding()), ConfigError::Empty { path: "d".into() }];
+        let errors = Errors { found, wanted: Vec::new() };
         assert!(!errors.to_string().contains('\x1b'));
         assert!(errors.render(true).contains("\x1b[1;31munknown key 'orgin'\x1b[0m"));
         assert!(errors.to_string().ends_with("\n\nd: no *.toml file in this directory"));

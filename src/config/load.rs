@@ -120,6 +120,7 @@ fn join(whole: &mut File, file: File) {
         behavior,
         function,
         functions,
+        registry,
         kv_store,
         local_lambda,
         lambda,
@@ -149,6 +150,7 @@ fn join(whole: &mut File, file: File) {
     whole.origin_group.extend(origin_group);
     whole.behavior.extend(behavior);
     whole.function.extend(function);
+    whole.registry.extend(registry);
     whole.kv_store.extend(kv_store);
     whole.local_lambda = whole.local_lambda.take().or(local_lambda);
     whole.lambda.extend(lambda);

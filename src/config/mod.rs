@@ -12,6 +12,7 @@ mod diagnose;
 mod error;
 pub mod event_pattern;
 pub mod iam;
+pub mod image;
 mod load;
 pub mod nets;
 mod reference;

@@ -19,6 +19,7 @@ mod limit;
 mod listener;
 mod observe;
 mod origin;
+mod registry;
 mod response;
 mod status;
 
@@ -42,6 +43,7 @@ pub use limit::{ApiKey, Limit, Per, Period, PlanMethod, Rates, UsagePlan};
 pub use listener::{ClientAuth, Limits, Listener, ListenerTls, Pop, TlsVersion};
 pub use observe::{AccessLog, Admin, Level, LogFormat, Observe, Traces};
 pub use origin::{Balance, Dns, Eject, Generated, Health, Origin, OriginGroup, OriginTls, Protocol};
+pub use registry::Registry;
 pub use response::{Cors, Response, Security};
 pub use status::StatusRange;
 
@@ -80,6 +82,8 @@ pub struct File {
     pub function: Vec<Function>,
     /// The engine that runs them.
     pub functions: Option<Functions>,
+    /// Registries that functions are pulled from, where one wants to know who asks.
+    pub registry: Vec<Registry>,
     /// Key-value stores that functions read.
     pub kv_store: Vec<KvStore>,
     /// Lambda functions on this machine.

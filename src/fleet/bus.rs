@@ -128,14 +128,21 @@ pub trait Bus: std::fmt::Debug + Send + Sync {
     /// The newest position, 0 when there never was one; asked of the bus itself: also says whether it can be reached.
     async fn head(&self, topic: Topic) -> Result<Seq, BusError>;
 
-    /// Durable once it returns `Ok`.
+    /// Durable once it returns `Ok`, and touched.
     async fn put_blob(&self, bytes: Bytes) -> Result<Digest, BusError>;
+
+    /// Says that a blob is about to be needed: whoever forgets what was not touched lately leaves it.
+    async fn touch_blob(&self, digest: Digest) -> Result<(), BusError>;
+
+    /// All that there are, in no order.
+    async fn blobs(&self) -> Result<Vec<Digest>, BusError>;
 
     /// Verified: the bytes have this digest.
     async fn blob(&self, digest: Digest) -> Result<Bytes, BusError>;
 
-    /// Forgets a blob; one that is not there is no error.
-    async fn forget_blob(&self, digest: Digest) -> Result<(), BusError>;
+    /// Forgets a blob that was not touched for so long; whether it is gone, as one is that never was there. A touch comes before or after as a
+    /// whole: one that returned `Ok` within that time has kept the blob.
+    async fn forget_blob(&self, digest: Digest, untouched: Duration) -> Result<bool, BusError>;
 
     /// Lets go of what one process at a time may have, so that the one that takes over gets it. Tails end and nothing else is done.
     async fn close(&self);

@@ -39,7 +39,7 @@ pub fn receive(session: &mut Session, ctx: &mut RequestCtx) -> bool {
     // A copy of an HTTP/2 request would not have it any more; nodes ask with HTTP/1.1.
     let mut said = text.to_str().ok().filter(|_| !more && request.version == Version::HTTP_11);
     let fleet = &ctx.snapshot.config.fleet;
-    if matches!(ctx.role, Role::Page(_)) {
+    if matches!(ctx.role, Role::Page(..)) {
         // Another request, copied from the same bytes.
         said = None;
     }

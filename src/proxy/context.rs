@@ -72,8 +72,8 @@ pub enum Role {
     Viewer,
     /// Refreshes a stale object while viewers are served from it.
     Revalidation(Option<Revalidation>),
-    /// Fetches an error page, at this path, through the behaviors.
-    Page(String),
+    /// Fetches an error page, at this path, through the behaviors of the request that failed.
+    Page(String, Arc<Snapshot>),
 }
 
 /// What the cache said.

@@ -72,7 +72,7 @@ impl BackgroundService for Control {
         tokio::spawn(watch_files(pop.reload.clone()));
         tokio::spawn(sweep(pop.shared.clone()));
         tokio::spawn(tend(pop.shared.clone()));
-        tokio::spawn(telling::run(pop.shared.clone(), pop.phase.clone()));
+        tokio::spawn(telling::run(pop.shared.clone(), pop.phase.clone(), pop.revising.clone()));
         while !*shutdown.borrow() {
             if shutdown.changed().await.is_err() {
                 return;

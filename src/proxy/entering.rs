@@ -176,7 +176,7 @@ fn words(value: &serde_json::Value) -> Cow<'_, str> {
 /// Lets a request of the full path in, waiting where it must; `Some` = it is answered with this.
 pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
     let Some(served) = ctx.served().cloned() else { return Ok(None) };
-    if matches!(ctx.role, Role::Page(_)) {
+    if matches!(ctx.role, Role::Page(..)) {
         // The edge asks for it, on behalf of nobody.
         show(session, ctx, &served);
         return Ok(None);

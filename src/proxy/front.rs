@@ -319,10 +319,12 @@ impl Front {
             chosen: chosen.clone(),
             len: request.len,
             canonical: request.rewritten(&raw[..request.len]),
-            changes: match &candidate {
-                Some(candidate) => candidate.changes(),
-                None => fast::is_changed(snapshot, &request.head),
-            },
+            // A copy of a canary's request is the canary's too.
+            changes: chosen.is_some()
+                || match &candidate {
+                    Some(candidate) => candidate.changes(),
+                    None => fast::is_changed(snapshot, &request.head),
+                },
             framing: request.framing,
             expect_continue: request.expect_continue,
             upgrade: request.upgrade,

@@ -1,6 +1,7 @@
 //! Handing: what a background request must know of the viewer's request that it copies.
 //!
-//! In: a viewer's request that functions changed. Out: the same changes, on the copy. Never: a second call of the functions.
+//! In: a viewer's request that functions changed, or that a canary serves. Out: the same changes on the copy, for the same canary. Never:
+//! a second call of the functions.
 //!
 //! Pingora copies an HTTP/1.1 request from the bytes that it received, without what a function changed since. So the front puts a
 //! field with an id nobody can guess into the bytes of a request that functions will see, and the copy finds what was changed under
@@ -8,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
@@ -19,6 +21,7 @@ use super::context::{RequestCtx, Role};
 use super::entering::Entered;
 use super::rerouting::Way;
 use super::shared::Shared;
+use super::snapshot::{Served, Snapshot};
 
 /// The field's name; functions never see it (`x-edge-*`), origins never get it.
 pub const FIELD: HeaderName = HeaderName::from_static("x-edge-call");
@@ -47,6 +50,8 @@ pub struct Passed {
     pub entered: Entered,
     /// Whose request it is a copy of.
     pub viewer: Option<SocketAddr>,
+    /// The canary that served it: what it keeps is apart from what others get.
+    canary: Option<Arc<Snapshot>>,
 }
 
 // === impl Passed ===
@@ -74,7 +79,7 @@ pub fn receive(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> 
         ctx.hooks.call = Some(first);
         return None;
     }
-    if matches!(ctx.role, Role::Page(_)) {
+    if matches!(ctx.role, Role::Page(..)) {
         // A page is another request, copied from the same bytes.
         return None;
     }
@@ -82,12 +87,16 @@ pub fn receive(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> 
     let found = handed.young.remove(&first).or_else(|| handed.old.remove(&first));
     // Its functions run again, so that it asks for what its viewer asked for.
     ctx.hooks.orphan = found.is_none();
+    if let Some(canary) = found.as_ref().and_then(|passed| passed.canary.clone()) {
+        ctx.snapshot = canary;
+    }
     found
 }
 
 /// Leaves for the copy that is made next what this request became.
 pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
-    let Some(served) = ctx.served().filter(|served| served.changes()) else { return };
+    let is_canary = |served: &Served| served.behavior.canary.is_some();
+    let Some(served) = ctx.served().filter(|served| served.changes() || is_canary(served)) else { return };
     let copied_as_received = session.as_http2().is_none();
     let id = match (&ctx.hooks.call, copied_as_received) {
         (Some(id), true) => id.clone(),
@@ -106,6 +115,7 @@ pub fn pass(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
         // What the viewer's request counted for ends with it.
         entered: Entered { entry: ctx.entered.entry.clone(), admitted: None },
         viewer: ctx.viewer,
+        canary: is_canary(served).then(|| ctx.snapshot.clone()),
     };
     let mut handed = shared.handed.0.lock();
     if handed.young.len() >= HANDED_MAX / 2 {

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::fleet::revision::{Ack, Act, Envelope, Manifest};
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::revision::{Ack, Act, Envelope, Manifest, Past};
 
 /// Acts and nodes.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +30,26 @@ pub struct Diff {
     pub removed: Vec<String>,
 }
 
+/// What a node said of one act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub pop: String,
+    #[serde(flatten)]
+    pub past: Past,
+}
+
 // === impl History ===
 impl History {
+    /// By node: what became of the act of this number there. Nodes that have not come to it, or went past it without a word, are left out.
+    pub fn told(&self, serial: u64) -> BTreeMap<String, Told> {
+        let acks = self.nodes.iter().filter_map(|(node, ack)| Some((node, ack.as_ref()?)));
+        let of = |ack: &Ack| match ack.serial == serial {
+            true => Some(Past { state: ack.state, why: ack.why.clone(), at_ms: ack.at_ms }),
+            false => ack.past.get(&serial).cloned(),
+        };
+        acks.filter_map(|(node, ack)| Some((node.clone(), Told { pop: ack.pop.clone(), past: of(ack)? }))).collect()
+    }
+
     /// The files of `serial` against those of the deploy or canary before it.
     pub fn diff(&self, serial: u64) -> Diff {
         let brings = |manifest: &&(Envelope, Manifest)| matches!(manifest.1.act, Act::Deploy | Act::Canary { .. });

@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::behavior::compress;
-use crate::cache::object::{KeyHash, Meta};
+use crate::cache::object::Meta;
 use crate::cache::policy::{self, Admit, Ask, Times, Why};
 use crate::cache::store::{self, Admission};
 use crate::cache::{key, method, purge, vary};
@@ -222,28 +222,5 @@ pub fn invalidate(shared: &Shared, session: &Session, response: &ResponseHeader,
         let uri = key::uri(&served.behavior.cache.key, target.path, target.query);
         let host = if served.behavior.cache.key.ignore_host { "" } else { &*host };
         shared.invalidated.note(host, &uri, at);
-    }
-}
-
-/// The object and the limit, when this viewer waits for the soft timeout.
-pub fn soft(shared: &Shared, session: &Session, ctx: &RequestCtx) -> Option<(KeyHash, Duration)> {
-    let slot = ctx.slot.as_ref()?;
-    let behavior = ctx.served().map(|s| &s.behavior)?;
-    // Pingora serves stale ahead of the origin's answer only under its cache lock.
-    let limit = behavior.cache.soft_timeout.filter(|_| behavior.cache.collapse)?;
-    let request = &session.req_header().headers;
-    let object = super::fast::find(shared.tiers, &slot.hash, &slot.key, request, behavior.compress.is_some())?;
-    let verdict = judge::judge(
-        &shared.marks,
-        &shared.invalidated,
-        &behavior.cache,
-        &object.meta,
-        Some(&object.checked),
-        request,
-        now_ms(),
-    );
-    match verdict {
-        Verdict::Stale { while_revalidate: false, on_error: true, .. } => Some((object.hash, limit)),
-        _ => None,
     }
 }

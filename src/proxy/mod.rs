@@ -58,3 +58,4 @@ mod telling;
 mod tiers;
 pub mod upstream;
 mod views;
+pub mod warming;

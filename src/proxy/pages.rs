@@ -16,6 +16,7 @@ use crate::hooks::Failure;
 
 use super::context::{RequestCtx, Role};
 use super::plan::Target;
+use super::snapshot::Snapshot;
 use super::{asking, respond};
 
 /// Largest error page that is fetched, in bytes; a larger one is given up for the plain error.
@@ -24,7 +25,7 @@ const PAGE_MAX: usize = 1 << 20;
 /// The answer for `status` in the origin's place: the behavior's page, else the plain error.
 pub async fn instead(session: &mut Session, ctx: &RequestCtx, status: u16, what: &str) -> Arc<Generated> {
     if let Some(page) = rule(session, ctx, status)
-        && let Some(answer) = page_answer(session, page, status).await
+        && let Some(answer) = page_answer(session, ctx, page, status).await
     {
         return Arc::new(answer);
     }
@@ -35,7 +36,7 @@ pub async fn instead(session: &mut Session, ctx: &RequestCtx, status: u16, what:
 /// The rule for this status. A page never has a page, whether it is fetched for an error or asked for by a viewer: that one
 /// would wait for itself.
 pub fn rule<'c>(session: &Session, ctx: &'c RequestCtx, status: u16) -> Option<&'c ErrorPage> {
-    if matches!(ctx.role, Role::Page(_)) {
+    if matches!(ctx.role, Role::Page(..)) {
         return None;
     }
     if ctx.hooks.failed.as_ref().is_some_and(Failure::is_limit) {
@@ -49,10 +50,10 @@ pub fn rule<'c>(session: &Session, ctx: &'c RequestCtx, status: u16) -> Option<&
     (!itself).then_some(page)
 }
 
-async fn page_answer(session: &mut Session, page: &ErrorPage, status: u16) -> Option<Generated> {
+async fn page_answer(session: &mut Session, ctx: &RequestCtx, page: &ErrorPage, status: u16) -> Option<Generated> {
     let (kind, body) = match &page.page {
         Page::File { content_type, body } => (content_type.clone(), body.clone()),
-        Page::Path(path) => fetch(session, path).await?,
+        Page::Path(path) => fetch(session, path, &ctx.snapshot).await?,
     };
     let status = page.respond.or(StatusCode::from_u16(status).ok())?;
     // The lifetime is the rule's (CloudFront's ErrorCachingMinTTL), whatever the page itself says.
@@ -61,10 +62,10 @@ async fn page_answer(session: &mut Session, page: &ErrorPage, status: u16) -> Op
 }
 
 /// Fetches a page through the behaviors; `None` when it is not a 200 or too large.
-async fn fetch(session: &mut Session, path: &str) -> Option<(HeaderValue, bytes::Bytes)> {
+async fn fetch(session: &mut Session, path: &str, snapshot: &Arc<Snapshot>) -> Option<(HeaderValue, bytes::Bytes)> {
     asking::make_copyable(session);
     let spawner = session.subrequest_spawner.as_ref()?;
-    let role: Box<dyn std::any::Any + Send + Sync> = Box::new(Role::Page(path.to_owned()));
+    let role: Box<dyn std::any::Any + Send + Sync> = Box::new(Role::Page(path.to_owned(), snapshot.clone()));
     let (prepared, mut handle) =
         spawner.create_subrequest(session.as_downstream(), Ctx::builder().user_ctx(role).build());
     asking::restore(session);

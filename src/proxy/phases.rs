@@ -47,9 +47,9 @@ impl ProxyHttp for Phases {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         ctx.role = Role::of(session);
-        if let Role::Page(path) = &ctx.role {
-            let path = path.clone();
-            pages::aim(session, &path);
+        if let Role::Page(path, snapshot) = &ctx.role {
+            pages::aim(session, path);
+            ctx.snapshot = snapshot.clone();
         }
         let limits = &ctx.snapshot.config.limits;
         // The wire has its own deadlines; Pingora's would cut idle tunnels.

@@ -1,4 +1,4 @@
-//! Reload: load → check → build → swap; any error keeps what serves.
+//! Reload: load → check → build → warm → swap; any error keeps what serves.
 //!
 //! In: the configuration's path, revisions to read together with it. Out: new snapshots in force, or the reason why the old ones stay. Never:
 //! half of one.
@@ -9,14 +9,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
 
-use crate::config;
 use crate::config::compiled::{Config, DynamoDb, DynamoEndpoint, Origin};
+use crate::hooks::oci;
 use crate::listen::{Endpoints, Gate};
 use crate::origin::{Names, Origins};
 
 use super::phases::now_ms;
 use super::shared::Shared;
 use super::snapshot::{Canary, Snapshot};
+use super::warming;
 
 /// What a reload needs besides the request path's own state.
 pub struct Reload {
@@ -197,7 +198,7 @@ impl Reload {
     ) -> Result<(Arc<Snapshot>, Vec<String>), String> {
         let Some(path) = &self.path else { return Err("this PoP was started without a configuration file".to_owned()) };
         let roots: Vec<&Path> = std::iter::once(path.as_path()).chain(root).collect();
-        let mut config = config::load_together(&roots).map_err(|errors| errors.render(false))?;
+        let mut config = oci::load(&roots, |line| log::info!("{line}")).map_err(|errors| errors.render(false))?;
         if canary.is_some() {
             for behavior in &mut config.behaviors {
                 Arc::make_mut(behavior).canary = canary;
@@ -218,6 +219,7 @@ impl Reload {
         let guard = &self.shared.guard;
         let snapshot = Snapshot::new(config, Arc::new(origins), functions, guard, integrations, metrics)
             .map_err(|error| error.to_string())?;
+        warming::warm(&snapshot, Some(&kin.functions));
         Ok((Arc::new(snapshot), warnings))
     }
 

@@ -3,6 +3,9 @@
 //! In: signed manifests and other nodes' acknowledgements from the bus. Out: the revision in force, and how far this node is. Never: a decision of
 //! its own (`fleet::revision` decides), files that were not verified, a request.
 
+mod tidying;
+mod watching;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -16,14 +19,14 @@ use tokio::sync::Notify;
 use crate::config::compiled::Config;
 use crate::fleet::bus::{Bus, BusError, Delivered, Digest, Message, Seq, Topic};
 use crate::fleet::revision::{
-    Ack, Envelope, Event, Item, Known, Manifest, ManifestError, NotNow, Placed, Sample, Shelf, ShelfError, Want, judge,
+    Ack, Envelope, Event, Item, Known, Manifest, ManifestError, NotNow, Placed, Shelf, ShelfError, Want,
 };
 
 use super::history::History;
 use super::phases::now_ms;
 use super::reload::{CanaryRoot, Refused, Reload, Roots};
 use super::shared::Shared;
-use super::tally::Tally;
+use watching::Before;
 
 /// Between two looks at how what is new does, and between two tries of what the bus did not do.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -78,24 +81,22 @@ pub struct Revising {
     most: usize,
     bus: OnceLock<Arc<dyn Bus>>,
     known: Mutex<Known>,
-    comparing: Mutex<Comparing>,
+    noted: Mutex<Noted>,
     changed: Notify,
     /// One is accepted at a time, so that each is newer than the one before.
     accepting: tokio::sync::Mutex<()>,
 }
 
+/// What is remembered from one look to the next.
 #[derive(Default)]
-struct Comparing {
+struct Noted {
     /// What new acts are compared with.
     before: BTreeMap<u64, Before>,
     /// Tries to get the files of an act that the bus does not have.
     tries: (u64, u32),
-}
-
-/// What was there before an act.
-struct Before {
-    tally: Arc<Tally>,
-    from: Sample,
+    /// The log of revisions was read to its end, and something in it is nothing that this node can read.
+    caught_up: bool,
+    unread: bool,
 }
 
 /// The revision that this node served last: where its files are. It starts with it, whether or not there is a bus.
@@ -136,7 +137,7 @@ impl Revising {
             most: fleet.revisions,
             bus: OnceLock::new(),
             known: Mutex::new(known),
-            comparing: Mutex::default(),
+            noted: Mutex::default(),
             changed: Notify::new(),
             accepting: tokio::sync::Mutex::default(),
         }))
@@ -166,12 +167,19 @@ impl Revising {
         let manifest = envelope.open(&self.trust, self.size)?;
         let _one = self.accepting.lock().await;
         self.known.lock().permits(&manifest)?;
+        // Before they are looked for: nobody forgets them from here on.
+        self.touch(&manifest).await?;
         self.fetch(&manifest).await?;
         let serial = manifest.serial;
         bus.publish(Topic::Revisions, envelope.message(serial)).await?;
         // The bus brings it as well: the second time changes nothing.
         self.arrived(envelope, manifest).await;
         Ok(serial)
+    }
+
+    /// The revision that viewers here get; `None` = this node's own files alone.
+    pub fn serves(&self) -> Option<u64> {
+        Some(self.known.lock().course.running().main.revision).filter(|revision| *revision > 0)
     }
 
     pub fn history(&self) -> History {
@@ -199,7 +207,7 @@ impl Revising {
         if self.bus.set(bus).is_err() {
             return;
         }
-        tokio::join!(self.follow(Topic::Revisions), self.follow(Topic::Acks), self.work());
+        tokio::join!(self.follow(Topic::Revisions), self.follow(Topic::Acks), self.work(), self.tidy_always());
     }
 
     fn bus(&self) -> Result<&Arc<dyn Bus>, RevisingError> {
@@ -225,6 +233,7 @@ impl Revising {
         self.known.lock().tell_again();
         loop {
             if last >= head {
+                self.noted.lock().caught_up |= topic == Topic::Revisions;
                 self.changed.notify_one();
                 if topic == Topic::Revisions && !std::mem::replace(&mut whole, true) {
                     self.remind(bus, &there).await?;
@@ -270,6 +279,7 @@ impl Revising {
             }
             Err(error) => {
                 log::warn!("a revision on the bus is not taken: {error}");
+                self.noted.lock().unread = true;
                 None
             }
         }
@@ -343,10 +353,10 @@ impl Revising {
                 self.compare(&want, before);
                 self.settle(Event::Built(want)).await
             }
-            Err(Refused::Main(why)) => self.unbuilt(&want, self.refused(want.main.act, why)).await,
+            Err(Refused::Main(why)) => self.unbuilt(&want, self.refused(want.main, &why)).await,
             Err(Refused::Canary(why)) => {
-                let act = want.canary.map_or(0, |(placed, _)| placed.act);
-                self.unbuilt(&want, self.refused(act, why)).await
+                let placed = want.canary.map(|(placed, _)| placed).unwrap_or_default();
+                self.unbuilt(&want, self.refused(placed, &why)).await
             }
         }
     }
@@ -360,61 +370,24 @@ impl Revising {
         Ok(())
     }
 
-    fn refused(&self, act: u64, why: String) -> Event {
-        log::error!("revision {act} is refused, what was there keeps serving:\n{why}");
-        Event::Refused { act, why }
+    /// Files are named as whoever deployed them names them, not by where they lie here.
+    fn refused(&self, placed: Placed, why: &str) -> Event {
+        let why = why.replace(&format!("{}/", self.shelf.place(placed.revision).display()), "");
+        log::error!("revision {} is refused, what was there keeps serving:\n{why}", placed.revision);
+        Event::Refused { act: placed.act, why }
     }
 
     /// Whether more tries would change nothing.
     fn is_final(&self, act: u64, error: &RevisingError) -> bool {
         let tried = {
-            let mut comparing = self.comparing.lock();
-            comparing.tries = if comparing.tries.0 == act { (act, comparing.tries.1 + 1) } else { (act, 1) };
-            comparing.tries.1
+            let mut noted = self.noted.lock();
+            noted.tries = if noted.tries.0 == act { (act, noted.tries.1 + 1) } else { (act, 1) };
+            noted.tries.1
         };
         match error {
             RevisingError::File { .. } => true,
             RevisingError::Bus(BusError::NoBlob(_) | BusError::Corrupt(_)) => tried >= TRIES,
             _ => false,
-        }
-    }
-
-    /// Remembers what new acts are to be compared with.
-    fn compare(&self, want: &Want, before: Arc<Tally>) {
-        let running = self.known.lock().course.running().clone();
-        let now = self.shared.live.load().tally.clone();
-        let mut comparing = self.comparing.lock();
-        let mut kept = BTreeSet::from([want.main.act]);
-        if running.main != want.main {
-            comparing.before.insert(want.main.act, Before { tally: before, from: Sample::default() });
-        }
-        if let Some((placed, _)) = want.canary {
-            kept.insert(placed.act);
-            let from = now.now();
-            comparing.before.entry(placed.act).or_insert(Before { tally: now, from });
-        }
-        comparing.before.retain(|act, _| kept.contains(act));
-    }
-
-    /// Judges what is new.
-    fn watch(&self) {
-        let now = now_ms();
-        let (main, canary) = (self.shared.live.load(), self.shared.live.canary());
-        let (mut known, comparing) = (self.known.lock(), self.comparing.lock());
-        let watched: Vec<u64> = known.course.watched(now).collect();
-        for act in watched {
-            let Some(before) = comparing.before.get(&act) else { continue };
-            let of_canary = known.course.running().canary.is_some_and(|(placed, _)| placed.act == act);
-            let (old, new) = match (&canary, of_canary) {
-                // A reload of the node's own files begins to count anew.
-                (Some(canary), true) => (main.tally.now().since(&before.from), canary.snapshot.tally.now()),
-                _ => (before.tally.now(), main.tally.now()),
-            };
-            if let Some(why) = judge(&old, &new) {
-                log::error!("revision {act} goes back: {why}");
-                let why = format!("{} in {}: {why}", self.node, self.pop);
-                known.course.take(Event::Judged { act, why }, now, self.most);
-            }
         }
     }
 
@@ -434,6 +407,14 @@ impl Revising {
         done.await.unwrap_or(Ok(()))
     }
 
+    /// Keeps a revision's files on the bus until it is known everywhere that it names them.
+    async fn touch(&self, manifest: &Manifest) -> Result<(), RevisingError> {
+        let bus = self.bus()?;
+        let digests: Vec<Digest> = manifest.files.iter().filter_map(|file| Digest::parse(&file.digest)).collect();
+        let each = digests.into_iter().map(|digest| bus.touch_blob(digest));
+        Ok(futures::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?)
+    }
+
     /// Brings a revision's files here, every one verified.
     async fn fetch(&self, manifest: &Manifest) -> Result<(), RevisingError> {
         if manifest.files.is_empty() || self.shelf.has(manifest.serial) {
@@ -449,11 +430,16 @@ impl Revising {
 
     /// Tells how far this node is, when that has changed.
     async fn tell(&self) -> Result<(), RevisingError> {
-        let Some(ack) = self.known.lock().untold(&self.pop) else { return Ok(()) };
-        let dated = Ack { at_ms: now_ms(), ..ack.clone() };
+        let (ack, at_ms) = {
+            let known = self.known.lock();
+            let Some(ack) = known.untold(&self.pop) else { return Ok(()) };
+            let at_ms = known.course.told_at(&ack);
+            (ack, at_ms.unwrap_or_else(now_ms))
+        };
+        let dated = Ack { at_ms, ..ack.clone() };
         self.bus()?.publish(Topic::Acks, dated.message(&self.node)).await?;
-        self.known.lock().told(&self.node, ack, dated);
-        Ok(())
+        self.known.lock().told(&self.node, ack, dated.clone());
+        self.settle(Event::Told(dated)).await
     }
 }
 

@@ -20,7 +20,7 @@ use crate::cache::store::Tiers;
 use crate::config::compiled::{Config, Origin};
 use crate::integration::Integrations;
 use crate::listen::{Endpoints, Gate, h2_options};
-use crate::observe::metrics::{TableNumbers, TargetNumbers};
+use crate::observe::metrics::{EventSourceNumbers, TableNumbers, TargetNumbers};
 use crate::observe::{Numbers, Observer};
 use crate::origin::{Names, Origins};
 
@@ -38,6 +38,7 @@ use super::services::{self, Services};
 use super::shared::Shared;
 use super::snapshot::{Live, Snapshot};
 use super::streams::Streams;
+use super::warming;
 
 /// Connections that may wait for the admin API.
 const BACKLOG: i32 = 128;
@@ -128,6 +129,7 @@ impl Pop {
         )?);
         let guard = Guard::new(&state, &config, told.clone())?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
+        warming::warm(&snapshot, None);
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
         let (begun, first) = (start.revision.is_some(), shared.live.load().config.clone());
@@ -276,9 +278,21 @@ fn numbers(shared: &Shared, gate: &Gate) -> Numbers {
         fills_in_flight: stats.fills_in_flight,
         targets: targets.collect(),
         tables: shared.integrations.local.dynamo().map(tables),
+        event_sources: shared.integrations.local.lambda().map(event_sources).unwrap_or_default(),
         fleet: None,
         names: shared.live.load().steering.as_ref().map(|steering| shared.guard.pops.numbers(steering)),
     }
+}
+
+fn event_sources(local: &crate::lambda::Lambda) -> Vec<EventSourceNumbers> {
+    let each = local.sources().into_iter().map(|source| EventSourceNumbers {
+        uuid: source.uuid,
+        function: source.function,
+        records: source.records,
+        given_up: source.given_up,
+        lag_ms: u64::try_from(source.lag.as_millis()).unwrap_or(u64::MAX),
+    });
+    each.collect()
 }
 
 fn tables(tables: &crate::dynamo::Dynamo) -> TableNumbers {

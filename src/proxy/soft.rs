@@ -12,11 +12,14 @@ use pingora::proxy::Session;
 use pingora::proxy::subrequest;
 use tokio::sync::watch;
 
-use crate::cache::object::KeyHash;
+use crate::cache::object::{self, KeyHash};
+use crate::cache::vary;
 
 use super::context::{RequestCtx, Role};
+use super::judge::{self, Verdict};
+use super::phases::now_ms;
 use super::shared::Shared;
-use super::{asking, handing, keeping};
+use super::{asking, handing};
 
 /// Revalidations that viewers are waiting for, one per object: bounded by the objects in flight to origins.
 #[derive(Debug, Default)]
@@ -93,7 +96,7 @@ impl Waiter {
 /// A stale object that may only be served on error: gives the origin the soft timeout, then serves stale while the origin is
 /// still being asked, or because it failed.
 pub async fn give_time(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) {
-    let Some((hash, limit)) = keeping::soft(shared, session, ctx) else { return };
+    let Some((hash, limit)) = due(shared, session, ctx).await else { return };
     let (waiter, guard) = shared.revalidations.join(hash);
     if guard.is_some() {
         handing::pass(shared, session, ctx);
@@ -107,6 +110,27 @@ pub async fn give_time(shared: &Shared, session: &mut Session, ctx: &mut Request
     }
     asking::restore(session);
     ctx.cache.soft = Some(waiter.wait(limit).await);
+}
+
+/// The object and the limit, when this viewer waits for the soft timeout.
+async fn due(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Option<(KeyHash, Duration)> {
+    let behavior = ctx.served()?.behavior.clone();
+    // Pingora serves stale ahead of the origin's answer only under its cache lock.
+    let limit = behavior.cache.soft_timeout.filter(|_| behavior.cache.collapse)?;
+    let (first, key) = ctx.slot.as_ref().map(|slot| (slot.hash, slot.key.clone()))?;
+    let (mut hash, mut meta) = (first, shared.tiers.meta(first, &key).await?);
+    if !meta.vary.is_empty() {
+        let variance = vary::variance(&meta.vary, &session.req_header().headers, behavior.compress.is_some());
+        if variance != meta.variance {
+            hash = object::slot(&first, Some(&variance?));
+            meta = shared.tiers.meta(hash, &key).await?;
+        }
+    }
+    let request = &session.req_header().headers;
+    match judge::judge(&shared.marks, &shared.invalidated, &behavior.cache, &meta, None, request, now_ms()) {
+        Verdict::Stale { while_revalidate: false, on_error: true, .. } => Some((hash, limit)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

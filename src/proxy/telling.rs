@@ -1,17 +1,18 @@
 //! Telling: how this node is, every `fleet.exchange`.
 //!
-//! In: the totals, the configuration that runs. Out: this node's state on the board. Never: waits for another node.
+//! In: the totals, the configuration and the revision that run. Out: this node's state on the board. Never: waits for another node.
 
 use std::sync::Arc;
 
 use crate::fleet::{Meter, NodeState};
 
 use super::phases::now_ms;
+use super::revising::Revising;
 use super::server::Phase;
 use super::shared::Shared;
 
 /// For as long as the process lives.
-pub(super) async fn run(shared: Arc<Shared>, phase: Phase) {
+pub(super) async fn run(shared: Arc<Shared>, phase: Phase, revising: Option<Arc<Revising>>) {
     let mut meter = Meter::default();
     loop {
         let exchange = shared.live.load().config.fleet.exchange;
@@ -30,7 +31,7 @@ pub(super) async fn run(shared: Arc<Shared>, phase: Phase) {
             at_ms: now_ms(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             digest: config.digest.clone(),
-            revision: None,
+            revision: revising.as_ref().and_then(|revising| revising.serves()),
             not_ready: phase.lock().map(str::to_owned),
             purged: shared.seen.told().to_string(),
             traffic,

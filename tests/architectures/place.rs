@@ -125,6 +125,7 @@ impl Place {
     pub fn smoke(&self) {
         let mut command = Command::new("sh");
         command.arg(self.dir().join("smoke.sh")).env("EDGE", format!("http://{}", self.address(8080)));
+        command.env("RIMWARD", env!("CARGO_BIN_EXE_rimward"));
         let output = command.output().unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{out}{err}\n{}", self.log());

@@ -21,6 +21,7 @@ mod hits;
 mod hook_lanes;
 mod hook_limits;
 mod hooks;
+mod images;
 mod keys;
 mod lambda_origins;
 mod layering;

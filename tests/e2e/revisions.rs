@@ -3,6 +3,8 @@
 //! In: configurations signed on the command line. Out: what viewers get, and what the PoP says. Never: a key that is not made for the test.
 
 use crate::harness::pop::{TOKEN, run};
+use crate::harness::registry::{Registry, WASM};
+use crate::harness::wat::Flat;
 use crate::harness::{Origin, Pop, Raw, Reply, Setup, until};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -113,9 +115,19 @@ fn a_revision_is_deployed_changed_taken_back_and_survives_a_kill() {
     assert_eq!(newest["added"], serde_json::json!(["pages/a.html"]), "{newest}");
     assert_eq!(newest["changed"], serde_json::json!(["edge.toml"]));
     let first = history["revisions"][1]["serial"].as_u64().unwrap();
+    // It hears from the bus what it said before it was killed.
+    for revision in 0..2 {
+        let told = until("its word", || {
+            let told = fleet.history()["revisions"][revision]["nodes"]["tst"].clone();
+            told.is_object().then_some(told)
+        });
+        assert_eq!((&told["state"], &told["pop"]), (&"applied".into(), &"TST".into()), "{revision}: {told}");
+    }
+    assert_eq!(fleet.pop.status()["revision"], history["serves"]);
     assert_eq!((&history["revisions"][1]["author"], &history["before"]), (&"ada".into(), &first.into()));
     let shown = fleet.done("revisions");
-    assert!(shown.contains("  first\n  + edge.toml\n") && shown.contains("  + pages/a.html\n"), "{shown}");
+    assert!(shown.contains("  first\n  tst            TST    applied, "), "{shown}");
+    assert!(shown.contains(" GMT\n  + edge.toml\n") && shown.contains("  + pages/a.html\n"), "{shown}");
 
     fleet.done("rollback --wait");
     assert_eq!(says(&fleet.pop.get("/")), (200, "one".to_owned()));
@@ -177,13 +189,59 @@ fn a_revision_that_does_not_compile_is_refused_and_the_old_one_serves() {
     );
     fleet.write(&hooked, &[("f.wat", "(module")]);
     let said = fleet.refused("deploy SITE --wait");
-    assert!(said.contains("function 'f'"), "{said}");
+    assert!(said.contains("tst: function 'f' (f.wat): not a usable wasm file"), "{said}");
     assert_eq!(says(&fleet.pop.get("/")), (200, "one".to_owned()));
     let node = fleet.history()["nodes"]["tst"].clone();
     assert_eq!(node["state"], "refused", "{node}");
     fleet.write(&hi("three"), &[]);
     fleet.done("deploy SITE --wait");
     assert_eq!(says(&fleet.pop.get("/")), (200, "three".to_owned()));
+    let shown = fleet.done("history");
+    assert!(shown.contains("refused, ") && shown.contains("\n    function 'f' (f.wat)"), "{shown}");
+}
+
+#[test]
+fn files_that_no_revision_names_are_forgotten() {
+    let mut fleet = Fleet::start("");
+    fleet.write(&hi("one"), &[]);
+    fleet.done("deploy SITE --wait");
+    let blobs = fleet.pop.dir().join("state/fleet/blobs");
+    let all = || std::fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let needed = all();
+    let two_hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    let [old, new] = [b"old", b"new"].map(|text| {
+        let digest = crate::harness::registry::digest(text);
+        let path = blobs.join(digest.trim_start_matches("sha256:"));
+        std::fs::write(&path, text).unwrap();
+        path
+    });
+    for path in needed.iter().chain([&old]) {
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(two_hours_ago).unwrap();
+    }
+    fleet.pop.crash_and_restart();
+    until("the old file to go", || (!old.exists()).then_some(()));
+    assert!(new.exists(), "what was sent lately may be named in a moment");
+    assert_eq!(all().len(), needed.len() + 1);
+}
+
+#[test]
+fn an_image_travels_with_the_revision() {
+    let registry = Registry::start();
+    let wasm = wat::parse_str(Flat::new().respond(200, &[], "image").wat()).unwrap();
+    let image = registry.push("edge/f", &[(WASM, &wasm)]);
+    let mut fleet = Fleet::start("");
+    let hooked = "[behavior.hooks]\nviewer_request = \"f\"\n[[function]]\nname = \"f\"\nfile = ";
+    fleet.write(&format!("{}{hooked}\"{image}\"\n", hi("origin")), &[]);
+    let said = fleet.done("deploy SITE --wait");
+    assert!(said.contains("3 files") && said.contains("applied"), "{said}");
+    assert_eq!(says(&fleet.pop.get("/")), (200, "image".to_owned()));
+    assert!(!fleet.pop.dir().join("state/functions/oci").exists(), "the PoP asked no registry");
+    let log = fleet.pop.stderr();
+    let [warm, swapped] = ["1 functions are warm", "is in force"].map(|words| log.find(words).unwrap_or(usize::MAX));
+    assert!(warm < swapped && swapped < log.len(), "the function is warm before the revision serves: {log}");
+    registry.stop();
+    fleet.pop.crash_and_restart();
+    assert_eq!(says(&fleet.pop.get("/")), (200, "image".to_owned()));
 }
 
 /// Behind a trusted proxy, as which the test speaks for many viewers.
@@ -224,6 +282,22 @@ fn a_canary_is_for_a_share_of_viewers_who_stay_the_same() {
     assert!(ask("/").iter().all(|body| body == "newest"));
     fleet.done("rollback --wait");
     assert!(ask("/").iter().all(|body| body == "new"), "the canary has ended");
+}
+
+#[test]
+fn what_a_canary_keeps_is_renewed_by_the_canary() {
+    let of_all = Origin::counting("Cache-Control: max-age=0, stale-while-revalidate=600\r\n");
+    let of_canary = Origin::counting("Cache-Control: max-age=0, stale-while-revalidate=600\r\n");
+    let fleet = Fleet::start("");
+    fleet.write(&of_all.config("o"), &[]);
+    fleet.done("deploy SITE --wait");
+    fleet.write(&of_canary.config("o"), &[]);
+    fleet.done("deploy SITE --wait --canary 100%");
+    assert_eq!(fleet.pop.get("/").text(), "v1");
+    assert_eq!(fleet.pop.get("/").text(), "v1", "stale, and renewed behind the viewer's back");
+    of_canary.wait(2);
+    until("what was renewed to be kept", || (fleet.pop.get("/").text() != "v1").then_some(()));
+    assert_eq!(of_all.count(), 0, "no other revision's origin was asked");
 }
 
 #[test]

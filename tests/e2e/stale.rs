@@ -119,6 +119,37 @@ fn after_the_soft_timeout_a_stale_answer_goes_out_while_the_origin_is_still_aske
 }
 
 #[test]
+fn the_soft_timeout_holds_for_what_only_the_disk_has() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| {
+        if x.nth > 1 {
+            held.wait();
+        }
+        let body = x.request.target.repeat(if x.request.target == "/large" { 100_000 } else { 1 });
+        x.reply("200 OK", "Cache-Control: max-age=1\r\nVary: Accept-Language\r\n", body);
+    });
+    let cache = "[cache]\nmemory = \"4MiB\"\ndisk = { path = \"{dir}/cache\", size = \"64MiB\" }\n";
+    let rule =
+        "[[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = { stale_if_error = \"10m\", soft_timeout = \"50ms\" }\n";
+    let mut pop = Pop::start(format!("{cache}{}{rule}", origin.config("o")));
+    let ask = |pop: &Pop, path| pop.get_with(path, &[("Accept-Language", "de")]);
+    for path in ["/small", "/large"] {
+        assert_eq!(ask(&pop, path).status, 200);
+    }
+    pop.restart();
+    for (path, asked) in [("/small", 3), ("/large", 4)] {
+        let stale = until("the origin to be asked again", || Some(ask(&pop, path)).filter(|_| origin.count() == asked));
+        assert_eq!(
+            stale.text(),
+            path.repeat(if path == "/large" { 100_000 } else { 1 }),
+            "answered while the origin holds back"
+        );
+    }
+    gate.open();
+}
+
+#[test]
 fn viewers_within_the_soft_timeout_get_what_the_origin_says() {
     for (answer, text, asked) in [("200 OK", "v2", 2), ("304 Same", "v1", 2), ("500 Internal", "v1", 3)] {
         let gate = Gate::new();

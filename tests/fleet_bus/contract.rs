@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::{KINDS, Kind, LOOK_AGAIN, PATIENCE, Place, message, next, open};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_topic_is_one_order_from_any_position_on() {
     for kind in KINDS {
@@ -183,18 +185,46 @@ async fn blobs_are_what_their_name_says() {
         for bytes in &contents {
             let digest = Digest::of(bytes);
             assert!(place.bus.blob(digest).await.unwrap() == *bytes, "{kind:?} {}", bytes.len());
-            place.bus.forget_blob(digest).await.unwrap();
+            assert!(!place.bus.forget_blob(digest, HOUR).await.unwrap(), "{kind:?}: it was put a moment ago");
+            assert!(place.bus.forget_blob(digest, Duration::ZERO).await.unwrap(), "{kind:?}");
             let gone = place.bus.blob(digest).await.unwrap_err();
             assert!(matches!(gone, BusError::NoBlob(of) if of == digest), "{kind:?} {gone}");
-            place.bus.forget_blob(digest).await.unwrap();
+            assert!(place.bus.forget_blob(digest, HOUR).await.unwrap(), "{kind:?}");
             place.bus.put_blob(bytes.clone()).await.unwrap();
             assert!(place.bus.blob(digest).await.unwrap() == *bytes, "{kind:?} {}", bytes.len());
         }
         let never = Digest::of(b"never");
-        place.bus.forget_blob(never).await.unwrap();
+        assert!(place.bus.forget_blob(never, HOUR).await.unwrap(), "{kind:?}");
+        assert!(matches!(place.bus.touch_blob(never).await.unwrap_err(), BusError::NoBlob(_)), "{kind:?}");
+        let mut all = place.bus.blobs().await.unwrap();
+        let mut want: Vec<_> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
+        all.sort();
+        want.sort();
+        assert_eq!(all, want, "{kind:?}");
         assert!(matches!(place.bus.blob(never).await.unwrap_err(), BusError::NoBlob(_)), "{kind:?}");
         let too_large = place.bus.put_blob(Bytes::from(vec![0; (8 << 20) + 1])).await.unwrap_err();
         assert!(matches!(too_large, BusError::Refused(_)), "{kind:?} {too_large}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_was_touched_stays_whoever_forgets_it_meanwhile() {
+    for kind in KINDS {
+        let place = Place::new(kind).await;
+        let bytes = Bytes::from(vec![7; 1 << 20]);
+        for round in 0..20 {
+            let digest = place.bus.put_blob(bytes.clone()).await.unwrap();
+            let (kept, gone) =
+                tokio::join!(place.bus.touch_blob(digest), place.bus.forget_blob(digest, Duration::ZERO));
+            match (kept, gone.unwrap()) {
+                // Touched, and forgotten afterwards; or forgotten first.
+                (_, true) => assert!(matches!(place.bus.blob(digest).await.unwrap_err(), BusError::NoBlob(_))),
+                (kept, false) => {
+                    kept.unwrap();
+                    assert!(place.bus.blob(digest).await.unwrap() == bytes, "{kind:?} {round}");
+                }
+            }
+        }
     }
 }
 
@@ -216,7 +246,7 @@ async fn a_spoiled_blob_is_never_given() {
         }
         let error = place.bus.blob(digest).await.unwrap_err();
         assert!(matches!(error, BusError::Corrupt(of) if of == digest), "{kind:?} {error}");
-        place.bus.forget_blob(digest).await.unwrap();
+        place.bus.forget_blob(digest, Duration::ZERO).await.unwrap();
         place.bus.put_blob(Bytes::from_static(b"good")).await.unwrap();
         assert_eq!(place.bus.blob(digest).await.unwrap(), "good", "{kind:?}");
     }

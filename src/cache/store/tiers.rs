@@ -59,6 +59,18 @@ impl Tiers {
         self.memory.get(hash, key)
     }
 
+    /// What is known of the complete object in slot `hash` whose key is `key`, in whichever tier it is. A record on disk is read for it,
+    /// and moves up when it is small.
+    pub async fn meta(&'static self, hash: KeyHash, key: &[u8]) -> Option<Meta> {
+        if let Some(object) = self.peek(&hash, key) {
+            return Some(object.meta.clone());
+        }
+        Some(match self.load(hash, key).await?.1 {
+            Loaded::Object(object) => object.meta.clone(),
+            Loaded::Record(record, _) => record.meta.clone(),
+        })
+    }
+
     /// The largest body, in bytes, that any tier keeps: a larger `Content-Length` need not be admitted.
     pub fn max_object(&self) -> u64 {
         self.max_in_memory.max(self.disk().map_or(0, Disk::max_object))

@@ -16,9 +16,9 @@ use super::report::Report;
 use super::time::Moment;
 use super::{FnError, Verdict, diff, source};
 use crate::cli::admin::Colour;
-use crate::config;
 use crate::config::compiled::{Config, Flavor, Mode};
 use crate::hooks::engine::{Budget, Called};
+use crate::hooks::oci;
 use crate::hooks::testevent::{Change, Outcome, Raw, Recording};
 
 /// As `[[function]]` has them by default.
@@ -206,7 +206,7 @@ fn read(path: &Path) -> Result<Recording, FnError> {
 }
 
 fn read_config(path: &Path) -> Result<Config, FnError> {
-    config::load(path).map_err(|errors| FnError::Usage(errors.render(false)))
+    oci::load(&[path], |line| eprintln!("{line}")).map_err(|errors| FnError::Usage(errors.render(false)))
 }
 
 fn write_comparison(

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Checked, Refused, Report, function};
+use crate::config::image::SCHEME;
 use crate::config::secret::Secret;
 use crate::config::source::{At, Sources};
 
@@ -53,6 +54,11 @@ impl Files {
         self.contents.update(&found.len().to_be_bytes());
         let changed = found.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         self.contents.update(&changed.unwrap_or_default().as_nanos().to_be_bytes());
+    }
+
+    /// A file that the texts name by its digest.
+    pub(super) fn found(&mut self, path: &Path) {
+        self.seen.push(path.to_owned());
     }
 
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
@@ -100,8 +106,11 @@ impl Report<'_> {
         }
     }
 
-    /// A function's file, or the directory that holds its files.
+    /// A function's file, the directory that holds its files, or its image in a registry.
     pub(super) fn function_file(&mut self, at: &At, path: &str) -> Checked<PathBuf> {
+        if path.starts_with(SCHEME) {
+            return self.image(at, path);
+        }
         let resolved = self.path(at, path);
         if !resolved.is_dir() {
             return self.watched(at, path);

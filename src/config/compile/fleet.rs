@@ -114,7 +114,8 @@ fn bus_of(at: &At, written: schema::FleetBus, report: &mut Report<'_>) -> Checke
 }
 
 fn key(at: &At, text: &str, report: &mut Report<'_>) -> Checked<[u8; 32]> {
-    let decoded = text.strip_prefix("ed25519:").and_then(|text| STANDARD.decode(text).ok());
+    let written = report.maybe_secret(at, text)?;
+    let decoded = written.expose().strip_prefix("ed25519:").and_then(|text| STANDARD.decode(text).ok());
     match decoded.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
         Some(key) => Ok(key),
         None => {

@@ -78,6 +78,7 @@ pub(super) fn engine(written: &schema::Functions, pop: &Pop, report: &mut Report
         concurrency: concurrency?,
         memory: memory?,
         artifacts: pop.state_dir.join("functions"),
+        images: pop.state_dir.join("functions/oci"),
         records: pop.state_dir.join("records"),
         records_size: written.records.get(),
     })

@@ -176,6 +176,8 @@ pub struct Functions {
     pub memory: usize,
     /// Where compiled artifacts are kept, below the state directory.
     pub artifacts: PathBuf,
+    /// Where components from registries are kept.
+    pub images: PathBuf,
     /// Where recorded calls are kept, and how many bytes of them.
     pub records: PathBuf,
     pub records_size: u64,

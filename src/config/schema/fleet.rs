@@ -19,8 +19,8 @@ pub struct Fleet {
     /// What nodes sign their requests to one another with, the same everywhere: "env:NAME" or "file:path", at least 32 bytes.
     /// Needed for `peer`.
     pub secret: Option<Reference>,
-    /// Public keys whose revisions are taken: "ed25519:BASE64", as `rimward deploy --new-key` prints them. None: revisions are
-    /// refused, and the configuration file alone counts.
+    /// Public keys whose revisions are taken: "ed25519:BASE64", as `rimward deploy --new-key` prints them, or "file:path" or "env:NAME"
+    /// that holds one. None: revisions are refused, and the configuration file alone counts.
     pub trust: Vec<String>,
     /// The other nodes, for shields, sharding and asking peers first.
     pub peer: Vec<FleetPeer>,

@@ -54,6 +54,7 @@ pub struct LambdaOrigin {
 #[serde(deny_unknown_fields)]
 pub struct FunctionOrigin {
     /// Required. The component (.wasm, .wat), or a module that carries its world; relative to this file. A changed file is loaded at once.
+    /// Or a component in a registry, as `function.file` has it.
     pub file: String,
     /// CPU time one request may take.
     #[serde(default = "fifty_ms")]

@@ -333,8 +333,16 @@ impl Bus for Memory {
         Err(BusError::NoBlob(digest))
     }
 
-    async fn forget_blob(&self, _: Digest) -> Result<(), BusError> {
-        Ok(())
+    async fn touch_blob(&self, digest: Digest) -> Result<(), BusError> {
+        Err(BusError::NoBlob(digest))
+    }
+
+    async fn blobs(&self) -> Result<Vec<Digest>, BusError> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_blob(&self, _: Digest, _: Duration) -> Result<bool, BusError> {
+        Ok(true)
     }
 
     async fn close(&self) {}

@@ -5,8 +5,10 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::fleet::bus::{BusError, Digest};
 
@@ -19,13 +21,15 @@ pub(super) struct Blobs {
     dir: PathBuf,
     /// Bytes of one.
     most: u64,
+    /// Held while a file comes, goes or is touched.
+    changing: Mutex<()>,
 }
 
 // === impl Blobs ===
 impl Blobs {
     /// Opens or makes the directory; what a crash left half written is removed.
     pub fn open(dir: &Path, most: u64) -> Result<Self, BusError> {
-        let blobs = Blobs { dir: dir.to_owned(), most };
+        let blobs = Blobs { dir: dir.to_owned(), most, changing: Mutex::default() };
         fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
         for entry in fs::read_dir(dir).map_err(|e| failed(dir, e))? {
             let entry = entry.map_err(|e| failed(dir, e))?;
@@ -43,7 +47,7 @@ impl Blobs {
         }
         let digest = Digest::of(bytes);
         // One that is there but spoiled is written anew.
-        if self.get(digest).is_ok() {
+        if self.get(digest).is_ok() && self.touch(digest).is_ok() {
             return Ok(digest);
         }
         let path = self.path(digest);
@@ -51,6 +55,7 @@ impl Blobs {
             let mut file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(&self.dir)?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
+            let _changing = self.changing.lock();
             file.persist(&path)?;
             File::open(&self.dir)?.sync_all()
         };
@@ -70,11 +75,40 @@ impl Blobs {
         }
     }
 
-    pub fn forget(&self, digest: Digest) -> Result<(), BusError> {
+    /// Its file's time says when it was touched.
+    pub fn touch(&self, digest: Digest) -> Result<(), BusError> {
         let path = self.path(digest);
-        match fs::remove_file(&path) {
+        let _changing = self.changing.lock();
+        let touched = File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        touched.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => BusError::NoBlob(digest),
+            _ => failed(&path, error),
+        })
+    }
+
+    pub fn all(&self) -> Result<Vec<Digest>, BusError> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(|e| failed(&self.dir, e))? {
+            let entry = entry.map_err(|e| failed(&self.dir, e))?;
+            all.extend(entry.file_name().to_str().and_then(Digest::parse));
+        }
+        Ok(all)
+    }
+
+    /// Whether it is gone. A time in the future counts as now.
+    pub fn forget(&self, digest: Digest, untouched: Duration) -> Result<bool, BusError> {
+        let path = self.path(digest);
+        let _changing = self.changing.lock();
+        let forget = || {
+            let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();
+            if age < untouched {
+                return Ok(false);
+            }
+            fs::remove_file(&path).map(|()| true)
+        };
+        match forget() {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&path, error)),
-            _ => Ok(()),
+            gone => Ok(gone.unwrap_or(true)),
         }
     }
 

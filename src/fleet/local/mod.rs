@@ -150,10 +150,22 @@ impl Bus for LocalBus {
         blocking(move || shared.blobs.get(digest)).await?
     }
 
-    async fn forget_blob(&self, digest: Digest) -> Result<(), BusError> {
+    async fn touch_blob(&self, digest: Digest) -> Result<(), BusError> {
         self.shared.usable()?;
         let shared = self.shared.clone();
-        blocking(move || shared.blobs.forget(digest)).await?
+        blocking(move || shared.blobs.touch(digest)).await?
+    }
+
+    async fn blobs(&self) -> Result<Vec<Digest>, BusError> {
+        self.shared.usable()?;
+        let shared = self.shared.clone();
+        blocking(move || shared.blobs.all()).await?
+    }
+
+    async fn forget_blob(&self, digest: Digest, untouched: Duration) -> Result<bool, BusError> {
+        self.shared.usable()?;
+        let shared = self.shared.clone();
+        blocking(move || shared.blobs.forget(digest, untouched)).await?
     }
 
     async fn close(&self) {

@@ -1,18 +1,22 @@
 //! Blobs: the hub's object store, by digest.
 //!
-//! In: bytes. Out: the same bytes, verified here. Never: a blob sent that is there, a read that waits without an end.
+//! In: bytes. Out: the same bytes, verified here. Never: a blob sent that is there, one forgotten that was touched, a read that waits without
+//! an end.
 
 use std::collections::HashMap;
 use std::future::IntoFuture as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectInfo, ObjectOptions, ObjectStore};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::object_store::{GetErrorKind, ObjectInfo, ObjectOptions, ObjectStore};
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use futures::future::try_join_all;
 use tokio::io::AsyncReadExt as _;
 
@@ -29,6 +33,8 @@ const CHUNK: usize = 512 << 10;
 const WINDOW: usize = 8;
 /// How long the hub may take for what is on its way, either way.
 const STEP: Duration = Duration::from_secs(5);
+/// Touches of a blob that others touch at the same moment.
+const TOUCHES: u32 = 8;
 
 /// On the hub's disk when it returns `Ok`; nothing of it stays there otherwise, if the hub can still be told.
 pub(super) async fn put(js: &Context, store: &ObjectStore, digest: Digest, bytes: &Bytes) -> Result<(), BusError> {
@@ -36,6 +42,7 @@ pub(super) async fn put(js: &Context, store: &ObjectStore, digest: Digest, bytes
     if let Ok(info) = store.info(&name).await
         && !info.deleted
         && info.size == bytes.len()
+        && touch(js, digest).await.is_ok()
     {
         return Ok(());
     }
@@ -96,6 +103,10 @@ fn meta(name: &str) -> String {
     format!("$O.{BLOBS}.M.{}", URL_SAFE.encode(name))
 }
 
+fn meta_of_all() -> String {
+    format!("$O.{BLOBS}.M.*")
+}
+
 fn chunks(nuid: &str) -> String {
     format!("$O.{BLOBS}.C.{nuid}")
 }
@@ -132,17 +143,71 @@ pub(super) async fn get(store: &ObjectStore, digest: Digest, most: u64) -> Resul
     }
 }
 
-/// Removes every message of a blob: a full hub takes no mark that it is deleted, and nobody needs one.
-pub(super) async fn forget(js: &Context, store: &ObjectStore, digest: Digest) -> Result<(), BusError> {
-    let name = digest.to_string();
-    let info = match store.info(&name).await {
-        Ok(info) => info,
-        Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(away(&error)),
-    };
-    let stream = js.get_stream_no_info(STREAM).await.map_err(|error| away(&error))?;
-    for subject in [meta(&name), chunks(&info.nuid)] {
-        stream.purge().filter(subject).await.map_err(|error| away(&error))?;
+/// Says again what a blob is: the time of that message is when it was touched.
+pub(super) async fn touch(js: &Context, digest: Digest) -> Result<(), BusError> {
+    let subject = meta(&digest.to_string());
+    for _ in 0..TOUCHES {
+        let Some(said) = last(js, &subject).await? else { return Err(BusError::NoBlob(digest)) };
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Rollup", "sub");
+        // Between reading and saying, somebody may have forgotten it.
+        headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, said.sequence.to_string());
+        let again = async { js.publish_with_headers(subject.clone(), headers, said.payload).await?.await };
+        match tokio::time::timeout(STEP, again).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) if error.kind() == PublishErrorKind::WrongLastSequence => {}
+            Ok(Err(error)) => return Err(away(&error)),
+            Err(_) => break,
+        }
     }
-    Ok(())
+    Err(BusError::Away("the hub lets no blob be touched".into()))
+}
+
+pub(super) async fn all(js: &Context) -> Result<Vec<Digest>, BusError> {
+    let stream = js.get_stream_no_info(STREAM).await.map_err(|error| away(&error))?;
+    let mut subjects = stream.info_with_subjects(meta_of_all()).await.map_err(|error| away(&error))?;
+    let mut all = Vec::new();
+    loop {
+        match tokio::time::timeout(STEP, subjects.next()).await {
+            Ok(Some(Ok((subject, _)))) => {
+                let name = subject.rsplit('.').next().and_then(|name| URL_SAFE.decode(name).ok());
+                all.extend(name.and_then(|name| Digest::parse(std::str::from_utf8(&name).ok()?)));
+            }
+            Ok(Some(Err(error))) => return Err(away(&error)),
+            Ok(None) => return Ok(all),
+            Err(_) => return Err(BusError::Away("the hub does not say which blobs it has".into())),
+        }
+    }
+}
+
+/// Removes every message of a blob: a full hub takes no mark that it is deleted, and nobody needs one.
+pub(super) async fn forget(js: &Context, digest: Digest, untouched: Duration) -> Result<bool, BusError> {
+    let subject = meta(&digest.to_string());
+    let Some(said) = last(js, &subject).await? else { return Ok(true) };
+    let touched = u64::try_from(said.time.unix_timestamp()).unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if now.saturating_sub(Duration::from_secs(touched)) < untouched {
+        return Ok(false);
+    }
+    let stream = js.get_stream_no_info(STREAM).await.map_err(|error| away(&error))?;
+    // Only what was read: a touch that came meanwhile stays, and the chunks with it.
+    stream.purge().filter(subject.clone()).sequence(said.sequence + 1).await.map_err(|error| away(&error))?;
+    let nuid = |said: &StreamMessage| serde_json::from_slice(&said.payload).ok().map(|info: ObjectInfo| info.nuid);
+    let (now, old) = (last(js, &subject).await?, nuid(&said));
+    // Put again meanwhile, it has chunks of its own.
+    if let Some(old) = old.filter(|old| now.as_ref().and_then(nuid).as_ref() != Some(old)) {
+        stream.purge().filter(chunks(&old)).await.map_err(|error| away(&error))?;
+    }
+    Ok(now.is_none())
+}
+
+/// What is said of a blob, if anything is.
+async fn last(js: &Context, subject: &str) -> Result<Option<StreamMessage>, BusError> {
+    let stream = js.get_stream_no_info(STREAM).await.map_err(|error| away(&error))?;
+    match tokio::time::timeout(STEP, stream.get_last_raw_message_by_subject(subject)).await {
+        Ok(Ok(message)) => Ok(Some(message)),
+        Ok(Err(error)) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
+        Ok(Err(error)) => Err(away(&error)),
+        Err(_) => Err(BusError::Away("the hub says nothing of a blob".into())),
+    }
 }

@@ -217,8 +217,19 @@ impl Bus for NatsBus {
         blobs::get(&*self.ready().await?, digest, self.keep.blob).await
     }
 
-    async fn forget_blob(&self, digest: Digest) -> Result<(), BusError> {
-        blobs::forget(&self.js, &*self.ready().await?, digest).await
+    async fn touch_blob(&self, digest: Digest) -> Result<(), BusError> {
+        self.ready().await?;
+        blobs::touch(&self.js, digest).await
+    }
+
+    async fn blobs(&self) -> Result<Vec<Digest>, BusError> {
+        self.ready().await?;
+        blobs::all(&self.js).await
+    }
+
+    async fn forget_blob(&self, digest: Digest, untouched: Duration) -> Result<bool, BusError> {
+        self.ready().await?;
+        blobs::forget(&self.js, digest, untouched).await
     }
 
     async fn close(&self) {

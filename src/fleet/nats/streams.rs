@@ -117,7 +117,11 @@ async fn blobs(js: &Context) -> Result<ObjectStore, BusError> {
         return Ok(store);
     }
     let config = object_store::Config { bucket: BLOBS.into(), num_replicas: 1, ..object_store::Config::default() };
-    js.create_object_store(config).await.map_err(|error| BusError::Away(error.to_string()))
+    match js.create_object_store(config).await {
+        Ok(store) => Ok(store),
+        // Another node was faster.
+        Err(error) => js.get_object_store(BLOBS).await.map_err(|_| BusError::Away(error.to_string())),
+    }
 }
 
 /// Where a stream that is made now begins: above every position that one before it gave, of which it knows nothing. Microseconds: no

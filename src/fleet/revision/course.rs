@@ -17,6 +17,8 @@ use super::manifest::Act;
 pub const WATCH_MS: u64 = 60_000;
 /// Verdicts remembered of acts that are not known (yet).
 const VERDICTS_MAX: usize = 256;
+/// Acts that a node still says what became of.
+const PAST_MAX: usize = 256;
 /// Bytes of a reason: of this node's refusal, of a verdict that every node tells.
 const REFUSAL_MAX: usize = 16 << 10;
 const VERDICT_MAX: usize = 512;
@@ -57,6 +59,8 @@ pub enum Event {
     },
     /// What another node found bad.
     Heard(BTreeMap<u64, String>),
+    /// The others were told this.
+    Told(Ack),
 }
 
 /// What became of the newest act.
@@ -67,6 +71,16 @@ pub enum AckState {
     Canary,
     Refused,
     RolledBack,
+}
+
+/// What became of an act at a node, and when it said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    pub state: AckState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Milliseconds since the epoch.
+    pub at_ms: u64,
 }
 
 /// How far a node is.
@@ -86,6 +100,9 @@ pub struct Ack {
     /// Acts that must not be served, and why: told with every ack, since only the newest one is kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bad: BTreeMap<u64, String>,
+    /// What became of earlier acts: told with every ack too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub past: BTreeMap<u64, Past>,
 }
 
 /// All that a node knows of revisions.
@@ -98,6 +115,8 @@ pub struct Course {
     acts: BTreeMap<u64, Act>,
     bad: BTreeMap<u64, String>,
     refused: BTreeMap<u64, String>,
+    /// What the others were told of each act.
+    told: BTreeMap<u64, Past>,
     running: Want,
     /// The act that is watched, and until when.
     watch: Option<(u64, u64)>,
@@ -159,6 +178,7 @@ impl Course {
                     self.floor = serial;
                     self.bad.remove(&serial);
                     self.refused.remove(&serial);
+                    self.told.remove(&serial);
                 }
             }
             Event::Built(want) => {
@@ -194,6 +214,13 @@ impl Course {
                 }
                 while self.bad.len() > VERDICTS_MAX {
                     self.bad.pop_first();
+                }
+            }
+            Event::Told(ack) => {
+                let why = ack.why.map(|why| cut(why, VERDICT_MAX));
+                self.told.insert(ack.serial, Past { state: ack.state, why, at_ms: ack.at_ms });
+                while self.told.len() > PAST_MAX {
+                    self.told.pop_first();
                 }
             }
         }
@@ -249,7 +276,13 @@ impl Course {
             (None, None) => (AckState::Applied, None),
         };
         let serves = self.running.main.revision;
-        Some(Ack { serial, state, why, serves, pop: pop.to_owned(), at_ms: 0, bad: self.bad.clone() })
+        let past = self.told.range(..serial).map(|(serial, past)| (*serial, past.clone())).collect();
+        Some(Ack { serial, state, why, serves, pop: pop.to_owned(), at_ms: 0, bad: self.bad.clone(), past })
+    }
+
+    /// When the others were told the same of that act.
+    pub fn told_at(&self, ack: &Ack) -> Option<u64> {
+        self.told.get(&ack.serial).filter(|past| past.state == ack.state).map(|past| past.at_ms)
     }
 
     /// Revisions whose files are needed, or may be again.

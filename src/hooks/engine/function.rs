@@ -298,6 +298,35 @@ impl Function {
         Ok(None)
     }
 
+    /// Makes an instance before the first call, which then finds code and memory at hand. It stays where instances serve several calls.
+    /// `exchange` is nobody's request.
+    ///
+    /// # Errors
+    /// It cannot be made now. A start that wants a real request may fail here and not in a call.
+    pub async fn warm(&self, exchange: Exchange, budget: Budget) -> Result<(), Failure> {
+        let Ok(_all) = self.shared.calls.try_acquire() else {
+            return Err(Failure::Exhausted("all functions together run too many calls".into()));
+        };
+        self.shared.ticker.wake();
+        let Ok(mut live) = self.live(exchange, &budget, Instant::now() + budget.timeout) else {
+            return Err(Failure::Exhausted("every instance slot is taken".into()));
+        };
+        let meter = live.store.data().meter.clone();
+        let made = {
+            let make = pin!(self.pre.instantiate_async(&mut live.store));
+            tokio::time::timeout(budget.timeout, Metered::new(&meter, &self.shared.slow, make)).await
+        };
+        match made {
+            Ok(Ok(instance)) => live.instance = Some(instance),
+            Ok(Err(error)) => return Err(fail::failure(&error, &live.store.data().bound, &budget)),
+            Err(_) => return Err(Failure::Timeout(budget.timeout)),
+        }
+        if self.reuse > 1 {
+            self.idle.lock().push(live);
+        }
+        Ok(())
+    }
+
     /// Gives one idle instance's slot back, if it has one in that pool.
     pub(super) fn yield_slot(&self, of: &pool::Pool) -> bool {
         std::ptr::eq(self.shared.pool(self.size), of) && self.idle.lock().pop().is_some()

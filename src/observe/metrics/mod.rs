@@ -70,6 +70,8 @@ pub struct Numbers {
     pub targets: Vec<TargetNumbers>,
     /// `None` without `[dynamodb]`.
     pub tables: Option<TableNumbers>,
+    /// One for each mapping of a stream to a function; as many as the operator made.
+    pub event_sources: Vec<EventSourceNumbers>,
     /// `None` without `fleet.bus`.
     pub fleet: Option<FleetNumbers>,
     /// `None` without `[dns]`.
@@ -115,6 +117,18 @@ pub struct TableNumbers {
     /// Reads that the item cache answered, did not, and was not asked for; the same of the query cache.
     pub items: [u64; 3],
     pub queries: [u64; 3],
+}
+
+/// How one event source mapping goes, since it began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventSourceNumbers {
+    pub uuid: String,
+    pub function: String,
+    /// Records done with, and those of them that were given up.
+    pub records: u64,
+    pub given_up: u64,
+    /// Milliseconds: how old the newest record of the last call was; 0 = none waits.
+    pub lag_ms: u64,
 }
 
 /// Health of one configured target.
@@ -335,6 +349,13 @@ mod tests {
         metrics.read_numbers(|| Numbers {
             memory_objects: 7,
             targets: vec![TargetNumbers { origin: "o".into(), target: "h:80".into(), up: true }],
+            event_sources: vec![EventSourceNumbers {
+                uuid: "u".into(),
+                function: "f".into(),
+                records: 9,
+                given_up: 2,
+                lag_ms: 1500,
+            }],
             ..Numbers::default()
         });
         let behaviors = metrics.behaviors(["a"]);
@@ -364,6 +385,9 @@ mod tests {
             ("rimward_origin_seconds_count{origin=\"o\"}", 1.0),
             ("rimward_origin_attempts_total{origin=\"o\"}", 2.0),
             ("rimward_origin_target_up{origin=\"o\",target=\"h:80\"}", 1.0),
+            ("rimward_event_source_records_total{function=\"f\",mapping=\"u\"}", 9.0),
+            ("rimward_event_source_given_up_total{function=\"f\",mapping=\"u\"}", 2.0),
+            ("rimward_event_source_lag_milliseconds{function=\"f\",mapping=\"u\"}", 1500.0),
             ("rimward_received_bytes_total{behavior=\"a\"}", 90.0),
             ("rimward_sent_bytes_total{behavior=\"a\"}", 1200.0),
             ("rimward_host_requests_total{host=\"shop.example\"}", 1.0),

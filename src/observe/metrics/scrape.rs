@@ -19,6 +19,7 @@ pub fn render(metrics: &Metrics) -> String {
     functions(metrics, &mut families);
     numbers(metrics, &mut families);
     tables(metrics, &mut families);
+    event_sources(metrics, &mut families);
     names(metrics, &mut families);
     events(metrics, &mut families);
     families.retain(|family| !family.get_metric().is_empty());
@@ -192,6 +193,30 @@ fn tables(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         ),
         counters("dynamodb_expired_total", "Items deleted because their time was over.", one(now.expired)),
         counters("dynamodb_cache_reads_total", "Reads by what the caches did.", reads),
+    ]);
+}
+
+fn event_sources(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let sources = metrics.numbers().event_sources;
+    if sources.is_empty() {
+        return;
+    }
+    let (mut records, mut given_up, mut lag) = (Vec::new(), Vec::new(), Vec::new());
+    for source in &sources {
+        let labels = [("function", source.function.as_str()), ("mapping", source.uuid.as_str())];
+        records.push(counter(labels, source.records));
+        given_up.push(counter(labels, source.given_up));
+        lag.push(gauge(labels, source.lag_ms));
+    }
+    families.extend([
+        counters("event_source_records_total", "Records of a stream that a function is done with.", records),
+        counters("event_source_given_up_total", "Records that were given up after their last try.", given_up),
+        family(
+            "event_source_lag_milliseconds",
+            "Age of the newest record of a mapping's last call; 0 = none waits.",
+            MetricType::GAUGE,
+            lag,
+        ),
     ]);
 }
 

@@ -11,6 +11,7 @@ pub mod names;
 pub mod origin;
 pub mod pop;
 pub mod raw;
+pub mod registry;
 pub mod reply;
 pub mod wait;
 pub mod wat;

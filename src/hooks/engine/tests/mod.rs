@@ -7,6 +7,7 @@ mod hostile;
 mod javascript;
 mod load;
 mod reach;
+mod warm;
 mod worlds;
 
 use std::sync::Arc;

@@ -136,7 +136,7 @@ impl Web {
         let (over, ended) = oneshot::channel();
         let web = Arc::clone(self);
         tokio::spawn(async move {
-            let outcome = web.call(request, tls, answer).await;
+            let outcome = web.call(Some(Asked { request, tls, answer })).await;
             drop(own);
             // Nobody waits for it any more: the viewer is gone.
             let _ = over.send(outcome);
@@ -151,8 +151,16 @@ impl Web {
         }
     }
 
-    /// One call, to its end.
-    async fn call(&self, request: Request<Bytes>, tls: bool, answer: oneshot::Sender<Answer>) -> Outcome {
+    /// Makes an instance before the first call, which then finds code and memory at hand.
+    ///
+    /// # Errors
+    /// It cannot be made now.
+    pub async fn warm(&self) -> Outcome {
+        self.call(None).await
+    }
+
+    /// One call, to its end; of `None` an instance is made and no more.
+    async fn call(&self, asked: Option<Asked>) -> Outcome {
         let Ok(_all) = self.shared.calls.try_acquire() else {
             return Err(Failure::Exhausted("all functions together run too many calls".into()));
         };
@@ -171,7 +179,7 @@ impl Web {
         store.set_epoch_deadline(FIRST_TICKS);
         meter.renew(self.budget.cpu);
         let ran = {
-            let run = pin!(self.run(&mut store, request, tls, answer));
+            let run = pin!(self.run(&mut store, asked));
             tokio::time::timeout(self.budget.timeout, Metered::new(&meter, &self.shared.slow, run)).await
         };
         let outcome = match ran {
@@ -188,13 +196,10 @@ impl Web {
         outcome
     }
 
-    async fn run(
-        &self,
-        store: &mut Store<State>,
-        request: Request<Bytes>,
-        tls: bool,
-        answer: oneshot::Sender<Answer>,
-    ) -> wasmtime::Result<()> {
+    async fn run(&self, store: &mut Store<State>, asked: Option<Asked>) -> wasmtime::Result<()> {
+        let Some(Asked { request, tls, answer }) = asked else {
+            return self.pre.instantiate_async(store).await.map(drop);
+        };
         let scheme = if tls { Scheme::Https } else { Scheme::Http };
         let request = request.map(|body| Full::new(body).map_err(|never: Infallible| -> Error { match never {} }));
         let request = store.data_mut().http().new_incoming_request(scheme, request)?;
@@ -217,6 +222,13 @@ impl Web {
 }
 
 type Answer = Result<Response<HyperOutgoingBody>, ErrorCode>;
+
+/// A request, and where its answer goes.
+struct Asked {
+    request: Request<Bytes>,
+    tls: bool,
+    answer: oneshot::Sender<Answer>,
+}
 
 /// The body, whose end is the call's.
 fn until(body: HyperOutgoingBody, ended: oneshot::Receiver<Outcome>) -> WebBody {
