@@ -8,6 +8,7 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod crypto;
+pub mod durable;
 pub mod dynamo;
 pub mod fleet;
 pub mod geo;

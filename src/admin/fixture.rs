@@ -211,6 +211,7 @@ fn config() -> Config {
         limits: Limits {
             connections: 1,
             connections_per_address: 1,
+            connections_exempt: Vec::new(),
             header_timeout: second,
             header_count: 1,
             header_size: 1,

@@ -3,6 +3,7 @@
 pub mod conditional;
 mod date;
 pub mod directives;
+pub mod horizon;
 pub mod invalidated;
 pub mod key;
 pub mod method;

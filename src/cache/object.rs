@@ -26,22 +26,43 @@ pub fn slot(primary: &KeyHash, variance: Option<&KeyHash>) -> KeyHash {
 pub struct Stamp(pub u64);
 
 /// Source of [`Stamp`]s.
-#[derive(Debug, Default)]
-pub struct Stamps(AtomicU64);
+#[derive(Debug)]
+pub struct Stamps {
+    last: AtomicU64,
+    /// The clock counts up to here.
+    bound: AtomicU64,
+}
+
+impl Default for Stamps {
+    fn default() -> Self {
+        Stamps { last: AtomicU64::new(0), bound: AtomicU64::new(u64::MAX) }
+    }
+}
 
 // === impl Stamps ===
 impl Stamps {
     /// Makes every later stamp newer than `last`.
     pub fn pass(&self, last: Stamp) {
-        self.0.fetch_max(last.0, Ordering::AcqRel);
+        self.last.fetch_max(last.0, Ordering::AcqRel);
+    }
+
+    /// Follows the clock no further than this: see `horizon`.
+    pub fn bound(&self, nanos: u64) {
+        self.bound.store(nanos, Ordering::Release);
+    }
+
+    /// The newest.
+    pub fn last(&self) -> Stamp {
+        Stamp(self.last.load(Ordering::Acquire))
     }
 
     /// The next stamp: the clock, or one past the last stamp when the clock has not moved on.
     pub fn next(&self, now_nanos: u64) -> Stamp {
-        let mut last = self.0.load(Ordering::Relaxed);
+        let clock = now_nanos.min(self.bound.load(Ordering::Acquire));
+        let mut last = self.last.load(Ordering::Relaxed);
         loop {
-            let stamp = now_nanos.max(last + 1);
-            match self.0.compare_exchange_weak(last, stamp, Ordering::AcqRel, Ordering::Relaxed) {
+            let stamp = clock.max(last + 1);
+            match self.last.compare_exchange_weak(last, stamp, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Stamp(stamp),
                 Err(seen) => last = seen,
             }

@@ -134,6 +134,8 @@ pub enum TlsVersion {
 pub struct Limits {
     pub connections: usize,
     pub connections_per_address: usize,
+    /// Who that is not for.
+    pub connections_exempt: Vec<IpNet>,
     /// From the first byte of a request (or the end of the last one) to the end of its header section.
     pub header_timeout: Duration,
     pub header_count: usize,

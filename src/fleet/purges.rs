@@ -5,12 +5,12 @@
 //!
 //! Every call blocks on the disk, but for those that only look.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::purge_log::{Opened, Progress, PurgeLog};
-use super::{Applied, Delivered, FleetError, Message, Received, Seen, Seq};
+use super::{Applied, Delivered, FleetError, Message, Received, Seen, Seq, Vector};
 use crate::cache::object::{Stamp, Stamps};
 use crate::cache::purge::{MarksCell, Purge, Scope};
 
@@ -38,8 +38,14 @@ pub struct Accepted {
 #[derive(Debug)]
 pub struct Purges {
     log: PurgeLog,
-    /// How far the bus was taken in. Held while something is: one thing after the other.
+    /// How far the bus was taken in, on disk. Held while something is: one thing after the other.
     progress: Mutex<Progress>,
+    /// What of it is on disk, for those who only look.
+    written: Mutex<Vector>,
+    /// How far what it brought is in force: further, while the disk is full.
+    forced: Mutex<Progress>,
+    /// Whether it is. Entries that those make needless stay in the log meanwhile.
+    behind: AtomicBool,
     /// Its position, for those who only look.
     position: AtomicU64,
     /// Own numbers whose purges are in force, or never came to be.
@@ -62,7 +68,10 @@ impl Purges {
         let mut effective = Applied::default();
         effective.begin(log.lineage(), log.number());
         let position = AtomicU64::new(progress.position.0);
-        Purges { log, progress: Mutex::new(progress), position, effective: Mutex::new(effective) }
+        let (written, forced) = (Mutex::new(progress.seen.vector()), Mutex::new(progress.clone()));
+        let progress = Mutex::new(progress);
+        let behind = AtomicBool::new(false);
+        Purges { log, progress, written, forced, behind, position, effective: Mutex::new(effective) }
     }
 
     pub fn log(&self) -> &PurgeLog {
@@ -88,18 +97,22 @@ impl Purges {
         tells: bool,
         acted: Acted<'_>,
     ) -> Result<Accepted, FleetError> {
-        let purges = scopes.into_iter().map(|scope| Purge { scope, soft, at: Stamp(0) }).collect();
-        let (purges, stamp) = stamped(purges, acted);
+        let purges: Vec<_> = scopes.into_iter().map(|scope| Purge { scope, soft, at: Stamp(0) }).collect();
         if !tells {
+            let (purges, stamp) = stamped(purges, acted);
             self.log.append(&purges)?;
             self.force(&purges, acted);
             return Ok(Accepted { stamp, number: 0 });
         }
-        let (number, outcome) = self.log.accept(&purges);
-        if outcome.is_ok() {
-            // Before it is in force here: see `vector::Seen`.
+        let (mut made, mut stamp) = (Vec::new(), Stamp(0));
+        let (number, outcome) = self.log.accept(|number| {
+            // Before it has a stamp: see `vector::Seen`.
             acted.seen.announce(self.lineage(), number);
-            self.force(&purges, acted);
+            (made, stamp) = stamped(purges, acted);
+            made.clone()
+        });
+        if outcome.is_ok() {
+            self.force(&made, acted);
         }
         let mut effective = self.effective.lock();
         effective.note(self.lineage(), number, number);
@@ -113,19 +126,23 @@ impl Purges {
         let mut progress = self.progress.lock();
         let (mut received, mut next) = (Received::default(), progress.clone());
         deliveries.iter().for_each(|delivered| received.take(delivered, self.lineage(), &mut next));
-        let (purges, _) = stamped(received.purges, acted);
-        self.take_in(&purges, &mut progress, next, acted)?;
+        // What was in force already, and could not be written, is not purged again.
+        let mut forced = self.forced.lock();
+        let mut fresh = Received::default();
+        deliveries.iter().for_each(|delivered| fresh.take(delivered, self.lineage(), &mut forced));
+        drop(forced);
+        self.take_in(received.purges, Some(fresh.purges), &mut progress, next, acted)?;
         acted.seen.done_all(&progress.seen.vector());
         Ok(())
     }
 
     /// The bus has forgotten what it had: purges everything, and takes in from its beginning what it has now.
     pub fn restart(&self, acted: Acted<'_>) -> Result<(), FleetError> {
-        let (purges, _) = stamped(vec![Purge { scope: Scope::All, soft: false, at: Stamp(0) }], acted);
+        let all = vec![Purge { scope: Scope::All, soft: false, at: Stamp(0) }];
         let mut progress = self.progress.lock();
         let mut fresh = Progress { position: Seq(0), seen: progress.seen.clone() };
         fresh.seen.lost();
-        self.take_in(&purges, &mut progress, fresh, acted)
+        self.take_in(all, None, &mut progress, fresh, acted)
     }
 
     /// What the others are to be told next, at most about `most` purges: the message, and the number up to which it tells.
@@ -139,23 +156,36 @@ impl Purges {
         self.log.sent(up_to)
     }
 
+    /// `fresh`: those of `purges` that are not in force yet; `None` = all.
     fn take_in(
         &self,
-        purges: &[Purge],
+        purges: Vec<Purge>,
+        fresh: Option<Vec<Purge>>,
         progress: &mut Progress,
         next: Progress,
         acted: Acted<'_>,
     ) -> Result<(), FleetError> {
-        if let Err(error) = self.log.receive(purges, &next) {
-            // Purging twice is allowed, serving what was purged is not.
-            acted.marks.apply(purges);
-            return Err(error);
-        }
+        // Before they have stamps: see `vector::Seen`.
         acted.seen.announce_all(&next.seen.vector());
-        self.force(purges, acted);
+        let (purges, _) = stamped(purges, acted);
+        let fresh = fresh.map_or_else(|| purges.clone(), |fresh| stamped(fresh, acted).0);
+        let written = self.log.receive(&purges, &next);
+        self.behind.store(written.is_err(), Ordering::Release);
+        // Also what could not be written: what was purged is not served.
+        self.force(&fresh, acted);
+        written?;
         self.position.store(next.position.0, Ordering::Release);
+        *self.forced.lock() = next.clone();
+        *self.written.lock() = next.seen.vector();
         *progress = next;
         Ok(())
+    }
+
+    /// The purges, by lineage, that are in force here and stay so: what this node says that it has seen.
+    pub fn kept(&self) -> Vector {
+        let mut kept = self.written.lock().clone();
+        kept.advance(self.lineage(), self.effective.lock().vector().get(self.lineage()));
+        kept
     }
 
     /// What is on disk takes effect.
@@ -164,6 +194,7 @@ impl Purges {
             acted.marks.apply(purges);
         }
         if self.log.overgrown(acted.scopes)
+            && !self.behind.load(Ordering::Acquire)
             && let Err(error) = self.log.compact(acted.marks)
         {
             log::warn!("the purge log keeps what it does not need: {error}");

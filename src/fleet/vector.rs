@@ -31,9 +31,9 @@ pub enum VectorError {
     Twice,
 }
 
-/// What this node has seen, as it tells others and as it answers others. A purge is announced before it takes effect and done after
-/// it has: in between, this node asks for what is newer, and says that it has nothing as new itself. With one vector for both, an
-/// answer from before a purge could be kept under a stamp from after it.
+/// What this node has seen, as it tells others and as it answers others. A purge is announced before it has a stamp here and done after
+/// it has taken effect: in between, this node asks for what is newer, and says that it has nothing as new itself. With one vector for
+/// both, or a stamp from before the announcement, an answer from before a purge could be kept under a stamp from after it.
 #[derive(Debug, Default)]
 pub struct Seen {
     told: ArcSwap<Vector>,
@@ -48,7 +48,7 @@ impl Seen {
         Seen { told: ArcSwap::new(both.clone()), done: ArcSwap::new(both) }
     }
 
-    /// Everything of `lineage` up to `sequence` is about to take effect. To be called before it does.
+    /// Everything of `lineage` up to `sequence` is about to take effect. To be called before it has a stamp.
     pub fn announce(&self, lineage: u64, sequence: u64) {
         raise(&self.told, lineage, sequence);
     }

@@ -3,7 +3,9 @@
 //! In: viewer addresses, the caps. Out: permits that count until they are dropped. Never: rates, requests, waiting.
 
 use crate::config::compiled::Limits;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use pingora::listeners::ConnectionFilter;
 use std::collections::HashMap;
@@ -19,6 +21,8 @@ const SHARDS: usize = 64;
 pub struct Gate {
     cap: AtomicUsize,
     cap_per_address: AtomicUsize,
+    /// Who that is not for.
+    exempt: ArcSwap<Vec<IpNet>>,
     open: AtomicUsize,
     shards: [Mutex<HashMap<Network, usize, ahash::RandomState>>; SHARDS],
     hasher: ahash::RandomState,
@@ -57,6 +61,7 @@ impl Gate {
         Arc::new(Self {
             cap: AtomicUsize::new(limits.connections),
             cap_per_address: AtomicUsize::new(limits.connections_per_address),
+            exempt: ArcSwap::from_pointee(limits.connections_exempt.clone()),
             open: AtomicUsize::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: ahash::RandomState::new(),
@@ -69,6 +74,16 @@ impl Gate {
     pub fn adjust(&self, limits: &Limits) {
         self.cap.store(limits.connections, Ordering::Relaxed);
         self.cap_per_address.store(limits.connections_per_address, Ordering::Relaxed);
+        self.exempt.store(Arc::new(limits.connections_exempt.clone()));
+    }
+
+    /// How many connections an address may have.
+    fn cap_of(&self, address: IpAddr) -> usize {
+        let address = address.to_canonical();
+        match self.exempt.load().iter().any(|block| block.contains(&address)) {
+            true => usize::MAX,
+            false => self.cap_per_address.load(Ordering::Relaxed),
+        }
     }
 
     /// Counts one connection from `address` in, unless a cap is reached.
@@ -78,10 +93,10 @@ impl Gate {
             self.refused_full.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let network = Network::of(address);
+        let (network, cap) = (Network::of(address), self.cap_of(address));
         let mut shard = self.shard(network).lock();
         let open = shard.entry(network).or_insert(0);
-        if *open < self.cap_per_address.load(Ordering::Relaxed) {
+        if *open < cap {
             *open += 1;
             return Some(Permit { gate: Arc::clone(self), network });
         }
@@ -119,7 +134,7 @@ impl ConnectionFilter for Gate {
         let Some(address) = address else { return true };
         let network = Network::of(address.ip());
         let open = self.shard(network).lock().get(&network).copied().unwrap_or(0);
-        let free = open < self.cap_per_address.load(Ordering::Relaxed);
+        let free = open < self.cap_of(address.ip());
         if !free {
             self.refused_address.fetch_add(1, Ordering::Relaxed);
         }
@@ -216,6 +231,26 @@ mod tests {
         assert!(gate.shards.iter().all(|shard| shard.lock().is_empty()));
         gate.adjust(&limits());
         assert!(gate.admit(address("192.0.2.1")).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_is_exempt_has_as_many_as_there_are() {
+        let connections_exempt = vec!["192.0.2.0/25".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        let gate = Gate::new(&Limits { connections_per_address: 1, connections_exempt, ..limits() });
+        for (name, exempt) in [
+            ("192.0.2.1", true),
+            ("::ffff:192.0.2.1", true),
+            ("192.0.2.200", false),
+            ("2001:db8::1", true),
+            ("::1", false),
+        ] {
+            let _first = gate.admit(address(name)).unwrap();
+            assert_eq!(gate.should_accept(Some(&SocketAddr::new(address(name), 1))).await, exempt, "{name}");
+            assert_eq!(gate.admit(address(name)).is_some(), exempt, "{name}");
+        }
+        gate.adjust(&Limits { connections_per_address: 1, ..limits() });
+        let _first = gate.admit(address("192.0.2.1")).unwrap();
+        assert!(gate.admit(address("192.0.2.1")).is_none(), "no more");
     }
 
     #[tokio::test]

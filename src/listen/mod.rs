@@ -50,6 +50,7 @@ mod tests {
         Limits {
             connections: 1000,
             connections_per_address: 100,
+            connections_exempt: Vec::new(),
             header_timeout: Duration::from_secs(10),
             header_count: 100,
             header_size: 16 << 10,

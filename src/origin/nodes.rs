@@ -119,7 +119,7 @@ fn settings(peer: &FleetPeer) -> HttpOrigin {
         write_timeout: ANSWER,
         keepalive_timeout: IDLE,
         attempts: 1,
-        tls: OriginTls { verify: true, sni: None, ca: None, client: None },
+        tls: OriginTls { verify: true, sni: None, ca: peer.ca.clone(), client: None },
         dns: Dns { min_ttl: Duration::from_secs(5), max_ttl: Duration::from_secs(300), servers: Vec::new() },
         health: None,
         eject: Some(BREAKER),
@@ -137,6 +137,7 @@ mod tests {
             host: "127.0.0.1".into(),
             port,
             tls: false,
+            ca: None,
         };
         Fleet {
             node: "nrt-1".into(),

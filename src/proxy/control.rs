@@ -14,10 +14,12 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::net::TcpListener;
 
+use crate::cache::horizon::{self, Horizon};
 use crate::config::watch::{self, Fingerprint};
 
 use super::fleet::Fleet;
 use super::naming;
+use super::phases::now_nanos;
 use super::purging::Purging;
 use super::reload::Reload;
 use super::revising::Revising;
@@ -71,6 +73,9 @@ impl BackgroundService for Control {
         tokio::spawn(watch_signals(pop.reload.clone()));
         tokio::spawn(watch_files(pop.reload.clone()));
         tokio::spawn(sweep(pop.shared.clone()));
+        if let Some(horizon) = pop.horizon.clone() {
+            tokio::spawn(raise(horizon, pop.shared.clone()));
+        }
         tokio::spawn(tend(pop.shared.clone()));
         tokio::spawn(telling::run(pop.shared.clone(), pop.phase.clone(), pop.revising.clone()));
         while !*shutdown.borrow() {
@@ -165,6 +170,16 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         shared.pool.sweep(std::time::Instant::now());
+    }
+}
+
+/// Keeps the bound of stamps ahead of the clock.
+async fn raise(horizon: Arc<Horizon>, shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(horizon::EVERY).await;
+        let (horizon, shared) = (horizon.clone(), shared.clone());
+        // A panic has its own word in the log.
+        let _ = tokio::task::spawn_blocking(move || horizon.raise(&shared.stamps, now_nanos())).await;
     }
 }
 

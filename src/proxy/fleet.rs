@@ -320,7 +320,7 @@ impl Fleet {
 
     fn standing(&self) -> Option<Standing> {
         let lineage = self.purging.lineage()?;
-        let seen = self.shared.seen.told().text()?;
+        let seen = self.purging.kept().text()?;
         Some(Standing {
             node: self.config.node.clone(),
             pop: self.pop.clone(),

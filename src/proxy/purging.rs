@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 
 use crate::cache::purge::Scope;
-use crate::fleet::{Accepted, Acted, Bus, BusError, Delivered, FleetError, PurgeLog, Purges, Seq, Topic};
+use crate::fleet::{Accepted, Acted, Bus, BusError, Delivered, FleetError, PurgeLog, Purges, Seq, Topic, Vector};
 
 use super::phases::now_nanos;
 use super::shared::Shared;
@@ -67,6 +67,11 @@ impl Purging {
     /// How far the bus was taken in.
     pub fn position(&self) -> Seq {
         self.purges.load().as_ref().map_or(Seq(0), |purges| purges.position())
+    }
+
+    /// The purges, by lineage, that are in force here and stay so: what this node says that it has seen.
+    pub fn kept(&self) -> Vector {
+        self.purges.load().as_ref().map_or_else(Vector::default, |purges| purges.kept())
     }
 
     /// Purges `scopes`, all hard or all `soft`. When this returns, the purge survives a crash, no later request is served what it

@@ -16,6 +16,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 use tokio::sync::Notify;
 
+use crate::cache::horizon::Horizon;
 use crate::cache::store::Tiers;
 use crate::config::compiled::{Config, Origin};
 use crate::integration::Integrations;
@@ -30,7 +31,7 @@ use super::front::Front;
 use super::functions::Functions;
 use super::guard::Guard;
 use super::naming::bind_udp;
-use super::phases::{Phases, now_ms};
+use super::phases::{Phases, now_ms, now_nanos};
 use super::purging::Purging;
 use super::reload::Reload;
 use super::revising::Revising;
@@ -99,6 +100,8 @@ pub struct Pop {
     pub fleet: Arc<Fleet>,
     /// `None` = no key is trusted.
     pub revising: Option<Arc<Revising>>,
+    /// `None` = nothing is stored on disk.
+    pub(super) horizon: Option<Arc<Horizon>>,
     pub started_ms: u64,
     pub(super) phase: Phase,
     pub(super) gate: Arc<Gate>,
@@ -135,12 +138,16 @@ impl Pop {
         let (begun, first) = (start.revision.is_some(), shared.live.load().config.clone());
         let reload =
             Arc::new(Reload::new(shared.clone(), start.path, start.revision, names, endpoints.clone(), gate.clone()));
+        // Only what is on disk outlives the process that fetched it.
+        let horizon = first.store.disk.is_some();
+        let horizon = horizon.then(|| Arc::new(Horizon::open(&state.join("stamps"), &shared.stamps, now_nanos())));
         let purging = Arc::new(Purging::new(shared.clone(), first.fleet.bus.is_some()));
         let fleet = Arc::new(Fleet::new(shared.clone(), purging.clone(), &first, told));
         let revising = Revising::new(&first, begun, reload.clone(), shared.clone());
         let phase = Arc::new(Mutex::new(Some("starting")));
         let (started_ms, upgrade) = (now_ms(), start.upgrade);
-        let pop = Pop { shared, reload, purging, fleet, revising, started_ms, phase, gate, endpoints, upgrade };
+        let pop =
+            Pop { shared, reload, purging, fleet, revising, horizon, started_ms, phase, gate, endpoints, upgrade };
         if !pop.upgrade {
             pop.try_addresses()?;
         }

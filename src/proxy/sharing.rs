@@ -58,7 +58,8 @@ async fn tell_some(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<bool, BusError
         }
         if !dirty.is_empty() {
             told_any = true;
-            blocking(move || store.told(&dirty)).await?;
+            let dirty = Arc::new(dirty);
+            noted(|| (store.clone(), dirty.clone()), |(store, dirty)| store.told(&dirty)).await;
         }
     }
     let keys = shared.guard.store.clone();
@@ -70,9 +71,25 @@ async fn tell_some(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<bool, BusError
     }
     if !dirty.is_empty() {
         told_any = true;
-        blocking(move || keys.told(&dirty)).await?;
+        let dirty = Arc::new(dirty);
+        noted(|| (keys.clone(), dirty.clone()), |(keys, dirty)| keys.told(&dirty)).await;
     }
     Ok(told_any)
+}
+
+/// Notes what others were told, however long the disk takes to have room: told again, it would undo what others wrote since.
+async fn noted<W: Send + 'static, E: ToString + Send + 'static>(
+    what: impl Fn() -> W,
+    note: impl Fn(W) -> Result<(), E> + Copy + Send + 'static,
+) {
+    loop {
+        let what = what();
+        match blocking(move || note(what)).await {
+            Ok(()) => return,
+            Err(error) => log::warn!("what others were told is not noted yet: {error}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// What a key is may be told more than once; nothing depends on how often.

@@ -46,7 +46,8 @@ pub fn warm(snapshot: &Snapshot, old: Option<&Set>) {
     };
     let within = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let late = runtime.block_on(tokio::time::timeout(WITHIN, work)).is_err();
+        // Within the runtime: a timeout wants one where it is made.
+        let late = runtime.block_on(async { tokio::time::timeout(WITHIN, work).await }).is_err();
         if late {
             log::warn!("functions are not all warm after {WITHIN:?}");
         }

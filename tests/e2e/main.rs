@@ -13,6 +13,7 @@ mod config;
 mod disk;
 mod dns;
 mod fleet;
+mod fleet_faults;
 mod floods;
 mod freshness;
 mod function_origins;
@@ -37,6 +38,8 @@ mod passing;
 mod purge;
 mod ranges;
 mod refusals;
+#[path = "../support/relay.rs"]
+mod relay;
 mod revalidation;
 mod revisions;
 mod seeing;

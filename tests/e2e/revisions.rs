@@ -55,7 +55,7 @@ impl Fleet {
         let token = self.room.path().join("token");
         let line = line.replace("SITE", site.to_str().unwrap());
         let key = ["--key", key.to_str().unwrap()];
-        let reads = line.starts_with("revisions");
+        let reads = line.starts_with("revisions") || line.starts_with("history");
         let more = ["--admin", &url, "--token-file", token.to_str().unwrap()];
         let args: Vec<&str> = line.split(' ').chain(key.into_iter().filter(|_| !reads)).chain(more).collect();
         let (status, out, err) = run(&args);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::harness::hooked::{ALL, FORWARD, marks};
 use crate::harness::pop::free_port;
 use crate::harness::raw::request;
-use crate::harness::{Gate, HOST, Origin, Pop, Raw, Reply, Setup};
+use crate::harness::{Authority, Gate, HOST, Origin, Pop, Raw, Reply, Setup, until};
 
 /// What a fleet of a test is like.
 #[derive(Default)]
@@ -26,6 +26,15 @@ struct Plan {
     rest: String,
     /// Functions, as files beside the configuration.
     functions: Vec<(&'static str, String)>,
+    tls: Option<Tls>,
+}
+
+/// Nodes reach one another over TLS, with certificates of an authority of the fleet's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tls {
+    /// That is the one they trust.
+    Trusted,
+    Strange,
 }
 
 struct Fleet {
@@ -47,11 +56,16 @@ impl Plan {
     fn start(self, origin: &Origin) -> Fleet {
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         let addresses: Vec<SocketAddr> = self.nodes.iter().map(|_| free_port()).collect();
+        let (authority, stranger) = (Authority::new(), Authority::new());
         let start = |(i, (node, pop)): (usize, &(&str, &str))| {
             let others = self.nodes.iter().zip(&addresses).filter(|((other, _), _)| other != node);
             let peers: String = others
                 .map(|((node, pop), at)| {
-                    format!("[[fleet.peer]]\nnode = \"{node}\"\npop = \"{pop}\"\nurl = \"http://{at}\"\n")
+                    let url = match self.tls {
+                        None => format!("http://{at}"),
+                        Some(_) => format!("https://localhost:{}", at.port()),
+                    };
+                    format!("[[fleet.peer]]\nnode = \"{node}\"\npop = \"{pop}\"\nurl = \"{url}\"\n")
                 })
                 .collect();
             let mut setup = Setup::new("");
@@ -63,9 +77,17 @@ impl Plan {
             }
             setup.code = (*pop).to_owned();
             setup.listeners = format!("[[listener]]\naddress = \"{}\"\n", addresses[i]);
+            let mut ca = String::new();
+            if let Some(tls) = self.tls {
+                authority.issue(&["localhost"]).files(setup.dir(), "node");
+                if tls == Tls::Trusted { &authority } else { &stranger }.file(setup.dir());
+                let pair = "{ cert = \"{dir}/node.pem\", key = \"{dir}/node.key\" }";
+                setup.listeners.push_str(&format!("tls = {{ certificates = [{pair}] }}\n"));
+                ca.push_str("ca = \"{dir}/authority.pem\"\n");
+            }
             setup.rest = format!(
                 "{}{functions}{}{}\n[[behavior]]\nname = \"all\"\nmatch = \"*\"\norigin = \"o\"\n{}\n\
-                 [fleet]\nnode = \"{node}\"\nsecret = \"file:{{dir}}/secret\"\n{}\n{peers}",
+                 [fleet]\nnode = \"{node}\"\nsecret = \"file:{{dir}}/secret\"\n{ca}{}\n{peers}",
                 self.rest,
                 origin.config("o"),
                 self.origin,
@@ -331,4 +353,36 @@ fn a_node_that_has_seen_less_does_not_answer_from_its_cache() {
     });
     assert_eq!((stored.status, did(&stored).as_str()), (504, "none"));
     assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn nodes_ask_over_tls_whom_their_own_authority_vouches_for() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    for (tls, path, want) in [(Tls::Trusted, "/trusted", "fra-1 fill"), (Tls::Strange, "/strange", "fra-1 away")] {
+        let fleet = Plan { tls: Some(tls), ..shielded() }.start(&origin);
+        assert_eq!(fleet.node("nrt-1").get(path).status, 200);
+        assert_eq!(fleet.tier("nrt-1", path), want);
+    }
+}
+
+#[test]
+fn what_is_exempt_may_have_more_connections_than_a_viewer() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    for (exempt, path, want) in
+        [("", "/counted", "fra-1 away"), ("connections_exempt = [\"127.0.0.0/8\"]\n", "/exempt", "fra-1 fill")]
+    {
+        let rest = format!("[limits]\nconnections_per_address = 2\n{exempt}");
+        let fleet = Plan { rest, ..shielded() }.start(&origin);
+        // Viewers of the same address have all that it may have.
+        let mut held: Vec<Raw> = Vec::new();
+        until("two connections", || {
+            let mut raw = fleet.node("fra-1").raw();
+            raw.try_send(request("GET", "/held", &[], b"")).ok()?;
+            raw.try_reply("GET").ok()?;
+            held.push(raw);
+            (held.len() == 2).then_some(())
+        });
+        assert_eq!(fleet.node("nrt-1").get(path).status, 200);
+        assert_eq!(fleet.tier("nrt-1", path), want);
+    }
 }

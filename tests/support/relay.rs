@@ -37,6 +37,11 @@ impl Relay {
                 let Ok(far) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 let copies = [&near, &far].map(|stream| stream.try_clone().unwrap());
                 accepting.open.lock().extend([&near, &far].map(|stream| stream.try_clone().unwrap()));
+                // It was cut while this one came to be.
+                if accepting.cut.load(Ordering::Acquire) {
+                    accepting.end();
+                    continue;
+                }
                 let [near_copy, far_copy] = copies;
                 let state = accepting.clone();
                 thread::spawn(move || pump(near_copy, far, || false));
@@ -54,14 +59,21 @@ impl Relay {
     /// Ends every connection; there is none until [`Relay::mend`].
     pub fn cut(&self) {
         self.state.cut.store(true, Ordering::Release);
-        for stream in self.state.open.lock().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.state.end();
     }
 
     pub fn mend(&self) {
         self.state.losing.store(false, Ordering::Release);
         self.state.cut.store(false, Ordering::Release);
+    }
+}
+
+// === impl State ===
+impl State {
+    fn end(&self) {
+        for stream in self.open.lock().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 

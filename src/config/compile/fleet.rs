@@ -3,6 +3,7 @@
 //! In: schema. Out: compiled, secrets read, keys decoded. Never: a connection.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -44,6 +45,7 @@ pub(super) fn fleet(written: schema::Fleet, pop: &Pop, report: &mut Report<'_>) 
     if let Ok(node) = &node {
         taken.insert(node.clone());
     }
+    let ca = written.ca.map(|path| report.certificates(&at.key("ca"), &path)).transpose()?;
     let each = written.peer.into_iter().enumerate();
     let peers = all(each
         .map(|(i, one)| {
@@ -51,7 +53,7 @@ pub(super) fn fleet(written: schema::Fleet, pop: &Pop, report: &mut Report<'_>) 
             if !taken.insert(one.node.clone()) {
                 report.refuse(&at.key("node"), format!("the name '{}' is taken", one.node));
             }
-            peer(&at, one, report)
+            peer(&at, one, ca.clone(), report)
         })
         .collect::<Vec<_>>());
     let revisions = report.positive(&at.key("revisions"), written.revisions);
@@ -125,7 +127,7 @@ fn key(at: &At, text: &str, report: &mut Report<'_>) -> Checked<[u8; 32]> {
     }
 }
 
-fn peer(at: &At, written: schema::FleetPeer, report: &mut Report<'_>) -> Checked<FleetPeer> {
+fn peer(at: &At, written: schema::FleetPeer, ca: Option<PathBuf>, report: &mut Report<'_>) -> Checked<FleetPeer> {
     let node = named(&at.key("node"), written.node, report)?;
     let uri: Option<http::Uri> = written.url.parse().ok();
     let parts = uri.as_ref().and_then(|uri| {
@@ -139,7 +141,7 @@ fn peer(at: &At, written: schema::FleetPeer, report: &mut Report<'_>) -> Checked
     let plain = uri.as_ref().is_some_and(|uri| uri.path().len() <= 1 && uri.query().is_none());
     match parts {
         Some((host, port, tls)) if plain => {
-            Ok(FleetPeer { node, pop: written.pop.to_ascii_uppercase(), host, port, tls })
+            Ok(FleetPeer { node, pop: written.pop.to_ascii_uppercase(), host, port, tls, ca })
         }
         _ => {
             let message = format!("'{}' is no address of a node", written.url);

@@ -78,19 +78,21 @@ pub(super) fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 fn listener(at: &At, table: schema::Listener, report: &mut Report<'_>) -> Checked<Listener> {
     let address = report.address(&at.key("address"), &table.address);
     let tls = table.tls.map(|tls_table| tls(&at.key("tls"), tls_table, report)).transpose();
-    let proxies = at.key("trusted_proxies");
-    let blocks: Vec<_> =
-        table
-            .trusted_proxies
-            .iter()
-            .enumerate()
-            .map(|(i, text)| match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-                Ok(block) => Ok(block),
-                Err(_) => Err(report
-                    .refuse(&proxies.index(i), format!("'{text}' is no address or CIDR block, like \"10.0.0.0/8\""))),
-            })
-            .collect();
-    Ok(Listener { address: address?, tls: tls?, h2: table.h2, trusted_proxies: all(blocks)? })
+    let trusted_proxies = networks(&at.key("trusted_proxies"), &table.trusted_proxies, report);
+    Ok(Listener { address: address?, tls: tls?, h2: table.h2, trusted_proxies: trusted_proxies? })
+}
+
+fn networks(at: &At, texts: &[String], report: &mut Report<'_>) -> Checked<Vec<IpNet>> {
+    let each = texts.iter().enumerate();
+    let blocks =
+        each.map(|(i, text)| match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(block) => Ok(block),
+            Err(_) => {
+                let message = format!("'{text}' is no address or CIDR block, like \"10.0.0.0/8\"");
+                Err(report.refuse(&at.index(i), message))
+            }
+        });
+    all(blocks.collect::<Vec<_>>())
 }
 
 fn tls(at: &At, table: schema::ListenerTls, report: &mut Report<'_>) -> Checked<Tls> {
@@ -141,6 +143,7 @@ pub(super) fn limits(written: schema::Limits, report: &mut Report<'_>) -> Checke
     let limits = Limits {
         connections: written.connections,
         connections_per_address: written.connections_per_address,
+        connections_exempt: networks(&at.key("connections_exempt"), &written.connections_exempt, report)?,
         header_timeout: written.header_timeout.get(),
         header_count: written.header_count,
         header_size: bytes(&at.key("header_size"), written.header_size.get(), report)?,

@@ -46,4 +46,6 @@ pub struct FleetPeer {
     pub host: String,
     pub port: u16,
     pub tls: bool,
+    /// Instead of the system's certificates.
+    pub ca: Option<PathBuf>,
 }

@@ -24,6 +24,8 @@ pub struct Fleet {
     pub trust: Vec<String>,
     /// The other nodes, for shields, sharding and asking peers first.
     pub peer: Vec<FleetPeer>,
+    /// PEM file with the certificates that nodes with an "https:" URL are verified with. Left out: the system's.
+    pub ca: Option<String>,
     /// Spread the cache keys over the nodes of this PoP: each key has one node that fills it, and the others ask that node.
     pub shard: bool,
     /// How long purges are kept for a node that is away; one that was away longer drops its whole cache.
@@ -46,6 +48,7 @@ impl Default for Fleet {
             secret: None,
             trust: Vec::new(),
             peer: Vec::new(),
+            ca: None,
             shard: false,
             purge_retention: Duration::days(7),
             revisions: 64,

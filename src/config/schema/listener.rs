@@ -103,6 +103,9 @@ pub struct Limits {
     pub connections: usize,
     /// Connections open at once from one address (IPv6: one /64).
     pub connections_per_address: usize,
+    /// Addresses and CIDR blocks that `connections_per_address` is not for: the fleet's other nodes and load balancers, on whose connections
+    /// come the requests of many viewers. That a request is a node's is known only once it is read.
+    pub connections_exempt: Vec<String>,
     /// From the first byte of a request (or the end of the last one) to the end of its header section; then 408 and close.
     pub header_timeout: Duration,
     /// Header lines in one request; more are refused with 431.
@@ -138,6 +141,7 @@ impl Default for Limits {
         Limits {
             connections: 50_000,
             connections_per_address: 1_024,
+            connections_exempt: Vec::new(),
             header_timeout: Duration::secs(10),
             header_count: 100,
             header_size: ByteSize::kib(32),

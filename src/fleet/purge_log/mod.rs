@@ -67,6 +67,9 @@ pub struct PurgeLog {
     lineage: u64,
     /// Newest number that is durable.
     number: AtomicU64,
+    /// The newest number that others were told since this process started, written down or not: a disk that is full must not have
+    /// them told again and again.
+    sent: AtomicU64,
     /// Wakes whoever tells other nodes.
     told: tokio::sync::Notify,
 }
@@ -163,6 +166,7 @@ impl PurgeLog {
             len: AtomicU64::new(0),
             lineage,
             number: AtomicU64::new(number),
+            sent: AtomicU64::new(0),
             told: tokio::sync::Notify::new(),
         };
         log.each(|purge| purges.push(purge))?;
@@ -199,12 +203,13 @@ impl PurgeLog {
         self.committed(queue)
     }
 
-    /// The same for purges that other nodes are to be told of; answers their number, which is used up also when it fails.
-    pub fn accept(&self, purges: &[Purge]) -> (u64, Result<(), FleetError>) {
+    /// The same for purges that other nodes are to be told of: those that `purges` makes once it knows their number, which is used up also
+    /// when this fails.
+    pub fn accept(&self, purges: impl FnOnce(u64) -> Vec<Purge>) -> (u64, Result<(), FleetError>) {
         let mut queue = self.queue.lock();
         queue.number += 1;
         let number = queue.number;
-        queue.waiting.extend(purges.iter().map(|purge| (Some(number), purge.clone())));
+        queue.waiting.extend(purges(number).into_iter().map(|purge| (Some(number), purge)));
         let outcome = self.committed(queue);
         if outcome.is_ok() {
             self.told.notify_one();
@@ -249,17 +254,18 @@ impl PurgeLog {
     /// What was accepted and not yet told: about `most` purges, and what one message has room for; `None` when there is nothing.
     pub fn outgoing(&self, most: usize) -> Result<Option<Outgoing>, FleetError> {
         let failed = |e: redb::Error| FleetError::Read(Arc::new(e));
+        let told = self.sent.load(Ordering::Acquire);
         let read = |db: &Database| -> Result<Option<Outgoing>, redb::Error> {
             let read = db.begin_read()?;
             let meta = read.open_table(META)?;
-            let first = meta.get(SENT)?.map_or(0, |value| value.value()) + 1;
+            let first = meta.get(SENT)?.map_or(0, |value| value.value()).max(told) + 1;
             let newest = meta.get(NUMBER)?.map_or(0, |value| value.value());
             if newest < first {
                 return Ok(None);
             }
             let mut purges = Vec::new();
             let (mut last, mut size) = (newest, 0);
-            for entry in read.open_table(OUTBOX)?.iter()? {
+            for entry in read.open_table(OUTBOX)?.range((first, 0)..)? {
                 let (key, bytes) = entry?;
                 let (number, _) = key.value();
                 // All of one number or none of it.
@@ -278,8 +284,9 @@ impl PurgeLog {
         self.disk.with(read).map_err(failed)
     }
 
-    /// Forgets what others were told, up to a number.
+    /// Forgets what others were told, up to a number. They are not told again by this process, also when this fails.
     pub fn sent(&self, up_to: u64) -> Result<(), FleetError> {
+        self.sent.fetch_max(up_to, Ordering::AcqRel);
         let failed = |e: redb::Error| FleetError::Write(Arc::new(e));
         let write = |db: &Database| -> Result<(), redb::Error> {
             let write = db.begin_write()?;

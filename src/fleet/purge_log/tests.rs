@@ -14,7 +14,7 @@ fn tag(n: u64, at: u64) -> Purge {
 }
 
 fn accept(log: &PurgeLog, purges: &[Purge]) -> u64 {
-    let (number, outcome) = log.accept(purges);
+    let (number, outcome) = log.accept(|_| purges.to_vec());
     outcome.unwrap();
     number
 }
@@ -212,7 +212,7 @@ fn a_disk_that_is_well_again_is_written_again() {
     assert_eq!(accept(&log, &[tag(1, 1)]), 1);
     full.store(true, Ordering::Release);
     for n in 2..=3 {
-        let (number, outcome) = log.accept(&[tag(n, n)]);
+        let (number, outcome) = log.accept(|_| vec![tag(n, n)]);
         assert_eq!((number, outcome.is_err()), (n, true));
     }
     full.store(false, Ordering::Release);

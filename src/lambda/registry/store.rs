@@ -8,12 +8,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::de::DeserializeOwned;
 
 use super::super::source::{Mapping, Progress};
 use super::model::Function;
+use crate::durable::Durable;
 
 /// JSON by name.
 type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -36,8 +36,7 @@ const RETRY: Duration = Duration::from_millis(20);
 /// One file; one process at a time has it.
 #[derive(Debug)]
 pub(in crate::lambda) struct Store {
-    /// `None` once it is closed.
-    db: RwLock<Option<Database>>,
+    db: Durable,
 }
 
 /// What is to become of one event.
@@ -52,7 +51,7 @@ impl Store {
     pub(in crate::lambda) fn open(path: &Path) -> Result<Self, Box<redb::Error>> {
         let until = Instant::now() + PATIENCE;
         let db = loop {
-            match Database::builder().set_cache_size(PAGE_CACHE).create(path) {
+            match Durable::open(path, PAGE_CACHE) {
                 Err(redb::DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
                     std::thread::park_timeout(RETRY);
                 }
@@ -60,22 +59,25 @@ impl Store {
             }
         };
         // All tables are there from now on, so that reading needs no other case.
-        let write = db.begin_write().map_err(boxed)?;
-        write.open_table(FUNCTIONS).map_err(boxed)?;
-        write.open_table(EVENTS).map_err(boxed)?;
-        write.open_table(MAPPINGS).map_err(boxed)?;
-        write.open_table(PROGRESS).map_err(boxed)?;
-        write.commit().map_err(boxed)?;
-        Ok(Store { db: RwLock::new(Some(db)) })
+        let tables = |db: &Database| -> Result<(), redb::Error> {
+            let write = db.begin_write()?;
+            write.open_table(FUNCTIONS)?;
+            write.open_table(EVENTS)?;
+            write.open_table(MAPPINGS)?;
+            write.open_table(PROGRESS)?;
+            Ok(write.commit()?)
+        };
+        db.with(tables).map_err(boxed)?;
+        Ok(Store { db })
     }
 
     /// Lets go of the file, so that another process can have it. Waits for what is being written.
     pub(in crate::lambda) fn close(&self) {
-        drop(self.db.write().take());
+        self.db.close();
     }
 
     fn read(&self) -> Result<ReadTransaction, Box<redb::Error>> {
-        self.db.read().as_ref().ok_or_else(closed)?.begin_read().map_err(boxed)
+        self.db.with(|db| Ok(db.begin_read()?)).map_err(boxed)
     }
 
     /// Every function that the API made, and how many more there are that cannot be read.
@@ -133,16 +135,18 @@ impl Store {
 
     /// Writes or removes rows, all of them or none.
     fn put(&self, rows: &[(Rows, &str, Option<Vec<u8>>)]) -> Result<(), Box<redb::Error>> {
-        let db = self.db.read();
-        let write = db.as_ref().ok_or_else(closed)?.begin_write().map_err(boxed)?;
-        for (table, key, value) in rows {
-            let mut table = write.open_table(*table).map_err(boxed)?;
-            match value {
-                Some(value) => drop(table.insert(*key, value.as_slice()).map_err(boxed)?),
-                None => drop(table.remove(*key).map_err(boxed)?),
+        let put = |db: &Database| -> Result<(), redb::Error> {
+            let write = db.begin_write()?;
+            for (table, key, value) in rows {
+                let mut table = write.open_table(*table)?;
+                match value {
+                    Some(value) => drop(table.insert(*key, value.as_slice())?),
+                    None => drop(table.remove(*key)?),
+                }
             }
-        }
-        write.commit().map_err(boxed)
+            Ok(write.commit()?)
+        };
+        self.db.with(put).map_err(boxed)
     }
 
     /// Calls `each` with every event.
@@ -167,27 +171,25 @@ impl Store {
         &self,
         changes: impl IntoIterator<Item = &'c EventChange>,
     ) -> Result<(), Box<redb::Error>> {
-        let db = self.db.read();
-        let write = db.as_ref().ok_or_else(closed)?.begin_write().map_err(boxed)?;
-        {
-            let mut table = write.open_table(EVENTS).map_err(boxed)?;
-            for change in changes {
-                match change {
-                    EventChange::Put(id, value) => drop(table.insert(id, value.as_slice()).map_err(boxed)?),
-                    EventChange::Remove(id) => drop(table.remove(id).map_err(boxed)?),
+        let change = |db: &Database| -> Result<(), redb::Error> {
+            let write = db.begin_write()?;
+            {
+                let mut table = write.open_table(EVENTS)?;
+                for change in changes {
+                    match change {
+                        EventChange::Put(id, value) => drop(table.insert(id, value.as_slice())?),
+                        EventChange::Remove(id) => drop(table.remove(id)?),
+                    }
                 }
             }
-        }
-        write.commit().map_err(boxed)
+            Ok(write.commit()?)
+        };
+        self.db.with(change).map_err(boxed)
     }
 }
 
 fn unwritten(error: serde_json::Error) -> Box<redb::Error> {
     boxed(redb::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
-}
-
-fn closed() -> Box<redb::Error> {
-    boxed(redb::DatabaseError::from(redb::StorageError::DatabaseClosed))
 }
 
 fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {

@@ -35,6 +35,8 @@ pub struct Setup {
     pub log_format: String,
     /// Everything else: limits, cache, origins, behaviors.
     pub rest: String,
+    /// A command that becomes the process: what stands here, then the binary and its arguments.
+    pub through: Vec<String>,
     dir: TempDir,
 }
 
@@ -49,6 +51,7 @@ pub struct Pop {
     child: Child,
     stderr: Arc<Mutex<Vec<String>>>,
     head: String,
+    through: Vec<String>,
 }
 
 // === impl Setup ===
@@ -60,6 +63,7 @@ impl Setup {
             listeners: String::new(),
             log_format: "json".to_owned(),
             rest: rest.into(),
+            through: Vec::new(),
             dir: TempDir::new().unwrap(),
         }
     }
@@ -87,8 +91,9 @@ impl Setup {
         );
         let dir = Arc::new(self.dir);
         write_config(dir.path(), &head, &self.rest);
-        let (child, stderr) = spawn(dir.path(), &[]);
-        let mut pop = Pop { http, admin, extra, listened_when_ready: false, dir, child, stderr, head };
+        let through = self.through;
+        let (child, stderr) = spawn(&through, dir.path(), &[]);
+        let mut pop = Pop { http, admin, extra, listened_when_ready: false, dir, child, stderr, head, through };
         pop.wait_ready();
         pop
     }
@@ -241,8 +246,18 @@ impl Pop {
 
     /// Starts it on the same directory after it has ended.
     pub fn start_again(&mut self) {
-        (self.child, self.stderr) = spawn(self.dir(), &[]);
+        (self.child, self.stderr) = spawn(&self.through, self.dir(), &[]);
         self.wait_ready();
+    }
+
+    /// From its next start on, it is another command that becomes the process ([`Setup::through`]).
+    pub fn go_through(&mut self, through: Vec<String>) {
+        self.through = through;
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it politely, and starts it again on the same directory.
@@ -254,7 +269,7 @@ impl Pop {
 
     /// Starts a successor that takes the listeners over, and tells this one to hand them on. Returns the old process.
     pub fn upgrade(&mut self) -> Child {
-        let (child, stderr) = spawn(self.dir(), &["--upgrade"]);
+        let (child, stderr) = spawn(&self.through, self.dir(), &["--upgrade"]);
         self.signal("QUIT");
         self.stderr = stderr;
         std::mem::replace(&mut self.child, child)
@@ -352,8 +367,17 @@ fn write_config(dir: &Path, head: &str, rest: &str) {
     std::fs::rename(fresh, path).unwrap();
 }
 
-fn spawn(dir: &Path, more: &[&str]) -> (Child, Arc<Mutex<Vec<String>>>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rimward"))
+fn spawn(through: &[String], dir: &Path, more: &[&str]) -> (Child, Arc<Mutex<Vec<String>>>) {
+    let binary = env!("CARGO_BIN_EXE_rimward");
+    let mut command = match through {
+        [] => Command::new(binary),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
+    let mut child = command
         .args(["run", "--config"])
         .arg(dir.join("rimward.toml"))
         .args(more)

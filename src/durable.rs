@@ -1,0 +1,134 @@
+//! Durable: a database file that works again once its disk does.
+//!
+//! In: a path, work to be done in the database. Out: what came of it. Never: a file that stays unusable after a disk that was full has
+//! room again: from the first error of the disk on, redb refuses everything until the file is closed and opened anew.
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::RwLock;
+use redb::{Database, DatabaseError, Error, StorageError};
+
+/// One redb file. Every call blocks on the disk.
+#[derive(Debug)]
+pub struct Durable {
+    path: PathBuf,
+    cache: usize,
+    file: RwLock<File>,
+}
+
+#[derive(Debug)]
+enum File {
+    Open(Database),
+    /// The disk refused something: to be opened again.
+    Broken,
+    Closed,
+}
+
+// === impl Durable ===
+impl Durable {
+    /// Opens or creates the file; `cache`: bytes of redb's page cache.
+    ///
+    /// # Errors
+    /// Another process has the file, or it cannot be read.
+    pub fn open(path: &Path, cache: usize) -> Result<Self, DatabaseError> {
+        let db = open(path, cache)?;
+        Ok(Durable { path: path.to_owned(), cache, file: RwLock::new(File::Open(db)) })
+    }
+
+    /// Does `work`. What the disk refused may be there afterwards or not; the next call opens the file again.
+    ///
+    /// # Errors
+    /// Those of `work`; the file is closed, or cannot be opened again.
+    pub fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+        self.mend()?;
+        let file = self.file.read();
+        let File::Open(db) = &*file else { return Err(closed()) };
+        let done = work(db);
+        drop(file);
+        if let Err(Error::Io(_) | Error::PreviousIo) = done {
+            self.broken();
+        }
+        done
+    }
+
+    /// Lets go of the file, so that another process can have it. Waits for what is being done.
+    pub fn close(&self) {
+        *self.file.write() = File::Closed;
+    }
+
+    fn mend(&self) -> Result<(), Error> {
+        if matches!(*self.file.read(), File::Broken) {
+            let mut file = self.file.write();
+            if matches!(*file, File::Broken) {
+                *file = File::Open(open(&self.path, self.cache)?);
+                log::info!("{} is open again", self.path.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn broken(&self) {
+        let mut file = self.file.write();
+        if matches!(*file, File::Open(_)) {
+            *file = File::Broken;
+        }
+    }
+}
+
+// === free functions ===
+
+fn open(path: &Path, cache: usize) -> Result<Database, DatabaseError> {
+    Database::builder().set_cache_size(cache).create(path)
+}
+
+fn closed() -> Error {
+    StorageError::DatabaseClosed.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::{ReadableDatabase as _, TableDefinition};
+
+    const TABLE: TableDefinition<'static, u64, u64> = TableDefinition::new("t");
+
+    fn put(file: &Durable, key: u64) -> Result<(), Error> {
+        file.with(|db| {
+            let write = db.begin_write()?;
+            write.open_table(TABLE)?.insert(key, key)?;
+            Ok(write.commit()?)
+        })
+    }
+
+    fn has(file: &Durable, key: u64) -> bool {
+        file.with(|db| Ok(db.begin_read()?.open_table(TABLE)?.get(key)?.is_some())).unwrap()
+    }
+
+    #[test]
+    fn it_is_opened_again_after_an_error_of_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Durable::open(&dir.path().join("f"), 1 << 20).unwrap();
+        put(&file, 1).unwrap();
+        let full = || Err::<(), Error>(Error::Io(std::io::ErrorKind::StorageFull.into()));
+        assert!(file.with(|_| full()).is_err());
+        assert!(matches!(*file.file.read(), File::Broken));
+        assert!(has(&file, 1));
+        put(&file, 2).unwrap();
+        assert!(has(&file, 2));
+        // Another error says nothing of the file.
+        assert!(file.with(|db| Ok(db.begin_read()?.open_table(TableDefinition::<u64, u64>::new("none"))?)).is_err());
+        assert!(matches!(*file.file.read(), File::Open(_)));
+    }
+
+    #[test]
+    fn what_is_closed_stays_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = Durable::open(&path, 1 << 20).unwrap();
+        assert!(Durable::open(&path, 1 << 20).is_err(), "one at a time");
+        file.close();
+        file.broken();
+        assert!(put(&file, 1).is_err());
+        put(&Durable::open(&path, 1 << 20).unwrap(), 1).unwrap();
+    }
+}
