@@ -9,7 +9,7 @@ export RIMWARD_ADMIN RIMWARD_DEPLOY_KEY
 page="/smoke-$$-$(date +%s)"
 
 # serves: the edge has the first revision.
-serves() { [ "$(curl -sS -o "$got/body" -w '%{http_code}' "$edge/")" = 200 ]; }
+serves() { [ "$(curl -sS -o "$got/body" -w '%{http_code}' "$edge/" 2>/dev/null)" = 200 ]; }
 
 for edge in $edges; do
   step "$edge"

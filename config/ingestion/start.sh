@@ -17,6 +17,10 @@ END
 
 lake=
 if ! curl -s -o /dev/null "$at"; then
+  command -v "${MOTO:-moto_server}" >/dev/null || {
+    echo "${MOTO:-moto_server} is missing: pip install 'moto[server]'" >&2
+    exit 1
+  }
   "${MOTO:-moto_server}" -H 127.0.0.1 -p "${at##*:}" >/dev/null 2>&1 &
   lake=$!
   until curl -s -o /dev/null "$at"; do

@@ -130,7 +130,9 @@ async fn purge(
         Refused::new(StatusCode::INTERNAL_SERVER_ERROR, why, hint)
     })?;
     let at_ms = now_ms();
-    log::info!("purged {} scopes (soft: {soft}), the first: {}", scopes.len(), scopes.first().unwrap_or(&Scope::All));
+    let what = if soft { "marked stale" } else { "purged" };
+    let more = if scopes.len() > 1 { format!(" and {} more", scopes.len() - 1) } else { String::new() };
+    log::info!("{what}: {}{more}", scopes.first().unwrap_or(&Scope::All));
     let mut recent = state.recent.lock();
     for scope in &scopes {
         state.metrics.purged(label(scope), soft);
@@ -197,8 +199,7 @@ impl IntoResponse for Refused {
 
 impl From<PurgeError> for Refused {
     fn from(error: PurgeError) -> Self {
-        let hint =
-            r#"send {"url"|"prefix"|"host"|"tag": "…" or ["…"], "all": true, "soft": false}, any of them together"#;
+        let hint = r#"send {"url"|"prefix"|"host"|"tag": "…" or ["…"], "all": true, "soft": false, "wait_ms": 10000}, any of them together"#;
         Refused::new(StatusCode::BAD_REQUEST, error.to_string(), hint)
     }
 }

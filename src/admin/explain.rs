@@ -180,6 +180,7 @@ fn cache(line: Line<'_>) -> String {
         text += &format!("; {age} s old");
     }
     match line.0["ttl"].as_i64() {
+        Some(ttl) if ttl >= 0 && line.text("cache") == "miss" => text += &format!("; the new one is fresh for {ttl} s"),
         Some(ttl) if ttl >= 0 => text += &format!("; fresh for {ttl} s more"),
         Some(ttl) => text += &format!("; stale for {} s", ttl.unsigned_abs()),
         None => {}

@@ -17,7 +17,8 @@ use crate::config::{compiled, secret::Secret};
 use crate::fleet::{Board, KeyStore};
 use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
 use crate::limit::{self, Ledger};
-use crate::observe::{Metrics, Numbers, Recent, metrics::TargetNumbers};
+use crate::observe::metrics::{FleetNumbers, TargetNumbers};
+use crate::observe::{Metrics, Numbers, Recent};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -53,6 +54,7 @@ impl Pop {
         metrics.read_numbers(|| Numbers {
             memory_bytes: 500,
             targets: vec![TargetNumbers { origin: "hello".into(), target: "h:80".into(), up: false }],
+            fleet: Some(FleetNumbers { connected: false, nodes: 3, purge_position: 7 }),
             ..Numbers::default()
         });
         let config = Arc::new(config());

@@ -325,12 +325,12 @@ impl From<KeyStoreError> for Refused {
     fn from(error: KeyStoreError) -> Self {
         let (status, hint) = match &error {
             KeyStoreError::Exists(_) | KeyStoreError::Value(_) => {
-                (StatusCode::CONFLICT, "choose another, or delete that key first")
+                (StatusCode::CONFLICT, "choose another, or delete that key first: `rimward keys revoke NAME --delete`")
             }
             KeyStoreError::Full(_) => {
                 (StatusCode::CONFLICT, "delete keys that nobody uses, or raise rates.stored_keys")
             }
-            KeyStoreError::Unknown(_) => (StatusCode::NOT_FOUND, "GET /keys names them all"),
+            KeyStoreError::Unknown(_) => (StatusCode::NOT_FOUND, "`rimward keys list`, or GET /keys, names them all"),
             KeyStoreError::Name | KeyStoreError::Plans => (StatusCode::BAD_REQUEST, "nothing was changed"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "nothing was changed; see the PoP's log, then try again"),
         };

@@ -172,7 +172,7 @@ impl From<RevisingError> for Refused {
         let (status, hint) = match &error {
             RevisingError::Off => (
                 StatusCode::CONFLICT,
-                "`rimward deploy --new-key PATH` makes a key and says what to write into [fleet] trust",
+                "`rimward deploy --new-key PATH` makes a key and says what to write into [fleet] trust; restart the PoP then",
             ),
             RevisingError::Starting => (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment"),
             RevisingError::Manifest(crate::fleet::revision::ManifestError::Replayed { .. }) => {

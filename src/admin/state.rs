@@ -26,11 +26,25 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub not_ready: Option<String>,
     pub connections: u64,
+    /// Left out without `fleet.bus`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fleet: Option<FleetState>,
     pub cache: CacheState,
     pub origins: Vec<OriginState>,
     /// Newest first, since start.
     pub purges: Vec<RecentPurge>,
     pub last_reload: Option<LastReload>,
+}
+
+/// How this node is with the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetState {
+    /// The bus answers. While it does not, what is accepted here counts here, and waits on disk for the others.
+    pub connected: bool,
+    /// Nodes known, this one among them.
+    pub nodes: u64,
+    /// The newest purge of the bus that counts here.
+    pub purge_position: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +132,11 @@ impl Status {
             ready: facts.not_ready.is_none(),
             not_ready: facts.not_ready.clone(),
             connections: now.connections,
+            fleet: now.fleet.map(|fleet| FleetState {
+                connected: fleet.connected,
+                nodes: fleet.nodes,
+                purge_position: fleet.purge_position,
+            }),
             cache: CacheState {
                 memory_bytes: now.memory_bytes,
                 memory_objects: now.memory_objects,

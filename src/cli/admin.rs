@@ -63,7 +63,7 @@ impl Admin {
                 if !done.missing.is_empty() {
                     let away = done.missing.join(", ");
                     return Err(Failed::Missing(format!(
-                        "not yet in force at {away}: they have it before they serve again"
+                        "not confirmed by {away} in time: a node that is away has it before it serves what it had\n  the purge is kept, and reaches each of them"
                     )));
                 }
             }
@@ -145,6 +145,14 @@ fn write_status(out: &mut impl Write, status: &Status, colour: Colour) -> io::Re
     if let Some(error) = status.last_reload.as_ref().and_then(|reload| reload.error.as_ref()) {
         writeln!(out, "last reload    {} {error}", colour.paint("31", "refused:"))?;
     }
+    if let Some(fleet) = &status.fleet {
+        let bus = match fleet.connected {
+            true => colour.paint("32", "the bus answers"),
+            false => colour.paint("31", "the bus does not answer: what is accepted here waits for it"),
+        };
+        let nodes = if fleet.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", fleet.nodes) };
+        writeln!(out, "fleet          {nodes}, {bus}")?;
+    }
     writeln!(out, "connections    {}", status.connections)?;
     let cache = &status.cache;
     let tier = |bytes, limit, objects| {
@@ -205,6 +213,7 @@ mod tests {
             ("purge --soft --tag a --tag b --all", "marked stale 3 scopes\n"),
             ("reload", "configuration abc123 runs\n"),
             ("status", "PoP FRA  ready  up "),
+            ("status", "\nfleet          3 nodes, the bus does not answer: what is accepted here waits for it\n"),
             ("status", "\nmemory cache   500 B of 1000 B, 0 objects\n"),
             ("status", "\norigin         hello: h:80 down\n"),
             ("status", "\npurged         all * (soft)\n"),

@@ -29,8 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
     rimward deploy site/ --canary pop=FRA,10%        a tenth of Frankfurt's viewers\n  \
     rimward promote --wait                           the canary for everybody\n  \
     rimward rollback                                 what was there before\n\n\
-    PATH has what all PoPs serve: origins, behaviors, functions, and the files that they name. [pop], [admin] and [fleet] stay in\n\
-    each node's own file. A PoP where the new one answers worse goes back by itself, and the others with it.")]
+    PATH has what all PoPs serve: origins, behaviors, functions, and the files that they name.\n\
+    [pop], [admin] and [fleet] stay in each node's own file. A PoP where the new one answers worse in\n\
+    the minute after goes back by itself, and the others with it. `rimward revisions`\n\
+    says so; --wait does not wait for that.")]
 pub struct Deploy {
     /// A configuration file, or a directory of them
     #[arg(required_unless_present = "new_key")]

@@ -51,7 +51,7 @@ impl Dev {
             Ok(config) => config,
             Err(errors) => {
                 eprintln!("{}", errors.render(colour.0));
-                return ExitCode::FAILURE;
+                return ExitCode::from(run::WRONG);
             }
         };
         run::logging(&config);
@@ -136,6 +136,7 @@ fn welcome(port: u16, admin: u16, attached: &[Attached], colour: Colour) -> Stri
         line("a purge", format!("curl --json '{{\"tag\":\"demo\"}}' http://127.0.0.1:{admin}/purge")),
         line("metrics", format!("curl http://127.0.0.1:{admin}/metrics")),
         line("live", format!("rimward top --admin http://127.0.0.1:{admin}")),
+        line("a browser", format!("http://127.0.0.1:{admin}/console")),
         "\nOne line of JSON follows for each request. Ctrl-C ends.\n".to_owned(),
     ]
     .join("\n")

@@ -34,6 +34,7 @@ use std::path::PathBuf;
         rimward run --config /etc/rimward/edge.toml   serve\n  \
         rimward check edge.toml                       is this configuration right?\n  \
         rimward purge --url https://shop.example/a    forget one page\n  \
+        rimward deploy site/ --key deploy.key --wait  put a configuration on every PoP of a fleet\n  \
         rimward top                                   watch the traffic\n\n\
         Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong."
 )]
@@ -137,7 +138,8 @@ pub struct Access {
     rimward purge --url https://shop.example/a?b=1     this URL, in all its variants\n  \
     rimward purge --prefix shop.example/img/           everything below\n  \
     rimward purge --tag product-7 --tag product-8      everything the origin tagged so\n  \
-    rimward purge --soft --host shop.example           mark stale: the next request revalidates")]
+    rimward purge --soft --host shop.example           mark stale: the next request revalidates\n  \
+    rimward purge --all --wait                         everything, and wait until every PoP has it")]
 pub struct Purge {
     #[command(flatten)]
     pub scope: PurgeScopes,

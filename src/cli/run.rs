@@ -11,6 +11,7 @@ use futures::FutureExt;
 use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, compiled::Config};
+use crate::fleet::FleetError;
 use crate::hooks::oci;
 use crate::proxy::functions::{Chains, Functions};
 use crate::proxy::revising::last;
@@ -20,7 +21,7 @@ use super::admin::Colour;
 use super::{Check, Run};
 
 /// The command line or configuration is wrong.
-const WRONG: u8 = 2;
+pub(super) const WRONG: u8 = 2;
 
 // === impl Run ===
 impl Run {
@@ -144,8 +145,25 @@ pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{} {error}", Colour::of(&std::io::stderr()).paint("31;1", "error:"));
-            ExitCode::FAILURE
+            if let Some(hint) = hint(&error) {
+                eprintln!("  {hint}");
+            }
+            // As `check` says of the same file.
+            if matches!(error, StartError::Functions(_)) { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// What to do about an error that many meet.
+fn hint(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Some("`ss -ltnp` shows who listens there; `rimward dev` takes --port and --admin-port")
+        }
+        StartError::Fleet(FleetError::Open { source, .. }) if matches!(**source, redb::Error::DatabaseAlreadyOpen) => {
+            Some("another process runs with this state_dir: give each one its own, as pop.state_dir")
+        }
+        _ => None,
     }
 }
 

@@ -25,11 +25,12 @@ use key::{KeyFailed, PrivateKey};
 #[command(after_help = "Examples:\n  \
     openssl genrsa -out private.pem 2048 && openssl rsa -in private.pem -pubout -out public.pem\n  \
     rimward sign url https://shop.example/film.mp4 --key-pair-id K2 --key private.pem --expires 1h\n  \
-    rimward sign url https://shop.example/a --key-pair-id K2 --key private.pem --at 2026-12-31T23:59:59Z --ip 192.0.2.0/24\n  \
+    rimward sign url https://shop.example/a --key-pair-id K2 --key private.pem --ip 192.0.2.0/24\n  \
+    rimward sign url https://shop.example/a --key-pair-id K2 --key private.pem --at 2026-12-31\n  \
     rimward sign cookie 'https://shop.example/films/*' --key-pair-id K2 --key private.pem --expires 8h\n  \
     curl $(rimward sign cookie 'https://shop.example/*' --key-pair-id K2 --key private.pem --curl)\n\n\
-    The public half belongs into a key group of the configuration, under the same id. A canned policy is used unless an\n\
-    option, or a * in the resource, needs a custom one.")]
+    The public half belongs into a key group of the configuration, under the same id. A canned policy\n\
+    is used unless an option, or a * in the resource, needs a custom one.")]
 pub struct Sign {
     #[command(subcommand)]
     pub command: SignCommand,

@@ -230,7 +230,8 @@ async fn serve_admin(
 /// Says that this PoP is ready once every listener takes connections.
 async fn announce(shared: Arc<Shared>, phase: Phase) {
     let listeners = shared.live.load().config.listeners.clone();
-    for listener in listeners {
+    let admin = shared.live.load().config.admin.as_ref().map(|admin| admin.address);
+    for listener in &listeners {
         let mut address = listener.address;
         if address.ip().is_unspecified() {
             let loopback: IpAddr =
@@ -244,6 +245,9 @@ async fn announce(shared: Arc<Shared>, phase: Phase) {
     let mut phase = phase.lock();
     if *phase == Some("starting") {
         *phase = None;
-        log::info!("ready");
+        let scheme = |tls: bool| if tls { "https" } else { "http" };
+        let viewers = listeners.iter().map(|one| format!("{}://{}", scheme(one.tls.is_some()), one.address));
+        let operators = admin.map(|address| format!("admin http://{address}"));
+        log::info!("ready: {}", viewers.chain(operators).collect::<Vec<_>>().join(", "));
     }
 }

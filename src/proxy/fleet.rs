@@ -130,10 +130,18 @@ impl Fleet {
             let (seen, missing) = self.roll.lock().seen(lineage, n, now_ms(), self.config.purge_retention);
             let left = until.saturating_duration_since(Instant::now());
             if missing.is_empty() && !seen.is_empty() || left.is_zero() {
+                // Nobody said anything: the bus was never reached, and no other node has the purge.
+                let missing = if seen.is_empty() && missing.is_empty() { self.named() } else { missing };
                 return Acknowledged { seen, missing };
             }
             let _ = tokio::time::timeout(left, moved).await;
         }
+    }
+
+    /// The nodes that the configuration names, this one first.
+    fn named(&self) -> Vec<String> {
+        let peers = self.config.peers.iter().map(|peer| peer.node.clone());
+        std::iter::once(self.config.node.clone()).chain(peers).collect()
     }
 
     /// Runs for as long as the process. `patience`: how long another process may still have the bus's files.

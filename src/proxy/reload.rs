@@ -277,6 +277,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     };
     // Without functions nothing is opened; with them, they change at once.
     let lambda = |config: &Config| config.local_lambda.as_ref().map(|spec| (spec.listen, spec.access.is_some()));
+    // Its text has all of it but the secrets.
+    let fleet = |config: &Config| format!("{:?}", config.fleet);
     let names = |config: &Config| config.dns.as_ref().map(|dns| (dns.listen.clone(), dns.connections));
     let disk = |config: &Config| config.store.disk.as_ref().map(|d| (d.path.clone(), d.size));
     [
@@ -288,6 +290,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("functions.memory", old.engine.memory != new.engine.memory),
         ("dns.listen or dns.connections", names(old) != names(new)),
         ("dynamodb", tables(old) != tables(new)),
+        ("fleet", fleet(old) != fleet(new)),
         ("local_lambda", lambda(old) != lambda(new)),
         ("observe", observe(old) != observe(new)),
         ("pop.drain", old.pop.drain != new.pop.drain),

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::config::compiled::Config;
 use crate::fleet::bus::{Bus, BusError, Delivered, Digest, Message, Seq, Topic};
 use crate::fleet::revision::{
-    Ack, Envelope, Event, Item, Known, Manifest, ManifestError, NotNow, Placed, Shelf, ShelfError, Want,
+    Ack, Act, Envelope, Event, Item, Known, Manifest, ManifestError, NotNow, Placed, Shelf, ShelfError, Want,
 };
 
 use super::history::History;
@@ -167,6 +167,7 @@ impl Revising {
         let manifest = envelope.open(&self.trust, self.size)?;
         let _one = self.accepting.lock().await;
         self.known.lock().permits(&manifest)?;
+        self.somewhere(&manifest.act)?;
         // Before they are looked for: nobody forgets them from here on.
         self.touch(&manifest).await?;
         self.fetch(&manifest).await?;
@@ -175,6 +176,24 @@ impl Revising {
         // The bus brings it as well: the second time changes nothing.
         self.arrived(envelope, manifest).await;
         Ok(serial)
+    }
+
+    /// A canary is for PoPs that there are: those of this node, of the peers that its configuration names, of nodes that told of
+    /// themselves.
+    fn somewhere(&self, act: &Act) -> Result<(), RevisingError> {
+        let Act::Canary { pops, .. } = act else { return Ok(()) };
+        let live = self.shared.live.load();
+        let peers = live.config.fleet.peers.iter().map(|peer| peer.pop.clone());
+        let told = self.shared.board.nodes().into_iter().map(|heard| heard.state.pop);
+        let all = peers.chain(told).chain([self.pop.clone()]);
+        let there: BTreeSet<String> = all.filter(|pop| !pop.is_empty()).collect();
+        match pops.iter().find(|pop| *pop != "*" && !there.contains(*pop)) {
+            None => Ok(()),
+            Some(pop) => {
+                let there = there.into_iter().collect::<Vec<_>>().join(", ");
+                Err(RevisingError::Senseless(format!("no node is in the PoP {pop}; known are {there}")))
+            }
+        }
     }
 
     /// The revision that viewers here get; `None` = this node's own files alone.

@@ -4,7 +4,7 @@
 //! for the bus.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -125,8 +125,18 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, from: Seq) -> R
     let stores = names(shared);
     let begun = tokio::time::timeout(PATIENCE, bus.tail(Topic::Data, from)).await;
     let mut tail = begun.map_err(|_| BusError::Away("no answer".to_owned()))??;
+    // From where something was passed over, and since when. What comes after it is taken in first, whatever becomes of this node's own.
+    let mut passed: Option<(Seq, Instant)> = None;
     loop {
-        let Ok(first) = tokio::time::timeout(STORES_EVERY, tail.next()).await else {
+        let wait = if passed.is_some() { RETRY } else { STORES_EVERY };
+        let first = tokio::time::timeout(wait, tail.next()).await;
+        if let Some((before, since)) = passed
+            && (first.is_err() || since.elapsed() >= PATIENCE)
+        {
+            // Once this node has told its own, the bus's order says which of the two counts.
+            return Ok(before);
+        }
+        let Ok(first) = first else {
             if names(shared) != stores {
                 return Ok(Seq(0));
             }
@@ -136,8 +146,7 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, from: Seq) -> R
         let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
         let applying = shared.clone();
         if let Some(before) = blocking(move || apply(&applying, Batch::of(&deliveries))).await? {
-            // Once this node has told its own, the bus's order says which of the two counts.
-            return Ok(before);
+            passed.get_or_insert((before, Instant::now()));
         }
         if let Some(error) = ended {
             return Err(error);

@@ -262,8 +262,9 @@ fn a_canary_is_for_a_share_of_viewers_who_stay_the_same() {
     fleet.write(&site("old"), &[]);
     fleet.done("deploy SITE --wait");
     fleet.write(&site("new"), &[]);
-    fleet.done("deploy SITE --wait --canary pop=NRT,30%");
-    assert!(ask("/").iter().all(|body| body == "old"), "another PoP's");
+    let said = fleet.refused("deploy SITE --wait --canary pop=NRT,30%");
+    assert!(said.contains("no node is in the PoP NRT; known are TST"), "{said}");
+    assert!(ask("/").iter().all(|body| body == "old"));
     let said = fleet.done("deploy SITE --wait --canary pop=tst,30%");
     assert!(said.contains("canary"), "{said}");
     let first = ask("/");

@@ -8,6 +8,7 @@ pub fn limits() -> Limits {
     Limits {
         connections: 1,
         connections_per_address: 1,
+        connections_exempt: Vec::new(),
         header_timeout: second,
         header_count: 8,
         header_size: 256,

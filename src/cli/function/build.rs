@@ -19,8 +19,8 @@ use crate::hooks::engine::component;
     rimward fn build index.js -o pretty-urls.wasm\n  \
     rimward fn build .                  a directory with a package.json, a Cargo.toml or a go.mod\n  \
     rimward fn build function.wat\n\n\
-    JavaScript, WAT and core modules need nothing. TypeScript needs esbuild; Rust, C, Zig, Go, AssemblyScript and\n\
-    Python need their compilers: what is missing is named.\n\n\
+    JavaScript, WAT and core modules need nothing. TypeScript needs esbuild; Rust, C, Zig, Go,\n\
+    AssemblyScript and Python need their compilers: what is missing is named.\n\n\
     A configuration may name the source itself: `rimward run` builds scripts too. Build to ship one file.")]
 pub struct Build {
     /// A file, or the directory of a project

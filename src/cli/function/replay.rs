@@ -29,11 +29,12 @@ const RECORDING_MAX: u64 = 128 << 20;
 /// Run a recorded call again, and say what is different
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    rimward fn replay ID --pop-config /etc/rimward/edge.toml     the function and its grants as configured there\n  \
+    rimward fn replay ID --pop-config edge.toml     the function and its grants as configured there\n  \
     rimward fn replay ID --function index.js --dir state/records\n  \
     rimward fn replay records/ID-0-pretty.json --function index.js\n\n\
-    A function is recorded with `record = \"1%\"` in its [[function]]. The id is the request's: in the log and in\n\
-    x-amz-cf-id. The clock stands where it stood; randomness begins with a seed, stores with their import files.\n\
+    A function is recorded with `record = \"1%\"` in its [[function]]. The id is the request's: in the\n\
+    log and in x-amz-cf-id. The clock stands where it stood; randomness begins with a seed, stores with\n\
+    their import files.\n\
     Exit codes: 0 the same outcome, 1 another, 2 there is no such recording.")]
 pub struct Replay {
     /// Id of the request, or the file of a recording

@@ -29,10 +29,10 @@ const REPEAT_MAX: i64 = 1_000_000;
     rimward fn test index.js --event event.json\n  \
     rimward fn test index.js --request 'GET /docs/?lang=de' -H 'accept-language: de'\n  \
     rimward fn test headers.wasm --at viewer-response --status 404\n  \
-    rimward fn test jwt.wasm --config issuer=https://id.example --secret key=file:key.pem --now 2026-01-01\n  \
+    rimward fn test jwt.wasm --config issuer=https://id.example --secret key=file:key.pem\n  \
     rimward fn test index.js --repeat 1000      min, median and p99 of CPU time\n\n\
     The clock stands still and randomness comes from a seed: the same command gives the same outcome.\n\
-    Exit codes: 0 a valid outcome, 1 the function failed or its result is not valid, 2 the command line is wrong.")]
+    Exit codes: 0 a valid outcome, 1 the function failed or its result is not valid, 2 wrong usage.")]
 pub struct Test {
     /// A wasm file, or a source, which is built first
     pub path: PathBuf,

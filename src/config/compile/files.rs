@@ -115,9 +115,10 @@ impl Report<'_> {
         if !resolved.is_dir() {
             return self.watched(at, path);
         }
-        if !resolved.join("package.json").is_file() {
-            let help = "name the file itself, or a directory with a package.json";
-            return Err(self.refuse_with(at, format!("{} has no package.json", resolved.display()), help));
+        if !["package.json", "index.js"].iter().any(|entry| resolved.join(entry).is_file()) {
+            let help = "name the file itself, or a directory with a package.json or an index.js";
+            let message = format!("{} has no package.json and no index.js", resolved.display());
+            return Err(self.refuse_with(at, message, help));
         }
         self.package(at, path)
     }

@@ -21,7 +21,11 @@ pub(super) fn admin(
     let token = admin.token.map(|token| report.secret(&at.key("token"), &token.0)).transpose();
     let address = report.address(&at.key("address"), &admin.address)?;
     if listeners.iter().any(|listener| clash(listener.address, address)) {
-        return Err(report.refuse(&at.key("address"), "viewers are served on this address"));
+        return Err(report.refuse_with(
+            &at.key("address"),
+            format!("viewers are served on {address}, the address of the admin API"),
+            "choose another for one of them, like [admin] address = \"127.0.0.1:9902\"",
+        ));
     }
     let token = token?;
     if token.is_none() && !address.ip().is_loopback() {

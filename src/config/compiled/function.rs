@@ -14,7 +14,8 @@ pub type FunctionId = usize;
 #[derive(Debug, Clone)]
 pub struct Function {
     pub name: String,
-    /// A `.wasm` or `.wat` file, a `.js`, `.mjs` or `.cjs` file, or a directory with a `package.json`.
+    /// A `.wasm` or `.wat` file, a `.js`, `.mjs` or `.cjs` file, or a directory with a `package.json` or an
+    /// `index.js`.
     pub file: PathBuf,
     pub flavor: Flavor,
     pub mode: Mode,

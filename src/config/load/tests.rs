@@ -175,10 +175,13 @@ fn every_table_refuses_what_cannot_run() {
         ("pop = 3", "1:7 invalid type: integer '3', expected a table"),
         (
             "[pop]\nlisten = ['0.0.0.0:9901']\n[admin]\naddress = '127.0.0.1:9901'",
-            "4:11 viewers are served on this address",
+            "4:11 viewers are served on 127.0.0.1:9901, the address of the admin API",
         ),
         ("[pop]\nlisten = ['0.0.0.0:80', '127.0.0.1:80']", "2:25 this address is listened on already"),
-        ("[admin]\naddress = '127.0.0.1:8080'", "2:11 viewers are served on this address"),
+        (
+            "[admin]\naddress = '127.0.0.1:8080'",
+            "2:11 viewers are served on 127.0.0.1:8080, the address of the admin API",
+        ),
         ("[admin]\ntoken = 'env:RIMWARD_TEST_UNSET'", "2:9 the environment has no text variable 'RIMWARD_TEST_UNSET'"),
         ("[observe]\ntraces = { endpoint = 'collector' }", "2:23 'collector' is no URL"),
         ("[[origin_group]]\nname = 'g'\norigins = []", "3:11 group 'g' has no origins"),

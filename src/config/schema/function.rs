@@ -38,9 +38,9 @@ impl Default for Functions {
 pub struct Function {
     /// Required. What hooks call it; also its label in logs and metrics.
     pub name: String,
-    /// Required. A component or module (.wasm, .wat), a JavaScript file (.js, .mjs, .cjs), or a directory with a package.json;
-    /// relative to this file. A changed file is loaded at once; one that cannot be loaded changes nothing. Or a component in a registry,
-    /// by its manifest's digest: "oci://HOST/REPOSITORY@sha256:…"; it is pulled once and kept in `pop.state_dir`.
+    /// Required. A component or module (.wasm, .wat), a JavaScript file (.js, .mjs, .cjs), or a directory with a package.json or an
+    /// index.js; relative to this file. A changed file is loaded at once; one that cannot be loaded changes nothing. Or a component in
+    /// a registry, by its manifest's digest: "oci://HOST/REPOSITORY@sha256:…"; it is pulled once and kept in `pop.state_dir`.
     pub file: String,
     /// What a JavaScript file is: "lambda-edge", "cloudfront-1.0", "cloudfront-2.0", or "auto" (a global `handler` is a
     /// CloudFront function, an exported one Lambda@Edge).

@@ -70,6 +70,9 @@ impl NatsBus {
     /// `silence`, not even that there is nothing, ends. `name` is what the server calls this client.
     pub async fn open(config: &FleetBus, name: &str, keep: Keep, silence: Duration) -> Result<Self, BusError> {
         let (connected, mut seen) = watch::channel(false);
+        // Without what stands before an "@": that is a secret.
+        let server = config.url.rsplit('@').next().unwrap_or_default().to_owned();
+        let said = parking_lot::Mutex::new(String::new());
         let mut options = ConnectOptions::new()
             .name(name)
             .retry_on_initial_connect()
@@ -80,11 +83,20 @@ impl NatsBus {
             .event_callback(move |event| {
                 match event {
                     Event::Connected => {
+                        said.lock().clear();
                         log::info!("connected to the bus");
                         connected.send_replace(true);
                     }
                     Event::Disconnected => log::warn!("the connection to the bus is lost"),
-                    event => log::info!("the bus: {event}"),
+                    // Every attempt has one: the same is said once.
+                    event => {
+                        let event = event.to_string();
+                        let mut said = said.lock();
+                        if *said != event {
+                            log::warn!("the bus at {server}: {event}; it is tried again and again");
+                            *said = event;
+                        }
+                    }
                 }
                 std::future::ready(())
             });

@@ -10,15 +10,14 @@
 //! [`MarksCell::apply`]: what viewers stopped getting must not come back after a crash. When [`PurgeLog::open`] fails, what
 //! was purged is unknown: the caller must set the file aside, open a new log and append a purge of everything.
 
-mod disk;
 mod scope;
 
 use super::{Applied, FleetError, Seq};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{MarksCell, Purge};
-pub(super) use disk::{Disk, Opener};
+use crate::durable::{Durable, Opener, opener};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 pub(super) use scope::{decode, encode};
 use std::mem;
 use std::path::Path;
@@ -57,7 +56,7 @@ const TELL_BYTES: usize = 256 << 10;
 /// The durable log of one PoP.
 #[derive(Debug)]
 pub struct PurgeLog {
-    disk: Disk,
+    db: Durable,
     queue: Mutex<Queue>,
     committed: Condvar,
     /// Newest stamp that is durable.
@@ -119,16 +118,14 @@ struct Batch(OnceLock<Result<(), FleetError>>);
 impl PurgeLog {
     /// Opens or creates the log.
     pub fn open(path: &Path) -> Result<Opened, FleetError> {
-        let file = path.to_owned();
-        let open: Opener = Box::new(move || Database::builder().set_cache_size(PAGE_CACHE).create(&file));
         // 0 is nobody's: see `Seen::asks`.
-        PurgeLog::load(open, path, rand::random_range(1..=u64::MAX))
+        PurgeLog::load(opener(path, PAGE_CACHE), path, rand::random_range(1..=u64::MAX))
     }
 
-    /// The same for whatever `open` opens. `fresh`: the name of a log that has none yet.
+    /// The same for whatever `open` opens; `path` names it. `fresh`: the name of a log that has none yet.
     pub(super) fn load(open: Opener, path: &Path, fresh: u64) -> Result<Opened, FleetError> {
         let failed = |e: redb::Error| FleetError::Open { path: path.to_owned(), source: Arc::new(e) };
-        let disk = Disk::open(open).map_err(failed)?;
+        let db = Durable::load(path, open).map_err(|e| failed(e.into()))?;
         // The tables must exist before the first read.
         let create = |db: &Database| -> Result<(u64, u64, Progress), redb::Error> {
             let write = db.begin_write()?;
@@ -156,10 +153,10 @@ impl PurgeLog {
             write.commit()?;
             Ok(kept)
         };
-        let (lineage, number, progress) = disk.with(create).map_err(failed)?;
+        let (lineage, number, progress) = db.with(create).map_err(failed)?;
         let mut purges = Vec::new();
         let log = PurgeLog {
-            disk,
+            db,
             queue: Mutex::new(Queue { number, ..Queue::default() }),
             committed: Condvar::new(),
             last: AtomicU64::new(0),
@@ -281,7 +278,7 @@ impl PurgeLog {
             }
             Ok(Some(Outgoing { first, last, purges }))
         };
-        self.disk.with(read).map_err(failed)
+        self.db.with(read).map_err(failed)
     }
 
     /// Forgets what others were told, up to a number. They are not told again by this process, also when this fails.
@@ -294,7 +291,7 @@ impl PurgeLog {
             write.open_table(OUTBOX)?.retain_in(..=(up_to, u64::MAX), |_, _| false)?;
             Ok(write.commit()?)
         };
-        self.disk.with(write).map_err(failed)
+        self.db.with(write).map_err(failed)
     }
 
     /// Forgets entries that newer ones made needless; returns how many. All purges in `marks` must be in the log already
@@ -327,7 +324,12 @@ impl PurgeLog {
     /// One durable commit (redb's default durability is an fsync).
     fn write(&self, purges: &[(Option<u64>, Purge)], progress: Option<&Progress>) -> Result<(), redb::Error> {
         let numbered = purges.iter().filter_map(|(number, _)| *number).max();
-        let len = self.disk.with(|db| Self::commit(db, purges, numbered, progress))?;
+        let len = self.db.with(|db| {
+            let write = db.begin_write()?;
+            let len = insert(&write, purges, numbered, progress)?;
+            write.commit()?;
+            Ok(len)
+        })?;
         self.len.store(len, Ordering::Relaxed);
         let newest = purges.iter().map(|(_, purge)| purge.at.0).max().unwrap_or(0);
         self.last.fetch_max(newest, Ordering::AcqRel);
@@ -335,41 +337,8 @@ impl PurgeLog {
         Ok(())
     }
 
-    /// How many entries there are then.
-    fn commit(
-        db: &Database,
-        purges: &[(Option<u64>, Purge)],
-        numbered: Option<u64>,
-        progress: Option<&Progress>,
-    ) -> Result<u64, redb::Error> {
-        let write = db.begin_write()?;
-        let len = {
-            let mut table = write.open_table(PURGES)?;
-            let mut outbox = write.open_table(OUTBOX)?;
-            for (place, (number, purge)) in purges.iter().enumerate() {
-                let bytes = encode(purge);
-                table.insert((purge.at.0, bytes.as_slice()), ())?;
-                if let Some(number) = number {
-                    outbox.insert((*number, place as u64), bytes.as_slice())?;
-                }
-            }
-            let mut meta = write.open_table(META)?;
-            if let Some(number) = numbered {
-                meta.insert(NUMBER, number)?;
-            }
-            if let Some(Progress { position, seen }) = progress {
-                meta.insert(POSITION, position.0)?;
-                let json = serde_json::to_vec(seen).map_err(|error| redb::Error::Io(error.into()))?;
-                write.open_table(SEEN)?.insert(SEEN_KEY, json.as_slice())?;
-            }
-            table.len()?
-        };
-        write.commit()?;
-        Ok(len)
-    }
-
     fn forget(&self, purges: &[Purge]) -> Result<(), redb::Error> {
-        let len = self.disk.with(|db| {
+        let len = self.db.with(|db| {
             let write = db.begin_write()?;
             let len = {
                 let mut table = write.open_table(PURGES)?;
@@ -387,23 +356,49 @@ impl PurgeLog {
 
     /// Every entry as of now, oldest first.
     fn each(&self, mut visit: impl FnMut(Purge)) -> Result<(), FleetError> {
-        let unreadable = self.disk.with(|db| {
-            let table = db.begin_read()?.open_table(PURGES)?;
-            for entry in table.iter()? {
+        let mut unread = None;
+        let read = |db: &Database| -> Result<(), redb::Error> {
+            for entry in db.begin_read()?.open_table(PURGES)?.iter()? {
                 let (key, _) = entry?;
                 let (stamp, bytes) = key.value();
                 match decode(Stamp(stamp), bytes) {
                     Some(purge) => visit(purge),
-                    None => return Ok(Some(stamp)),
+                    None => unread = unread.or(Some(stamp)),
                 }
             }
-            Ok(None)
-        });
-        match unreadable.map_err(|e| FleetError::Read(Arc::new(e)))? {
-            Some(stamp) => Err(FleetError::Entry { stamp }),
-            None => Ok(()),
+            Ok(())
+        };
+        self.db.with(read).map_err(|e| FleetError::Read(Arc::new(e)))?;
+        unread.map_or(Ok(()), |stamp| Err(FleetError::Entry { stamp }))
+    }
+}
+
+/// Puts purges, and how far the bus was taken in, into the tables; how many purges there are then.
+fn insert(
+    write: &WriteTransaction,
+    purges: &[(Option<u64>, Purge)],
+    numbered: Option<u64>,
+    progress: Option<&Progress>,
+) -> Result<u64, redb::Error> {
+    let mut table = write.open_table(PURGES)?;
+    let mut outbox = write.open_table(OUTBOX)?;
+    for (place, (number, purge)) in purges.iter().enumerate() {
+        let bytes = encode(purge);
+        table.insert((purge.at.0, bytes.as_slice()), ())?;
+        if let Some(number) = number {
+            outbox.insert((*number, place as u64), bytes.as_slice())?;
         }
     }
+    let mut meta = write.open_table(META)?;
+    if let Some(number) = numbered {
+        meta.insert(NUMBER, number)?;
+    }
+    if let Some(Progress { position, seen }) = progress {
+        meta.insert(POSITION, position.0)?;
+        let json = serde_json::to_vec(seen).map_err(|error| redb::Error::Io(error.into()))?;
+        write.open_table(SEEN)?.insert(SEEN_KEY, json.as_slice())?;
+    }
+    Ok(table.len()?)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ fn a_kill_loses_nothing_that_was_accepted() {
         log.append(&[tag(n, n)]).unwrap();
     }
     // A write that never commits, and the file as a killed process leaves it: nothing was closed.
-    let unfinished = log.disk.with(|db| {
+    let unfinished = log.db.with(|db| {
         let write = db.begin_write()?;
         write.open_table(PURGES)?.insert((99, &b"\x05lost"[..]), ())?;
         std::fs::copy(&path, &image).unwrap();

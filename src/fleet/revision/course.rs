@@ -304,7 +304,7 @@ impl Course {
             Act::Promote { serial } if canary == Some(*serial) => Ok(()),
             Act::Promote { serial } => Err(format!("{serial} is no canary that runs")),
             Act::Rollback { serial } if *serial == 0 || self.kept().contains(serial) => Ok(()),
-            Act::Rollback { serial } => Err(format!("revision {serial} is not kept: see `rimward revisions`")),
+            Act::Rollback { serial } => Err(format!("revision {serial} is not kept")),
         }
     }
 

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::{Stats, World};
 
 /// Worlds of one run of the test, and the variable that says which one alone is to be seen.
-const WORLDS: u64 = 1500;
+const WORLDS: u64 = 1000;
 const ALONE: &str = "RIMWARD_SIMULATE";
 
 /// What has to have happened in them.

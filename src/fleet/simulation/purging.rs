@@ -246,6 +246,9 @@ impl World {
             bound.handed.extend(self.truth.published.iter());
         }
         if done.is_err() {
+            for id in news.iter().filter(|id| self.truth.purges.contains_key(id) && !bound.durable.contains(id)) {
+                bound.forced.entry(*id).or_insert(before);
+            }
             self.stats.count("not received");
             let (process, _) = self.process(n);
             process.end_tail(Topic::Purges);
@@ -258,6 +261,7 @@ impl World {
                     self.truth.bound[n].durable.insert(id);
                     continue;
                 }
+                let before = self.truth.bound[n].forced.remove(&id).unwrap_or(before);
                 self.applied(n, id, before);
                 self.stats.count("purge received");
             }

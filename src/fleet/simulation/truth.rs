@@ -26,6 +26,8 @@ pub struct Bound {
     pub durable: BTreeSet<u64>,
     /// Received by a process that was killed meanwhile.
     pub perhaps: BTreeSet<u64>,
+    /// In force in this process, and not on disk yet: a stamp of right before.
+    pub forced: BTreeMap<u64, Stamp>,
     /// Handed to this process.
     pub handed: BTreeSet<u64>,
     /// The bus had them when this process began, or was connected anew: until the bus is silent.
@@ -111,6 +113,7 @@ impl Truth {
 
     pub fn killed(&mut self, node: usize) {
         self.bound[node].handed.clear();
+        self.bound[node].forced.clear();
         self.bound[node].awaited.clear();
     }
 

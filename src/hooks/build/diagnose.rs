@@ -59,12 +59,17 @@ impl Diagnosis {
         found
     }
 
-    /// Says where in `source` it is.
+    /// Says where in `source` it is. The engine reads a little more than the source, before it and after it: a place past the end, of
+    /// a line or of all, is the end.
     pub fn at(mut self, file: &str, line: u32, column: u32, source: &str) -> Self {
+        let lines: Vec<&str> = source.lines().collect();
+        let last = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        let (line, column) = if last > 0 && line > last { (last, u32::MAX) } else { (line, column) };
+        let text = lines.get((line as usize).saturating_sub(1));
+        let end = text.map_or(column, |text| u32::try_from(text.chars().count()).unwrap_or(u32::MAX).saturating_add(1));
         self.file = Some(file.to_owned());
         self.line = Some(line);
-        self.column = Some(column);
-        let text = source.lines().nth((line as usize).saturating_sub(1));
+        self.column = Some(column.min(end));
         self.text = text.map(|text| text.chars().take(WIDTH).collect());
         self
     }
@@ -101,6 +106,12 @@ mod tests {
         let found = Diagnosis { message: "SyntaxError: no".to_owned(), ..Diagnosis::default() };
         let shown = found.at("a.js", 2, 4, "x\n\tab;\n").to_string();
         assert_eq!(shown, "a.js:2:4: SyntaxError: no\n  2 | \tab;\n    | \t  ^");
+        for (line, column) in [(3, 9), (2, 9)] {
+            let past = Diagnosis::default().at("a.js", line, column, "x\n\tab;\n");
+            assert_eq!((past.line, past.column), (Some(2), Some(5)), "{line}:{column}");
+        }
+        let unknown = Diagnosis::default().at("a.js", 7, 9, "");
+        assert_eq!((unknown.line, unknown.column, unknown.text), (Some(7), Some(9), None));
         let bare = Diagnosis { message: "no handler".to_owned(), ..Diagnosis::default() };
         assert_eq!(bare.to_string(), "no handler");
     }

@@ -89,10 +89,16 @@ pub fn component(wasm: &[u8]) -> Result<(Cow<'_, [u8]>, Shape), EngineError> {
 /// Why a function may not import this.
 fn refused(import: &str, grants: &Grants) -> Option<String> {
     let Some((interface, version)) = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
-        return Some(match import.starts_with("wasi:") {
-            true => "WASI is not offered; build it as a WASI preview 1 module, or with WASI stubbed out".to_owned(),
-            false => "there is no such interface; functions/wit/edge.wit has all there are".to_owned(),
-        });
+        let why = match import {
+            _ if import.starts_with("wasi:http/") => {
+                "a wasi:http component is an origin (`[[origin]] function`), not a hook"
+            }
+            _ if import.starts_with("wasi:") => {
+                "WASI is not offered; build it as a WASI preview 1 module, or with WASI stubbed out"
+            }
+            _ => "there is no such interface; functions/wit/edge.wit has all there are",
+        };
+        return Some(why.to_owned());
     };
     if !version.starts_with(LINE) {
         return Some(format!("this host offers {LINE}x"));

@@ -31,6 +31,7 @@ fn what_is_no_function_is_refused_with_words() {
     let import = |name: &str| format!(r#"(component (import "{name}" (instance (export "f" (func)))))"#);
     for (file, want) in [
         (import("wasi:sockets/tcp@0.2.0"), "imports 'wasi:sockets/tcp@0.2.0': WASI is not offered"),
+        (import("wasi:http/types@0.2.0"), "imports 'wasi:http/types@0.2.0': a wasi:http component is an origin"),
         (import("rimward:edge/log@0.2.0"), "this host offers 0.1.x"),
         (import("rimward:edge/shell@0.1.0"), "no such interface"),
         (import("other:thing/x"), "no such interface"),

@@ -2,6 +2,7 @@
 //!
 //! In: reads, updates. Out: values of the last version, updates that survive a crash. Never: a reader that waits for a writer.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,8 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::{Notify, Semaphore};
+
+use crate::durable::{Durable, Opener, opener};
 
 use super::KvError;
 use super::change::{Change, Entry};
@@ -63,28 +66,17 @@ pub struct Page {
     pub more: bool,
 }
 
-/// Opens a store's file.
-pub(super) type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
-
+#[derive(Debug)]
 pub struct Store {
     pub(super) live: ArcSwap<Shards>,
-    /// Absent before this process has the file, once it has let go of it, and after an error of the disk until it is opened again: redb
-    /// does nothing more then.
-    db: ArcSwapOption<Database>,
-    /// Opens it again. Absent when the file is not this process's.
-    ours: Mutex<Option<Opener>>,
+    /// Absent before this process has the file, and once it has let go of it.
+    db: ArcSwapOption<Durable>,
     /// One update at a time.
     writing: Mutex<()>,
     /// Turns to write for functions.
     pub(super) waiting: Arc<Semaphore>,
     /// Woken after each update that other nodes are to be told of; `None` = there are no others.
     told: Option<Arc<Notify>>,
-}
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("state", &self.state()).finish_non_exhaustive()
-    }
 }
 
 // === impl State ===
@@ -108,7 +100,6 @@ impl Store {
             told,
             live: ArcSwap::from_pointee(Shards::new(State::default())),
             db: ArcSwapOption::empty(),
-            ours: Mutex::default(),
             writing: Mutex::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
@@ -116,47 +107,23 @@ impl Store {
 
     /// Opens or creates the file and reads all of it.
     pub fn open(&self, path: &Path) -> Result<(), KvError> {
-        let file = path.to_owned();
-        self.load(path, Box::new(move || Database::builder().set_cache_size(PAGE_CACHE).create(&file)))
+        self.load(path, opener(path, PAGE_CACHE))
     }
 
-    /// The same for whatever `open` opens.
+    /// The same for whatever `open` opens; `path` names it.
     pub(super) fn load(&self, path: &Path, open: Opener) -> Result<(), KvError> {
         let failed = |error: redb::Error| KvError::Open { path: path.to_owned(), reason: error.to_string() };
-        let db = open().map_err(|error| failed(error.into()))?;
-        let shards = read(&db).map_err(failed)?;
+        let db = Durable::load(path, open).map_err(|error| failed(error.into()))?;
+        let shards = db.with(read).map_err(failed)?;
         self.live.store(Arc::new(shards));
         self.db.store(Some(Arc::new(db)));
-        *self.ours.lock() = Some(open);
         Ok(())
     }
 
     /// Lets go of the file. Reads go on from memory.
     pub fn close(&self) {
         let _turn = self.writing.lock();
-        *self.ours.lock() = None;
         self.db.store(None);
-    }
-
-    /// Lends the file, opened again when there was an error of the disk.
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, KvError> {
-        let db = {
-            let ours = self.ours.lock();
-            match (self.db.load_full(), &*ours) {
-                (Some(db), _) => db,
-                (None, None) => return Err(KvError::HandedOver),
-                (None, Some(open)) => {
-                    let db = Arc::new(open().map_err(redb::Error::from)?);
-                    self.db.store(Some(db.clone()));
-                    db
-                }
-            }
-        };
-        let done = work(&db);
-        if matches!(done, Err(redb::Error::Io(_) | redb::Error::PreviousIo)) {
-            self.db.store(None);
-        }
-        Ok(done?)
     }
 
     pub fn get(&self, key: &str) -> Option<Bytes> {
@@ -168,7 +135,8 @@ impl Store {
     }
 
     pub fn list(&self, after: Option<&str>, max: usize) -> Result<Page, KvError> {
-        self.with(|db| page(db, after.unwrap_or_default(), max.clamp(1, PAGE_MAX)))
+        let db = self.db.load_full().ok_or(KvError::HandedOver)?;
+        Ok(db.with(|db| page(db, after.unwrap_or_default(), max.clamp(1, PAGE_MAX)))?)
     }
 
     /// Applies all of `changes` or none; `limit` is the store's size in bytes.
@@ -188,65 +156,38 @@ impl Store {
     /// Applies what other nodes did, but for keys of which they are still to be told from here: whether there were any. Then it is not
     /// known which of the two the bus has last.
     pub fn receive(&self, changes: &[Change]) -> Result<bool, KvError> {
-        let dirty = self.with(|db| {
-            let mut dirty = Vec::new();
-            match db.begin_read()?.open_table(DIRTY) {
-                Ok(table) => {
-                    for change in changes {
-                        dirty.push(table.get(change.key())?.is_some());
-                    }
-                }
-                Err(redb::TableError::TableDoesNotExist(_)) => dirty.resize(changes.len(), false),
-                Err(error) => return Err(error.into()),
-            }
-            Ok(dirty)
-        })?;
-        let (mut new, mut passed) = (Vec::new(), false);
-        for (change, own) in changes.iter().zip(dirty) {
+        // No update in between: it would be overwritten by what came before it.
+        let _turn = self.writing.lock();
+        let db = self.db.load_full().ok_or(KvError::HandedOver)?;
+        let own = db.with(|db| own(db, changes))?;
+        let is_news = |change: &Change| {
             let known = self.get(change.key());
             let same = match change {
                 Change::Put(entry) => known.as_ref() == Some(&entry.value),
                 Change::Delete(_) | Change::DeleteExisting(_) => known.is_none(),
             };
-            passed |= own && !same;
-            if !same && !own {
-                new.push(change.clone());
-            }
-        }
+            !same
+        };
+        let (passed, new): (Vec<Change>, Vec<Change>) =
+            changes.iter().filter(|change| is_news(change)).cloned().partition(|change| own.contains(change.key()));
         // Not refused for its size: the node that took it has said that it fits.
         if !new.is_empty() {
-            self.change(&new, None, u64::MAX, false)?;
+            self.write(&new, None, u64::MAX, false)?;
         }
-        Ok(passed)
+        Ok(!passed.is_empty())
     }
 
     /// At most `most` keys that other nodes are to be told of. Blocks on the disk.
     pub fn dirty(&self, most: usize) -> Result<Vec<Dirty>, KvError> {
-        let read = |db: &Database| {
-            let read = db.begin_read()?;
-            let table = match read.open_table(DIRTY) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
-            let entries = read.open_table(ENTRIES)?;
-            let mut all = Vec::new();
-            for entry in table.iter()?.take(most) {
-                let (key, version) = entry?;
-                let value = entries.get(key.value())?.map(|value| Bytes::copy_from_slice(value.value()));
-                all.push(Dirty { key: key.value().to_owned(), version: version.value(), value });
-            }
-            Ok(all)
-        };
-        match self.with(read) {
-            // Between a handover and the end of the process there is nothing to tell.
-            Err(KvError::HandedOver) => Ok(Vec::new()),
-            read => read,
-        }
+        // Between a handover and the end of the process there is nothing to tell.
+        let Some(db) = self.db.load_full() else { return Ok(Vec::new()) };
+        Ok(db.with(|db| dirty(db, most))?)
     }
 
     /// Other nodes know of these, unless they were written again since. Blocks on the disk.
     pub fn told(&self, told: &[Dirty]) -> Result<(), KvError> {
-        let work = |db: &Database| {
+        let Some(db) = self.db.load_full() else { return Ok(()) };
+        let work = |db: &Database| -> Result<(), redb::Error> {
             let write = db.begin_write()?;
             {
                 let mut table = write.open_table(DIRTY)?;
@@ -259,14 +200,17 @@ impl Store {
             }
             Ok(write.commit()?)
         };
-        match self.with(work) {
-            Err(KvError::HandedOver) => Ok(()),
-            done => done,
-        }
+        Ok(db.with(work)?)
     }
 
     fn change(&self, changes: &[Change], expected: Option<&str>, limit: u64, dirty: bool) -> Result<State, KvError> {
         let _turn = self.writing.lock();
+        self.write(changes, expected, limit, dirty)
+    }
+
+    /// The same, for who has the turn.
+    fn write(&self, changes: &[Change], expected: Option<&str>, limit: u64, dirty: bool) -> Result<State, KvError> {
+        let db = self.db.load_full().ok_or(KvError::HandedOver)?;
         let before = self.live.load_full();
         if expected.is_some_and(|version| version != before.state.etag()) {
             return Err(KvError::Stale);
@@ -279,7 +223,7 @@ impl Store {
         }
         next.state.version += 1;
         next.state.updated_ms = now_ms().max(before.state.updated_ms);
-        self.with(|db| write(db, changes, &next.state, dirty))?;
+        db.with(|db| write(db, changes, &next.state, dirty))?;
         let state = next.state;
         self.live.store(Arc::new(next));
         Ok(state)
@@ -339,6 +283,37 @@ fn write(db: &Database, changes: &[Change], state: &State, dirty: bool) -> Resul
         meta.insert("version", state.version)?;
     }
     Ok(write.commit()?)
+}
+
+/// Keys of `changes` of which other nodes are still to be told from here.
+fn own(db: &Database, changes: &[Change]) -> Result<HashSet<String>, redb::Error> {
+    let table = match db.begin_read()?.open_table(DIRTY) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(HashSet::new()),
+        table => table?,
+    };
+    let mut own = HashSet::new();
+    for change in changes {
+        if table.get(change.key())?.is_some() {
+            own.insert(change.key().to_owned());
+        }
+    }
+    Ok(own)
+}
+
+fn dirty(db: &Database, most: usize) -> Result<Vec<Dirty>, redb::Error> {
+    let read = db.begin_read()?;
+    let table = match read.open_table(DIRTY) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        table => table?,
+    };
+    let entries = read.open_table(ENTRIES)?;
+    let mut all = Vec::new();
+    for entry in table.iter()?.take(most) {
+        let (key, version) = entry?;
+        let value = entries.get(key.value())?.map(|value| Bytes::copy_from_slice(value.value()));
+        all.push(Dirty { key: key.value().to_owned(), version: version.value(), value });
+    }
+    Ok(all)
 }
 
 fn page(db: &Database, after: &str, max: usize) -> Result<Page, redb::Error> {
