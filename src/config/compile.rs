@@ -29,7 +29,7 @@ mod zone;
 
 use std::sync::Arc;
 
-use super::compiled::{Action, Asks, Config, Hooks, OriginKind, Rates, Rule, Tier, Upstream, ViewerProtocol};
+use super::compiled::{Action, Asks, Config, DynamoDb, Hooks, OriginKind, Rates, Rule, Tier, Upstream, ViewerProtocol};
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
 use super::schema::File;
@@ -115,6 +115,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         Ok(pop) => Some(fleet::fleet(file.fleet.unwrap_or_default(), pop, report)?),
         Err(_) => None,
     };
+    let node = fleet.as_ref().map(|fleet| fleet.node.clone()).unwrap_or_default();
     let names = behavior::Names { origins: &names, functions: &known, guards: &guards };
     let behaviors = match fleet.as_ref().is_some_and(|fleet| !fleet.trust.is_empty()) {
         // They come with a revision.
@@ -139,7 +140,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         local_lambda: local_lambda?,
         access: access?,
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
-        dynamodb: dynamodb?,
+        dynamodb: dynamodb?.map(|one| DynamoDb { node, ..one }),
         geo: geo?,
         dns: dns?,
         fleet: fleet.ok_or(Refused(()))?,

@@ -7,7 +7,7 @@
 
 mod batched;
 mod cached;
-mod written;
+pub mod written;
 
 use std::sync::Arc;
 use std::time::Duration;

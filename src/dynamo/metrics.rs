@@ -17,6 +17,7 @@ pub struct Metrics {
     read_units: AtomicU64,
     write_units: AtomicU64,
     expired: AtomicU64,
+    replicated: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub struct Numbers {
     pub write_units: f64,
     /// Items deleted by TTL.
     pub expired: u64,
+    /// Writes of other PoPs that changed an item here.
+    pub replicated: u64,
     /// Reads that the item cache answered, did not, and was not asked for.
     pub items: [u64; 3],
     /// The same of the query cache.
@@ -83,6 +86,10 @@ impl Metrics {
         self.expired.fetch_add(items as u64, Ordering::Relaxed);
     }
 
+    pub fn replicated(&self, items: usize) {
+        self.replicated.fetch_add(items as u64, Ordering::Relaxed);
+    }
+
     pub fn numbers(&self) -> Numbers {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let calls = Op::ALL.iter().zip(&self.calls.0).map(|(op, each)| (op.name(), each.each_ref().map(load)));
@@ -94,6 +101,7 @@ impl Metrics {
             read_units: load(&self.read_units) as f64 / 1000.0,
             write_units: load(&self.write_units) as f64 / 1000.0,
             expired: load(&self.expired),
+            replicated: load(&self.replicated),
             ..Numbers::default()
         }
     }

@@ -11,6 +11,7 @@ mod engine;
 mod expression;
 mod fault;
 mod front;
+mod global;
 mod guard;
 mod housekeeping;
 mod local;
@@ -21,6 +22,7 @@ mod policy;
 mod request;
 mod tables;
 mod throttle;
+mod version;
 mod wire;
 
 use std::path::Path;
@@ -37,10 +39,12 @@ use engine::{Call, Embedded, Engine, Remote, Settings};
 pub use fault::{DynamoError, Fault};
 use front::Front;
 pub use front::{Answer, Clock};
+pub use global::Global;
 pub use metrics::Numbers;
 pub use op::Op;
 pub use policy::Caller;
 use policy::Home;
+pub use version::{AT_MAX, Content, Outgoing, Stamp, Version};
 pub use wire::BODY_MAX;
 
 /// The directory of the embedded engine, under the PoP's state.
@@ -53,6 +57,7 @@ const REMOTE_TABLES_KEPT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Dynamo {
     front: Arc<Front>,
+    global: Option<Global>,
 }
 
 // === impl Dynamo ===
@@ -64,8 +69,13 @@ impl Dynamo {
     /// The state cannot be had, or a declared table not be made.
     pub fn open(spec: &DynamoDb, state_dir: &Path, clock: Clock) -> Result<Dynamo, DynamoError> {
         let home = Home { region: spec.region.clone(), account: spec.account.clone() };
+        let mut own = None;
         let engine: Arc<dyn Engine> = match &spec.endpoint {
-            DynamoEndpoint::Embedded => Arc::new(embedded(spec, state_dir, &clock)?),
+            DynamoEndpoint::Embedded => {
+                let engine = Arc::new(embedded(spec, state_dir, &clock)?);
+                own = engine.replicas().is_some().then(|| Arc::clone(&engine));
+                engine
+            }
             DynamoEndpoint::Remote { url, credentials } => {
                 let clock = Arc::clone(&clock);
                 Arc::new(Remote::new(url, &spec.region, credentials.as_ref(), spec.queue, clock)?)
@@ -85,7 +95,8 @@ impl Dynamo {
             clock,
         });
         housekeeping::start(&front, spec);
-        Ok(Dynamo { front })
+        let global = own.map(|engine| Global::new(Arc::clone(&front), engine));
+        Ok(Dynamo { front, global })
     }
 
     /// Answers an HTTP request, whose body is whole and whose signature was checked.
@@ -111,6 +122,11 @@ impl Dynamo {
         self.front.call(caller, op, members, None).await
     }
 
+    /// What PoPs replicate, if there is any: global tables.
+    pub fn global(&self) -> Option<&Global> {
+        self.global.as_ref()
+    }
+
     /// What was counted since it was opened.
     pub fn numbers(&self) -> Numbers {
         let counts = |store: &Option<cache::Store>| store.as_ref().map(cache::Store::counts).unwrap_or_default();
@@ -131,7 +147,7 @@ impl std::fmt::Debug for Dynamo {
 }
 
 fn embedded(spec: &DynamoDb, state_dir: &Path, clock: &Clock) -> Result<Embedded, DynamoError> {
-    let engine = Embedded::open(&Settings {
+    let mut engine = Embedded::open(&Settings {
         directory: state_dir.join(DIRECTORY),
         sync_full: spec.sync_full,
         threads: spec.threads,
@@ -155,5 +171,7 @@ fn embedded(spec: &DynamoDb, state_dir: &Path, clock: &Clock) -> Result<Embedded
             engine.call_now(Call { op: Op::UpdateTimeToLive, request, metered: false }).map_err(failed)?;
         }
     }
+    let global: Vec<_> = spec.tables.iter().filter(|table| table.global).collect();
+    engine.replicate(&global, &spec.node)?;
     Ok(engine)
 }

@@ -35,6 +35,8 @@ pub enum Topic {
     Revisions,
     /// Entries of key-value stores and API keys: the newest of each subject, for good.
     Data,
+    /// Items of global tables: the newest of each subject, for good, deleted items too.
+    Items,
     /// What each node counted: the newest of each subject.
     Usage,
     /// How far each node is: the newest of each subject.
@@ -61,7 +63,8 @@ pub enum Delivered {
         message: Message,
     },
     /// Messages up to and including this one are no longer kept, and some of them were never delivered: whatever they were, they count.
-    /// Only for [`Topic::Purges`]: the others keep what is needed.
+    /// Only for [`Topic::Purges`]: the others keep what is needed; for [`Topic::Items`], when the position is of a log that is gone:
+    /// what was published to that one is not here.
     Lost {
         up_to: Seq,
     },
@@ -156,7 +159,8 @@ pub(super) fn start(topic: Topic, after: u64, first: u64, last: u64) -> (u64, Op
     if after >= first.saturating_sub(1) && after <= last {
         return (after, None);
     }
-    (floor, (topic == Topic::Purges).then_some(Seq(floor)))
+    let lost = topic == Topic::Purges || (topic == Topic::Items && after > last);
+    (floor, lost.then_some(Seq(floor)))
 }
 
 /// What lies between the message delivered last and the next: only a purge that is missing counts.
@@ -213,11 +217,12 @@ impl std::fmt::Display for Digest {
 
 // === impl Topic ===
 impl Topic {
-    pub const ALL: [Topic; 6] = [Topic::Purges, Topic::Revisions, Topic::Data, Topic::Usage, Topic::Acks, Topic::Rates];
+    pub const ALL: [Topic; 7] =
+        [Topic::Purges, Topic::Revisions, Topic::Data, Topic::Items, Topic::Usage, Topic::Acks, Topic::Rates];
 
     /// Whether the newest of each subject is kept, and nothing else.
     pub fn newest(self) -> bool {
-        matches!(self, Topic::Data | Topic::Usage | Topic::Acks)
+        matches!(self, Topic::Data | Topic::Items | Topic::Usage | Topic::Acks)
     }
 
     /// As it is written in names of streams and tables.
@@ -226,6 +231,7 @@ impl Topic {
             Topic::Purges => "purges",
             Topic::Revisions => "revisions",
             Topic::Data => "data",
+            Topic::Items => "items",
             Topic::Usage => "usage",
             Topic::Acks => "acks",
             Topic::Rates => "rates",
@@ -256,6 +262,8 @@ mod tests {
             (Topic::Purges, u64::MAX, 1, 0, 0, Some(0)),
             (Topic::Data, 3, 5, 9, 4, None),
             (Topic::Data, 10, 5, 9, 4, None),
+            (Topic::Items, 3, 5, 9, 4, None),
+            (Topic::Items, 10, 5, 9, 4, Some(4)),
         ];
         for (topic, after, first, last, position, lost) in cases {
             assert_eq!(start(topic, after, first, last), (position, lost.map(Seq)), "{topic:?} {after} {first} {last}");

@@ -4,6 +4,7 @@ mod applied;
 pub mod bus;
 pub mod counters;
 pub mod data;
+pub mod items;
 mod key_store;
 mod local;
 mod nats;

@@ -19,6 +19,7 @@ use crate::observe::metrics::FleetNumbers;
 
 use super::phases::{now_ms, now_nanos};
 use super::purging::Purging;
+use super::replicating;
 use super::shared::Shared;
 use super::sharing;
 
@@ -172,6 +173,7 @@ impl Fleet {
             let counted = counters::Shared { limits, clock: self.shared.guard.clock, ledger: &ledger };
             let counting = counters::run(bus.clone(), &settings, &counted);
             let sharing = sharing::run(self.shared.clone(), bus.clone(), self.changed.clone());
+            let replicating = replicating::run(self.shared.clone(), bus.clone());
             let bus = &*bus;
             tokio::join!(
                 self.probe(bus),
@@ -181,6 +183,7 @@ impl Fleet {
                 self.fare(bus),
                 self.listen(bus),
                 sharing,
+                replicating,
                 counting
             );
         }

@@ -42,6 +42,7 @@ pub mod record;
 mod recording;
 pub mod relay;
 pub mod reload;
+mod replicating;
 mod rerouting;
 pub mod respond;
 pub mod revising;

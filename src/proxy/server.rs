@@ -311,6 +311,7 @@ fn tables(tables: &crate::dynamo::Dynamo) -> TableNumbers {
         read_units: now.read_units as u64,
         write_units: now.write_units as u64,
         expired: now.expired,
+        replicated: now.replicated,
         items: now.items,
         queries: now.queries,
         calls: now.calls,

@@ -15,7 +15,7 @@ use place::{Place, python, until};
 fn client(place: &Place, function: &str) {
     let mut command = Command::new(python());
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/architectures/client.py")).arg(function);
-    for (name, port) in [("EDGE", 8080), ("DYNAMODB", 8000), ("LAKE", 5000)] {
+    for (name, port) in [("EDGE", 8080), ("DYNAMODB", 8000), ("FAR", 7002), ("LAKE", 5000)] {
         command.env(name, format!("http://{}", place.address(port)));
     }
     let output = command.env("EXAMPLE", place.dir()).output().unwrap();

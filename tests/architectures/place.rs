@@ -24,6 +24,7 @@ const PORTS: [u16; 18] =
     [8080, 9901, 8000, 5000, 7001, 7002, 7003, 4222, 7422, 4301, 4302, 4303, 8081, 8082, 8083, 9911, 9912, 9913];
 /// Where their PoPs say that they are ready.
 const ADMINS: [u16; 1] = [9901];
+const GLOBAL: [u16; 2] = [9901, 9912];
 const FLEET: [u16; 3] = [9911, 9912, 9913];
 /// What all examples share.
 const SHARED: [&str; 3] = ["smoke.inc.sh", "cognito.mjs", "dynamodb.mjs"];
@@ -97,12 +98,13 @@ impl Place {
         let mut command = Command::new("sh");
         command.arg(self.dir().join("start.sh")).env("RIMWARD", env!("CARGO_BIN_EXE_rimward"));
         let admins = match self.name {
-            "fleet" => {
-                command.env("NATS", nats_server());
-                &FLEET[..]
-            }
+            "fleet" => &FLEET[..],
+            "global-website" => &GLOBAL,
             _ => &ADMINS,
         };
+        if admins != ADMINS {
+            command.env("NATS", nats_server());
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         self.running = Some(command.spawn().unwrap());
         until("the PoP is ready", || {
@@ -125,6 +127,7 @@ impl Place {
     pub fn smoke(&self) {
         let mut command = Command::new("sh");
         command.arg(self.dir().join("smoke.sh")).env("EDGE", format!("http://{}", self.address(8080)));
+        command.env("NRT", format!("http://{}", self.address(8082)));
         command.env("RIMWARD", env!("CARGO_BIN_EXE_rimward"));
         let output = command.output().unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -32,6 +32,7 @@ fn open(directory: &Path) -> Dynamo {
         }],
         stream: Some("NEW_AND_OLD_IMAGES"),
         ttl: None,
+        global: false,
         capacity: None,
     });
     Dynamo::open(&spec, directory, Arc::new(|| Duration::from_secs(1_700_000_000))).unwrap()

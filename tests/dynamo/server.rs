@@ -35,6 +35,7 @@ pub fn spec(throttle: bool) -> DynamoDb {
         threads: 2,
         queue: 1024,
         sync_full: false,
+        node: "fra".into(),
         tables: Vec::new(),
     }
 }

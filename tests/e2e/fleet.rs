@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::pop::{Setup, TOKEN};
+use crate::harness::pop::{Setup, TOKEN, free_port, run};
 use crate::harness::raw::request;
 use crate::harness::{HOST, Origin, Pop, Raw, until};
 use crate::nats::{Hub, PASSWORD, Server, USER};
@@ -93,6 +93,33 @@ fn a_purge_at_one_counts_at_all() {
     let done = purge(&fleet.pops[0], &json!({"tag": "all", "wait_ms": 30_000}));
     assert_eq!(done["seen"], json!(["fra", "iad", "nrt"]));
     assert!(fleet.pops.iter().all(|pop| !pop.get("/0").hit()));
+}
+
+#[test]
+fn a_purge_that_waits_fails_where_the_bus_was_never_reached() {
+    let nobody = free_port();
+    let setup = Setup::new(format!(
+        "[fleet]\nnode = \"fra\"\nsecret = \"file:{{dir}}/secret\"\nbus = {{ url = \"nats://{nobody}\" }}\n\
+         [[fleet.peer]]\nnode = \"nrt\"\npop = \"NRT\"\nurl = \"http://127.0.0.1:9\"\n\
+         [[origin]]\nname = \"o\"\ngenerated = {{ body = \"here\" }}\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n"
+    ));
+    let files = setup.dir().to_owned();
+    fs::write(files.join("secret"), format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())).unwrap();
+    fs::write(files.join("token"), TOKEN).unwrap();
+    let pop = setup.start();
+    assert_eq!(pop.get("/").text(), "here", "viewers are served meanwhile");
+    let admin = format!("http://{}", pop.admin);
+    let token = files.join("token");
+    let command = |words: &[&str]| {
+        let (status, out, err) = run(&[words, &["--admin", &admin, "--token-file", token.to_str().unwrap()]].concat());
+        (status.code(), out + &err)
+    };
+    let (code, said) = command(&["purge", "--all", "--wait", "1"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("not confirmed by fra, nrt in time"), "{said}");
+    let (code, said) = command(&["status"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the bus does not answer"), "{said}");
 }
 
 #[test]

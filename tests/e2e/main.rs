@@ -17,6 +17,7 @@ mod fleet_faults;
 mod floods;
 mod freshness;
 mod function_origins;
+mod global_tables;
 mod harness;
 mod hits;
 mod hook_lanes;

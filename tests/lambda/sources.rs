@@ -46,6 +46,7 @@ pub fn tables(state: &Path) -> Dynamo {
         indexes: Vec::new(),
         stream: Some("NEW_AND_OLD_IMAGES"),
         ttl: None,
+        global: false,
         capacity: None,
     };
     let spec = DynamoDb {
@@ -61,6 +62,7 @@ pub fn tables(state: &Path) -> Dynamo {
         threads: 1,
         queue: 1024,
         sync_full: false,
+        node: "fra".into(),
         tables: vec![table("todo")],
     };
     Dynamo::open(&spec, state, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap())).unwrap()

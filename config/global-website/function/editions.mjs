@@ -1,5 +1,7 @@
-// Keeps every edition of an article: called with the records of the table's stream. A record that comes twice is the same item.
+// Called with the records of the table's stream, whichever PoP wrote: keeps every edition of an article, and purges the pages that may have
+// been made from the one before. A record that comes twice is the same item.
 import { dynamodb } from "../../dynamodb.mjs";
+import { ofArticle, ofSection, purge } from "./tags.mjs";
 
 export async function handler({ Records }) {
   for (const { eventName, dynamodb: change } of Records) {
@@ -13,5 +15,6 @@ export async function handler({ Records }) {
       text: change.NewImage?.text ?? { S: "" },
     };
     await dynamodb("PutItem", { TableName: "editions", Item });
+    await purge(ofSection(section.S), ofArticle(section.S, slug.S));
   }
 }

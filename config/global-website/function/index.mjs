@@ -1,5 +1,6 @@
 // Pages of articles, and their editing: a Lambda handler for an HTTP API (payload format 2.0).
 import { dynamodb } from "../../dynamodb.mjs";
+import { ofArticle, ofSection, purge } from "./tags.mjs";
 
 const TableName = "articles";
 
@@ -18,21 +19,6 @@ function page(status, title, content, tags) {
 
 const said = (status, body) => ({ statusCode: status, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 
-// Tags are separated by spaces: names are coded.
-const tags = (section, slug) => {
-  const place = encodeURIComponent(section);
-  return slug === undefined ? [`section-${place}`] : [`article-${place}/${encodeURIComponent(slug)}`];
-};
-
-async function purge(tag) {
-  const answer = await fetch(process.env.PURGE, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ tag }),
-  });
-  if (!answer.ok) throw new Error(`the purge was answered ${answer.status}`);
-}
-
 const link = (section, { slug, title }) =>
   `<li><a href="/articles/${encodeURIComponent(section)}/${encodeURIComponent(slug.S)}">${escape(title.S)}</a></li>`;
 
@@ -46,16 +32,16 @@ const ROUTES = {
       ExpressionAttributeValues: { ":s": { S: section } },
       Limit: 100,
     });
-    return page(200, section, `<ul>\n${Items.map((item) => link(section, item)).join("\n")}\n</ul>`, tags(section));
+    return page(200, section, `<ul>\n${Items.map((item) => link(section, item)).join("\n")}\n</ul>`, [ofSection(section)]);
   },
 
   async "GET /articles/{section}/{slug}"({ section, slug }) {
     const { Item } = await dynamodb("GetItem", { TableName, Key: { section: { S: section }, slug: { S: slug } } });
     const paragraphs = (text) => text.split("\n\n").map((part) => `<p>${escape(part)}</p>`).join("\n");
-    return Item ? page(200, Item.title.S, paragraphs(Item.text.S), tags(section, slug)) : page(404, "Not printed", "<p>No such article.</p>", tags(section, slug));
+    return Item ? page(200, Item.title.S, paragraphs(Item.text.S), [ofArticle(section, slug)]) : page(404, "Not printed", "<p>No such article.</p>", [ofArticle(section, slug)]);
   },
 
-  // What readers see changes everywhere before the editor is told.
+  // What readers of this PoP see changes before the editor is told; elsewhere it does when the article is there (editions.mjs).
   async "PUT /edit/{section}/{slug}"({ section, slug }, event) {
     let sent;
     try {
@@ -66,13 +52,13 @@ const ROUTES = {
     if (typeof sent.title !== "string" || typeof sent.text !== "string") return said(400, { message: "an article has title and text" });
     const Item = { section: { S: section }, slug: { S: slug }, title: { S: sent.title }, text: { S: sent.text } };
     await dynamodb("PutItem", { TableName, Item });
-    await purge([...tags(section), ...tags(section, slug)]);
+    await purge(ofSection(section), ofArticle(section, slug));
     return said(200, { section, slug });
   },
 
   async "DELETE /edit/{section}/{slug}"({ section, slug }) {
     await dynamodb("DeleteItem", { TableName, Key: { section: { S: section }, slug: { S: slug } } });
-    await purge([...tags(section), ...tags(section, slug)]);
+    await purge(ofSection(section), ofArticle(section, slug));
     return { statusCode: 204 };
   },
 };

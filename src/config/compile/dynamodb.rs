@@ -74,6 +74,7 @@ pub(super) fn dynamodb(
         threads: threads?,
         queue: queue?,
         sync_full: written.sync == DynamodbSync::Full,
+        node: String::new(),
         tables: tables?,
     })
 }
@@ -178,7 +179,16 @@ fn table(at: &At, written: &schema::DynamodbTable, report: &mut Report<'_>) -> C
         DynamodbView::OldImage => "OLD_IMAGE",
         DynamodbView::NewAndOldImages => "NEW_AND_OLD_IMAGES",
     });
-    Ok(DynamoTable { name: name?, hash, range, indexes, stream, ttl: written.ttl.clone(), capacity })
+    Ok(DynamoTable {
+        name: name?,
+        hash,
+        range,
+        indexes,
+        stream,
+        ttl: written.ttl.clone(),
+        global: written.global,
+        capacity,
+    })
 }
 
 fn name(at: &At, text: &str, report: &mut Report<'_>) -> Checked<String> {

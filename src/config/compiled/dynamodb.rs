@@ -29,6 +29,8 @@ pub struct DynamoDb {
     pub queue: usize,
     /// Commits reach the disk before they are acknowledged, not only the operating system.
     pub sync_full: bool,
+    /// This node's name, in the stamps of writes to global tables: `fleet.node`.
+    pub node: String,
     /// Created at start when they are missing.
     pub tables: Vec<DynamoTable>,
 }
@@ -61,6 +63,8 @@ pub struct DynamoTable {
     pub stream: Option<&'static str>,
     /// The attribute that holds when an item expires.
     pub ttl: Option<String>,
+    /// Replicated between PoPs.
+    pub global: bool,
     /// `None` = on demand.
     pub capacity: Option<Capacity>,
 }

@@ -128,6 +128,10 @@ pub struct DynamodbTable {
     /// The attribute that holds when an item expires, in seconds since 1970.
     #[serde(default)]
     pub ttl: Option<String>,
+    /// Replicated between PoPs over `fleet.bus`: each takes writes, and of two writes to an item the last one holds
+    /// everywhere. All of them declare the table, with the same keys.
+    #[serde(default)]
+    pub global: bool,
     /// Provisioned read units, of the table and of each global index. With `write`, or not at all: on demand.
     #[serde(default)]
     pub read: Option<DynamodbUnits>,

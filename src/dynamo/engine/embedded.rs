@@ -17,15 +17,20 @@ use tokio::sync::oneshot;
 use super::super::fault::{DynamoError, Fault};
 use super::super::front::Clock;
 use super::super::op::Op;
-use super::super::request::text;
+use super::super::request::{Request, text};
 use super::checkpoint::Checkpointer;
 use super::correct;
 use super::queue::Queue;
+use super::replicas::Replicas;
 use super::sidecar::Sidecar;
 use super::streams::{self, Streams};
 use super::{Call, Engine, Reply, Swept};
+use crate::config::compiled::DynamoTable;
+use crate::dynamo::version::{Outgoing, Version};
 
 const FILE: &str = "tables.db";
+/// Whose rules global tables follow (developer guide, "Global tables versions").
+const GLOBAL_VERSION: &str = "2019.11.21";
 
 /// How it is opened.
 #[derive(Clone)]
@@ -47,6 +52,9 @@ pub struct Settings {
 pub struct Embedded {
     db: Database,
     sidecar: Arc<Sidecar>,
+    /// Where there are global tables.
+    replicas: Option<Arc<Replicas>>,
+    file: PathBuf,
     checkpointer: Checkpointer,
     region: String,
     clock: Clock,
@@ -74,12 +82,89 @@ impl Embedded {
         Ok(Embedded {
             db,
             sidecar,
+            replicas: None,
             checkpointer: Checkpointer::open(&file)?,
+            file,
             region: settings.region.clone(),
             clock: Arc::clone(&settings.clock),
             queue: Arc::new(queue),
             ours: format!(":{}:{}:", settings.region, settings.account),
         })
+    }
+
+    /// Makes these tables global, which are there; all others are not. `node` names this PoP in stamps.
+    ///
+    /// # Errors
+    /// A table has other keys than it is to have; the database's.
+    pub fn replicate(&mut self, tables: &[&DynamoTable], node: &str) -> Result<(), DynamoError> {
+        self.replicas = Replicas::open(&self.db, &self.file, tables, node)?.map(Arc::new);
+        Ok(())
+    }
+
+    /// The global tables, if there are any.
+    pub fn replicas(&self) -> Option<&Arc<Replicas>> {
+        self.replicas.as_ref()
+    }
+
+    /// [`Replicas::untold`], on a thread of the engine.
+    ///
+    /// # Errors
+    /// The database's, and that the engine is busy.
+    pub async fn untold(&self, most: usize) -> Result<Vec<Outgoing>, Fault> {
+        self.replicating(move |replicas, _| replicas.untold(most)).await
+    }
+
+    /// [`Replicas::told`], on a thread of the engine.
+    ///
+    /// # Errors
+    /// The database's, and that the engine is busy.
+    pub async fn told(&self, each: Vec<Outgoing>) -> Result<(), Fault> {
+        self.replicating(move |replicas, _| replicas.told(&each)).await
+    }
+
+    /// [`Replicas::apply`], on a thread of the engine.
+    ///
+    /// # Errors
+    /// The database's, and that the engine is busy.
+    pub async fn apply(&self, heard: Arc<[(u64, Version)]>, position: u64) -> Result<Vec<usize>, Fault> {
+        let applied =
+            self.replicating(move |replicas, work| replicas.apply(&work.db, &heard, position, work.now)).await;
+        self.checkpointer.wrote();
+        applied
+    }
+
+    /// [`Replicas::position`], on a thread of the engine.
+    ///
+    /// # Errors
+    /// The database's, and that the engine is busy.
+    pub async fn position(&self) -> Result<u64, Fault> {
+        self.replicating(|replicas, _| replicas.position()).await
+    }
+
+    /// [`Replicas::afresh`], on a thread of the engine.
+    ///
+    /// # Errors
+    /// The database's, and that the engine is busy.
+    pub async fn afresh(&self) -> Result<(), Fault> {
+        self.replicating(|replicas, _| replicas.afresh()).await
+    }
+
+    fn wrote(&self) {
+        self.checkpointer.wrote();
+        if let Some(replicas) = &self.replicas {
+            replicas.wrote();
+        }
+    }
+
+    async fn replicating<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Replicas, &Work) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let run = |work: Work| match &work.replicas {
+            Some(replicas) => job(replicas, &work),
+            None => Err(Fault::internal()),
+        };
+        self.on_thread(run).await.and_then(|result| result)
     }
 
     /// Does a call on this thread, which it blocks: before there are others.
@@ -96,6 +181,7 @@ impl Embedded {
         Work {
             db: self.db.clone(),
             sidecar: Arc::clone(&self.sidecar),
+            replicas: self.replicas.clone(),
             region: self.region.clone(),
             now: (self.clock)(),
         }
@@ -146,6 +232,7 @@ impl Embedded {
 struct Work {
     db: Database,
     sidecar: Arc<Sidecar>,
+    replicas: Option<Arc<Replicas>>,
     region: String,
     now: Duration,
 }
@@ -166,17 +253,42 @@ impl Work {
                 if let Some(view) = view {
                     self.sidecar.set_view(&name, &view).map_err(|error| failed("the view of a stream", &error))?;
                 }
-                return streams::described(reply, &self.sidecar);
+                return self.described(reply, &name);
             }
             Op::DescribeTable | Op::DeleteTable => {
-                return streams::described(correct::call(&self.db, call)?, &self.sidecar);
+                let name = text(&call.request, "TableName").unwrap_or_default().to_owned();
+                if op == Op::DeleteTable && self.global(&name) {
+                    return Err(Fault::validation(format!(
+                        "Table {name} is a global table: it is deleted once the configuration no longer says so"
+                    )));
+                }
+                return self.described(correct::call(&self.db, call)?, &name);
             }
             _ => {}
         }
         if call.metered && op.metered() {
             call.request.insert("ReturnConsumedCapacity".to_owned(), serde_json::Value::from("INDEXES"));
         }
+        let _writing = self.replicas.as_ref().filter(|_| !op.reads()).map(|replicas| replicas.writing());
         correct::call(&self.db, call)
+    }
+
+    fn global(&self, table: &str) -> bool {
+        self.replicas.as_ref().is_some_and(|replicas| replicas.has(table))
+    }
+
+    /// What a table is, as AWS says it.
+    fn described(&self, reply: Reply, table: &str) -> Result<Reply, Fault> {
+        let reply = streams::described(reply, &self.sidecar)?;
+        if !self.global(table) {
+            return Ok(reply);
+        }
+        let mut body: Request = serde_json::from_slice(&reply.body).map_err(|_| Fault::internal())?;
+        for description in body.values_mut().filter_map(serde_json::Value::as_object_mut) {
+            description.insert("GlobalTableVersion".to_owned(), serde_json::Value::from(GLOBAL_VERSION));
+        }
+        let body = serde_json::to_vec(&body).map_err(|_| Fault::internal())?;
+        Ok(Reply { body, ..reply })
     }
 
     fn sweep(&self) -> Result<Swept, Fault> {
@@ -214,7 +326,7 @@ impl Engine for Embedded {
         let op = call.op;
         let result = self.on_thread(move |work| work.done(call)).await.and_then(|result| result);
         if op.metered() && !op.reads() {
-            self.checkpointer.wrote();
+            self.wrote();
         }
         self.outward(op, result)
     }
@@ -224,7 +336,11 @@ impl Engine for Embedded {
     }
 
     async fn sweep(&self) -> Result<Swept, Fault> {
-        self.on_thread(|work| work.sweep()).await.and_then(|result| result)
+        let swept = self.on_thread(|work| work.sweep()).await.and_then(|result| result)?;
+        if swept.items > 0 {
+            self.wrote();
+        }
+        Ok(swept)
     }
 
     async fn close(&self) {

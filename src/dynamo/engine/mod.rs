@@ -7,9 +7,11 @@ mod checkpoint;
 mod correct;
 mod dispatch;
 mod embedded;
+mod ledger;
 mod malformed;
 mod queue;
 mod remote;
+mod replicas;
 mod sidecar;
 mod streams;
 

@@ -27,6 +27,7 @@ fn spec(throttle: bool) -> DynamoDb {
         threads: 2,
         queue: 64,
         sync_full: false,
+        node: "fra".into(),
         tables: Vec::new(),
     }
 }

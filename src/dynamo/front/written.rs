@@ -75,6 +75,15 @@ pub fn writes(op: Op, request: &Request, known: &[Arc<Table>]) -> Vec<Write> {
     found
 }
 
+/// The same of items that were written from elsewhere: tables, and attributes with those of the key among them.
+pub fn of_items(items: &[(&str, &Request)], known: &[Arc<Table>]) -> Vec<Write> {
+    let write = |(name, attributes): &(&str, &Request)| {
+        let table = known.iter().find(|table| table.name == *name);
+        table.and_then(|table| one(table, attributes)).unwrap_or_else(|| Write::Table((*name).to_owned()))
+    };
+    items.iter().map(write).collect()
+}
+
 fn one(table: &Arc<Table>, content: &Request) -> Option<Write> {
     let own = key::of_item(content, &table.hash, table.range.as_deref());
     let (kind, value) = key::scalar(own.get(&table.hash)?)?;

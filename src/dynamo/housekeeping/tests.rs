@@ -21,6 +21,7 @@ fn spec() -> DynamoDb {
         threads: 1,
         queue: 8,
         sync_full: false,
+        node: "fra".into(),
         tables: Vec::new(),
     }
 }
@@ -36,6 +37,7 @@ async fn units_follow_what_is_consumed() {
         indexes: Vec::new(),
         stream: None,
         ttl: Some("expires".into()),
+        global: false,
         capacity: Some(Capacity { read: fixed, write: Units { units: 5, scaling: Some(scaling) } }),
     };
     let spec = DynamoDb { tables: vec![table], ..spec() };
@@ -83,6 +85,7 @@ async fn expired_items_leave_the_cache() {
         indexes: Vec::new(),
         stream: None,
         ttl: ttl.map(Into::into),
+        global: false,
         capacity: None,
     };
     let on = CacheBounds { ttl: Duration::from_secs(300), size: 1 << 20 };

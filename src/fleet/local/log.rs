@@ -312,5 +312,6 @@ fn number(topic: Topic) -> u8 {
         Topic::Usage => 4,
         Topic::Acks => 5,
         Topic::Rates => 6,
+        Topic::Items => 7,
     }
 }

@@ -288,11 +288,12 @@ impl Reading {
 }
 
 fn topic_head(heads: &[watch::Sender<u64>; Topic::ALL.len()], topic: Topic) -> &watch::Sender<u64> {
-    let [purges, revisions, data, usage, acks, rates] = heads;
+    let [purges, revisions, data, items, usage, acks, rates] = heads;
     match topic {
         Topic::Purges => purges,
         Topic::Revisions => revisions,
         Topic::Data => data,
+        Topic::Items => items,
         Topic::Usage => usage,
         Topic::Acks => acks,
         Topic::Rates => rates,

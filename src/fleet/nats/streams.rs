@@ -20,6 +20,7 @@ pub(super) fn name(topic: Topic) -> &'static str {
         Topic::Purges => "PURGES",
         Topic::Revisions => "REVISIONS",
         Topic::Data => "DATA",
+        Topic::Items => "ITEMS",
         Topic::Usage => "USAGE",
         Topic::Acks => "ACKS",
         Topic::Rates => "RATES",
@@ -41,7 +42,7 @@ fn wanted(topic: Topic, keep: &Keep) -> Config {
     let max_age = match topic {
         Topic::Purges => keep.purges,
         Topic::Rates => RATES_FOR,
-        Topic::Revisions | Topic::Data | Topic::Usage | Topic::Acks => Duration::ZERO,
+        Topic::Revisions | Topic::Data | Topic::Items | Topic::Usage | Topic::Acks => Duration::ZERO,
     };
     // A server remembers ids for no longer than messages.
     let known = if max_age.is_zero() { KNOWN_FOR } else { KNOWN_FOR.min(max_age) };

@@ -62,6 +62,10 @@ impl Pull {
         let Bounds { origin, first, last } = streams::bounds(js, topic).await?;
         let after = if after.0 == 0 { origin - 1 } else { after.0 };
         let (position, mut lost) = start(topic, after, first, last);
+        if topic == Topic::Items && after < origin - 1 {
+            // A stream made anew begins above all positions of the one before it.
+            lost = Some(Seq(position));
+        }
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position + 1 },
             ack_policy: AckPolicy::None,

@@ -114,6 +114,7 @@ pub struct TableNumbers {
     pub write_units: u64,
     /// Items deleted because their time was over.
     pub expired: u64,
+    pub replicated: u64,
     /// Reads that the item cache answered, did not, and was not asked for; the same of the query cache.
     pub items: [u64; 3],
     pub queries: [u64; 3],

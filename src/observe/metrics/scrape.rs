@@ -192,6 +192,11 @@ fn tables(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
             units.map(|(k, n)| counter([("kind", k)], n)).into(),
         ),
         counters("dynamodb_expired_total", "Items deleted because their time was over.", one(now.expired)),
+        counters(
+            "dynamodb_replicated_total",
+            "Writes of other PoPs to global tables, applied here.",
+            one(now.replicated),
+        ),
         counters("dynamodb_cache_reads_total", "Reads by what the caches did.", reads),
     ]);
 }
