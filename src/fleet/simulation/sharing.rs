@@ -76,7 +76,17 @@ impl World {
                 return Ok(());
             }
             if self.chance(10) {
-                // Another node's turn comes before this one has noted it.
+                // Another node's turn comes before this one has noted it; what that writes, the bus has last.
+                let other = self.rng.random_range(0..self.nodes.len());
+                if !self.well && other != n && self.nodes[other].process.is_some() && !self.dead(other) {
+                    self.put(other)?;
+                    if self.nodes[other].process.is_some() {
+                        self.tell_data(other)?;
+                    }
+                }
+                if self.nodes[n].process.is_none() {
+                    return Ok(());
+                }
                 self.take_data(n)?;
                 if self.nodes[n].process.is_none() {
                     return Ok(());
