@@ -1,19 +1,28 @@
 //! Durable: a database file that works again once its disk does.
 //!
-//! In: a path, work to be done in the database. Out: what came of it. Never: a file that stays unusable after a disk that was full has
+//! In: a path or how to open it, work to be done in the database. Out: what came of it. Never: a file that stays unusable after a disk that was full has
 //! room again: from the first error of the disk on, redb refuses everything until the file is closed and opened anew.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
 use redb::{Database, DatabaseError, Error, StorageError};
 
+/// Opens the file, for the first time or again.
+pub type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
 /// One redb file. Every call blocks on the disk.
-#[derive(Debug)]
 pub struct Durable {
     path: PathBuf,
-    cache: usize,
+    open: Opener,
     file: RwLock<File>,
+}
+
+impl fmt::Debug for Durable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Durable").field("path", &self.path).field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -31,8 +40,16 @@ impl Durable {
     /// # Errors
     /// Another process has the file, or it cannot be read.
     pub fn open(path: &Path, cache: usize) -> Result<Self, DatabaseError> {
-        let db = open(path, cache)?;
-        Ok(Durable { path: path.to_owned(), cache, file: RwLock::new(File::Open(db)) })
+        Durable::load(path, opener(path, cache))
+    }
+
+    /// The same for whatever `open` opens; `path` names it.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub fn load(path: &Path, open: Opener) -> Result<Self, DatabaseError> {
+        let db = open()?;
+        Ok(Durable { path: path.to_owned(), open, file: RwLock::new(File::Open(db)) })
     }
 
     /// Does `work`. What the disk refused may be there afterwards or not; the next call opens the file again.
@@ -60,7 +77,7 @@ impl Durable {
         if matches!(*self.file.read(), File::Broken) {
             let mut file = self.file.write();
             if matches!(*file, File::Broken) {
-                *file = File::Open(open(&self.path, self.cache)?);
+                *file = File::Open((self.open)()?);
                 log::info!("{} is open again", self.path.display());
             }
         }
@@ -77,8 +94,10 @@ impl Durable {
 
 // === free functions ===
 
-fn open(path: &Path, cache: usize) -> Result<Database, DatabaseError> {
-    Database::builder().set_cache_size(cache).create(path)
+/// Opens or creates the file at `path`; `cache`: bytes of redb's page cache.
+pub fn opener(path: &Path, cache: usize) -> Opener {
+    let path = path.to_owned();
+    Box::new(move || Database::builder().set_cache_size(cache).create(&path))
 }
 
 fn closed() -> Error {

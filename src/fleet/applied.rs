@@ -77,6 +77,11 @@ impl Applied {
         own.close();
     }
 
+    /// A lineage whose numbers up to `upto` were applied, and of which none is skipped from here on: this node's own.
+    pub fn begin(&mut self, lineage: u64, upto: u64) {
+        self.lineages.insert(lineage, Lineage { upto, ..Lineage::default() });
+    }
+
     /// Messages are gone that were never seen, of whatever lineage: the next number of each counts as the next.
     pub fn lost(&mut self) {
         self.lineages.values_mut().for_each(|own| own.loose = true);
@@ -198,6 +203,16 @@ mod tests {
         seen.note(7, 42, 44);
         seen.note(7, 45, 45);
         assert_eq!((seen.vector().get(7), seen.is_new(7, 42), seen.is_new(7, 45)), (45, false, false));
+    }
+
+    #[test]
+    fn a_lineage_that_begins_skips_none() {
+        let mut seen = Applied::default();
+        seen.begin(7, 0);
+        seen.note(7, 2, 2);
+        assert_eq!((seen.vector().get(7), seen.is_new(7, 1), seen.is_new(7, 2)), (0, true, false));
+        seen.note(7, 1, 1);
+        assert_eq!(seen.vector().get(7), 2);
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //!
 //! Everybody applies messages in the bus's order, so the last in it wins everywhere.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Message;
+use super::{Delivered, Message, Seq};
+use crate::hooks::host::kv::{Change, Entry};
 
 const KV: &str = "kv";
 const KEY: &str = "key";
@@ -29,10 +32,49 @@ pub enum Datum {
     },
 }
 
+/// What a row of deliveries comes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Before the first of them: from here on the topic is read again when something of it was passed over.
+    pub before: Seq,
+    /// By store: each key once.
+    pub stores: BTreeMap<String, Vec<Change>>,
+    /// API keys, each once: the record as JSON, `None` = deleted.
+    pub keys: Vec<(String, Option<Vec<u8>>)>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
+}
+
+// === impl Batch ===
+impl Batch {
+    /// Of each key the last counts.
+    pub fn of(deliveries: &[Delivered]) -> Self {
+        let mut entries: BTreeMap<(String, String), Option<Bytes>> = BTreeMap::new();
+        let mut keys: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+        let mut before = None;
+        for delivered in deliveries {
+            let Delivered::Message { seq, message } = delivered else { continue };
+            before.get_or_insert(Seq(seq.0.saturating_sub(1)));
+            match Datum::read(message) {
+                Some(Datum::Entry { store, key, value }) => drop(entries.insert((store, key), value)),
+                Some(Datum::ApiKey { name, value }) => drop(keys.insert(name, value.map(Vec::from))),
+                None => log::warn!("{}: not understood here", message.subject),
+            }
+        }
+        let mut stores: BTreeMap<String, Vec<Change>> = BTreeMap::new();
+        for ((store, key), value) in entries {
+            let change = match value {
+                Some(value) => Change::Put(Entry { key, value }),
+                None => Change::Delete(key),
+            };
+            stores.entry(store).or_default().push(change);
+        }
+        Batch { before: before.unwrap_or_default(), stores, keys: keys.into_iter().collect() }
+    }
 }
 
 // === impl Datum ===
@@ -85,6 +127,33 @@ mod tests {
             assert!(message.subject.bytes().all(plain), "{}", message.subject);
             assert_eq!(Datum::read(&message), Some(datum));
         }
+    }
+
+    #[test]
+    fn the_last_of_each_counts() {
+        let told = |seq, key: &str, value: Option<&'static [u8]>| {
+            let value = value.map(Bytes::from_static);
+            let datum = Datum::Entry { store: "s".into(), key: key.into(), value };
+            Delivered::Message { seq: Seq(seq), message: datum.message(seq.to_string()) }
+        };
+        let key = |seq, value: Option<&'static [u8]>| {
+            let datum = Datum::ApiKey { name: "k".into(), value: value.map(Bytes::from_static) };
+            Delivered::Message { seq: Seq(seq), message: datum.message(seq.to_string()) }
+        };
+        let batch = Batch::of(&[
+            told(5, "a", Some(b"1")),
+            key(6, None),
+            told(7, "b", Some(b"2")),
+            told(8, "a", None),
+            key(9, Some(b"{}")),
+        ]);
+        let put = |key: &str, value: &'static [u8]| Entry { key: key.into(), value: Bytes::from_static(value) };
+        assert_eq!(batch.before, Seq(4));
+        assert_eq!(
+            batch.stores,
+            BTreeMap::from([("s".into(), vec![Change::Delete("a".into()), Change::Put(put("b", b"2"))])])
+        );
+        assert_eq!(batch.keys, [("k".to_owned(), Some(b"{}".to_vec()))]);
     }
 
     #[test]

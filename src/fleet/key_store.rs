@@ -56,6 +56,15 @@ pub struct DirtyKey {
     pub record: Option<Vec<u8>>,
 }
 
+/// What became of other nodes' changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReceivedKeys {
+    /// Something is other than before.
+    pub changed: bool,
+    /// Some were passed over: of those keys the others are still to be told from here, and it is not known which the bus has last.
+    pub passed: bool,
+}
+
 /// A key as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
@@ -153,27 +162,27 @@ impl KeyStore {
     }
 
     /// Applies what other nodes did (records as JSON, `None` = deleted), but for keys of which they are still to be told from here.
-    /// Says whether anything changed.
     ///
     /// # Errors
     /// A record that cannot be read: nothing is applied.
-    pub fn receive(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<bool, KeyStoreError> {
+    pub fn receive(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<ReceivedKeys, KeyStoreError> {
         if !self.path.exists() && changes.iter().all(|(_, record)| record.is_none()) {
-            return Ok(false);
+            return Ok(ReceivedKeys::default());
         }
         self.commit(|write| {
             let dirty = write.open_table(DIRTY).map_err(|e| self.failed(e.into()))?;
             let mut table = write.open_table(KEYS).map_err(|e| self.failed(e.into()))?;
-            let mut changed = false;
+            let mut done = ReceivedKeys::default();
             for (name, record) in changes {
-                if dirty.get(name.as_str()).map_err(|e| self.failed(e.into()))?.is_some() {
-                    continue;
-                }
                 let before = table.get(name.as_str()).map_err(|e| self.failed(e.into()))?.map(|r| r.value().to_vec());
                 if before == *record {
                     continue;
                 }
-                changed = true;
+                if dirty.get(name.as_str()).map_err(|e| self.failed(e.into()))?.is_some() {
+                    done.passed = true;
+                    continue;
+                }
+                done.changed = true;
                 match record {
                     Some(record) => {
                         self.decode(name, record)?;
@@ -182,7 +191,7 @@ impl KeyStore {
                     None => drop(table.remove(name.as_str()).map_err(|e| self.failed(e.into()))?),
                 }
             }
-            Ok(changed)
+            Ok(done)
         })
     }
 
@@ -391,7 +400,7 @@ mod tests {
         let carry = |from: &KeyStore, to: &KeyStore| {
             let dirty = from.dirty(10).unwrap();
             let changes: Vec<_> = dirty.iter().map(|one| (one.name.clone(), one.record.clone())).collect();
-            let changed = to.receive(&changes).unwrap();
+            let changed = to.receive(&changes).unwrap().changed;
             (dirty, changed)
         };
         here.create(stored("a", 1)).unwrap();
@@ -408,7 +417,7 @@ mod tests {
         assert!(!carry(&here, &there).1, "the same again changes nothing");
         // What the others do not know yet comes after what they tell.
         there.create(stored("c", 3)).unwrap();
-        assert!(!there.receive(&[("c".into(), None)]).unwrap());
+        assert!(!there.receive(&[("c".into(), None)]).unwrap().changed);
         assert!(there.receive(&[("d".into(), Some(b"{}".to_vec()))]).is_err());
         assert_eq!(there.list().unwrap(), [stored("a", 1), stored("c", 3)]);
     }

@@ -11,18 +11,24 @@ mod nats;
 pub mod peering;
 mod purge_log;
 mod purge_wire;
+mod purges;
+mod reach;
 pub mod revision;
 pub mod roll;
+#[cfg(test)]
+mod simulation;
 pub mod state;
 pub mod vector;
 
 pub use applied::Applied;
 pub use bus::{Bus, BusError, Delivered, Message, Seq, Topic};
-pub use key_store::{DirtyKey, KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, StoredKey};
+pub use key_store::{DirtyKey, KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, ReceivedKeys, StoredKey};
 pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use purge_log::{Opened, Outgoing, Progress, PurgeLog};
 pub use purge_wire::{Received, WireError};
+pub use purges::{Accepted, Acted, Purges};
+pub use reach::{Reach, Serve};
 pub use state::{Board, Heard, Meter, NodeState, Traffic};
 pub use vector::{Seen, Vector, VectorError};
 

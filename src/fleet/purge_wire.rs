@@ -104,6 +104,14 @@ fn read(body: &Bytes) -> Result<Read, WireError> {
     Ok((lineage, body.first, body.last, purges))
 }
 
+/// The scopes that a message tells of.
+#[cfg(test)]
+pub(super) fn scopes(message: &Message) -> Vec<Scope> {
+    read(&message.body)
+        .map(|(.., purges)| purges.into_iter().map(|(_, purge)| purge.scope).collect())
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 /// Lineages in a text: as many as 8 KiB of a field have room for, and some times the nodes of a large fleet.
 pub const LINEAGES_MAX: usize = 192;
 
-/// A lineage that no node has: they are random, and 0 is as good as never among them.
+/// A lineage that no node has.
 const NOBODY: u64 = 0;
 
 /// Per lineage the highest sequence number up to which everything was seen. Nothing of a lineage that is not in it: 0.

@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -15,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::config::compiled::{self, Config};
 use crate::fleet::bus::at_hand;
 use crate::fleet::roll::{Roll, Standing};
-use crate::fleet::{self, Bus, BusError, Delivered, NodeState, Seq, Topic, counters};
+use crate::fleet::{self, Bus, BusError, Delivered, NodeState, Reach, Seq, Serve, Topic, counters};
 use crate::observe::metrics::FleetNumbers;
 
 use super::phases::{now_ms, now_nanos};
@@ -48,10 +47,8 @@ pub struct Fleet {
     bus: watch::Sender<Option<Arc<dyn Bus>>>,
     /// Woken when an API key or an entry of a store changed here.
     changed: Arc<Notify>,
-    /// Whether the bus answers.
-    connected: AtomicBool,
-    /// Where the bus was when it was last reached after a silence: what is older may be purged content until this node is there.
-    behind: Mutex<Option<Seq>>,
+    /// Whether the bus answers, and whether purges may be missing here.
+    reach: Mutex<Reach>,
     roll: Mutex<Roll>,
     /// Somebody is further than before.
     moved: Notify,
@@ -68,12 +65,8 @@ pub struct Acknowledged {
 
 // === impl Fleet ===
 impl Fleet {
-    /// Nothing happens until [`Fleet::run`]; but from now until the bus was heard, or kept silent for `fleet.silence`, what the cache
-    /// held before is not served: it may have been purged while this process was away.
+    /// Nothing happens until [`Fleet::run`].
     pub fn new(shared: Arc<Shared>, purging: Arc<Purging>, config: &Config, changed: Option<Arc<Notify>>) -> Self {
-        if config.fleet.bus.is_some() {
-            shared.marks.hold(shared.stamps.next(now_nanos()));
-        }
         Fleet {
             shared,
             purging,
@@ -82,8 +75,7 @@ impl Fleet {
             dir: config.pop.state_dir.join("fleet"),
             bus: watch::Sender::new(None),
             changed: changed.unwrap_or_default(),
-            connected: AtomicBool::new(false),
-            behind: Mutex::default(),
+            reach: Mutex::default(),
             roll: Mutex::default(),
             moved: Notify::new(),
             advanced: Notify::new(),
@@ -92,7 +84,7 @@ impl Fleet {
 
     /// Whether the bus answers.
     pub fn connected(&self) -> bool {
-        self.connected.load(Ordering::Acquire)
+        self.reach.lock().is_connected()
     }
 
     /// The bus, as soon as it is open.
@@ -205,8 +197,8 @@ impl Fleet {
             match limited(self.config.silence, bus.head(Topic::Purges)).await {
                 Ok(head) => {
                     heard = Some(Instant::now());
-                    if !self.connected.load(Ordering::Acquire) {
-                        self.reached(head).await;
+                    if !self.connected() {
+                        self.reached(head);
                     }
                     self.caught_up();
                 }
@@ -217,53 +209,52 @@ impl Fleet {
                     }
                 }
             }
-            match self.purging.write_down().await {
-                Ok(true) => self.advanced.notify_one(),
-                Ok(false) => {}
-                Err(error) => log::debug!("purges that are not written: {error}"),
-            }
             tokio::time::sleep(PROBE_EVERY).await;
         }
     }
 
     /// The bus answers, for the first time or again.
-    async fn reached(&self, head: Seq) {
-        let position = self.purging.position();
-        if head < position {
+    fn reached(&self, head: Seq) {
+        if Reach::has_forgotten(head, self.purging.position()) {
             log::warn!("the bus has forgotten purges that it had: everything is purged, and read again");
-            if let Err(error) = self.purging.restart().await {
+            if let Err(error) = self.purging.restart() {
                 log::error!("the purge log: {error}");
             }
         }
-        let mut behind = self.behind.lock();
-        if head != self.purging.position() {
-            self.shared.marks.hold(self.shared.stamps.next(now_nanos()));
-            *behind = Some(head);
-        } else {
-            self.shared.marks.release();
-        }
-        drop(behind);
-        self.connected.store(true, Ordering::Release);
-        log::info!("the bus is reached: purge {} of {}", self.purging.position().0, head.0);
+        let position = self.purging.position();
+        self.serve(|reach| reach.reached(head, position));
+        log::info!("the bus is reached: purge {} of {}", position.0, head.0);
     }
 
     /// Serves everything again once this node is where the bus was.
     fn caught_up(&self) {
-        let mut behind = self.behind.lock();
-        if behind.is_some_and(|head| self.purging.position() >= head) {
-            *behind = None;
-            self.shared.marks.release();
+        if self.serve(|reach| reach.moved(self.purging.position())) == Serve::Released {
             log::info!("no purge is missing");
         }
     }
 
     /// The bus is silent: this node serves from what it has.
     fn cut(&self, error: &BusError) {
-        self.shared.marks.release();
-        *self.behind.lock() = None;
-        if self.connected.swap(false, Ordering::AcqRel) {
+        let mut heard = false;
+        self.serve(|reach| {
+            heard = reach.cut();
+            Serve::Released
+        });
+        if heard {
             log::warn!("the bus is silent, this PoP serves on by itself: {error}");
         }
+    }
+
+    /// What becomes of objects that were stored before. One at a time decides and does it.
+    fn serve(&self, decide: impl FnOnce(&mut Reach) -> Serve) -> Serve {
+        let mut reach = self.reach.lock();
+        let serve = decide(&mut reach);
+        match serve {
+            Serve::Held => self.shared.marks.hold(self.shared.stamps.next(now_nanos())),
+            Serve::Released => self.shared.marks.release(),
+            Serve::Unchanged => {}
+        }
+        serve
     }
 
     /// Tells the others what was accepted here.

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::config::compiled::Config;
 use crate::fleet::bus::{Bus, BusError, Delivered, Digest, Message, Seq, Topic};
 use crate::fleet::revision::{
-    Ack, Act, Course, Envelope, Event, Item, Manifest, ManifestError, Placed, Shelf, ShelfError, Want,
+    Ack, Act, Envelope, Event, Item, Known, Manifest, ManifestError, NotNow, Placed, Shelf, ShelfError, Want,
 };
 
 use super::history::History;
@@ -38,10 +38,6 @@ const STUCK: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 8;
 /// Tries to get files that the bus says it does not have, before the revision is refused.
 const TRIES: u32 = 20;
-/// Nodes whose acknowledgements are remembered.
-const NODES_MAX: usize = 10_000;
-/// The end of the subject of a node's acknowledgements.
-const SUBJECT: &str = ".revision";
 
 /// Why a revision was not accepted: nothing of it was published.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +59,15 @@ pub enum RevisingError {
     Bus(#[from] BusError),
 }
 
+impl From<NotNow> for RevisingError {
+    fn from(why: NotNow) -> Self {
+        match why {
+            NotNow::Manifest(error) => RevisingError::Manifest(error),
+            NotNow::Senseless(why) => RevisingError::Senseless(why),
+        }
+    }
+}
+
 /// One node's revisions.
 pub struct Revising {
     reload: Arc<Reload>,
@@ -76,19 +81,15 @@ pub struct Revising {
     most: usize,
     bus: OnceLock<Arc<dyn Bus>>,
     known: Mutex<Known>,
+    noted: Mutex<Noted>,
     changed: Notify,
     /// One is accepted at a time, so that each is newer than the one before.
     accepting: tokio::sync::Mutex<()>,
 }
 
+/// What is remembered from one look to the next.
 #[derive(Default)]
-struct Known {
-    course: Course,
-    manifests: BTreeMap<u64, (Envelope, Manifest)>,
-    /// By node.
-    acks: BTreeMap<String, Ack>,
-    /// What this node told last, without its time.
-    told: Option<Ack>,
+struct Noted {
     /// What new acts are compared with.
     before: BTreeMap<u64, Before>,
     /// Tries to get the files of an act that the bus does not have.
@@ -117,15 +118,14 @@ impl Revising {
             return None;
         }
         let shelf = Shelf::new(&config.pop.state_dir);
-        let mut known = Known { course: shelf.course(), ..Known::default() };
-        let main = if begun { known.course.running().main } else { Placed::default() };
-        known.course.begun(main);
-        for (serial, envelope) in shelf.envelopes() {
-            // A key may no longer be trusted: what it signed runs on, but nothing new of it is taken.
-            if let Ok(manifest) = envelope.open(&fleet.trust, fleet.revision_size) {
-                known.manifests.insert(serial, (envelope, manifest));
-            }
-        }
+        let course = shelf.course();
+        let main = if begun { course.running().main } else { Placed::default() };
+        // A key may no longer be trusted: what it signed runs on, but nothing new of it is taken.
+        let opened = shelf.envelopes().into_iter().filter_map(|(serial, envelope)| {
+            let manifest = envelope.open(&fleet.trust, fleet.revision_size).ok()?;
+            Some((serial, (envelope, manifest)))
+        });
+        let known = Known::begin(course, main, opened.collect());
         Some(Arc::new(Revising {
             reload,
             shared,
@@ -137,6 +137,7 @@ impl Revising {
             most: fleet.revisions,
             bus: OnceLock::new(),
             known: Mutex::new(known),
+            noted: Mutex::default(),
             changed: Notify::new(),
             accepting: tokio::sync::Mutex::default(),
         }))
@@ -156,7 +157,7 @@ impl Revising {
     pub fn has_blob(&self, digest: Digest) -> bool {
         let digest = digest.to_string();
         let known = self.known.lock();
-        known.manifests.values().any(|(_, manifest)| manifest.files.iter().any(|file| file.digest == digest))
+        known.manifests().values().any(|(_, manifest)| manifest.files.iter().any(|file| file.digest == digest))
     }
 
     /// Verifies an envelope, sees that all its files are there, and publishes it. Durable once it returns `Ok` with its number.
@@ -165,19 +166,13 @@ impl Revising {
         let envelope = Envelope::parse(bytes)?;
         let manifest = envelope.open(&self.trust, self.size)?;
         let _one = self.accepting.lock().await;
-        {
-            let known = self.known.lock();
-            manifest.after(known.course.newest())?;
-            known.course.permits(&manifest.act).map_err(RevisingError::Senseless)?;
-        }
+        self.known.lock().permits(&manifest)?;
         self.somewhere(&manifest.act)?;
         // Before they are looked for: nobody forgets them from here on.
         self.touch(&manifest).await?;
         self.fetch(&manifest).await?;
         let serial = manifest.serial;
-        let id = Digest::of(&envelope.bytes()).to_string();
-        let message = Message { subject: serial.to_string(), id, body: envelope.bytes() };
-        bus.publish(Topic::Revisions, message).await?;
+        bus.publish(Topic::Revisions, envelope.message(serial)).await?;
         // The bus brings it as well: the second time changes nothing.
         self.arrived(envelope, manifest).await;
         Ok(serial)
@@ -210,7 +205,7 @@ impl Revising {
         let known = self.known.lock();
         let (main, before) = known.course.mains();
         let mut nodes: BTreeMap<String, Option<Ack>> =
-            known.acks.iter().map(|(node, ack)| (node.clone(), Some(ack.clone()))).collect();
+            known.acks().iter().map(|(node, ack)| (node.clone(), Some(ack.clone()))).collect();
         let config = &self.shared.live.load().config;
         let others = config.fleet.peers.iter().map(|peer| peer.node.clone());
         for node in others.chain([self.node.clone()]) {
@@ -221,7 +216,7 @@ impl Revising {
             main,
             before,
             canary: known.course.canary(),
-            manifests: known.manifests.clone(),
+            manifests: known.manifests().clone(),
             nodes,
         }
     }
@@ -253,42 +248,66 @@ impl Revising {
         // Of a row of revisions that were missed, only what they come to is built.
         let head = bus.head(topic).await?;
         let mut tail = bus.tail(topic, Seq(0)).await?;
-        while let Some(delivered) = tail.next().await {
+        let (mut there, mut last, mut whole) = (BTreeSet::new(), Seq(0), false);
+        self.known.lock().tell_again();
+        loop {
+            if last >= head {
+                self.noted.lock().caught_up |= topic == Topic::Revisions;
+                self.changed.notify_one();
+                if topic == Topic::Revisions && !std::mem::replace(&mut whole, true) {
+                    self.remind(bus, &there).await?;
+                }
+            }
+            let Some(delivered) = tail.next().await else { return Ok(()) };
             let Delivered::Message { seq, message } = delivered? else { continue };
             match topic {
-                Topic::Revisions => self.manifest(&message.body).await,
+                Topic::Revisions => there.extend(self.manifest(&message.body).await),
                 _ => self.ack(&message),
             }
-            if seq >= head {
-                self.known.lock().caught_up |= topic == Topic::Revisions;
-                self.changed.notify_one();
+            last = seq;
+        }
+    }
+
+    /// Publishes again what the bus has forgotten, with its files: who has none of them leaves it to others.
+    async fn remind(&self, bus: &Arc<dyn Bus>, there: &BTreeSet<u64>) -> Result<(), RevisingError> {
+        let lacking = self.known.lock().lacking(there, self.most);
+        for (serial, envelope) in lacking {
+            let items = self.known.lock().manifest(serial).map(|manifest| manifest.files.clone()).unwrap_or_default();
+            if !items.is_empty() && !self.shelf.has(serial) {
+                continue;
             }
+            log::warn!("the bus has forgotten revision {serial}: it is told again");
+            for item in items {
+                let (shelf, path) = (self.shelf.clone(), item.path);
+                let read = tokio::task::spawn_blocking(move || shelf.read(serial, &path)).await;
+                bus.put_blob(read.map_err(|error| BusError::Away(error.to_string()))??).await?;
+            }
+            bus.publish(Topic::Revisions, envelope.message(serial)).await?;
         }
         Ok(())
     }
 
-    async fn manifest(&self, body: &[u8]) {
+    /// Its number, if it is one.
+    async fn manifest(&self, body: &[u8]) -> Option<u64> {
         let opened = Envelope::parse(body).and_then(|envelope| Ok((envelope.open(&self.trust, self.size)?, envelope)));
         match opened {
-            Ok((manifest, envelope)) => self.arrived(envelope, manifest).await,
+            Ok((manifest, envelope)) => {
+                let serial = manifest.serial;
+                self.arrived(envelope, manifest).await;
+                Some(serial)
+            }
             Err(error) => {
                 log::warn!("a revision on the bus is not taken: {error}");
-                self.known.lock().unread = true;
+                self.noted.lock().unread = true;
+                None
             }
         }
     }
 
     async fn arrived(&self, envelope: Envelope, manifest: Manifest) {
         let serial = manifest.serial;
-        {
-            let mut known = self.known.lock();
-            let here = known.manifests.contains_key(&serial) || !known.course.kept().contains(&serial);
-            if known.course.knows(serial) && here {
-                return;
-            }
-            let event = Event::Arrived { serial, act: manifest.act.clone() };
-            known.course.take(event, now_ms(), self.most);
-            known.manifests.insert(serial, (envelope.clone(), manifest));
+        if !self.known.lock().arrived(&envelope, &manifest, now_ms(), self.most) {
+            return;
         }
         let shelf = self.shelf.clone();
         let filed = tokio::task::spawn_blocking(move || shelf.file(serial, &envelope)).await;
@@ -299,15 +318,8 @@ impl Revising {
     }
 
     fn ack(&self, message: &Message) {
-        let Some(node) = message.subject.strip_suffix(SUBJECT) else { return };
-        let Ok(ack) = serde_json::from_slice::<Ack>(&message.body) else {
-            return log::warn!("an acknowledgement of {node} cannot be read");
-        };
-        let mut known = self.known.lock();
-        let course = &mut known.course;
-        course.take(Event::Heard(ack.bad.clone()), now_ms(), self.most);
-        if known.acks.len() < NODES_MAX || known.acks.contains_key(node) {
-            known.acks.insert(node.to_owned(), ack);
+        if self.known.lock().heard(message, now_ms(), self.most) == Some(false) {
+            log::warn!("the acknowledgement {} cannot be read", message.subject);
         }
     }
 
@@ -336,7 +348,7 @@ impl Revising {
             if self.shelf.has(placed.revision) {
                 continue;
             }
-            let manifest = self.known.lock().manifests.get(&placed.revision).map(|(_, manifest)| manifest.clone());
+            let manifest = self.known.lock().manifest(placed.revision).cloned();
             let Some(manifest) = manifest else {
                 let why = format!("the files of revision {} are not known here", placed.revision);
                 return self.unbuilt(&want, Event::Refused { act: placed.act, why }).await;
@@ -387,9 +399,9 @@ impl Revising {
     /// Whether more tries would change nothing.
     fn is_final(&self, act: u64, error: &RevisingError) -> bool {
         let tried = {
-            let mut known = self.known.lock();
-            known.tries = if known.tries.0 == act { (act, known.tries.1 + 1) } else { (act, 1) };
-            known.tries.1
+            let mut noted = self.noted.lock();
+            noted.tries = if noted.tries.0 == act { (act, noted.tries.1 + 1) } else { (act, 1) };
+            noted.tries.1
         };
         match error {
             RevisingError::File { .. } => true,
@@ -402,13 +414,8 @@ impl Revising {
     async fn settle(&self, event: Event) -> Result<(), RevisingError> {
         let (course, kept) = {
             let mut known = self.known.lock();
-            known.course.take(event, now_ms(), self.most);
-            let kept = known.course.kept();
-            let newest = known.course.newest();
-            let shown: Vec<u64> = known.manifests.keys().rev().take(self.most).copied().collect();
-            let shown: BTreeSet<u64> = shown.into_iter().chain(kept.iter().copied()).chain([newest]).collect();
-            known.manifests.retain(|serial, _| shown.contains(serial));
-            (known.course.clone(), shown)
+            let kept = known.settle(event, now_ms(), self.most);
+            (known.course.clone(), kept)
         };
         let shelf = self.shelf.clone();
         let done = tokio::task::spawn_blocking(move || {
@@ -444,21 +451,13 @@ impl Revising {
     async fn tell(&self) -> Result<(), RevisingError> {
         let (ack, at_ms) = {
             let known = self.known.lock();
-            let ack = known.course.ack(&self.pop).filter(|ack| known.told.as_ref() != Some(ack));
-            let Some(ack) = ack else { return Ok(()) };
+            let Some(ack) = known.untold(&self.pop) else { return Ok(()) };
             let at_ms = known.course.told_at(&ack);
             (ack, at_ms.unwrap_or_else(now_ms))
         };
         let dated = Ack { at_ms, ..ack.clone() };
-        let body: Bytes = serde_json::to_vec(&dated).unwrap_or_default().into();
-        let subject = format!("{}{SUBJECT}", self.node);
-        let id = format!("{subject}-{}-{}", dated.serial, Digest::of(&body));
-        self.bus()?.publish(Topic::Acks, Message { subject, id, body }).await?;
-        {
-            let mut known = self.known.lock();
-            known.told = Some(ack);
-            known.acks.insert(self.node.clone(), dated.clone());
-        }
+        self.bus()?.publish(Topic::Acks, dated.message(&self.node)).await?;
+        self.known.lock().told(&self.node, ack, dated.clone());
         self.settle(Event::Told(dated)).await
     }
 }

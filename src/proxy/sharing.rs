@@ -3,18 +3,16 @@
 //! In: what changed here, what the bus delivers. Out: theirs on disk and in force here, ours told. Never: a read or a write that waits
 //! for the bus.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 
 use crate::fleet::bus::at_hand;
-use crate::fleet::data::Datum;
-use crate::fleet::{Bus, BusError, Delivered, Message, Seq, Topic};
-use crate::hooks::host::kv::{Change, Entry};
+use crate::fleet::data::{Batch, Datum};
+use crate::fleet::{Bus, BusError, Message, Seq, Topic};
 
 use super::shared::Shared;
 
@@ -30,19 +28,12 @@ const STORES_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs for as long as the process. `changed` is woken when there is something to tell.
 pub async fn run(shared: Arc<Shared>, bus: Arc<dyn Bus>, changed: Arc<Notify>) {
-    // What others write of a key counts here once it is not to be told from here any more. So nothing is taken in between the moment at
-    // which the bus has what this node wrote, and the note of it: what came later is newer, and would be passed over.
-    let turn = Mutex::default();
-    tokio::join!(tell(&shared, &*bus, &changed, &turn), take(&shared, &*bus, &turn));
+    tokio::join!(tell(&shared, &*bus, &changed), take(&shared, &*bus));
 }
 
-async fn tell(shared: &Arc<Shared>, bus: &dyn Bus, changed: &Notify, turn: &Mutex<()>) {
+async fn tell(shared: &Arc<Shared>, bus: &dyn Bus, changed: &Notify) {
     loop {
-        let some = async {
-            let _turn = turn.lock().await;
-            tell_some(shared, bus).await
-        };
-        match some.await {
+        match tell_some(shared, bus).await {
             Ok(true) => {}
             Ok(false) => changed.notified().await,
             Err(error) => {
@@ -111,73 +102,77 @@ async fn publish(bus: &dyn Bus, message: Message) -> Result<(), BusError> {
     kept.map_err(|_| BusError::Away("no answer".to_owned()))?.map(drop)
 }
 
-async fn take(shared: &Arc<Shared>, bus: &dyn Bus, turn: &Mutex<()>) {
+async fn take(shared: &Arc<Shared>, bus: &dyn Bus) {
+    // From the beginning each time: the bus has the newest of each, and what is known already changes nothing.
+    let mut from = Seq(0);
     loop {
-        if let Err(error) = take_until_it_ends(shared, bus, turn).await {
-            log::debug!("keys and values of others: {error}");
-        }
+        from = match take_until_it_ends(shared, bus, from).await {
+            Ok(again) => again,
+            Err(error) => {
+                log::debug!("keys and values of others: {error}");
+                Seq(0)
+            }
+        };
         tokio::time::sleep(RETRY).await;
     }
 }
 
-/// From the beginning each time: the bus has the newest of each, and what is known already changes nothing.
-async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, turn: &Mutex<()>) -> Result<(), BusError> {
+/// Gives where to begin again.
+async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, from: Seq) -> Result<Seq, BusError> {
     let names = |shared: &Shared| -> Vec<String> {
         shared.live.load().functions.kv.iter().map(|store| store.name().to_owned()).collect()
     };
     let stores = names(shared);
-    let begun = tokio::time::timeout(PATIENCE, bus.tail(Topic::Data, Seq(0))).await;
+    let begun = tokio::time::timeout(PATIENCE, bus.tail(Topic::Data, from)).await;
     let mut tail = begun.map_err(|_| BusError::Away("no answer".to_owned()))??;
+    // From where something was passed over, and since when. What comes after it is taken in first, whatever becomes of this node's own.
+    let mut passed: Option<(Seq, Instant)> = None;
     loop {
-        let Ok(first) = tokio::time::timeout(STORES_EVERY, tail.next()).await else {
+        let wait = if passed.is_some() { RETRY } else { STORES_EVERY };
+        let first = tokio::time::timeout(wait, tail.next()).await;
+        if let Some((before, since)) = passed
+            && (first.is_err() || since.elapsed() >= PATIENCE)
+        {
+            // Once this node has told its own, the bus's order says which of the two counts.
+            return Ok(before);
+        }
+        let Ok(first) = first else {
             if names(shared) != stores {
-                return Ok(());
+                return Ok(Seq(0));
             }
             continue;
         };
-        let Some(first) = first else { return Ok(()) };
+        let Some(first) = first else { return Ok(Seq(0)) };
         let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
         let applying = shared.clone();
-        let _turn = turn.lock().await;
-        blocking(move || apply(&applying, &deliveries)).await?;
+        if let Some(before) = blocking(move || apply(&applying, Batch::of(&deliveries))).await? {
+            passed.get_or_insert((before, Instant::now()));
+        }
         if let Some(error) = ended {
             return Err(error);
         }
     }
 }
 
-/// Applies a batch: the last of each key counts. Blocks on the disk.
-fn apply(shared: &Shared, deliveries: &[Delivered]) -> Result<(), String> {
-    let mut entries: BTreeMap<(String, String), Option<Bytes>> = BTreeMap::new();
-    let mut keys: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
-    for delivered in deliveries {
-        let Delivered::Message { message, .. } = delivered else { continue };
-        match Datum::read(message) {
-            Some(Datum::Entry { store, key, value }) => drop(entries.insert((store, key), value)),
-            Some(Datum::ApiKey { name, value }) => drop(keys.insert(name, value.map(Vec::from))),
-            None => log::warn!("{}: not understood here", message.subject),
-        }
-    }
+/// Applies a batch. When something was passed over, for this node has changed it too and has yet to tell: from where to read again.
+/// Blocks on the disk.
+fn apply(shared: &Shared, batch: Batch) -> Result<Option<Seq>, String> {
     let snapshot = shared.live.load();
-    let mut by_store: BTreeMap<String, Vec<Change>> = BTreeMap::new();
-    for ((store, key), value) in entries {
-        let change = match value {
-            Some(value) => Change::Put(Entry { key, value }),
-            None => Change::Delete(key),
-        };
-        by_store.entry(store).or_default().push(change);
-    }
-    for (store, changes) in by_store {
+    let mut passed = false;
+    for (store, changes) in batch.stores {
         // A store that this configuration does not have is read once it has.
         if let Some(handle) = snapshot.functions.kv.get(&store) {
-            handle.receive(&changes).map_err(|error| format!("the store '{store}': {error}"))?;
+            passed |= handle.receive(&changes).map_err(|error| format!("the store '{store}': {error}"))?;
         }
     }
-    let keys: Vec<_> = keys.into_iter().collect();
-    if !keys.is_empty() && shared.guard.store.receive(&keys).map_err(|error| error.to_string())? {
-        shared.guard.read_keys(&snapshot.config).map_err(|error| error.to_string())?;
+    if !batch.keys.is_empty() {
+        let received = shared.guard.store.receive(&batch.keys).map_err(|error| error.to_string())?;
+        passed |= received.passed;
+        if received.changed {
+            shared.guard.read_keys(&snapshot.config).map_err(|error| error.to_string())?;
+        }
     }
-    Ok(())
+    Ok(passed.then_some(batch.before))
 }
 
 async fn blocking<T: Send + 'static, E: ToString + Send + 'static>(

@@ -62,7 +62,7 @@ pub async fn run(bus: Arc<dyn Bus>, settings: &Settings, shared: &Shared<'_>) {
 
 /// Whether what could not be told is told the next time. Cut off, a node keeps to its share: what it admits of that is not to be charged to
 /// the others afterwards.
-fn is_told_later(share: Share) -> bool {
+pub(super) fn is_told_later(share: Share) -> bool {
     share.heard > 1 || share.is_whole()
 }
 
@@ -177,7 +177,7 @@ async fn listen_usage(bus: &dyn Bus, shared: &Shared<'_>) {
 
 /// Which parts of this node's counts the bus has not been seen to have.
 #[derive(Debug)]
-struct Lacking {
+pub struct Lacking {
     head: Seq,
     parts: BTreeSet<u8>,
 }
@@ -185,14 +185,14 @@ struct Lacking {
 // === impl Lacking ===
 impl Lacking {
     /// Before the bus's messages up to `head`.
-    fn new(ledger: &Ledger, head: Seq) -> Self {
+    pub fn new(ledger: &Ledger, head: Seq) -> Self {
         let mut lacking = Lacking { head, parts: (0..=u8::MAX).collect() };
         lacking.tell(ledger, Seq(0));
         lacking
     }
 
     /// Takes in one of them.
-    fn take(&mut self, ledger: &Ledger, usage: &Usage, seq: Seq) {
+    pub fn take(&mut self, ledger: &Ledger, usage: &Usage, seq: Seq) {
         if usage.lineage == ledger.lineage() {
             self.parts.retain(|part| !usage.counts.iter().any(|told| told.id[0] == *part));
         }

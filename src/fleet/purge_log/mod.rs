@@ -15,7 +15,7 @@ mod scope;
 use super::{Applied, FleetError, Seq};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{MarksCell, Purge};
-use crate::durable::Durable;
+use crate::durable::{Durable, Opener, opener};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 pub(super) use scope::{decode, encode};
@@ -118,8 +118,14 @@ struct Batch(OnceLock<Result<(), FleetError>>);
 impl PurgeLog {
     /// Opens or creates the log.
     pub fn open(path: &Path) -> Result<Opened, FleetError> {
+        // 0 is nobody's: see `Seen::asks`.
+        PurgeLog::load(opener(path, PAGE_CACHE), path, rand::random_range(1..=u64::MAX))
+    }
+
+    /// The same for whatever `open` opens; `path` names it. `fresh`: the name of a log that has none yet.
+    pub(super) fn load(open: Opener, path: &Path, fresh: u64) -> Result<Opened, FleetError> {
         let failed = |e: redb::Error| FleetError::Open { path: path.to_owned(), source: Arc::new(e) };
-        let db = Durable::open(path, PAGE_CACHE).map_err(|e| failed(e.into()))?;
+        let db = Durable::load(path, open).map_err(|e| failed(e.into()))?;
         // The tables must exist before the first read.
         let create = |db: &Database| -> Result<(u64, u64, Progress), redb::Error> {
             let write = db.begin_write()?;
@@ -131,7 +137,6 @@ impl PurgeLog {
                 let lineage = match lineage {
                     Some(lineage) => lineage,
                     None => {
-                        let fresh = rand::random();
                         meta.insert(LINEAGE, fresh)?;
                         fresh
                     }

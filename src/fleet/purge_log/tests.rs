@@ -69,13 +69,13 @@ fn a_kill_loses_nothing_that_was_accepted() {
         log.append(&[tag(n, n)]).unwrap();
     }
     // A write that never commits, and the file as a killed process leaves it: nothing was closed.
-    let killed = |db: &Database| -> Result<(), redb::Error> {
+    let unfinished = log.db.with(|db| {
         let write = db.begin_write()?;
         write.open_table(PURGES)?.insert((99, &b"\x05lost"[..]), ())?;
-        std::fs::copy(&path, &image)?;
+        std::fs::copy(&path, &image).unwrap();
         Ok(())
-    };
-    log.db.with(killed).unwrap();
+    });
+    unfinished.unwrap();
     let Opened { log: killed, purges, .. } = PurgeLog::open(&image).unwrap();
     assert_eq!(purges, (1..20).map(|n| tag(n, n)).collect::<Vec<_>>());
     assert_eq!(killed.last(), Stamp(19));
@@ -201,4 +201,62 @@ fn one_message_holds_what_a_bus_takes() {
         log.sent(told).unwrap();
     }
     assert_eq!(told, 4);
+}
+
+#[test]
+fn a_disk_that_is_well_again_is_written_again() {
+    let full = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let backend = Tight { bytes: Arc::default(), full: full.clone() };
+    let open: Opener = Box::new(move || Database::builder().create_with_backend(backend.clone()));
+    let Opened { log, .. } = PurgeLog::load(open, Path::new("purges"), 7).unwrap();
+    assert_eq!(accept(&log, &[tag(1, 1)]), 1);
+    full.store(true, Ordering::Release);
+    for n in 2..=3 {
+        let (number, outcome) = log.accept(|_| vec![tag(n, n)]);
+        assert_eq!((number, outcome.is_err()), (n, true));
+    }
+    full.store(false, Ordering::Release);
+    assert_eq!(accept(&log, &[tag(4, 4)]), 4);
+    let outgoing = log.outgoing(9).unwrap().unwrap();
+    assert_eq!((outgoing.first, outgoing.last), (1, 4));
+    assert_eq!(outgoing.purges.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 4], "what was refused is not told");
+}
+
+/// A disk that may be full.
+#[derive(Debug, Clone)]
+struct Tight {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    full: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Tight {
+    fn room(&self) -> std::io::Result<()> {
+        if self.full.load(Ordering::Acquire) { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl redb::StorageBackend for Tight {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.bytes.lock().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        out.copy_from_slice(&self.bytes.lock()[offset as usize..][..out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.bytes.lock().resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.room()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.room()?;
+        self.bytes.lock()[offset as usize..][..data.len()].copy_from_slice(data);
+        Ok(())
+    }
 }

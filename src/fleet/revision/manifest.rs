@@ -258,6 +258,12 @@ impl DeployKey {
         Ok(DeployKey(pair))
     }
 
+    /// As `fleet.trust` has it, compiled.
+    #[cfg(test)]
+    pub(in crate::fleet) fn trusted(&self) -> [u8; 32] {
+        self.0.public_key().as_ref().try_into().unwrap()
+    }
+
     /// As `fleet.trust` has it.
     pub fn public(&self) -> String {
         format!("{KIND}{}", STANDARD.encode(self.0.public_key().as_ref()))
@@ -273,10 +279,6 @@ impl std::fmt::Debug for DeployKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn trusted(key: &DeployKey) -> [u8; 32] {
-        key.0.public_key().as_ref().try_into().unwrap()
-    }
 
     fn item(path: &str, size: u64) -> Item {
         Item { path: path.to_owned(), digest: Digest::of(path.as_bytes()).to_string(), size, secret: false }
@@ -297,7 +299,7 @@ mod tests {
         assert_eq!(DeployKey::read(&path).unwrap().public(), key.public());
         let manifest = deploy(7, vec![item("edge.toml", 9)]);
         let sealed = manifest.seal(&key);
-        let trust = [trusted(&other), trusted(&key)];
+        let trust = [other.trusted(), key.trusted()];
         let again = Envelope::parse(&sealed.bytes()).unwrap();
         assert_eq!(again.open(&trust, 9).unwrap(), manifest);
         let changed = |path: &str| STANDARD.encode(serde_json::to_vec(&deploy(8, vec![item(path, 9)])).unwrap());
@@ -328,7 +330,7 @@ mod tests {
     #[test]
     fn rules() {
         let (key, _) = DeployKey::make().unwrap();
-        let trust = [trusted(&key)];
+        let trust = [key.trusted()];
         let good = deploy(7, vec![item("edge.toml", 5), item("fn/a.wasm", 5)]);
         let canary =
             |percent, pops: &[&str]| Act::Canary { pops: pops.iter().map(|p| (*p).to_owned()).collect(), percent };

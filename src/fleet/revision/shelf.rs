@@ -95,6 +95,12 @@ impl Shelf {
         put().map_err(|error| self.failed(&error))
     }
 
+    /// One of those files again.
+    pub fn read(&self, revision: u64, path: &str) -> Result<Bytes, ShelfError> {
+        let read = std::fs::read(self.place(revision).join(path));
+        read.map(Bytes::from).map_err(|error| self.failed(&error))
+    }
+
     /// Keeps an envelope, to be shown.
     pub fn file(&self, serial: u64, envelope: &Envelope) -> Result<(), ShelfError> {
         self.write(&format!("{serial}.{ENVELOPE}"), &envelope.bytes())
@@ -181,6 +187,7 @@ mod tests {
         assert_eq!(again.envelopes(), BTreeMap::from([(7, envelope)]));
         let path = again.place(7).join("tls/a.key");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "secret");
+        assert_eq!(again.read(7, "tls/a.key").unwrap(), "secret");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         again.put(7, &[item("edge.toml", "other", false)]).unwrap();
         assert_eq!(

@@ -17,8 +17,8 @@ impl Revising {
     pub(super) async fn tidy_always(&self) {
         loop {
             let all_read = {
-                let known = self.known.lock();
-                known.caught_up && !known.unread
+                let noted = self.noted.lock();
+                noted.caught_up && !noted.unread
             };
             if !all_read {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -39,7 +39,7 @@ impl Revising {
         let all = bus.blobs().await?;
         let unneeded = {
             let known = self.known.lock();
-            unneeded(all, known.manifests.values().map(|(_, manifest)| manifest), &known.course.kept())
+            unneeded(all, known.manifests().values().map(|(_, manifest)| manifest), &known.course.kept())
         };
         let mut gone = 0;
         for digest in unneeded.unwrap_or_default() {

@@ -20,29 +20,29 @@ pub(super) struct Before {
 impl Revising {
     /// Remembers what new acts are to be compared with.
     pub(super) fn compare(&self, want: &Want, before: Arc<Tally>) {
-        let mut known = self.known.lock();
+        let running = self.known.lock().course.running().clone();
         let now = self.shared.live.load().tally.clone();
-        let running = known.course.running().clone();
+        let mut noted = self.noted.lock();
         let mut kept = BTreeSet::from([want.main.act]);
         if running.main != want.main {
-            known.before.insert(want.main.act, Before { tally: before, from: Sample::default() });
+            noted.before.insert(want.main.act, Before { tally: before, from: Sample::default() });
         }
         if let Some((placed, _)) = want.canary {
             kept.insert(placed.act);
             let from = now.now();
-            known.before.entry(placed.act).or_insert(Before { tally: now, from });
+            noted.before.entry(placed.act).or_insert(Before { tally: now, from });
         }
-        known.before.retain(|act, _| kept.contains(act));
+        noted.before.retain(|act, _| kept.contains(act));
     }
 
     /// Judges what is new.
     pub(super) fn watch(&self) {
         let now = now_ms();
         let (main, canary) = (self.shared.live.load(), self.shared.live.canary());
-        let mut known = self.known.lock();
+        let (mut known, noted) = (self.known.lock(), self.noted.lock());
         let watched: Vec<u64> = known.course.watched(now).collect();
         for act in watched {
-            let Some(before) = known.before.get(&act) else { continue };
+            let Some(before) = noted.before.get(&act) else { continue };
             let of_canary = known.course.running().canary.is_some_and(|(placed, _)| placed.act == act);
             let (old, new) = match (&canary, of_canary) {
                 // A reload of the node's own files begins to count anew.

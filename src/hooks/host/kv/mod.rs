@@ -200,8 +200,9 @@ impl KvHandle {
         self.store.told(told)
     }
 
-    /// Applies what other nodes did. Blocks until it is on disk.
-    pub fn receive(&self, changes: &[Change]) -> Result<(), KvError> {
+    /// Applies what other nodes did, but for keys of which they are still to be told from here: whether there were any. Blocks until it is
+    /// on disk.
+    pub fn receive(&self, changes: &[Change]) -> Result<bool, KvError> {
         self.store.receive(changes)
     }
 
@@ -216,6 +217,19 @@ impl KvHandle {
             Ok(outcome) => outcome.map(|_| ()).map_err(HostError::from),
             Err(error) => Err(HostError::Failed(format!("the write was interrupted: {error}"))),
         }
+    }
+}
+
+#[cfg(test)]
+impl KvHandle {
+    /// A store of which other nodes are to be told, in whatever `open` opens.
+    pub(crate) fn telling(
+        name: &str,
+        open: impl Fn() -> Result<redb::Database, redb::DatabaseError> + Send + Sync + 'static,
+    ) -> Result<Self, KvError> {
+        let store = Store::new(Some(Arc::default()));
+        store.load(std::path::Path::new(name), Box::new(open))?;
+        Ok(KvHandle { name: name.into(), bounds: KvBounds::STRICT, store: Arc::new(store) })
     }
 }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::durable::Durable;
+use crate::durable::{Durable, Opener, opener};
 
 use super::KvError;
 use super::change::{Change, Entry};
@@ -107,8 +107,13 @@ impl Store {
 
     /// Opens or creates the file and reads all of it.
     pub fn open(&self, path: &Path) -> Result<(), KvError> {
+        self.load(path, opener(path, PAGE_CACHE))
+    }
+
+    /// The same for whatever `open` opens; `path` names it.
+    pub(super) fn load(&self, path: &Path, open: Opener) -> Result<(), KvError> {
         let failed = |error: redb::Error| KvError::Open { path: path.to_owned(), reason: error.to_string() };
-        let db = Durable::open(path, PAGE_CACHE).map_err(|error| failed(error.into()))?;
+        let db = Durable::load(path, open).map_err(|error| failed(error.into()))?;
         let shards = db.with(read).map_err(failed)?;
         self.live.store(Arc::new(shards));
         self.db.store(Some(Arc::new(db)));
@@ -148,23 +153,28 @@ impl Store {
         self.change(changes, None, limit, false)
     }
 
-    /// Applies what other nodes did, but for keys of which they are still to be told from here: that comes after it.
-    pub fn receive(&self, changes: &[Change]) -> Result<(), KvError> {
+    /// Applies what other nodes did, but for keys of which they are still to be told from here: whether there were any. Then it is not
+    /// known which of the two the bus has last.
+    pub fn receive(&self, changes: &[Change]) -> Result<bool, KvError> {
         // No update in between: it would be overwritten by what came before it.
         let _turn = self.writing.lock();
         let db = self.db.load_full().ok_or(KvError::HandedOver)?;
         let own = db.with(|db| own(db, changes))?;
-        let news = |change: &&Change| {
+        let is_news = |change: &Change| {
             let known = self.get(change.key());
             let same = match change {
                 Change::Put(entry) => known.as_ref() == Some(&entry.value),
                 Change::Delete(_) | Change::DeleteExisting(_) => known.is_none(),
             };
-            !same && !own.contains(change.key())
+            !same
         };
-        let new: Vec<Change> = changes.iter().filter(news).cloned().collect();
+        let (passed, new): (Vec<Change>, Vec<Change>) =
+            changes.iter().filter(|change| is_news(change)).cloned().partition(|change| own.contains(change.key()));
         // Not refused for its size: the node that took it has said that it fits.
-        if new.is_empty() { Ok(()) } else { self.write(&new, None, u64::MAX, false).map(drop) }
+        if !new.is_empty() {
+            self.write(&new, None, u64::MAX, false)?;
+        }
+        Ok(!passed.is_empty())
     }
 
     /// At most `most` keys that other nodes are to be told of. Blocks on the disk.
