@@ -30,6 +30,8 @@ use watching::Before;
 
 /// Between two looks at how what is new does, and between two tries of what the bus did not do.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a deploy waits for a bus that is being opened.
+const OPENING: Duration = Duration::from_secs(5);
 /// Before a tail that ended begins again.
 const TAIL_AGAIN: Duration = Duration::from_millis(500);
 /// Before what cannot be built, and has nothing that could stand in for it, is tried again.
@@ -150,7 +152,7 @@ impl Revising {
 
     /// Keeps a file for a revision that will name it.
     pub async fn take_blob(&self, bytes: Bytes) -> Result<Digest, RevisingError> {
-        Ok(self.bus()?.put_blob(bytes).await?)
+        Ok(self.bus_soon().await?.put_blob(bytes).await?)
     }
 
     /// Whether a revision that is known names this file: then it is there.
@@ -162,7 +164,7 @@ impl Revising {
 
     /// Verifies an envelope, sees that all its files are there, and publishes it. Durable once it returns `Ok` with its number.
     pub async fn accept(&self, bytes: &[u8]) -> Result<u64, RevisingError> {
-        let bus = self.bus()?.clone();
+        let bus = self.bus_soon().await?.clone();
         let envelope = Envelope::parse(bytes)?;
         let manifest = envelope.open(&self.trust, self.size)?;
         let _one = self.accepting.lock().await;
@@ -231,6 +233,18 @@ impl Revising {
 
     fn bus(&self) -> Result<&Arc<dyn Bus>, RevisingError> {
         self.bus.get().ok_or(RevisingError::Starting)
+    }
+
+    /// For who asks just after the start, before the bus's files are open.
+    async fn bus_soon(&self) -> Result<&Arc<dyn Bus>, RevisingError> {
+        let opened = async {
+            while self.bus.get().is_none() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        // What is not there by then is said by `bus`.
+        let _ = tokio::time::timeout(OPENING, opened).await;
+        self.bus()
     }
 
     /// Everything of a topic, from its beginning: what comes again changes nothing.
