@@ -116,7 +116,7 @@ impl World {
         let (process, _) = self.process(n);
         let mut passed = false;
         let mut failed = false;
-        for (_, changes) in &batch.stores {
+        for changes in batch.stores.values() {
             match process.data.receive(changes) {
                 Ok(some) => passed |= some,
                 Err(_) => failed = true,
@@ -439,8 +439,8 @@ impl World {
                 match self.fetched(n, placed) {
                     Ok(Fetched::Here) => {}
                     Ok(Fetched::Later) => return Ok(()),
-                    Err(refused) => {
-                        event = refused;
+                    Err(why) => {
+                        event = Event::Refused { act: placed.act, why: why.to_owned() };
                         break;
                     }
                 }
@@ -469,17 +469,17 @@ impl World {
     }
 
     /// Whether the files of what is wanted are here; what cannot be built is refused everywhere alike.
-    fn fetched(&mut self, n: usize, placed: Placed) -> Result<Fetched, Event> {
+    fn fetched(&mut self, n: usize, placed: Placed) -> Result<Fetched, &'static str> {
         if placed.revision.is_multiple_of(7) {
             self.stats.count("revision that cannot be built");
-            return Err(Event::Refused { act: placed.act, why: "it does not load".to_owned() });
+            return Err("it does not load");
         }
         if self.nodes[n].shelf.files.contains(&placed.revision) {
             return Ok(Fetched::Here);
         }
         match self.process(n).0.known.manifest(placed.revision).cloned() {
             Some(manifest) => Ok(self.fetch(n, &manifest)),
-            None => Err(Event::Refused { act: placed.act, why: "its files are not known here".to_owned() }),
+            None => Err("its files are not known here"),
         }
     }
 
