@@ -3,7 +3,7 @@
 //! In: a seed. Out: nothing, or what a world of that seed broke, and how to see it again. Never: a real clock, a thread within a world,
 //! a copy of a rule: what decides is what decides in production.
 //!
-//! A world has a hub (`hub`), nodes with disks (`node`, `disk`), faults (`world`) and clients (`purging`, `sharing`); `truth` knows what was
+//! A world has a hub (`hub`), nodes with disks (`node`, `disk`), faults (`world`) and clients (`purging`, `sharing`, `revising`); `truth` knows what was
 //! promised to whom, `heal` whether it was kept. All that happens is drawn from the seed.
 
 mod disk;
@@ -11,6 +11,7 @@ mod heal;
 mod hub;
 mod node;
 mod purging;
+mod revising;
 mod sharing;
 mod truth;
 mod world;
