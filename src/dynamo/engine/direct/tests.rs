@@ -217,7 +217,10 @@ fn partitions_are_read_as_the_engine_reads_them() {
         assert_eq!(found.is_some(), plain, "{request} {want:?}");
         if let Some(found) = found {
             let want = want.unwrap();
-            assert_eq!((said(&found), found.consumed), (said(&want), want.consumed), "{request}");
+            // Of a result that is cut at its most bytes, the engine counts the item behind the cut as scanned; AWS counts the same twice
+            // where there is no filter.
+            let counted = with(said(&want), "ScannedCount", said(&want)["Count"].clone());
+            assert_eq!((said(&found), found.consumed), (counted, want.consumed), "{request}");
         }
         let short = tables.direct.read_now(&asked(Op::Query, request.clone()));
         assert_eq!(short.is_some(), plain && request.get("Limit").is_some(), "{request}");
