@@ -142,7 +142,7 @@ async fn answer(request: Request<Incoming>, client: IpAddr, api: Api, signed: bo
     let snapshot = shared.live.load();
     let claimed = match let_in(&head, client, api, signed, &snapshot) {
         Ok(claimed) => claimed,
-        Err(response) => return response.map(whole),
+        Err(response) => return (*response).map(whole),
     };
     let (body, _room) = match read(&head, body, api, shared).await {
         Ok(read) => read,
@@ -153,7 +153,7 @@ async fn answer(request: Request<Incoming>, client: IpAddr, api: Api, signed: bo
     }
     let body = match proven(claimed, &head, body, client, api, shared) {
         Ok((_, body)) => body,
-        Err(response) => return response.map(whole),
+        Err(response) => return (*response).map(whole),
     };
     match shared.integrations.local.lambda() {
         Some(lambda) => {
@@ -169,7 +169,7 @@ async fn plainly(head: Parts, body: Bytes, client: IpAddr, signed: bool, shared:
     let snapshot = shared.live.load();
     match let_in(&head, client, Api::Dynamo, signed, &snapshot) {
         Ok(claimed) => tables(head, body, claimed, client, shared).await,
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -182,7 +182,7 @@ async fn tables(
 ) -> Response<Bytes> {
     let (verified, body) = match proven(claimed, &head, body, client, Api::Dynamo, shared) {
         Ok(proven) => proven,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let Some(tables) = shared.integrations.local.dynamo() else { return unopened(Api::Dynamo) };
     let agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
@@ -203,15 +203,11 @@ fn let_in<'v>(
     api: Api,
     signed: bool,
     snapshot: &'v Snapshot,
-) -> Result<Option<(&'v Verifier, Outcome)>, Response<Bytes>> {
+) -> Result<Option<(&'v Verifier, Outcome)>, Box<Response<Bytes>>> {
     if !signed && is_from_a_page(head) {
         log::info!("{api}: {client}: a page of another site is not let in without signatures");
-        return Err(refusal(
-            api,
-            StatusCode::FORBIDDEN,
-            "AccessDeniedException",
-            "pages may ask only where signatures are checked",
-        ));
+        let words = "pages may ask only where signatures are checked";
+        return Err(Box::new(refusal(api, StatusCode::FORBIDDEN, "AccessDeniedException", words)));
     }
     // A browser asks ahead, unsigned, whether its page may ask.
     let asks_ahead = api == Api::Dynamo && head.method == Method::OPTIONS;
@@ -230,15 +226,15 @@ fn proven(
     client: IpAddr,
     api: Api,
     shared: &Shared,
-) -> Result<(Option<Verified>, Bytes), Response<Bytes>> {
+) -> Result<(Option<Verified>, Bytes), Box<Response<Bytes>>> {
     let Some(claimed) = claimed else { return Ok((None, body)) };
     let verified = verified(claimed, head, body, client, api, shared);
     verified.map(|(verified, body)| (Some(verified), body)).map_err(|denied| refused(api, client, &denied))
 }
 
-fn refused(api: Api, client: IpAddr, denied: &Denied) -> Response<Bytes> {
+fn refused(api: Api, client: IpAddr, denied: &Denied) -> Box<Response<Bytes>> {
     log::info!("{api}: {client} is not let in: {denied}");
-    denial(api, denied)
+    Box::new(denial(api, denied))
 }
 
 /// Whether a browser may have sent it for somebody else's page: it says where it is from, or it believes to ask another host (DNS

@@ -77,16 +77,16 @@ fn one<'a>(words: &'a [&'a str]) -> Option<(&'a str, Sort, &'a [&'a str])> {
     let value = |word: &str| word.starts_with(':').then(|| word.to_owned());
     match words {
         ["begins_with", "(", name, ",", prefix, ")", after @ ..] => {
-            Some((*name, Sort::BeginsWith(value(*prefix)?), after))
+            Some((*name, Sort::BeginsWith(value(prefix)?), after))
         }
         [name, between, low, and, high, after @ ..]
             if between.eq_ignore_ascii_case("BETWEEN") && and.eq_ignore_ascii_case("AND") =>
         {
-            Some((*name, Sort::Between(value(*low)?, value(*high)?), after))
+            Some((*name, Sort::Between(value(low)?, value(high)?), after))
         }
         [name, operator, right, after @ ..] => {
             let operator = ["=", "<", "<=", ">", ">="].into_iter().find(|known| known == operator)?;
-            Some((*name, Sort::Compare(operator, value(*right)?), after))
+            Some((*name, Sort::Compare(operator, value(right)?), after))
         }
         _ => None,
     }
