@@ -148,11 +148,14 @@ impl Pop {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
-            .allow_non_standard_methods(true)
             .timeout_global(Some(Duration::from_secs(30)))
             .build()
             .into();
-        let mut response = agent.run(request.map(|body| body.to_vec())).unwrap();
+        let sent = match request.body().is_empty() {
+            true => agent.run(request.map(drop)),
+            false => agent.run(request.map(|body| body.to_vec())),
+        };
+        let mut response = sent.unwrap();
         let exception = response.headers().get("x-amzn-errortype").map(|name| name.to_str().unwrap().to_owned());
         (response.status().as_u16(), exception.unwrap_or_default(), response.body_mut().read_to_string().unwrap())
     }

@@ -241,11 +241,12 @@ mod tests {
                     ),
                 ] {
                     let (method, path, body) = what;
-                    let (status, exception, text) = pop.send(signed(&pop, asymmetric, key, (method, path, body)));
+                    let (status, exception, text) =
+                        pop.send(signed(&pop, asymmetric, key, (method, path.as_str(), body)));
                     assert_eq!((status, exception.as_str()), want, "{name}: {text}");
                 }
             }
-            let mut altered = signed(&pop, false, writer, ("PUT", &put, r#"{"Value":"1"}"#));
+            let mut altered = signed(&pop, false, writer, ("PUT", put.as_str(), r#"{"Value":"1"}"#));
             *altered.body_mut() = Bytes::from_static(br#"{"Value":"2"}"#);
             let (status, exception, text) = pop.send(altered);
             assert_eq!((status, exception.as_str()), (403, "InvalidSignatureException"), "{text}");

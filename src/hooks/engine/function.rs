@@ -18,7 +18,7 @@ use crate::hooks::exchange::Exchange;
 use crate::hooks::failure::{Api, Failure};
 use crate::hooks::host::{CallState, Identity, Level, LogLine, Services};
 
-use super::background::{self, Habit, Lost};
+use super::background::{Habit, Lost};
 use super::fail::{self, Stop};
 use super::pool::Size;
 use super::store::{Bound, Data, Meter, Metered};
@@ -197,7 +197,7 @@ impl Function {
             let _turns = (own, all);
             function.course(live, question, budget, began).await
         };
-        match background::run(&self.habit, &meter, budget.timeout, course).await {
+        match self.shared.background.run(&self.habit, &meter, budget.timeout, course).await {
             Ok(ended) => ended,
             Err(lost) => {
                 let failure = match lost {
@@ -359,7 +359,7 @@ impl Function {
             }
             Ok(())
         };
-        let made = background::run(&self.habit, &meter, budget.timeout, making).await;
+        let made = self.shared.background.run(&self.habit, &meter, budget.timeout, making).await;
         made.unwrap_or(Err(Failure::Timeout(budget.timeout)))
     }
 

@@ -36,6 +36,7 @@ use super::failure::Failure;
 use super::host::Services;
 
 use artifact::Artifacts;
+use background::Background;
 use outline::Outlined;
 use pool::{Pool, Size};
 use store::Data;
@@ -97,6 +98,7 @@ pub(crate) struct Shared {
     big: Pool,
     calls: Arc<Semaphore>,
     concurrency: usize,
+    background: Background,
     ticker: Ticker,
     artifacts: Artifacts,
     loaded: Mutex<Vec<Weak<Function>>>,
@@ -114,6 +116,7 @@ impl Engine {
             big: Pool::new(Size::Big, slots, settings.memory)?,
             calls: Arc::new(Semaphore::new(settings.concurrency)),
             concurrency: settings.concurrency,
+            background: Background::default(),
             ticker: Ticker::default(),
             artifacts: Artifacts::open(&settings.artifacts)?,
             loaded: Mutex::new(Vec::new()),

@@ -31,7 +31,7 @@ use crate::hooks::failure::Failure;
 use crate::hooks::host::log::Log;
 use crate::hooks::host::{Level, LogLine, Services};
 
-use super::background::{self, Habit, Lost};
+use super::background::{Habit, Lost};
 use super::fail;
 use super::function::Budget;
 use super::load::{BIG, VERSION};
@@ -187,7 +187,7 @@ impl Web {
             drop((slot, turn));
             outcome
         };
-        let outcome = match background::run(&self.habit, &meter, self.budget.timeout, course).await {
+        let outcome = match self.shared.background.run(&self.habit, &meter, self.budget.timeout, course).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err((failure, stack))) => {
                 if let Some(stack) = stack {
