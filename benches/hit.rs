@@ -54,7 +54,8 @@ async fn store(shared: &Shared, raw: &[u8]) {
     let (host, target) = (plan::host_name(request.head.host), Target::parse(request.head.target));
     let behavior = plan::route(&snapshot, host, target.path).unwrap();
     let mut bytes = Vec::new();
-    let (hash, _) = plan::slot(&snapshot.behavior(behavior).behavior, host, target, &request.head, &[], &mut bytes);
+    let (hash, _) =
+        plan::slot(&snapshot.behavior(behavior).behavior, (false, host, target), &request.head, &[], &mut bytes);
     let now = SystemTime::now();
     let mut answer = ResponseHeader::build(200, None).unwrap();
     for (name, value) in [

@@ -2,12 +2,13 @@
 //!
 //! In: host and uri of a successful POST, PUT, DELETE…, stamped. Out: whether an object began before that. Never: scans.
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::object::{Meta, Stamp};
 
-/// URLs remembered; past it the least used are forgotten (the RFC's requirement is then met only for the exact key).
+/// URLs remembered; past it those longest not asked for are forgotten.
 const URLS_MAX: u64 = 262_144;
 
 /// Newest invalidation per URL. Memory: about 100 bytes a URL, bounded by `URLS_MAX`.
@@ -20,7 +21,9 @@ pub struct Invalidated {
 // === impl Invalidated ===
 impl Default for Invalidated {
     fn default() -> Self {
-        Invalidated { urls: Cache::new(URLS_MAX), any: Default::default() }
+        // The newest are never refused for the sake of those asked for more often.
+        let urls = Cache::builder().max_capacity(URLS_MAX).eviction_policy(EvictionPolicy::lru()).build();
+        Invalidated { urls, any: Default::default() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Key: decides which requests share one stored answer.
 //!
 //! In: the key policy, the request's host, path, query and fields, the negotiated coding. Out: the key's bytes and
-//! their hash. Never: a decoded or re-encoded path or query, a scheme (CloudFront: http and https share one object).
+//! their hash. Never: a decoded or re-encoded path or query; a scheme: where both are served, the caller puts it in front.
 //!
 //! Every part is length-prefixed and every list begins with its count, so two requests have the same bytes only when
 //! every part is the same. Parts of the request that the policy leaves out must not reach the origin, or must not
@@ -138,7 +138,8 @@ fn cookie_part<F: Fields>(select: &Select, fields: &F, out: &mut Vec<u8>) {
         .lines(&COOKIE)
         .flat_map(|line| line.split(|b| *b == b';'))
         .map(<[u8]>::trim_ascii)
-        .filter(|cookie| !cookie.is_empty() && select.names(name_of(cookie)))
+        // Many origins take a name without the white space around it.
+        .filter(|cookie| !cookie.is_empty() && select.names(name_of(cookie).trim_ascii()))
         .collect();
     cookies.sort_by_key(|cookie| name_of(cookie));
     length(out, cookies.len());
@@ -276,6 +277,8 @@ mod tests {
         assert_eq!(cookies(Select::None, "a=1"), cookies(Select::None, "b"));
         assert_eq!(cookies(only(&["a"]), "b=2; a=1; A=3"), cookies(only(&["a"]), "a=1"));
         assert_eq!(cookies(except(&["b"]), "b=2; a=1"), cookies(except(&["b"]), "a=1"));
+        assert_ne!(cookies(only(&["a"]), "a =1"), cookies(only(&["a"]), "b=1"));
+        assert_eq!(cookies(except(&["b"]), "b\t=2; a=1"), cookies(except(&["b"]), "a=1"));
 
         let policy = KeyPolicy { headers: vec![HeaderName::from_static("x-a")], ..policy() };
         let with = |pairs: &[(&'static str, &str)]| key(&policy, "h", "/", &lines(pairs));

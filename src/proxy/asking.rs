@@ -134,7 +134,9 @@ pub fn head_bytes(request: &RequestHeader) -> u64 {
 }
 
 /// What the behavior answers before the cache is asked.
-pub fn before_cache(session: &Session, behavior: &Behavior, host: &str, target: Target<'_>) -> Option<Answer> {
+pub fn before_cache(session: &mut Session, behavior: &Behavior, host: &str, target: Target<'_>) -> Option<Answer> {
+    // HTTP/2 needs no field to send one.
+    let has_body = !session.as_mut().is_body_empty();
     let request = session.req_header();
     let viewer = Viewer {
         method: &request.method,
@@ -144,8 +146,6 @@ pub fn before_cache(session: &Session, behavior: &Behavior, host: &str, target: 
         path: target.path,
         query: target.query,
     };
-    let has_body = request.headers.contains_key(header::TRANSFER_ENCODING)
-        || request.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     behavior::before_cache(behavior, &viewer, &request.headers, has_body)
 }
 

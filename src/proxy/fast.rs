@@ -192,7 +192,7 @@ fn found<'s, F: Fields>(
         target.query = rest.as_deref();
     }
     let id = RequestId::random();
-    Some((served, look(shared, served, id, entered, (ask.host, target), fields, key)?))
+    Some((served, look(shared, served, id, entered, (ask.tls, ask.host, target), fields, key)?))
 }
 
 /// The behavior of a request, if its hits are the same for everyone.
@@ -232,18 +232,18 @@ pub fn enters<F: Fields>(
     Some(entered)
 }
 
-/// The fresh object for `at`, a host and a target.
+/// The fresh object for `at`: whether it came over TLS, the host as sent, the target.
 pub fn look<F: Fields>(
     shared: &Shared,
     served: &Arc<Served>,
     id: RequestId,
     entered: Entered,
-    at: (&str, Target<'_>),
+    at: (bool, &str, Target<'_>),
     fields: &F,
     key: &mut Vec<u8>,
 ) -> Option<Hit> {
     let rules = &served.behavior;
-    let (hash, _) = plan::slot(rules, plan::host_name(at.0), at.1, fields, entered.apart(), key);
+    let (hash, _) = plan::slot(rules, at, fields, entered.apart(), key);
     let object = find(shared.tiers, &hash, key, fields, rules.compress.is_some())?;
     object.body.whole()?;
     let started_ms = now_ms();

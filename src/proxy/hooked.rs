@@ -202,7 +202,7 @@ impl Candidate {
             false => Target::parse(&self.target),
         };
         let entered = self.entered.clone();
-        fast::look(shared, &self.served, self.id, entered, (&self.host, target), &request.headers, key)
+        fast::look(shared, &self.served, self.id, entered, (self.tls, &self.host, target), &request.headers, key)
     }
 
     fn full(self, note: HookNote) -> Came {

@@ -38,6 +38,7 @@ pub fn judge<F: Fields>(
     if invalidated.covers(meta, policy.key.ignore_host) {
         return Verdict::Gone;
     }
+    let reuse = policy::reuse(policy, meta, request, now_ms);
     let purged = match checked {
         Some(checked) => marks.check(meta, checked),
         None => marks.verdict(meta),
@@ -46,16 +47,23 @@ pub fn judge<F: Fields>(
         purge::Verdict::Keep => {}
         purge::Verdict::Gone => return Verdict::Gone,
         purge::Verdict::Soft { at } => {
-            // Soft: out of freshness since the purge, the stale windows run from there.
+            // Soft: out of freshness since the purge at the latest, the stale windows run from there. It allows nothing that
+            // was not allowed without it.
             let since_ms = now_ms.saturating_sub(at.0 / 1_000_000);
+            let (while_revalidate, on_error) = match reuse {
+                Reuse::Fresh => (true, true),
+                Reuse::Stale { while_revalidate, on_error } => (while_revalidate, on_error),
+                Reuse::Validate { on_error, .. } => (false, on_error),
+            };
+            let open = |window_ms: u64| !meta.must_revalidate && since_ms < window_ms;
             return Verdict::Stale {
-                while_revalidate: !meta.must_revalidate && since_ms < meta.stale_while_revalidate_ms,
-                on_error: !meta.must_revalidate && since_ms < meta.stale_if_error_ms,
+                while_revalidate: while_revalidate && open(meta.stale_while_revalidate_ms),
+                on_error: on_error && open(meta.stale_if_error_ms),
                 why: "purged-soft",
             };
         }
     }
-    match policy::reuse(policy, meta, request, now_ms) {
+    match reuse {
         Reuse::Fresh => Verdict::Fresh,
         Reuse::Stale { while_revalidate, on_error } => Verdict::Stale { while_revalidate, on_error, why: "stale" },
         Reuse::Validate { on_error, why } => Verdict::Stale { while_revalidate: false, on_error, why },

@@ -15,7 +15,7 @@ use crate::cache::object::Meta;
 use crate::cache::policy::{self, Admit, Ask, Times, Why};
 use crate::cache::store::{self, Admission};
 use crate::cache::{key, method, purge, vary};
-use crate::config::compiled::Behavior;
+use crate::config::compiled::{Behavior, CachePolicy};
 use crate::message::Fields;
 use crate::origin::hop;
 
@@ -25,16 +25,16 @@ use super::phases::{now_ms, now_nanos};
 use super::plan::{self, Slot, Target};
 use super::shared::Shared;
 use super::soft::Waited;
-use super::{asking, respond};
+use super::{asking, respond, tiers};
 
 /// Decides whether the cache takes part and under which key; else notes why not.
 pub fn plan(session: &Session, ctx: &mut RequestCtx, behavior: &Behavior, host: &str, target: Target<'_>) {
+    let at = (tiers::is_tls(session, ctx), host, target);
     let request = session.req_header();
     ctx.cache.why = bypass(behavior, &request.method, session.is_upgrade_req(), &request.headers).unwrap_or("");
     if ctx.cache.why.is_empty() {
         let mut bytes = Vec::with_capacity(128);
-        let (hash, coding) =
-            plan::slot(behavior, plan::host_name(host), target, &request.headers, ctx.entered.apart(), &mut bytes);
+        let (hash, coding) = plan::slot(behavior, at, &request.headers, ctx.entered.apart(), &mut bytes);
         ctx.slot = Some(Slot { key: bytes, hash, coding });
     }
 }
@@ -148,7 +148,12 @@ pub fn admit(
                 verdict
             })?
         }
-        _ => policy::admit(policy_of, &ask, header.status.as_u16(), &header.headers, times),
+        _ => {
+            // A page in an error's place lives as long as its rule says, whatever its status.
+            let page =
+                ctx.origin.instead.is_some().then(|| CachePolicy { min_ttl: Duration::ZERO, ..policy_of.clone() });
+            policy::admit(page.as_ref().unwrap_or(policy_of), &ask, header.status.as_u16(), &header.headers, times)
+        }
     };
     let life = match verdict {
         Admit::Store(life) => life,

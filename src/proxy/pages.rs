@@ -29,7 +29,9 @@ pub async fn instead(session: &mut Session, ctx: &RequestCtx, status: u16, what:
     {
         return Arc::new(answer);
     }
-    let plain = respond::error_answer(session, ctx, status, what);
+    let mut plain = respond::error_answer(session, ctx, status, what);
+    // It stands for what the origin would have said: the cache keeps it as long as an error of its own (`cache.error_ttl`).
+    plain.headers.retain(|(name, _)| *name != header::CACHE_CONTROL);
     Arc::new(Generated { status: plain.status, headers: plain.headers, body: plain.body })
 }
 

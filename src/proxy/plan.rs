@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use crate::behavior::compress;
 use crate::cache::key::{self, MethodClass};
 use crate::cache::object::KeyHash;
-use crate::config::compiled::{Behavior, BehaviorId, Coding};
+use crate::config::compiled::{Behavior, BehaviorId, Coding, ViewerProtocol};
 use crate::message::{Fields, path};
 
 use super::snapshot::Snapshot;
@@ -66,11 +66,11 @@ pub fn cacheable(behavior: &Behavior, method: &Method) -> bool {
     behavior.cache.enabled && (*method == Method::GET || *method == Method::HEAD)
 }
 
-/// The slot of a GET or HEAD. `apart` tells principals apart. `key` is cleared and filled; its hash names the primary slot.
+/// The slot of a GET or HEAD for `at`: whether it came over TLS, the host as sent, the target. `apart` tells principals apart. `key` is
+/// cleared and filled; its hash names the primary slot.
 pub fn slot<F: Fields>(
     behavior: &Behavior,
-    host: &str,
-    target: Target<'_>,
+    (tls, host, target): (bool, &str, Target<'_>),
     fields: &F,
     apart: &[u8],
     key: &mut Vec<u8>,
@@ -80,6 +80,10 @@ pub fn slot<F: Fields>(
     if let Some(serial) = behavior.canary {
         // What a canary makes of a page is nobody's but its viewers'.
         key::part(key, &serial.to_be_bytes());
+    }
+    if behavior.viewer_protocol == ViewerProtocol::AllowAll {
+        // The origin is told the scheme, and may send one of the two elsewhere.
+        key::part(key, if tls { b"https" } else { b"" });
     }
     if behavior.cache.key.ignore_host {
         // Without a host, only the behavior keeps the answers of two origins apart.
