@@ -294,7 +294,7 @@ fn signer(api: Api, snapshot: &Snapshot) -> Result<&Verifier, Denied> {
         Api::Dynamo => config.dynamodb.as_ref().and_then(|spec| spec.access),
     };
     let gone = || Denied { reason: Reason::SignatureInvalid, detail: "no signer is configured any more".to_owned() };
-    named.and_then(|signer| snapshot.guards.signer(signer)).ok_or_else(gone)
+    named.and_then(|signer| snapshot.guards.signer(signer)).map(Arc::as_ref).ok_or_else(gone)
 }
 
 fn asked<'a>(head: &'a Parts, path: &'a str, client: IpAddr) -> Asked<'a, HeaderMap> {
