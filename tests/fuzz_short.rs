@@ -11,7 +11,7 @@ const ITERATIONS_SLOW: u32 = 2_000;
 const MAX_INPUT: usize = 512;
 
 /// Pieces that parsers have opinions about.
-const DICTIONARY: [&[u8]; 80] = [
+const DICTIONARY: [&[u8]; 88] = [
     b",",
     b";",
     b"=",
@@ -92,6 +92,14 @@ const DICTIONARY: [&[u8]; 80] = [
     b"&Key-Pair-Id=K",
     b"&Hash-Algorithm=SHA256",
     b"; CloudFront-",
+    b"#set($x = ",
+    b"#foreach($i in ",
+    b"#if($x == 1)",
+    b"#end",
+    b"$input.json('$.a",
+    b"$util.parseJson(",
+    b"${x}",
+    b"[0..9]",
 ];
 
 /// Xorshift: the same inputs in every run.
@@ -323,6 +331,35 @@ fn signed() {
             b"/a?x=1&Expires=9999999999&Signature=AAAA&Key-Pair-Id=K",
             b"/a?Policy=eyJTdGF0ZW1lbnQiOlt7fV19&Signature=MAYCAQECAQE_&Key-Pair-Id=K&Hash-Algorithm=SHA256",
             b"a=1; CloudFront-Expires=9999999999; CloudFront-Signature=MAYCAQECAQE_; CloudFront-Key-Pair-Id=K",
+        ],
+    );
+}
+
+#[test]
+fn template() {
+    drive_for(
+        ITERATIONS_SLOW,
+        fuzz_targets::template::run,
+        &[
+            b"#set($x = $input.path('$.a'))#foreach($i in $x)$i#if($foreach.hasNext),#end#end\0{\"a\":[1,2,{\"b\":null}]}",
+            b"{\"k\": $input.json('$.a[1].b'), \"q\": \"$util.escapeJavaScript($input.params('q'))\"}",
+            b"#macro(m $a)$a.length()#end#m('x')#set($y = {'a': [1..3]})$y.a[0] ${y} $!none #* c *# ## d\n#[[ $raw ]]#",
+            b"#set($context.responseOverride.status = 418)$util.base64Encode($input.body)$util.urlDecode('%zz')",
+        ],
+    );
+}
+
+#[test]
+fn bus() {
+    drive(
+        fuzz_targets::bus::run,
+        &[
+            b"\x01\x07\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0",
+            b"\x02\x07\0\0\0\0\0\0\0\0\0\0\0",
+            b"{\"table\":\"t\",\"schema\":\"pk:S\",\"at\":5,\"node\":\"fra-1\",\"item\":{\"pk\":{\"S\":\"a\"}}}",
+            b"{\"key\":\"ed25519:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\",\"signature\":\"AAAA\",\"manifest\":\"e30=\"}",
+            b"kv.store.aw\n{\"value\":\"dg\"}",
+            b"key.bmFtZQ\n{\"value\":null}",
         ],
     );
 }

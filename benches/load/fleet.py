@@ -16,6 +16,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 POPS = {"fra": 8081, "nrt": 8082, "iad": 8083}
 ADMINS = {"fra": 9911, "nrt": 9912, "iad": 9913}
 PATIENCE = 120
+# Before every process that shares its core.
+FIRST = ["chrt", "--rr"]
 
 
 def ask(url, timeout=60):
@@ -104,19 +106,40 @@ class Fleet:
         self.log.close()
         self.room.cleanup()
 
-    def processes(self):
-        """The process of each PoP."""
-        found = {}
+    def all(self):
+        """Every process of the fleet: its number and its command line."""
         sessions = {part.pid for part in self.parts}
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                line = (process / "cmdline").read_bytes().split(b"\0")
-                ours = os.path.basename(line[0]).startswith(b"rimward") and os.getsid(int(process.name)) in sessions
-                if ours and line[-2].decode() in POPS:
-                    found[line[-2].decode()] = int(process.name)
-            except (OSError, IndexError, UnicodeDecodeError):
+                if os.getsid(int(process.name)) in sessions:
+                    yield int(process.name), (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
                 continue
+
+    def processes(self):
+        """The process of each PoP."""
+        found = {}
+        for process, line in self.all():
+            if os.path.basename(line[0]).startswith(b"rimward") and len(line) > 1 and line[-2].decode(errors="replace") in POPS:
+                found[line[-2].decode()] = process
         return found
+
+    def apart(self, pop):
+        """Gives this PoP the first core, and everything else, this program too, the others, where the origin goes first.
+
+        `False`: nothing was changed, for want of a second core or of root.
+        """
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2 or os.geteuid():
+            return False
+        own = self.processes()[pop]
+        for process in [os.getpid(), *(process for process, _ in self.all())]:
+            mask = cores[:1] if process == own else cores[1:]
+            # Threads too.
+            subprocess.run(["taskset", "-acp", ",".join(map(str, mask)), str(process)], check=True, capture_output=True)
+        origin = next(process for process, line in self.all() if any(word.endswith(b"origin.mjs") for word in line) and b"node" in line[0])
+        subprocess.run([*FIRST, "-a", "-p", "1", str(origin)], check=True, capture_output=True)
+        return True
 
     def cpu(self):
         """CPU seconds that each PoP used so far."""

@@ -16,7 +16,7 @@ import subprocess
 import time
 
 from changes import CHANGES, changing, deploys, purges, replay
-from fleet import HERE, POPS, ROOT, Fleet
+from fleet import FIRST, HERE, POPS, ROOT, Fleet
 
 SCENARIOS = ["hits", "misses", "hooks", "auth", "mixed"]
 MEANS = {
@@ -26,6 +26,7 @@ MEANS = {
     "auth": "an API key before each hit",
     "mixed": "80 % hits, 5 % misses, 10 % hooks, 5 % auth",
 }
+OBSERVED = "nrt"
 COLOURS = {"fra": "#0b62c4", "nrt": "#1a7440", "iad": "#b35a00"}
 
 
@@ -50,15 +51,14 @@ def everywhere(fleet, scenario, seconds, connections):
     return results
 
 
-def k6(fleet, scenarios, seconds, rate, out):
-    """Each scenario at a fixed rate of arrivals; None without k6."""
+def k6(fleet, scenarios, seconds, rate, out, pops=POPS, first=False):
+    """Each scenario at a fixed rate of arrivals; None without k6. `first`: it never waits for another process, which takes root."""
     found = shutil.which("k6") or shutil.which("k6", path=os.path.expanduser("~/go/bin"))
     if not found:
         return None
     summary = out / "k6.json"
-    pops = ",".join(f"http://127.0.0.1:{port}" for port in POPS.values())
-    settings = {"POPS": pops, "KEY": fleet.key, "RATE": rate, "SECONDS": seconds, "SCENARIOS": ",".join(scenarios)}
-    command = [found, "run", "--quiet", "--no-usage-report", "--summary-export", str(summary)]
+    settings = {"POPS": ",".join(f"http://127.0.0.1:{POPS[pop]}" for pop in pops), "KEY": fleet.key, "RATE": rate, "SECONDS": seconds, "SCENARIOS": ",".join(scenarios)}
+    command = [*([*FIRST, "1"] if first else []), found, "run", "--quiet", "--no-usage-report", "--summary-export", str(summary)]
     command += [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
     done = subprocess.run([*command, str(HERE / "k6.js")], capture_output=True, text=True)
     if done.returncode:
@@ -70,12 +70,17 @@ def k6(fleet, scenarios, seconds, rate, out):
 
 
 def meanwhile(fleet, arguments):
-    """Mixed traffic at a fixed rate, with the fleet left alone, purged and deployed by turns: each turn's percentiles, in rounds."""
+    """Mixed traffic at a fixed rate at one PoP, with the fleet left alone, purged and deployed by turns: each turn's percentiles, in rounds.
+
+    What is asked is whether a PoP's own work on changes is felt. So it has a core to itself, as on a machine of its own, and the load
+    generator goes before the other PoPs, the bus and the commands on the rest.
+    """
     turns = {what: [] for what in ["quiet", *CHANGES]}
+    first = fleet.apart(OBSERVED)
     for number in range(arguments.rounds):
         for what in turns:
             with changing(fleet, what, number, arguments.purges, arguments.seconds):
-                measured = k6(fleet, ["mixed"], arguments.seconds, arguments.rate, arguments.out)
+                measured = k6(fleet, ["mixed"], arguments.seconds, arguments.rate, arguments.out, [OBSERVED], first)
             if measured is None:
                 return None
             turns[what].append({**measured["rows"]["mixed"], "failed": measured["failed"]})
@@ -141,7 +146,7 @@ def change_lines(changes, arguments):
            f" < 10 s | {figure(away['seconds'])} s |")
     if turns is None:
         return
-    yield from ("", f"Mixed traffic at {arguments.rate} arrivals a second, {arguments.rounds} rounds of {arguments.seconds} s by turns;"
+    yield from ("", f"Mixed traffic at {arguments.rate} arrivals a second at one PoP, which has a core of its own, {arguments.rounds} rounds of {arguments.seconds} s by turns;"
                 f" purging: {arguments.purges} a second; deploying: once a second. Medians of the rounds; target: within 1.10.", "",
                 "| meanwhile | p50 ms | p99 ms | p99 against quiet | not answered |", "|---|--:|--:|--:|--:|")
     quiet = statistics.median(one["p(99)"] for one in turns["quiet"])

@@ -141,6 +141,9 @@ pub fn run(keys: &Keys, out: &mut impl Write) -> Result<(), Failed> {
         KeysCommand::Create(create) => {
             let new = NewKey { name: create.name.clone(), plans: create.plans.clone(), enabled: true, value: None };
             let made: Created = ask(&Client::new(&create.access)?, &Method::POST, "/keys", Some(&new))?;
+            if create.plans.is_empty() {
+                eprintln!("note: the key has no plan (--plan): where plans are configured, it opens nothing");
+            }
             match create.json {
                 true => json(out, &made)?,
                 // Alone on its line, for `$(rimward keys create …)`.

@@ -46,12 +46,12 @@ impl Check {
                     return ExitCode::from(WRONG);
                 }
                 println!(
-                    "{}: right. {} listeners, {} origins, {} behaviors, {} functions, revision {}",
+                    "{}: right. {}, {}, {}, {}, revision {}",
                     self.path.display(),
-                    config.listeners.len(),
-                    config.origins.len(),
-                    config.behaviors.len(),
-                    config.functions.len(),
+                    counted(config.listeners.len(), "listener"),
+                    counted(config.origins.len(), "origin"),
+                    counted(config.behaviors.len(), "behavior"),
+                    counted(config.functions.len(), "function"),
                     config.digest
                 );
                 ExitCode::SUCCESS
@@ -61,12 +61,17 @@ impl Check {
     }
 }
 
+/// "1 origin", "2 origins".
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Compiles every function of `config` and attaches it, away from the PoP's own state.
 fn load_functions(config: &Config) -> Result<(), String> {
     if config.functions.is_empty() {
         return Ok(());
     }
-    eprintln!("loading {} functions …", config.functions.len());
+    eprintln!("loading {} …", counted(config.functions.len(), "function"));
     let scratch = tempfile::TempDir::new().map_err(|error| error.to_string())?;
     let mut config = config.clone();
     config.engine.artifacts = scratch.path().join("artifacts");

@@ -25,12 +25,13 @@ pub const BODY_READ_MAX: usize = 24 << 10;
 pub use endpoint::{Endpoint, Endpoints, h2_options};
 pub use error::ListenError;
 pub use gate::{Counts, Gate, Permit};
+pub use pace::Pace;
 pub use refuse::Refusal;
 pub use tls::{Peer, Session, Terminator};
 pub use wire::Wire;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::config::compiled::{Certificate, Limits};
     use std::path::Path;
     use std::time::Duration;
@@ -46,7 +47,7 @@ mod tests {
     }
 
     /// Limits wide enough for every test that does not try one.
-    pub(super) fn limits() -> Limits {
+    pub(crate) fn limits() -> Limits {
         Limits {
             connections: 1000,
             connections_per_address: 100,

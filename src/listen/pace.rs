@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// One body's progress. Only time spent waiting for the viewer counts: a slow origin is not the viewer's fault.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub struct Pace {
     bytes: u64,
     waited: Duration,
 }
@@ -15,15 +15,20 @@ pub(super) struct Pace {
 // === impl Pace ===
 
 impl Pace {
+    /// Bytes that came so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// `bytes` came after a wait of `waited`.
-    pub(super) fn came(&mut self, bytes: usize, waited: Duration) {
+    pub fn came(&mut self, bytes: usize, waited: Duration) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         self.waited = self.waited.saturating_add(waited);
     }
 
     /// How long the next byte may take: `body_timeout`, and no longer than until the average falls below
     /// `body_min_rate` after `body_grace`.
-    pub(super) fn patience(&self, limits: &Limits) -> Duration {
+    pub fn patience(&self, limits: &Limits) -> Duration {
         let Some(earned) = self.bytes.saturating_mul(1000).checked_div(limits.body_min_rate) else {
             return limits.body_timeout;
         };

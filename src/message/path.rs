@@ -18,7 +18,7 @@ pub fn normal(path: &str) -> Cow<'_, str> {
 /// The path as the most generous origin may read it: everything decoded, several slashes one, backslashes slashes, dot segments
 /// resolved. `None`: it is the path as sent.
 pub fn resolved(path: &str) -> Option<String> {
-    if !path.contains(['%', '\\']) && !path.contains("/.") && !path.contains("//") {
+    if is_plain(path, true) {
         return None;
     }
     let plain = String::from_utf8_lossy(&decoded(path.as_bytes(), |_| true)).replace('\\', "/");
@@ -27,11 +27,22 @@ pub fn resolved(path: &str) -> Option<String> {
 
 /// Whether a segment is `.` or `..`, however it is spelled.
 pub fn has_dots(path: &str) -> bool {
-    if !path.contains(['%', '\\']) && !path.contains("/.") {
+    if is_plain(path, false) {
         return false;
     }
     let plain = decoded(path.as_bytes(), |_| true);
     plain.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment == b"." || segment == b"..")
+}
+
+/// Whether it has no second reading: nothing encoded, no backslash, no segment that begins with a dot; `single`: no empty segment
+/// either. One walk, as every request comes here.
+fn is_plain(path: &str, single: bool) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let second = before == b'/' && (byte == b'.' || (single && byte == b'/'));
+        before = byte;
+        !second && !matches!(byte, b'%' | b'\\')
+    })
 }
 
 /// Percent-decodes the bytes that `which` names.

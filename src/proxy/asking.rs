@@ -185,7 +185,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         request_id: &id,
         encoding: encoding(behavior, codings),
         upgrade: session.is_upgrade_req(),
-        grpc: upstream::is_grpc(session),
+        grpc: upstream::is_grpc(session.req_header()),
         custom: match ctx.hooks.way.as_ref().and_then(|way| way.headers.as_deref()) {
             Some(headers) => headers,
             None => origin.map_or(&[], |origin| &origin.headers),

@@ -27,6 +27,7 @@ use super::prior::Trouble;
 use super::snapshot::{Served, Snapshot};
 use super::soft::{Revalidation, Waited};
 use super::tiers::TierNote;
+use super::uploads::Upload;
 
 /// Everything about one request on the full path. Its shape is the pipeline's.
 pub struct RequestCtx {
@@ -60,6 +61,8 @@ pub struct RequestCtx {
     /// Why its body was not taken.
     pub denied: Option<Denied>,
     pub body_in: u64,
+    /// Holds its body to a pace.
+    pub upload: Option<Arc<Upload>>,
     /// Reused for the field values this request writes.
     pub scratch: String,
 }
@@ -179,6 +182,7 @@ impl RequestCtx {
             room: None,
             denied: None,
             body_in: 0,
+            upload: None,
             scratch: String::new(),
         }
     }

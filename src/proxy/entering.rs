@@ -26,7 +26,7 @@ use super::phases::now_ms;
 use super::plan::Target;
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
-use super::{applying, asking, authorizing, denying, respond};
+use super::{applying, asking, authorizing, denying, respond, uploads};
 
 /// Bytes of a body that is read before its signature can be checked: API Gateway's payload limit.
 const SIGNED_BODY_MAX: usize = 10 << 20;
@@ -365,7 +365,10 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
         if announced.unwrap_or(0) - body.len().min(announced.unwrap_or(0)) <= RETRY_BUFFER {
             session.as_mut().enable_retry_buffering();
         }
-        let Some(part) = session.as_mut().read_request_body().await? else { break };
+        uploads::wait(&ctx.upload);
+        let part = session.as_mut().read_request_body().await?;
+        uploads::came(&ctx.upload, part.as_ref(), part.is_none());
+        let Some(part) = part else { break };
         if body.len() + part.len() > most {
             return Err(too_large());
         }

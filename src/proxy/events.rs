@@ -22,6 +22,7 @@ use super::functions::Link;
 use super::hooking::{self, HookNote, Ran};
 use super::phases::now_ms;
 use super::snapshot::Served;
+use super::uploads::{self, Upload};
 use super::{applying, asking, failure, rerouting, respond, views};
 
 /// Runs the viewer-request functions; `Some` = the viewer is answered with this. What they change takes part in the cache key.
@@ -39,7 +40,7 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
                 (_, false) => None,
                 // It was read to check its signature.
                 (Some(read), true) => Some(views::beginning(read)),
-                (None, true) => read_body(session).await?,
+                (None, true) => read_body(session, &ctx.upload).await?,
             };
             let request = views::viewer_request(session, ctx, body);
             run(ctx, links, Event::ViewerRequest, (request, None)).await
@@ -86,7 +87,7 @@ pub async fn origin_request(session: &mut Session, ctx: &mut RequestCtx, origin:
         (_, false) => None,
         // What a viewer-request function wrote is what the origin gets.
         (Some(written), true) => Some(views::beginning(written)),
-        (None, true) => read_body(session).await?,
+        (None, true) => read_body(session, &ctx.upload).await?,
     };
     // Which target is asked is not decided yet; what it is called is.
     let host = HeaderValue::from_str(asking::address(session.req_header()).0).ok();
@@ -289,11 +290,14 @@ fn chains(ctx: &RequestCtx, event: Event) -> Option<Arc<Served>> {
     ctx.served().filter(|served| !served.chains.of(event).is_empty()).cloned()
 }
 
-async fn read_body(session: &mut Session) -> Result<Option<Body>> {
+async fn read_body(session: &mut Session, upload: &Option<Arc<Upload>>) -> Result<Option<Body>> {
     if asking::expects_continue(session) {
         asking::send_continue(session).await?;
     }
-    views::body(session).await
+    uploads::wait(upload);
+    let body = views::body(session, upload).await;
+    uploads::hold(upload);
+    body
 }
 
 /// Notes where a function sends the request, on top of what functions before it said; the configured origin it chose, if it did.

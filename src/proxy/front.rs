@@ -32,7 +32,7 @@ use super::hooked::{self, Came, Candidate};
 use super::pass::{self, Pass};
 use super::phases::Phases;
 use super::plan::Scratch;
-use super::prior::Handed;
+use super::prior::{Before, Handed};
 use super::record::Words;
 use super::relay::{self, Passed};
 use super::shared::Shared;
@@ -212,9 +212,8 @@ impl Front {
                         Passed::Whole => (None, String::new()),
                         Passed::Broken(failure, error) => (Some(failure), error),
                         Passed::Full(prior) => {
-                            match prior::with(Some(Handed::Attempt(prior)), None, self.full(wire, head, full, shutdown))
-                                .await
-                            {
+                            let before = Before { handed: Some(Handed::Attempt(prior)), ..Before::default() };
+                            match prior::with(before, self.full(wire, head, full, shutdown)).await {
                                 Some(same) => wire = same,
                                 None => return,
                             }
@@ -235,8 +234,8 @@ impl Front {
                 }
                 Step::Full(mut full) => {
                     let head = wire.take_head(full.len);
-                    let (handed, chosen) = (full.handed.take(), full.chosen.take());
-                    match prior::with(handed, chosen, self.full(wire, head, full, shutdown)).await {
+                    let before = Before { handed: full.handed.take(), chosen: full.chosen.take(), upload: None };
+                    match prior::with(before, self.full(wire, head, full, shutdown)).await {
                         Some(same) => wire = same,
                         None => return,
                     }
@@ -384,7 +383,7 @@ impl Front {
         let metrics = self.shared.observer.metrics();
         metrics.refused(asking::refusal_kind(&refusal));
         let seen = wire.buffer().len() as u64;
-        record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), seen);
+        record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), seen, None);
         wire.refuse(refusal).await;
     }
 }

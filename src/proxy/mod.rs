@@ -57,6 +57,7 @@ pub mod streams;
 mod tally;
 mod telling;
 mod tiers;
+mod uploads;
 pub mod upstream;
 mod views;
 pub mod warming;

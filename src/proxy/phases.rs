@@ -22,7 +22,7 @@ use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
 use super::{
     answering, applying, asked, asking, entering, events, failure, handing, keeping, pages, prior, record, respond,
-    shared::Shared, soft, tiers, upstream,
+    shared::Shared, soft, tiers, uploads, upstream,
 };
 
 /// The full path. All state is shared with the fast lane.
@@ -229,6 +229,7 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         ctx.origin.connect = (!reused).then(|| upstream::since(ctx.origin.started));
         ctx.origin.asked_ms = now_ms();
+        uploads::wait(&ctx.upload);
         Ok(())
     }
 
@@ -254,6 +255,7 @@ impl ProxyHttp for Phases {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |b| b.len() as u64);
+        uploads::came(&ctx.upload, body.as_ref(), end);
         asking::bound_body(session, ctx)?;
         entering::check_body(ctx, body, end)?;
         events::request_body(&ctx.hooks, body, end);

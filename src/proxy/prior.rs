@@ -19,10 +19,21 @@ use super::entering::Entered;
 use super::hooked::Seen;
 use super::phases::now_ms;
 use super::snapshot::{Live, Snapshot};
+use super::uploads::Upload;
 
 tokio::task_local! {
     /// Pingora makes a request's context without asking who the request is. It is made within the task that hands over.
-    static PRIOR: Cell<Option<(Option<Handed>, Option<Arc<Snapshot>>)>>;
+    static PRIOR: Cell<Option<Before>>;
+}
+
+/// What is known before a request's context is made.
+#[derive(Debug, Default)]
+pub struct Before {
+    pub handed: Option<Handed>,
+    /// The snapshot that was chosen for its viewer; `None` is the one in force.
+    pub chosen: Option<Arc<Snapshot>>,
+    /// The watch over its body.
+    pub upload: Option<Arc<Upload>>,
 }
 
 /// What is handed over.
@@ -62,18 +73,19 @@ pub enum Trouble {
     },
 }
 
-/// Runs `full`, whose first context goes on from `handed`, with the snapshot that was chosen for its viewer; `None` is the one in force.
-pub async fn with<F: Future>(handed: Option<Handed>, chosen: Option<Arc<Snapshot>>, full: F) -> F::Output {
-    match (handed, chosen) {
-        (None, None) => full.await,
-        prior => PRIOR.scope(Cell::new(Some(prior)), full).await,
+/// Runs `full`, whose first context goes on from what was `before`.
+pub async fn with<F: Future>(before: Before, full: F) -> F::Output {
+    match before {
+        Before { handed: None, chosen: None, upload: None } => full.await,
+        before => PRIOR.scope(Cell::new(Some(before)), full).await,
     }
 }
 
 /// A request's context: one that goes on from what was handed over to this task, or a new one.
 pub fn context(live: &Live) -> RequestCtx {
-    let (handed, chosen) = PRIOR.try_with(Cell::take).ok().flatten().unwrap_or_default();
-    let new = || RequestCtx::new(chosen.unwrap_or_else(|| live.load()), now_ms());
+    let Before { handed, chosen, upload } = PRIOR.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let new =
+        || RequestCtx { upload: upload.clone(), ..RequestCtx::new(chosen.unwrap_or_else(|| live.load()), now_ms()) };
     let prior = match handed {
         Some(Handed::Attempt(prior)) => *prior,
         Some(Handed::Refused(refused)) => {
@@ -84,7 +96,7 @@ pub fn context(live: &Live) -> RequestCtx {
         Some(Handed::Seen(seen)) => {
             let Seen { snapshot, id, started, started_ms, entered, note } = *seen;
             let ctx = RequestCtx::new(snapshot, started_ms);
-            return RequestCtx { id, started, entered, hooks: note, ..ctx };
+            return RequestCtx { id, started, entered, hooks: note, upload, ..ctx };
         }
         None => return new(),
     };

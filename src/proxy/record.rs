@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Version, header};
 use pingora::Error;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::tls::SslDigest;
 use pingora::proxy::Session;
 
@@ -261,27 +261,38 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
     observer.finish(&record);
 }
 
-/// Tells the observer about bytes that were no request with one valid reading. Nothing of them is quoted but their number.
-pub fn finish_refusal(observer: &Observer, refusal: &Refusal, viewer: SocketAddr, tls: Option<&SslDigest>, seen: u64) {
+/// Tells the observer about bytes that were refused. Of those that were no request with one valid reading, and so have no
+/// `head`, nothing is quoted but their number.
+pub fn finish_refusal(
+    observer: &Observer,
+    refusal: &Refusal,
+    viewer: SocketAddr,
+    tls: Option<&SslDigest>,
+    seen: u64,
+    head: Option<&RequestHeader>,
+) {
     let id = RequestId::random();
+    let (host, target) = head.map_or(("", ""), asking::address);
+    let target = Target::parse(target);
     observer.finish(&Record {
         started_ms: now_ms(),
         duration_ns: 0,
         first_byte_ns: 0,
         request_id: id.as_str(),
         viewer,
-        method: "",
+        method: head.map_or("", |head| head.method.as_str()),
         scheme: if tls.is_some() { "https" } else { "http" },
-        host: "",
-        path: b"",
-        query: b"",
-        protocol: "HTTP/1.1",
+        host: plan::host_name(host),
+        path: target.path.as_bytes(),
+        query: target.query.unwrap_or("").as_bytes(),
+        protocol: head.map_or("HTTP/1.1", |head| protocol(head.version)),
         tls: tls.map(tls_words),
         behavior: observer.metrics().unrouted(),
         pattern: "",
         status: refusal.status,
         bytes_in: seen,
-        bytes_out: 0,
+        // A stream is reset without a word.
+        bytes_out: if head.is_some() { 0 } else { refusal.render().len() as u64 },
         cache: Outcome::Refused,
         reason: refusal.reason,
         ttl_s: None,

@@ -17,16 +17,17 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
 use crate::limit::Refused;
-use crate::listen;
+use crate::listen::{self, Refusal};
 use crate::observe::Failure;
 
 use super::fast::{self, Ask, Hit};
 use super::hooked::{self, Came, Candidate};
 use super::phases::Phases;
-use super::prior::{self, Handed};
+use super::prior::{self, Before, Handed};
 use super::record::{self, Words};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
+use super::uploads::Upload;
 use super::{asking, entering, failure, heads};
 
 /// The application behind HTTP/2.
@@ -64,8 +65,7 @@ impl HttpServerApp for Streams {
         let (hit, answer) = match found {
             Ok(found) => found,
             Err(handed) => {
-                let full = self.proxy.process_new_http(session, shutdown);
-                return prior::with(handed, chosen, full).await;
+                return self.full(session, &snapshot, Before { handed, chosen, upload: None }, shutdown).await;
             }
         };
         session.set_write_timeout(Some(snapshot.config.limits.write_timeout));
@@ -128,6 +128,34 @@ impl Streams {
         }
         let candidate = hooked::candidate(&self.shared, snapshot, ask, started, || Some(request.headers.clone()))?;
         Ok(candidate.map_or(Found::Nothing, Found::Candidate))
+    }
+
+    /// Has Pingora serve a stream; one whose body comes too slowly is reset.
+    async fn full(
+        &self,
+        mut session: ServerSession,
+        snapshot: &Snapshot,
+        before: Before,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let Some(upload) = Upload::of(&mut session) else {
+            return prior::with(before, self.proxy.process_new_http(session, shutdown)).await;
+        };
+        let head = session.req_header().clone();
+        let viewer = asking::who(&session, &snapshot.config.listeners).unwrap_or(record::NOBODY);
+        let tls = session.digest().and_then(|digest| digest.ssl_digest.clone());
+        let before = Before { upload: Some(upload.clone()), ..before };
+        tokio::select! {
+            biased;
+            done = prior::with(before, self.proxy.process_new_http(session, shutdown)) => done,
+            () = upload.late(&snapshot.config.limits) => {
+                let (refusal, observer) = (Refusal::SLOW_BODY, &self.shared.observer);
+                observer.metrics().refused(asking::refusal_kind(&refusal));
+                let seen = asking::head_bytes(&head) + upload.bytes();
+                record::finish_refusal(observer, &refusal, viewer, tls.as_deref(), seen, Some(&head));
+                None
+            }
+        }
     }
 
     fn note(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -22,7 +23,7 @@ use crate::origin::{self, OriginError, Pick};
 use super::context::{Instead, RequestCtx, Role};
 use super::prior::Trouble;
 use super::shared::Shared;
-use super::{about, asking, events, failure, pages, respond, tiers};
+use super::{about, asking, events, failure, pages, respond, tiers, uploads};
 
 /// The peer for the next attempt.
 pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
@@ -33,6 +34,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
         }
         None => {}
     }
+    uploads::hold(&ctx.upload);
     ctx.origin.answered = false;
     if ctx.origin.instead.is_none() {
         ctx.origin.status = 0;
@@ -69,7 +71,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
         hash: ctx.slot.as_ref().map_or(0, |slot| u64::from_le_bytes(slot.hash[..8].try_into().unwrap_or_default())),
         tried: &ctx.origin.tried,
         viewer_host: viewer_host.as_ref(),
-        needs: Needs { upgrade: session.is_upgrade_req(), grpc: is_grpc(session) },
+        needs: Needs { upgrade: session.is_upgrade_req(), grpc: is_grpc(session.req_header()) },
         about: about.as_ref(),
     };
     let reroute = ctx.hooks.way.as_ref().and_then(|way| way.reroute.as_ref());
@@ -280,8 +282,7 @@ pub fn outcome(kind: Failure) -> origin::Outcome {
     }
 }
 
-pub fn is_grpc(session: &Session) -> bool {
-    let request = session.req_header();
+pub fn is_grpc(request: &RequestHeader) -> bool {
     request.version == http::Version::HTTP_2
         && request
             .headers

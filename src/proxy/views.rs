@@ -3,6 +3,7 @@
 //! In: the session, what is known of the request. Out: requests and responses that a function may own. Never: an edit.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Version, header};
@@ -17,6 +18,7 @@ use crate::hooks::{Body, Request, Response, exchange};
 use super::context::RequestCtx;
 use super::plan::Target;
 use super::rerouting::Way;
+use super::uploads::{self, Upload};
 use super::{asking, tiers};
 
 /// The viewer's request.
@@ -97,7 +99,7 @@ pub fn beginning(whole: &Bytes) -> Body {
 }
 
 /// Reads the beginning of the request's body; what was read is sent to the origin all the same.
-pub async fn body(session: &mut Session) -> Result<Option<Body>> {
+pub async fn body(session: &mut Session, upload: &Option<Arc<Upload>>) -> Result<Option<Body>> {
     let downstream = session.as_mut();
     if downstream.is_body_empty() {
         return Ok(None);
@@ -109,7 +111,9 @@ pub async fn body(session: &mut Session) -> Result<Option<Body>> {
         data.extend_from_slice(&read);
     }
     while data.len() < BODY_SEEN && !downstream.is_body_done() {
-        match downstream.read_request_body().await? {
+        let more = downstream.read_request_body().await?;
+        uploads::came(upload, more.as_ref(), more.is_none());
+        match more {
             Some(more) => data.extend_from_slice(&more),
             None => break,
         }

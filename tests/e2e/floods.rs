@@ -4,8 +4,12 @@
 
 use crate::harness::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
-    frame, get_block, literal,
+    frame, get_block, literal, post_block,
 };
+use std::net::TcpListener;
+
+use serde_json::json;
+
 use crate::harness::{H2, Origin, Pop, Setup, until};
 
 /// More frames than any limit lets through; a flood that gets them all taken was not stopped.
@@ -22,12 +26,17 @@ struct Target {
 // === impl Target ===
 impl Target {
     fn start(limits: &str) -> Self {
+        Self::beside(limits, "")
+    }
+
+    /// With more origins and behaviors.
+    fn beside(limits: &str, more: &str) -> Self {
         let origin = Origin::start(|x| {
             let body = if x.request.target == "/big" { vec![b'x'; 1 << 20] } else { b"served".to_vec() };
             x.reply("200 OK", "Cache-Control: max-age=600\r\n", body);
         });
         let mut setup = Setup::new(format!(
-            "[limits]\n{limits}\n{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n",
+            "[limits]\n{limits}\n{}{more}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nmethods = \"all\"\n",
             origin.config("o")
         ));
         setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\nh2 = true\n".to_owned();
@@ -172,6 +181,35 @@ fn a_window_that_never_opens_holds_nothing_for_ever() {
     }
     until("the process to serve on", || (target.pop.get("/small").status == 200).then_some(()));
     assert!(target.pop.peak_rss_kib() < 400 * 1024, "{} KiB", target.pop.peak_rss_kib());
+}
+
+#[test]
+fn a_body_slower_than_the_minimum_ends_its_stream() {
+    // Takes calls, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut target = Target::beside(
+        "body_min_rate = \"1KiB\"\nbody_grace = \"300ms\"\nbody_timeout = \"20s\"",
+        &format!(
+            "[[origin]]\nname = \"silent\"\nurl = \"http://{}\"\n[[behavior]]\nmatch = \"/call\"\norigin = \"silent\"\nmethods = \"all\"\n",
+            silent.local_addr().unwrap()
+        ),
+    );
+    let mut frames = target.attack();
+    // A gRPC stream may be silent; a slow body ends no other stream of its connection.
+    let grpc = [post_block("/call"), literal("content-type", "application/grpc")].concat();
+    assert!(frames.send(&frame(HEADERS, END_HEADERS, 1, &grpc)));
+    assert!(frames.send(&frame(HEADERS, END_HEADERS, 3, &post_block("/up"))));
+    assert!(frames.send(&frame(DATA, 0, 3, b"x")));
+    let ended = std::iter::from_fn(|| frames.next()).find(|frame| frame.kind == RST_STREAM).map(|frame| frame.stream);
+    assert_eq!(ended, Some(3));
+    assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 5, &get_block("/small"))));
+    let answered =
+        std::iter::from_fn(|| frames.next()).find(|frame| frame.stream != 0).map(|frame| (frame.stream, frame.kind));
+    assert_eq!(answered, Some((5, HEADERS)));
+    assert_eq!(target.pop.metric("rimward_connections_refused_total", &["why=\"slow\""]), 1.0);
+    let line = target.pop.log_line("/up");
+    assert_eq!((&line["status"], &line["method"]), (&json!(408), &json!("POST")));
+    target.lives();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Fuzz targets: one function a parser, each panics when an invariant breaks. `fuzz_short` drives them on stable for a
 //! bounded time; `fuzz/` wraps each for cargo-fuzz.
 
+pub mod bus;
 pub mod conditional;
 pub mod config;
 pub mod directives;
@@ -15,4 +16,5 @@ pub mod range;
 pub mod result;
 pub mod signed;
 pub mod sigv4;
+pub mod template;
 pub mod vary;

@@ -101,7 +101,7 @@ impl Jwks {
                 .max_capacity(ABSENT_MAX)
                 .time_to_live(ABSENT_TTL)
                 .build_with_hasher(RandomState::new()),
-            seen: Seen::new(),
+            seen: Seen::default(),
             refresh_ms: AtomicU64::new(u64::MAX),
             timeout_ms: AtomicU64::new(0),
         }

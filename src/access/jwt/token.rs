@@ -2,9 +2,12 @@
 //!
 //! In: its text. Out: header, what is signed, the signature. Never: a claim that somebody may believe: nothing here is verified.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use crate::access::json;
 use crate::config::compiled::JwtAlgorithm;
@@ -17,21 +20,26 @@ pub const HEADER_MAX: usize = 2 << 10;
 pub const KID_MAX: usize = 256;
 
 /// The header, as far as it matters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Header {
+    /// What it was read from, as it came: the tokens of one key share it.
+    text: Box<str>,
     pub alg: JwtAlgorithm,
     pub kid: Option<String>,
 }
 
+/// A signature's bytes; RSA's of 4096 bits are 512.
+pub type Signature = SmallVec<[u8; 512]>;
+
 /// A token taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Parsed<'t> {
-    pub header: Header,
+    pub header: Arc<Header>,
     /// Header and payload with the dot between them (RFC 7515 §5.2).
     pub signed: &'t [u8],
     /// Decoded, unread.
     pub payload: Vec<u8>,
-    pub signature: Vec<u8>,
+    pub signature: Signature,
 }
 
 /// Why it is no token. The words hold nothing of it.
@@ -58,9 +66,11 @@ pub enum Malformed {
 
 // === impl Parsed ===
 impl<'t> Parsed<'t> {
+    /// Takes `token` apart. If its header is that of the `last` good one, it need not be read again.
+    ///
     /// # Errors
     /// See [`Malformed`]; also a token that is encrypted (five parts), or not signed ("none").
-    pub fn new(token: &'t str) -> Result<Self, Malformed> {
+    pub fn new(token: &'t str, last: Option<&Arc<Header>>) -> Result<Self, Malformed> {
         if token.len() > TOKEN_MAX {
             return Err(Malformed::TooLong);
         }
@@ -69,12 +79,14 @@ impl<'t> Parsed<'t> {
         if payload.contains('.') || signature.is_empty() {
             return Err(Malformed::Parts);
         }
-        Ok(Parsed {
-            header: Header::new(&decode(header)?)?,
-            signed: signed.as_bytes(),
-            payload: decode(payload)?,
-            signature: decode(signature)?,
-        })
+        let header = match last.filter(|last| *last.text == *header) {
+            Some(same) => same.clone(),
+            None => Arc::new(Header::new(header)?),
+        };
+        let mut bytes = Signature::from_elem(0, base64::decoded_len_estimate(signature.len()));
+        let len = URL_SAFE_NO_PAD.decode_slice(signature, &mut bytes).map_err(|_| Malformed::Encoding)?;
+        bytes.truncate(len);
+        Ok(Parsed { header, signed: signed.as_bytes(), payload: decode(payload)?, signature: bytes })
     }
 
     /// The claims, to be read only after the signature was verified.
@@ -88,11 +100,12 @@ impl<'t> Parsed<'t> {
 
 // === impl Header ===
 impl Header {
-    fn new(text: &[u8]) -> Result<Self, Malformed> {
-        if text.len() > HEADER_MAX {
+    fn new(text: &str) -> Result<Self, Malformed> {
+        let decoded = decode(text)?;
+        if decoded.len() > HEADER_MAX {
             return Err(Malformed::Header);
         }
-        let members = json::object(text).map_err(|_| Malformed::Header)?;
+        let members = json::object(&decoded).map_err(|_| Malformed::Header)?;
         if members.contains_key("crit") {
             return Err(Malformed::Critical);
         }
@@ -102,7 +115,7 @@ impl Header {
             Some(Value::String(kid)) if kid.len() <= KID_MAX => Some(kid.clone()),
             Some(_) => return Err(Malformed::Kid),
         };
-        Ok(Header { alg, kid })
+        Ok(Header { text: text.into(), alg, kid })
     }
 }
 
@@ -134,12 +147,24 @@ mod tests {
     #[test]
     fn a_token_is_taken_apart() {
         let text = token(r#"{"alg":"RS256","kid":"k","typ":"JWT","x":[1]}"#);
-        let parsed = Parsed::new(&text).unwrap();
-        assert_eq!(parsed.header, Header { alg: JwtAlgorithm::Rs256, kid: Some("k".into()) });
+        let parsed = Parsed::new(&text, None).unwrap();
+        assert_eq!((parsed.header.alg, parsed.header.kid.as_deref()), (JwtAlgorithm::Rs256, Some("k")));
         assert_eq!(parsed.signed, text.rsplit_once('.').unwrap().0.as_bytes());
         assert_eq!((parsed.payload.as_slice(), parsed.signature.as_slice()), (&b"{}"[..], &b"s"[..]));
         assert_eq!(parsed.claims(), Ok(Map::new()));
-        assert_eq!(Parsed::new(&token(r#"{"alg":"EdDSA"}"#)).unwrap().header.kid, None);
+        assert_eq!(Parsed::new(&token(r#"{"alg":"EdDSA"}"#), None).unwrap().header.kid, None);
+    }
+
+    #[test]
+    fn only_the_same_header_need_not_be_read() {
+        let first = token(r#"{"alg":"RS256","kid":"k"}"#);
+        let first = Parsed::new(&first, None).unwrap();
+        for (header, same) in [(r#"{"alg":"RS256","kid":"k"}"#, true), (r#"{"alg":"ES256","kid":"k"}"#, false)] {
+            let text = token(header);
+            let next = Parsed::new(&text, Some(&first.header)).unwrap();
+            assert_eq!(Arc::ptr_eq(&next.header, &first.header), same, "{header}");
+            assert_eq!(next, Parsed::new(&text, None).unwrap(), "{header}");
+        }
     }
 
     #[test]
@@ -174,7 +199,7 @@ mod tests {
             ("kid is a number", token(r#"{"alg":"RS256","kid":1}"#), Malformed::Kid),
             ("kid too long", token(&kid), Malformed::Kid),
         ] {
-            assert_eq!(Parsed::new(&text).err(), Some(want), "{name}");
+            assert_eq!(Parsed::new(&text, None).err(), Some(want), "{name}");
         }
     }
 
@@ -182,7 +207,7 @@ mod tests {
     fn claims_have_one_meaning() {
         for payload in ["", "[]", "\"a\"", r#"{"sub":"a","sub":"b"}"#, r#"{"a":{"b":1,"b":2}}"#] {
             let text = format!("eyJhbGciOiJSUzI1NiJ9.{}.YQ", URL_SAFE_NO_PAD.encode(payload));
-            assert_eq!(Parsed::new(&text).unwrap().claims(), Err(Malformed::Claims), "{payload}");
+            assert_eq!(Parsed::new(&text, None).unwrap().claims(), Err(Malformed::Claims), "{payload}");
         }
     }
 }

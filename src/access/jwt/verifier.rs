@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 
 use super::jwks::{Held, Jwks, Why};
 use super::keys::Verdict;
 use super::seen::Verified;
-use super::token::{Malformed, Parsed, TOKEN_MAX};
+use super::token::{Header, Malformed, Parsed, TOKEN_MAX};
 use super::{claims, find};
 use crate::access::{Asked, Denied, Kind, Principal, Reason};
 use crate::config::compiled::{Issuer, JwtRule};
@@ -24,6 +25,8 @@ pub struct Verifier {
     issuer: Issuer,
     name: Arc<str>,
     jwks: Arc<Jwks>,
+    /// Of the last token with a good signature.
+    header: ArcSwapOption<Header>,
 }
 
 /// What can be said without waiting.
@@ -61,7 +64,7 @@ impl Fetch {
 // === impl Verifier ===
 impl Verifier {
     pub(super) fn new(issuer: Issuer, jwks: Arc<Jwks>) -> Self {
-        Verifier { name: issuer.name.as_str().into(), issuer, jwks }
+        Verifier { name: issuer.name.as_str().into(), issuer, jwks, header: ArcSwapOption::empty() }
     }
 
     /// The issuer as it was configured.
@@ -144,6 +147,9 @@ impl Verifier {
         };
         match held.keys.verify(&parsed) {
             Verdict::Good => {
+                if self.header.load().as_ref().is_none_or(|last| !Arc::ptr_eq(last, &parsed.header)) {
+                    self.header.store(Some(parsed.header.clone()));
+                }
                 let claims = match parsed.claims() {
                     Ok(claims) => Arc::new(claims),
                     Err(error) => return Try::Done(Err(malformed(error))),
@@ -160,7 +166,7 @@ impl Verifier {
             Verdict::Unknown => match self.wanted(rule, &parsed, now_ms) {
                 Ok(()) => {
                     let denied = Denied::new(Reason::TokenInvalid, "`kid` names no key of the issuer");
-                    Try::Wants(Why::Unknown, parsed.header.kid, denied)
+                    Try::Wants(Why::Unknown, parsed.header.kid.clone(), denied)
                 }
                 Err(denied) => Try::Done(Err(denied)),
             },
@@ -169,7 +175,7 @@ impl Verifier {
 
     /// Taken apart, and of an algorithm that the configuration lists.
     fn readable<'t>(&self, token: &'t str) -> Result<Parsed<'t>, Denied> {
-        let parsed = Parsed::new(token).map_err(malformed)?;
+        let parsed = Parsed::new(token, self.header.load().as_ref()).map_err(malformed)?;
         if !self.issuer.algorithms.contains(&parsed.header.alg) {
             return Err(Denied::new(Reason::TokenInvalid, "`alg` is not one that the issuer's configuration lists"));
         }

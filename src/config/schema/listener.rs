@@ -118,7 +118,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Silence allowed between two bytes of a request body.
     pub body_timeout: Duration,
-    /// Bytes a second that a request body must average once `body_grace` has passed; 0 = no minimum.
+    /// Bytes a second that a request body must average once `body_grace` has passed; 0 = no minimum. Over HTTP/2 a slower one ends its
+    /// stream; gRPC is held to none.
     pub body_min_rate: ByteSize,
     /// How long a request body may be slower than `body_min_rate`.
     pub body_grace: Duration,

@@ -58,18 +58,20 @@ impl Civil {
     }
 }
 
+/// Of the largest number, 2^64 - 1.
+const DIGITS: usize = 20;
+
 pub fn push_u64(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
+    let len = n.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let mut digits = [b'0'; DIGITS];
+    for digit in digits[..len].iter_mut().rev() {
+        *digit = b'0' + (n % 10) as u8;
         n /= 10;
-        if n == 0 {
-            break;
-        }
     }
-    out.extend_from_slice(&digits[at..]);
+    // All of them, then fewer: a copy of fixed length is no call.
+    let end = out.len() + len;
+    out.extend_from_slice(&digits);
+    out.truncate(end);
 }
 
 pub fn push_i64(out: &mut Vec<u8>, n: i64) {

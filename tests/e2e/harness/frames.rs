@@ -28,6 +28,7 @@ pub struct Frames {
 pub struct Frame {
     pub kind: u8,
     pub flags: u8,
+    pub stream: u32,
     pub payload: Vec<u8>,
 }
 
@@ -55,7 +56,8 @@ impl Frames {
     pub fn next(&mut self) -> Option<Frame> {
         let head = self.raw.try_exactly(9)?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        Some(Frame { kind: head[3], flags: head[4], payload: self.raw.try_exactly(length)? })
+        let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+        Some(Frame { kind: head[3], flags: head[4], stream, payload: self.raw.try_exactly(length)? })
     }
 
     /// Reads until the connection ends; the error code of GOAWAY when one came.
@@ -81,7 +83,16 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The header block of `GET path` for [`HOST`], literals only.
 pub fn get_block(path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
+    block(0x82, path)
+}
+
+/// The same for `POST path`.
+pub fn post_block(path: &str) -> Vec<u8> {
+    block(0x83, path)
+}
+
+fn block(method: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![method, 0x86];
     literal_indexed(&mut block, 4, path);
     literal_indexed(&mut block, 1, HOST);
     block
