@@ -1,6 +1,8 @@
 // Deploy: signs a revision in the browser, and sends it. The private key is read here, signs here, and goes nowhere.
 'use strict';
 
+// A scope of its own: app.js has names like these.
+{
 // Bytes of a private key (PKCS#8) before its 32 own ones, as browsers take it; the command line's file has the public key after them.
 const PKCS8 = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 const ADOPTS = '.adopts'; // In a revision: it takes the place of what a node's own files have as well.
@@ -135,3 +137,4 @@ signs().then((able) => {
   $('deploy-form').hidden = !able;
   $('deploy-cannot').hidden = able;
 });
+}
