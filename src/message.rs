@@ -4,6 +4,7 @@
 
 pub mod pairs;
 pub mod path;
+pub mod section;
 
 use http::{HeaderMap, HeaderName};
 

@@ -155,7 +155,9 @@ fn mistakes_are_shown_where_they_are() {
         (&["fn", "test", "throws.js", "--request", "GET no-slash"], 2, "is no path"),
         (&["fn", "new", "not a name"], 2, "is no name for a function"),
         (&["fn", "new", "x", "--kind", "cloudfront", "--event", "origin-request"], 2, "run at viewer-request and"),
-        (&["fn", "replay", "ID", "--dir", "."], 2, "no recording of ID in ."),
+        (&["fn", "test", "throws.js", "--event", "event.json"], 2, "\"request\": is missing"),
+        (&["fn", "replay", "ID", "--dir", "."], 2, "no recording of ID in .: calls are recorded where"),
+        (&["fn", "replay", "ID", "--dir", "none"], 2, "`record = \"1%\"`"),
     ] {
         let (got, out, err) = desk.run(line);
         assert!(got == code && (out.contains(says) || err.contains(says)), "{line:?} {got}\n{out}\n{err}");

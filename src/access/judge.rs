@@ -21,7 +21,7 @@ pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 #[derive(Debug)]
 pub struct Guards {
     issuers: Vec<Arc<jwt::Verifier>>,
-    signers: Vec<sigv4::Verifier>,
+    signers: Vec<Arc<sigv4::Verifier>>,
     groups: Vec<signed::Group>,
     authorizers: Vec<Memo>,
     lists: Vec<addresses::Set>,
@@ -99,7 +99,7 @@ impl Guards {
         let groups = access.key_groups.iter().map(|group| signed::Group::new(group).map_err(|error| error.to_string()));
         Ok(Guards {
             issuers: registry.issuers(&access.issuers).map_err(|error| error.to_string())?,
-            signers: access.signers.iter().map(sigv4::Verifier::new).collect(),
+            signers: access.signers.iter().map(|signer| Arc::new(sigv4::Verifier::new(signer))).collect(),
             groups: groups.collect::<Result<_, String>>()?,
             authorizers: access.authorizers.iter().map(Memo::new).collect(),
             lists: access.address_lists.iter().map(|list| addresses::Set::new(list.nets.iter())).collect(),
@@ -108,7 +108,7 @@ impl Guards {
     }
 
     /// Who checks the signatures of this signer.
-    pub fn signer(&self, id: usize) -> Option<&sigv4::Verifier> {
+    pub fn signer(&self, id: usize) -> Option<&Arc<sigv4::Verifier>> {
         self.signers.get(id)
     }
 

@@ -4,6 +4,7 @@
 
 use super::AdminState;
 use super::answer::Refused;
+use super::kv;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -17,16 +18,19 @@ use subtle::ConstantTimeEq;
 const OPEN: [&str; 7] =
     ["/healthz", "/readyz", "/", "/console", "/console/app.js", "/console/deploy.js", "/console/style.css"];
 
-/// Where the clients are AWS's: they sign, and have the token as their session token.
+/// Where the clients are AWS's: they sign. Where nobody says whose signature counts, they have the token as their session token.
 const SIGNED: &str = crate::hooks::host::kv::api::PREFIX;
 const SESSION_TOKEN: &str = "x-amz-security-token";
 
 /// Middleware in front of every route.
-pub async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Response {
+pub async fn guard(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
     if !OPEN.contains(&request.uri().path()) {
         let token = state.token.as_ref().map(|token| token.expose().as_str());
         let signed = request.uri().path().starts_with(SIGNED);
-        if let Err(refused) = check(token, request.headers(), signed) {
+        let verifier = if signed && kv::is_signed(&request) { (state.signer)() } else { None };
+        if let Some(verifier) = verifier {
+            request.extensions_mut().insert(kv::Signed(verifier));
+        } else if let Err(refused) = check(token, request.headers(), signed) {
             return refused.into_response();
         }
     }

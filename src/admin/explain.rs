@@ -116,7 +116,10 @@ fn called(call: Line<'_>) -> Step {
         "ok" if call.number("edits") == 1 => "1 edit".to_owned(),
         "ok" => format!("{} edits", call.number("edits")),
         "answered" => "it answered by itself".to_owned(),
-        failed => format!("it failed: {failed}"),
+        failed => match call.text("error") {
+            "" => format!("it failed: {failed}"),
+            why => format!("it failed: {failed}: {why}"),
+        },
     };
     let cpu = call.millis("cpu_ms").unwrap_or_default();
     let text = format!(
@@ -311,6 +314,7 @@ answer: The viewer got 200, 1200 bytes, in 1.234 ms; CloudFront calls it Hit.
             cpu_ns: 40_000,
             wall_ns: 50_000,
             edits,
+            error: if edits == 0 { "it asked for more than 1 MiB".into() } else { "".into() },
         };
         let calls = [call(CallOutcome::Ok, 2), call(CallOutcome::Memory, 0)];
         let visit = Visit {
@@ -339,7 +343,7 @@ answer: The viewer got 200, 1200 bytes, in 1.234 ms; CloudFront calls it Hit.
         for line in [
             "access: It came in as \"arn:aws:iam::123456789012:user/ada\".",
             "function: auth at viewer-request: 2 edits; 0.04 ms of CPU in 0.05 ms.",
-            "! function: auth at viewer-request: it failed: memory; 0.04 ms of CPU in 0.05 ms.",
+            "! function: auth at viewer-request: it failed: memory: it asked for more than 1 MiB; 0.04 ms of CPU in 0.05 ms.",
             "cache: The edge answered for an origin that could not: nothing is stored under this key.",
             "! origin: The origin \"shop\" was asked at 127.0.0.1:9000, 0.2 ms after the request began, 2 times; a new connection took \
              0.3 ms; 5 ms in all; it gave no answer.",

@@ -7,11 +7,12 @@ use super::{AdminState, Facts, PurgeDone, router};
 use crate::access::{
     self,
     keys::{Key, Keys},
+    sigv4::Verifier,
 };
 use crate::cache::purge::Scope;
 use crate::config::compiled::{
     ApiKey, Config, Fleet, Functions, Generated, KvBounds, KvStore, Limits, Observe, Origin, OriginKind, Period,
-    PeriodQuota, Rates, Store, UsagePlan,
+    PeriodQuota, Rates, Signer, Store, UsagePlan,
 };
 use crate::config::{compiled, secret::Secret};
 use crate::fleet::{Board, KeyStore};
@@ -19,6 +20,7 @@ use crate::hooks::host::kv::{Change, Entry, KvFiles, KvStores};
 use crate::limit::{self, Ledger};
 use crate::observe::metrics::{FleetNumbers, TargetNumbers};
 use crate::observe::{Metrics, Numbers, Recent};
+use bytes::Bytes;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -48,6 +50,11 @@ pub struct Seen {
 impl Pop {
     /// A purge of the tag `broken` fails; so does a reload when the token is `broken`.
     pub fn start(token: Option<&'static str>) -> Self {
+        Pop::with(token, None)
+    }
+
+    /// The same, where keys of `signer` open the key-value stores.
+    pub fn with(token: Option<&'static str>, signer: Option<&Signer>) -> Self {
         let (purges, reloads) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (purged, reloaded) = (purges.clone(), reloads.clone());
         let metrics = Arc::new(Metrics::new("FRA", 10));
@@ -89,6 +96,10 @@ impl Pop {
                     stores.clone()
                 })
             },
+            signer: {
+                let verifier = signer.map(|signer| Arc::new(Verifier::new(signer)));
+                Arc::new(move || verifier.clone())
+            },
             keys: Some(Arc::new(desk)),
             revisions: None,
             requests: requests.clone(),
@@ -98,7 +109,9 @@ impl Pop {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(async move { axum::serve(listener, router(state)).await });
+        runtime.spawn(async move {
+            axum::serve(listener, router(state).into_make_service_with_connect_info::<SocketAddr>()).await
+        });
         Pop { address, metrics, requests, board, purges, reloads, keys, _runtime: runtime, _state_dir: state_dir }
     }
 
@@ -128,6 +141,23 @@ impl Pop {
             request = request.header(name, value);
         }
         agent.run(request.body(()).unwrap()).unwrap().status().as_u16()
+    }
+
+    /// Status, exception and body of the answer to a request as it is.
+    pub fn send(&self, request: http::Request<Bytes>) -> (u16, String, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        let sent = match request.body().is_empty() {
+            true => agent.run(request.map(drop)),
+            false => agent.run(request.map(|body| body.to_vec())),
+        };
+        let mut response = sent.unwrap();
+        let exception = response.headers().get("x-amzn-errortype").map(|name| name.to_str().unwrap().to_owned());
+        (response.status().as_u16(), exception.unwrap_or_default(), response.body_mut().read_to_string().unwrap())
     }
 
     pub fn ask_as(&self, kind: &str, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {

@@ -22,6 +22,7 @@ pub use purge::{Body as PurgeBody, PurgeDone, PurgeRequest, Purged, Several};
 pub use revisions::{Accepted, Revision, Revisions, Stored};
 pub use state::{CacheState, ConfigState, LastReload, OriginState, RecentPurge, Status, TargetState};
 
+use crate::access::sigv4::Verifier;
 use crate::config::compiled::Config;
 use crate::config::secret::Secret;
 use crate::fleet::Board;
@@ -49,6 +50,8 @@ pub struct AdminState {
     pub reload: Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
     /// The key-value stores of the configuration that runs.
     pub kv: Arc<dyn Fn() -> KvStores + Send + Sync>,
+    /// Who checks signatures of requests to the key-value stores; `None` = they are not asked for.
+    pub signer: Arc<dyn Fn() -> Option<Arc<Verifier>> + Send + Sync>,
     /// API keys; `None` = this PoP keeps none.
     pub keys: Option<Arc<keys::KeyDesk>>,
     /// `None` = no key is trusted.

@@ -119,6 +119,7 @@ mod tests {
             cpu_ns: 2_000_000,
             wall_ns: 3_000_000,
             edits: 0,
+            error: "".into(),
         };
         let calls = [call(CallOutcome::Ok), call(CallOutcome::Timeout)];
         pop.metrics.finish(&Record { calls: &calls, ..sample(pop.metrics.unrouted()) });

@@ -212,6 +212,13 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
             let shared = pop.shared.clone();
             Arc::new(move || shared.live.load().functions.kv.clone())
         },
+        signer: {
+            let shared = pop.shared.clone();
+            Arc::new(move || {
+                let live = shared.live.load();
+                live.guards.signer(live.config.admin.as_ref()?.access?).cloned()
+            })
+        },
         keys: Some(Arc::new(desk(pop))),
         revisions: pop.revising.clone(),
         requests: pop.shared.observer.recent().clone(),

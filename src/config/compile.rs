@@ -101,7 +101,8 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let plans = limit::plans(&file.usage_plan, report);
     let api_keys = limit::api_keys(&file.api_key, &file.usage_plan, report);
     let rates = limit::rates(file.rates.unwrap_or_default(), report);
-    let dynamodb = file.dynamodb.map(|one| dynamodb::dynamodb(one, &file.sigv4, report)).transpose();
+    let services = signer::services(&file.sigv4);
+    let dynamodb = file.dynamodb.map(|one| dynamodb::dynamodb(one, &services, report)).transpose();
     let access = access::access(
         (file.jwt, file.sigv4, file.key_group, file.authorizer, file.address_list),
         authorizer::Asked {
@@ -123,7 +124,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         _ => behavior::behaviors(file.behavior, &names, limits.as_ref().map_or(u64::MAX, |l| l.body_size), report),
     };
     let dns = file.dns.map(|one| dns::dns(one, report)).transpose();
-    let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), report);
+    let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), &services, report);
     let observe = observe::observe(file.observe.unwrap_or_default(), report);
 
     let config = Config {

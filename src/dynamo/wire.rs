@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use rand::Rng;
+use rand::RngCore;
 
 use super::fault::Fault;
 use super::front::Answer;
@@ -97,16 +97,18 @@ fn finish(status: StatusCode, kind: Option<&'static str>, body: Bytes) -> Respon
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     headers.insert("x-amz-crc32", crc);
-    if let Ok(id) = HeaderValue::from_str(&id()) {
+    if let Ok(id) = HeaderValue::from_bytes(&id()) {
         headers.insert("x-amzn-requestid", id);
     }
     response
 }
 
-fn id() -> String {
+fn id() -> [u8; ID_LENGTH] {
     const LETTERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    let mut random = rand::rng();
-    (0..ID_LENGTH).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+    let mut id = [0; ID_LENGTH];
+    rand::rng().fill_bytes(&mut id);
+    // It names, and keeps nothing secret: that some letters are a little more frequent is no harm.
+    id.map(|random| LETTERS[usize::from(random) % LETTERS.len()])
 }
 
 /// A page may ask whatever it can sign: AWS's endpoints say so too.

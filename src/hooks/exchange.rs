@@ -223,6 +223,22 @@ impl Exchange {
         }
     }
 
+    /// Another of the same event, with nothing in it.
+    pub fn emptied(&self) -> Exchange {
+        let empty = Request {
+            method: Method::GET,
+            uri: String::new(),
+            query: String::new(),
+            client_ip: self.request.client_ip,
+            version: self.request.version,
+            tls: false,
+            headers: HeaderMap::new(),
+            body: None,
+            origin: None,
+        };
+        Exchange::request(self.event, &self.site, "", 0, empty)
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

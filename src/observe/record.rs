@@ -88,6 +88,8 @@ pub struct Call {
     pub wall_ns: u64,
     /// Accepted changes of the message.
     pub edits: u32,
+    /// Why it failed, in the function's own words or the engine's, bounded; "" = it did not.
+    pub error: Box<str>,
 }
 
 /// How a call ended.

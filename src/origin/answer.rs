@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, StatusCode, Version};
 use httparse::{Header, ParserConfig, Status};
 
 use super::{OriginError, response};
+use crate::message::section::Section;
 
 /// Fields of one answer, and bytes of its header section: Pingora's bounds.
 pub const FIELDS_MAX: usize = 256;
@@ -61,10 +62,12 @@ pub fn parse(bytes: &[u8], fields: &mut HeaderMap) -> Result<Option<Head>, Strin
     let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut fields = std::mem::take(fields);
     fields.clear();
+    let section = Section::new(bytes.get(..len).unwrap_or(bytes));
     for field in parsed.headers.iter().filter(|field| !field.name.is_empty()) {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|error| error.to_string())?;
         // A folded value becomes one line.
-        fields.append(name, pingora::http::header_value_from_slice(field.value));
+        let value = section.value(field.value);
+        fields.append(name, value.unwrap_or_else(|_| pingora::http::header_value_from_slice(field.value)));
     }
     let coded = fields.contains_key(TRANSFER_ENCODING);
     let both = coded && fields.remove(CONTENT_LENGTH).is_some();

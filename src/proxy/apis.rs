@@ -3,19 +3,24 @@
 //! In: connections of clients. Out: the rooms' answers, to those whose signature is good. Never: the viewers' lanes: nothing here is cached,
 //! and no behavior applies.
 
+mod plain;
+
+use std::io::Cursor;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -86,7 +91,7 @@ pub async fn serve(
 }
 
 async fn connection(
-    stream: TcpStream,
+    mut stream: TcpStream,
     client: SocketAddr,
     api: Api,
     signed: bool,
@@ -95,6 +100,18 @@ async fn connection(
 ) {
     // Small answers leave at once; a socket that cannot do it works all the same.
     let _ = stream.set_nodelay(true);
+    let mut begun = BytesMut::new();
+    if api == Api::Dynamo {
+        let limits = shared.live.load().config.limits.clone();
+        let answer = |head, body| plainly(head, body, client.ip(), signed, &shared);
+        match plain::serve(&mut stream, &limits, &ended, answer).await {
+            Ok(Some(other)) => begun = other,
+            Ok(None) => return,
+            Err(error) => return log::debug!("{api}: {client}: {error}"),
+        }
+    }
+    let (read, write) = stream.into_split();
+    let stream = tokio::io::join(Cursor::new(begun).chain(read), write);
     let exchange = service_fn(|request| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, std::convert::Infallible>(answer(request, client.ip(), api, signed, &shared).await) }
@@ -121,68 +138,108 @@ async fn over(ended: &mut watch::Receiver<bool>) {
 
 async fn answer(request: Request<Incoming>, client: IpAddr, api: Api, signed: bool, shared: &Shared) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if !signed && is_from_a_page(&head) {
-        log::info!("{api}: {client}: a page of another site is not let in without signatures");
-        return refusal(
-            api,
-            StatusCode::FORBIDDEN,
-            "AccessDeniedException",
-            "pages may ask only where signatures are checked",
-        );
-    }
-    // A browser asks ahead, unsigned, whether its page may ask.
-    let asks_ahead = api == Api::Dynamo && head.method == Method::OPTIONS;
     // One snapshot says who signs and checks it: a reload may have given the number to somebody else.
     let snapshot = shared.live.load();
-    let verifier = match signed && !asks_ahead {
-        true => Some(signer(api, &snapshot)),
-        false => None,
-    };
-    let refuse = |denied: &Denied| {
-        log::info!("{api}: {client} is not let in: {denied}");
-        denial(api, denied)
-    };
-    let claimed = match verifier.map(|verifier| claimed(verifier?, &head, client)).transpose() {
+    let claimed = match let_in(&head, client, api, signed, &snapshot) {
         Ok(claimed) => claimed,
-        Err(denied) => return refuse(&denied),
+        Err(response) => return (*response).map(whole),
     };
     let (body, _room) = match read(&head, body, api, shared).await {
         Ok(read) => read,
-        Err(response) => return response,
+        Err(response) => return response.map(whole),
     };
-    let (verified, body) =
-        match claimed.map(|claimed| verified(claimed, &head, body.clone(), client, api, shared)).transpose() {
-            Ok(Some((verified, body))) => (Some(verified), body),
-            Ok(None) => (None, body),
-            Err(denied) => return refuse(&denied),
-        };
-    let agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
-    let request = Request::from_parts(head, body);
-    let local = &shared.integrations.local;
-    match api {
-        Api::Lambda => match local.lambda() {
-            Some(lambda) => lambda.handle(request).await.map(|body| body.map_err(BodyError::from).boxed_unsync()),
-            None => unopened(api),
-        },
-        Api::Dynamo => match local.dynamo() {
-            Some(tables) => {
-                let caller = Caller {
-                    arn: verified.as_ref().map(|verified| verified.principal().to_owned()),
-                    policy: verified.as_ref().and_then(Verified::policy_of_key),
-                    source_ip: client,
-                    secure: false,
-                    user_agent: agent,
-                };
-                tables.handle(&caller, request).await.map(whole)
-            }
-            None => unopened(api),
-        },
+    if api == Api::Dynamo {
+        return tables(head, body, claimed, client, shared).await.map(whole);
     }
+    let body = match proven(claimed, &head, body, client, api, shared) {
+        Ok((_, body)) => body,
+        Err(response) => return (*response).map(whole),
+    };
+    match shared.integrations.local.lambda() {
+        Some(lambda) => {
+            let answer = lambda.handle(Request::from_parts(head, body)).await;
+            answer.map(|body| body.map_err(BodyError::from).boxed_unsync())
+        }
+        None => unopened(api).map(whole),
+    }
+}
+
+/// The same of a plain request to the tables, whose body is there and small.
+async fn plainly(head: Parts, body: Bytes, client: IpAddr, signed: bool, shared: &Shared) -> Response<Bytes> {
+    let snapshot = shared.live.load();
+    match let_in(&head, client, Api::Dynamo, signed, &snapshot) {
+        Ok(claimed) => tables(head, body, claimed, client, shared).await,
+        Err(response) => *response,
+    }
+}
+
+async fn tables(
+    head: Parts,
+    body: Bytes,
+    claimed: Option<(&Verifier, Outcome)>,
+    client: IpAddr,
+    shared: &Shared,
+) -> Response<Bytes> {
+    let (verified, body) = match proven(claimed, &head, body, client, Api::Dynamo, shared) {
+        Ok(proven) => proven,
+        Err(response) => return *response,
+    };
+    let Some(tables) = shared.integrations.local.dynamo() else { return unopened(Api::Dynamo) };
+    let agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let caller = Caller {
+        arn: verified.as_ref().map(|verified| verified.principal().to_owned()),
+        policy: verified.as_ref().and_then(Verified::policy_of_key),
+        source_ip: client,
+        secure: false,
+        user_agent: agent.map(str::to_owned),
+    };
+    tables.handle(&caller, Request::from_parts(head, body)).await
+}
+
+/// Whether who sent this head may go on: what it claims, where signatures are looked at.
+fn let_in<'v>(
+    head: &Parts,
+    client: IpAddr,
+    api: Api,
+    signed: bool,
+    snapshot: &'v Snapshot,
+) -> Result<Option<(&'v Verifier, Outcome)>, Box<Response<Bytes>>> {
+    if !signed && is_from_a_page(head) {
+        log::info!("{api}: {client}: a page of another site is not let in without signatures");
+        let words = "pages may ask only where signatures are checked";
+        return Err(Box::new(refusal(api, StatusCode::FORBIDDEN, "AccessDeniedException", words)));
+    }
+    // A browser asks ahead, unsigned, whether its page may ask.
+    let asks_ahead = api == Api::Dynamo && head.method == Method::OPTIONS;
+    if !signed || asks_ahead {
+        return Ok(None);
+    }
+    let claimed = signer(api, snapshot).and_then(|verifier| claimed(verifier, head, client));
+    claimed.map(Some).map_err(|denied| refused(api, client, &denied))
+}
+
+/// Whether the body is what was claimed.
+fn proven(
+    claimed: Option<(&Verifier, Outcome)>,
+    head: &Parts,
+    body: Bytes,
+    client: IpAddr,
+    api: Api,
+    shared: &Shared,
+) -> Result<(Option<Verified>, Bytes), Box<Response<Bytes>>> {
+    let Some(claimed) = claimed else { return Ok((None, body)) };
+    let verified = verified(claimed, head, body, client, api, shared);
+    verified.map(|(verified, body)| (Some(verified), body)).map_err(|denied| refused(api, client, &denied))
+}
+
+fn refused(api: Api, client: IpAddr, denied: &Denied) -> Box<Response<Bytes>> {
+    log::info!("{api}: {client} is not let in: {denied}");
+    Box::new(denial(api, denied))
 }
 
 /// Whether a browser may have sent it for somebody else's page: it says where it is from, or it believes to ask another host (DNS
 /// rebinding). Where no signature is asked for, being on this machine is all that lets a client in, and a page is not.
-fn is_from_a_page(head: &http::request::Parts) -> bool {
+fn is_from_a_page(head: &Parts) -> bool {
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let host = pairs::without_port(host);
     let here =
@@ -192,11 +249,11 @@ fn is_from_a_page(head: &http::request::Parts) -> bool {
 
 /// The whole body, and the room that it takes until the answer is there.
 async fn read(
-    head: &http::request::Parts,
+    head: &Parts,
     body: Incoming,
     api: Api,
     shared: &Shared,
-) -> Result<(Bytes, OwnedSemaphorePermit), Response<Body>> {
+) -> Result<(Bytes, OwnedSemaphorePermit), Response<Bytes>> {
     let most = match api {
         Api::Lambda => LAMBDA_BODY_MAX,
         // One byte more shows the room that there is more.
@@ -237,10 +294,10 @@ fn signer(api: Api, snapshot: &Snapshot) -> Result<&Verifier, Denied> {
         Api::Dynamo => config.dynamodb.as_ref().and_then(|spec| spec.access),
     };
     let gone = || Denied { reason: Reason::SignatureInvalid, detail: "no signer is configured any more".to_owned() };
-    named.and_then(|signer| snapshot.guards.signer(signer)).ok_or_else(gone)
+    named.and_then(|signer| snapshot.guards.signer(signer)).map(Arc::as_ref).ok_or_else(gone)
 }
 
-fn asked<'a>(head: &'a http::request::Parts, path: &'a str, client: IpAddr) -> Asked<'a, HeaderMap> {
+fn asked<'a>(head: &'a Parts, path: &'a str, client: IpAddr) -> Asked<'a, HeaderMap> {
     Asked {
         method: head.method.as_str(),
         host: head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
@@ -254,11 +311,7 @@ fn asked<'a>(head: &'a http::request::Parts, path: &'a str, client: IpAddr) -> A
 }
 
 /// What a request's head comes to: before its body is read, so that nobody is read who shows nothing.
-fn claimed<'v>(
-    verifier: &'v Verifier,
-    head: &http::request::Parts,
-    client: IpAddr,
-) -> Result<(&'v Verifier, Outcome), Denied> {
+fn claimed<'v>(verifier: &'v Verifier, head: &Parts, client: IpAddr) -> Result<(&'v Verifier, Outcome), Denied> {
     let empty = head.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0");
     let body = !empty || head.headers.contains_key(TRANSFER_ENCODING);
     Ok((verifier, verifier.verify(&asked(head, head.uri.path(), client), body)?))
@@ -267,7 +320,7 @@ fn claimed<'v>(
 /// Whose request it is, and the body within what it was sent in.
 fn verified(
     (verifier, outcome): (&Verifier, Outcome),
-    head: &http::request::Parts,
+    head: &Parts,
     body: Bytes,
     client: IpAddr,
     api: Api,
@@ -293,10 +346,10 @@ fn verified(
 }
 
 /// What AWS says to those who are not let in.
-fn denial(api: Api, denied: &Denied) -> Response<Body> {
+fn denial(api: Api, denied: &Denied) -> Response<Bytes> {
     let answer = denying::denied(denied);
     if api == Api::Lambda {
-        let mut response = Response::new(Full::new(answer.body).map_err(|never| match never {}).boxed_unsync());
+        let mut response = Response::new(answer.body);
         *response.status_mut() = answer.status;
         for (name, value) in answer.headers {
             response.headers_mut().append(name, value);
@@ -317,11 +370,11 @@ fn denial(api: Api, denied: &Denied) -> Response<Body> {
     refusal(api, StatusCode::BAD_REQUEST, kind, words)
 }
 
-fn unopened(api: Api) -> Response<Body> {
+fn unopened(api: Api) -> Response<Bytes> {
     refusal(api, StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", "it is not open yet")
 }
 
-fn refusal(api: Api, status: StatusCode, kind: &'static str, words: &str) -> Response<Body> {
+fn refusal(api: Api, status: StatusCode, kind: &'static str, words: &str) -> Response<Bytes> {
     let (content, body) = match api {
         Api::Lambda => ("application/json", json!({ "Type": "User", "message": words })),
         Api::Dynamo => {
@@ -329,7 +382,7 @@ fn refusal(api: Api, status: StatusCode, kind: &'static str, words: &str) -> Res
             ("application/x-amz-json-1.0", json!({ "__type": kind, "message": words }))
         }
     };
-    let mut response = Response::new(whole(body.to_string()));
+    let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content));
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(kind));

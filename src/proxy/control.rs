@@ -3,7 +3,7 @@
 //! In: signals, changed files, the admin socket. Out: a snapshot swapped, a process that ends when its last viewer has.
 //! Never: a request.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,7 +219,11 @@ async fn serve_admin(
         }
     };
     let served = match TcpListener::from_std(socket) {
-        Ok(socket) => axum::serve(socket, router).with_graceful_shutdown(handed_over).await,
+        Ok(socket) => {
+            axum::serve(socket, router.into_make_service_with_connect_info::<SocketAddr>())
+                .with_graceful_shutdown(handed_over)
+                .await
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = served {

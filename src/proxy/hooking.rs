@@ -108,6 +108,9 @@ pub async fn run(
     Ran::Go(edits, Some(Box::new(request)))
 }
 
+/// Bytes of a failed call's words that its request's record has.
+const ERROR_MAX: usize = 512;
+
 /// How a call is counted.
 fn outcome(called: &Called) -> CallOutcome {
     match &called.outcome {
@@ -132,7 +135,15 @@ pub fn told(loaded: &Loaded, event: &'static str, called: &Called) -> Call {
         cpu_ns: u64::try_from(called.cpu.as_nanos()).unwrap_or(u64::MAX),
         wall_ns: u64::try_from(called.wall.as_nanos()).unwrap_or(u64::MAX),
         edits: u32::try_from(called.exchange.edits().len()).unwrap_or(u32::MAX),
+        error: called.outcome.as_ref().err().map(words).unwrap_or_default(),
     }
+}
+
+/// The beginning of why a call failed.
+fn words(failure: &Failure) -> Box<str> {
+    let mut words = failure.to_string();
+    words.truncate(words.floor_char_boundary(ERROR_MAX));
+    words.into_boxed_str()
 }
 
 /// The function's own lines, and why it failed, joined to the request by its id.

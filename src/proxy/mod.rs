@@ -14,7 +14,7 @@ pub mod asking;
 mod authorizing;
 pub mod context;
 mod control;
-mod denying;
+pub mod denying;
 pub mod edge;
 pub mod entering;
 mod events;

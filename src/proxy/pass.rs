@@ -20,6 +20,7 @@ use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
 use crate::listen::Peer;
 use crate::listen::head::{self, Request};
+use crate::message::section::Section;
 use crate::message::{Fields, Head};
 use crate::observe::TraceContext;
 use crate::origin::answer::{self, Framing};
@@ -185,11 +186,12 @@ fn planned(
     }
     let mut fields = std::mem::take(&mut scratch.asked);
     fields.clear();
+    let section = Section::new(from.raw.get(..request.len).unwrap_or(from.raw));
     for field in head.fields {
         if viewer::is_ours(field.name) {
             continue;
         }
-        let (name, value) = (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value));
+        let (name, value) = (HeaderName::from_bytes(field.name.as_bytes()), section.value(field.value));
         fields.append(name.ok()?, value.ok()?);
     }
     Some(Box::new(Pass {
@@ -210,7 +212,7 @@ fn planned(
         told: Told::default(),
         entered,
         tls: from.tls,
-        viewer_host: HeaderValue::from_str(head.host).ok()?,
+        viewer_host: section.value(head.host.as_bytes()).ok()?,
         target: asking::origin_target(rules, Some(&snapshot.config.origins[origin]), target),
         fields,
     }))

@@ -284,7 +284,16 @@ async fn a_table_that_was_not_granted_is_not_asked() {
         exports.handler = async () => tables.listTables({});";
     let bench = Bench::granted(&text("index.js", source), Flavor::LambdaEdge, 1, Grants::default());
     assert_eq!(bench.built.deferred, None);
-    assert_eq!(ask(&bench, &json!({})).await, Err("Error: denied: fetch was not granted".to_owned()));
+    assert_eq!(
+        ask(&bench, &json!({})).await,
+        Err("Error: denied: fetch was not granted; add `grants.fetch = { allow = [\"host\"] }` to the function"
+            .to_owned())
+    );
+    let source = "exports.handler = async () => { await fetch('https://example.com/'); };";
+    let bench = Bench::granted(&text("index.js", source), Flavor::LambdaEdge, 1, Grants::default());
+    let error = ask(&bench, &json!({})).await.unwrap_err();
+    let want = "TypeError: fetch failed (cause: Error: denied: fetch was not granted; add `grants.fetch = {";
+    assert!(error.starts_with(want), "{error}");
     let bench = Bench::granted(
         &text(
             "index.js",

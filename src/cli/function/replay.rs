@@ -167,13 +167,25 @@ impl Replay {
         }
     }
 
+    fn unrecorded(&self, dir: &Path) -> FnError {
+        FnError::Usage(format!(
+            "no recording of {} in {}: calls are recorded where their [[function]] has `record = \"1%\"`, or more",
+            self.id,
+            dir.display()
+        ))
+    }
+
     fn files(&self, config: Option<&Config>) -> Result<Vec<PathBuf>, FnError> {
         let dir = match (&self.dir, config) {
             (Some(dir), _) => dir.clone(),
             (None, Some(config)) => config.engine.records.clone(),
             (None, None) => PathBuf::from("state/records"),
         };
-        let entries = fs::read_dir(&dir).map_err(|source| FnError::Read { path: dir.clone(), source })?;
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(self.unrecorded(&dir)),
+            Err(source) => return Err(FnError::Read { path: dir, source }),
+        };
         let mut found: Vec<(u64, PathBuf)> = Vec::new();
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -183,7 +195,7 @@ impl Replay {
         }
         found.sort();
         match found.is_empty() {
-            true => Err(FnError::Usage(format!("no recording of {} in {}", self.id, dir.display()))),
+            true => Err(self.unrecorded(&dir)),
             false => Ok(found.into_iter().map(|(_, path)| path).collect()),
         }
     }

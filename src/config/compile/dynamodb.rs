@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use super::signer::{Service, keyed};
 use super::{Checked, Report, all};
 use crate::config::compiled::{
     CacheBounds, Capacity, Credentials, DynamoDb, DynamoEndpoint, DynamoIndex, DynamoKey, DynamoProjection,
@@ -23,14 +24,11 @@ const LOCAL_MAX: usize = 5;
 /// Units a second of one table, at most.
 const UNITS_MAX: u32 = 1_000_000;
 
-pub(super) fn dynamodb(
-    written: schema::Dynamodb,
-    signers: &[schema::Sigv4],
-    report: &mut Report<'_>,
-) -> Checked<DynamoDb> {
+pub(super) fn dynamodb(written: schema::Dynamodb, signers: &[Service], report: &mut Report<'_>) -> Checked<DynamoDb> {
     let at = At::default().key("dynamodb");
     let listen = written.listen.as_ref().map(|text| report.address(&at.key("listen"), text)).transpose();
-    let access = written.access.as_ref().map(|name| signer(&at.key("access"), name, signers, report)).transpose();
+    let access =
+        written.access.as_ref().map(|name| keyed(&at.key("access"), name, "dynamodb", signers, report)).transpose();
     if let (Ok(Some(address)), None) = (&listen, &written.access)
         && !address.ip().is_loopback()
     {
@@ -83,18 +81,6 @@ fn bounded(at: &At, value: usize, most: usize, report: &mut Report<'_>) -> Check
     match report.positive(at, value)? {
         value if value > most => Err(report.refuse(at, format!("at most {most}"))),
         value => Ok(value),
-    }
-}
-
-fn signer(at: &At, name: &str, signers: &[schema::Sigv4], report: &mut Report<'_>) -> Checked<usize> {
-    match signers.iter().position(|one| one.name == name) {
-        Some(found) if signers.get(found).is_some_and(|one| one.service != "dynamodb") => Err(report.refuse_with(
-            at,
-            format!("the keys of '{name}' sign for another service"),
-            "SDKs sign for \"dynamodb\": write service = \"dynamodb\" in that [[sigv4]]",
-        )),
-        Some(found) => Ok(found),
-        None => Err(report.unknown(at, "sigv4", name, signers.iter().map(|one| one.name.as_str()))),
     }
 }
 

@@ -3,21 +3,26 @@
 //! In: schema. Out: compiled. Never: sockets, log files, exporters opened.
 
 use super::listen::clash;
+use super::signer::{Service, keyed};
 use super::{Checked, Report};
 use crate::config::compiled::{AccessLog, Admin, Listener, LogFormat, LogTarget, Observe, Traces};
 use crate::config::schema::{self, Toggle};
 use crate::config::source::At;
 
+/// What clients of CloudFront's KeyValueStore sign for.
+const SERVICE: &str = "cloudfront-keyvaluestore";
 /// Requests kept in memory: looking for one of them walks over all.
 const RECENT_MAX: usize = 100_000;
 
 pub(super) fn admin(
     written: Option<Toggle<schema::Admin>>,
     listeners: &[Listener],
+    signers: &[Service],
     report: &mut Report<'_>,
 ) -> Checked<Option<Admin>> {
     let at = At::default().key("admin");
     let Some(admin) = written.unwrap_or(Toggle::Switch(true)).on() else { return Ok(None) };
+    let access = admin.access.map(|name| keyed(&at.key("access"), &name, SERVICE, signers, report)).transpose();
     let token = admin.token.map(|token| report.secret(&at.key("token"), &token.0)).transpose();
     let address = report.address(&at.key("address"), &admin.address)?;
     if listeners.iter().any(|listener| clash(listener.address, address)) {
@@ -35,7 +40,7 @@ pub(super) fn admin(
             "add token = \"env:RIMWARD_ADMIN_TOKEN\", or listen on 127.0.0.1",
         ));
     }
-    Ok(Some(Admin { address, token }))
+    Ok(Some(Admin { address, token, access: access? }))
 }
 
 pub(super) fn observe(written: schema::Observe, report: &mut Report<'_>) -> Checked<Observe> {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::access::some;
 use super::{Checked, Report, all};
-use crate::config::compiled::{AccessKey, DayKey, KeyMaterial, PayloadPolicy, Signer};
+use crate::config::compiled::{AccessKey, DayKey, KeyMaterial, PayloadPolicy, Signer, SignerId};
 use crate::config::iam::Policy;
 use crate::config::schema;
 use crate::config::secret::Secret;
@@ -42,6 +42,36 @@ pub(super) fn signer(at: &At, written: schema::Sigv4, report: &mut Report<'_>) -
         action: written.action,
         resource: written.resource,
     })
+}
+
+/// A `[[sigv4]]` as others name it.
+pub(super) struct Service {
+    name: String,
+    service: String,
+}
+
+/// What can be named, in the order of the configuration.
+pub(super) fn services(written: &[schema::Sigv4]) -> Vec<Service> {
+    written.iter().map(|one| Service { name: one.name.clone(), service: one.service.clone() }).collect()
+}
+
+/// The `[[sigv4]]` of that name, whose keys sign for `service`.
+pub(super) fn keyed(
+    at: &At,
+    name: &str,
+    service: &str,
+    signers: &[Service],
+    report: &mut Report<'_>,
+) -> Checked<SignerId> {
+    match signers.iter().position(|one| one.name == name) {
+        Some(found) if signers.get(found).is_some_and(|one| one.service != service) => Err(report.refuse_with(
+            at,
+            format!("the keys of '{name}' sign for another service"),
+            format!("SDKs sign for \"{service}\": write service = \"{service}\" in that [[sigv4]]"),
+        )),
+        Some(found) => Ok(found),
+        None => Err(report.unknown(at, "sigv4", name, signers.iter().map(|one| one.name.as_str()))),
+    }
 }
 
 fn access_key(at: &At, written: schema::AccessKey, report: &mut Report<'_>) -> Checked<AccessKey> {

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::SignerId;
 use crate::config::secret::Secret;
 
 #[derive(Debug, Clone)]
@@ -12,6 +13,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// `None` = loopback only, no token.
     pub token: Option<Secret<String>>,
+    /// Whose keys open the key-value stores besides: a position in `Access::signers`.
+    pub access: Option<SignerId>,
 }
 
 #[derive(Debug, Clone)]

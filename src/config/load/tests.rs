@@ -182,6 +182,11 @@ fn every_table_refuses_what_cannot_run() {
             "[admin]\naddress = '127.0.0.1:8080'",
             "2:11 viewers are served on 127.0.0.1:8080, the address of the admin API",
         ),
+        ("[admin]\naccess = 'kvs'", "2:10 unknown sigv4 'kvs'"),
+        (
+            "[[sigv4]]\nname = 'api'\nkey = [{ id = 'A', secret = 'env:PATH' }]\n[admin]\naccess = 'api'",
+            "5:10 the keys of 'api' sign for another service",
+        ),
         ("[admin]\ntoken = 'env:RIMWARD_TEST_UNSET'", "2:9 the environment has no text variable 'RIMWARD_TEST_UNSET'"),
         ("[observe]\ntraces = { endpoint = 'collector' }", "2:23 'collector' is no URL"),
         ("[[origin_group]]\nname = 'g'\norigins = []", "3:11 group 'g' has no origins"),

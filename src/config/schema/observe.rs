@@ -17,11 +17,14 @@ pub struct Admin {
     pub address: String,
     /// Bearer token asked of every caller: "env:NAME" or "file:path", never the token itself. None unless written.
     pub token: Option<Reference>,
+    /// Name of a `[[sigv4]]` with service = "cloudfront-keyvaluestore": its keys open the key-value stores too, and a request that
+    /// is signed is checked. None unless written: then who signs is asked for the token, or is on this machine.
+    pub access: Option<String>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Admin { address: "127.0.0.1:9901".into(), token: None }
+        Admin { address: "127.0.0.1:9901".into(), token: None, access: None }
     }
 }
 

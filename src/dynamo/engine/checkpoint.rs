@@ -15,8 +15,8 @@ use rusqlite::Connection;
 
 use super::super::fault::DynamoError;
 
-/// Writes after which it is time.
-const STEP: usize = 64;
+/// Pages of the log, as far as is known, after which it is time. At a thousand SQLite would do it within a commit of the engine's.
+const STEP: usize = 512;
 /// Pages of the log past which writes wait until it begins anew: 64 MiB.
 const LOG_MAX: i64 = 16_384;
 /// How long to wait for writes under way then.
@@ -49,9 +49,9 @@ impl Checkpointer {
         Ok(Checkpointer { shared })
     }
 
-    /// Something was written.
-    pub fn wrote(&self) {
-        if self.shared.written.fetch_add(1, Ordering::Relaxed) + 1 >= STEP {
+    /// Something was written: about so many pages of the log.
+    pub fn wrote(&self, pages: usize) {
+        if self.shared.written.fetch_add(pages, Ordering::Relaxed) + pages >= STEP {
             self.shared.wake.notify_one();
         }
     }
@@ -126,9 +126,8 @@ mod tests {
         writer.pragma_update(None, "journal_mode", "WAL").unwrap();
         writer.execute_batch("CREATE TABLE t (x)").unwrap();
         let checkpointer = Checkpointer::open(&path).unwrap();
-        for _ in 0..STEP {
-            checkpointer.wrote();
-        }
+        checkpointer.wrote(STEP - 1);
+        checkpointer.wrote(1);
         while checkpointer.shared.written.load(Ordering::Relaxed) != 0 {
             std::thread::yield_now();
         }

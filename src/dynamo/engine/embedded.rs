@@ -20,6 +20,7 @@ use super::super::op::Op;
 use super::super::request::{Request, text};
 use super::checkpoint::Checkpointer;
 use super::correct;
+use super::direct::Direct;
 use super::queue::Queue;
 use super::replicas::Replicas;
 use super::sidecar::Sidecar;
@@ -29,6 +30,9 @@ use crate::config::compiled::DynamoTable;
 use crate::dynamo::version::{Outgoing, Version};
 
 const FILE: &str = "tables.db";
+/// Pages of the log that a write of the engine's takes, and a direct one: rows, indexes and a stream record.
+const PAGES: usize = 8;
+const PAGES_DIRECT: usize = 2;
 /// Whose rules global tables follow (developer guide, "Global tables versions").
 const GLOBAL_VERSION: &str = "2019.11.21";
 
@@ -51,6 +55,7 @@ pub struct Settings {
 /// The engine.
 pub struct Embedded {
     db: Database,
+    direct: Arc<Direct>,
     sidecar: Arc<Sidecar>,
     /// Where there are global tables.
     replicas: Option<Arc<Replicas>>,
@@ -78,9 +83,11 @@ impl Embedded {
         let file = directory.join(FILE);
         let db = database(&file, settings.sync_full)?;
         let sidecar = Arc::new(Sidecar::open(&file, settings.sync_full)?);
+        let direct = Arc::new(Direct::open(&file, settings.sync_full, settings.queue)?);
         let queue = Queue::open("dynamodb", settings.threads.max(1), settings.queue).map_err(DynamoError::Thread)?;
         Ok(Embedded {
             db,
+            direct,
             sidecar,
             replicas: None,
             checkpointer: Checkpointer::open(&file)?,
@@ -98,6 +105,9 @@ impl Embedded {
     /// A table has other keys than it is to have; the database's.
     pub fn replicate(&mut self, tables: &[&DynamoTable], node: &str) -> Result<(), DynamoError> {
         self.replicas = Replicas::open(&self.db, &self.file, tables, node)?.map(Arc::new);
+        if let Some(replicas) = &self.replicas {
+            self.direct.replicate(replicas);
+        }
         Ok(())
     }
 
@@ -127,9 +137,10 @@ impl Embedded {
     /// # Errors
     /// The database's, and that the engine is busy.
     pub async fn apply(&self, heard: Arc<[(u64, Version)]>, position: u64) -> Result<Vec<usize>, Fault> {
+        let pages = PAGES * heard.len();
         let applied =
             self.replicating(move |replicas, work| replicas.apply(&work.db, &heard, position, work.now)).await;
-        self.checkpointer.wrote();
+        self.checkpointer.wrote(pages);
         applied
     }
 
@@ -149,8 +160,8 @@ impl Embedded {
         self.replicating(|replicas, _| replicas.afresh()).await
     }
 
-    fn wrote(&self) {
-        self.checkpointer.wrote();
+    fn wrote(&self, pages: usize) {
+        self.checkpointer.wrote(pages);
         if let Some(replicas) = &self.replicas {
             replicas.wrote();
         }
@@ -180,6 +191,7 @@ impl Embedded {
     fn work(&self) -> Work {
         Work {
             db: self.db.clone(),
+            direct: Arc::clone(&self.direct),
             sidecar: Arc::clone(&self.sidecar),
             replicas: self.replicas.clone(),
             region: self.region.clone(),
@@ -231,6 +243,7 @@ impl Embedded {
 /// What a thread needs for one call.
 struct Work {
     db: Database,
+    direct: Arc<Direct>,
     sidecar: Arc<Sidecar>,
     replicas: Option<Arc<Replicas>>,
     region: String,
@@ -240,6 +253,9 @@ struct Work {
 // === impl Work ===
 impl Work {
     fn done(&self, mut call: Call) -> Result<Reply, Fault> {
+        if let Some(reply) = self.direct.read(&call) {
+            return Ok(reply);
+        }
         let op = call.op;
         match op {
             Op::DescribeStream | Op::GetShardIterator | Op::GetRecords => {
@@ -247,6 +263,8 @@ impl Work {
                 return Streams { db, sidecar, region: &self.region, now: self.now }.call(op, &call.request);
             }
             Op::CreateTable | Op::UpdateTable => {
+                let _turn = self.direct.turn();
+                let _changed = Changed(&self.direct);
                 let view = streams::wanted(&mut call.request);
                 let name = text(&call.request, "TableName").unwrap_or_default().to_owned();
                 let reply = correct::call(&self.db, call)?;
@@ -262,6 +280,7 @@ impl Work {
                         "Table {name} is a global table: it is deleted once the configuration no longer says so"
                     )));
                 }
+                let _turn = (op == Op::DeleteTable).then(|| (Changed(&self.direct), self.direct.turn()));
                 return self.described(correct::call(&self.db, call)?, &name);
             }
             _ => {}
@@ -269,8 +288,12 @@ impl Work {
         if call.metered && op.metered() {
             call.request.insert("ReturnConsumedCapacity".to_owned(), serde_json::Value::from("INDEXES"));
         }
+        let lesson = self.direct.study(&self.db, &call);
         let _writing = self.replicas.as_ref().filter(|_| !op.reads()).map(|replicas| replicas.writing());
-        correct::call(&self.db, call)
+        let _turn = (!op.reads()).then(|| self.direct.turn());
+        let reply = correct::call(&self.db, call)?;
+        lesson.into_iter().for_each(|lesson| self.direct.learn(lesson));
+        Ok(reply)
     }
 
     fn global(&self, table: &str) -> bool {
@@ -303,6 +326,15 @@ impl Work {
     }
 }
 
+/// Tells that tables have changed, while it is still the teller's turn to write.
+struct Changed<'a>(&'a Direct);
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        self.0.changed();
+    }
+}
+
 fn failed(what: &str, error: &dyn std::error::Error) -> Fault {
     log::error!("dynamodb: {what}: {error}");
     Fault::internal()
@@ -322,11 +354,20 @@ fn database(path: &Path, sync_full: bool) -> Result<Database, DynamoError> {
 #[async_trait]
 impl Engine for Embedded {
     async fn call(&self, mut call: Call) -> Result<Reply, Fault> {
-        self.inward(&mut call);
         let op = call.op;
+        if let Some(reply) = self.direct.read_now(&call) {
+            return Ok(reply);
+        }
+        if let Some(write) = self.direct.writes(&call)
+            && let Some(reply) = self.direct.write(write).await?
+        {
+            self.wrote(PAGES_DIRECT);
+            return Ok(reply);
+        }
+        self.inward(&mut call);
         let result = self.on_thread(move |work| work.done(call)).await.and_then(|result| result);
         if op.metered() && !op.reads() {
-            self.wrote();
+            self.wrote(PAGES);
         }
         self.outward(op, result)
     }
@@ -338,14 +379,18 @@ impl Engine for Embedded {
     async fn sweep(&self) -> Result<Swept, Fault> {
         let swept = self.on_thread(|work| work.sweep()).await.and_then(|result| result)?;
         if swept.items > 0 {
-            self.wrote();
+            self.wrote(PAGES * swept.items);
         }
         Ok(swept)
     }
 
     async fn close(&self) {
-        let queue = Arc::clone(&self.queue);
-        if let Err(error) = tokio::task::spawn_blocking(move || queue.join()).await {
+        let (queue, direct) = (Arc::clone(&self.queue), Arc::clone(&self.direct));
+        let close = move || {
+            queue.join();
+            direct.close();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(close).await {
             log::error!("dynamodb: the embedded engine did not close: {error}");
         }
     }

@@ -8,6 +8,8 @@
 
 mod triggers;
 
+pub use triggers::quoted;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 mod capacity;
 mod checkpoint;
 mod correct;
+mod direct;
 mod dispatch;
 mod embedded;
 mod ledger;

@@ -87,11 +87,15 @@ pub fn guest_error(err: &str) -> Thrown {
         return Thrown { words: cut(if words.is_empty() { SILENT } else { words }), stack: String::new() };
     };
     let said = |node: &Node<'_>| node.text().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let words = match (said(guest.get("errorType")), said(guest.get("errorMessage"))) {
-        (Some(kind), Some(message)) => format!("{kind}: {message}"),
-        (Some(words), None) | (None, Some(words)) => words,
-        (None, None) => SILENT.to_owned(),
+    let named = |error: &Node<'_>| match (said(error.get("errorType")), said(error.get("errorMessage"))) {
+        (Some(kind), Some(message)) => Some(format!("{kind}: {message}")),
+        (words, None) | (None, words) => words,
     };
+    let mut words = named(&guest).unwrap_or_else(|| SILENT.to_owned());
+    // `fetch failed` alone says nothing: Node's reason is in there.
+    if let Some(cause) = named(guest.get("cause")) {
+        words.push_str(&format!(" (cause: {cause})"));
+    }
     let mut stack = String::new();
     if let Node::List(lines) = guest.get("stackTrace") {
         for line in lines.iter().filter_map(Node::text).flat_map(str::lines).map(str::trim).take(STACK_MAX) {
@@ -129,6 +133,12 @@ mod tests {
             ),
             (r#"{"errorType":"Error","errorMessage":"m","stackTrace":"no list"}"#, "Error: m", ""),
             (r#"{"errorMessage":"m"}"#, "m", ""),
+            (
+                r#"{"errorType":"TypeError","errorMessage":"fetch failed","cause":{"errorType":"Error","errorMessage":"denied: no grant"}}"#,
+                "TypeError: fetch failed (cause: Error: denied: no grant)",
+                "",
+            ),
+            (r#"{"errorType":"Error","errorMessage":"m","cause":5}"#, "Error: m", ""),
             (r#"{"errorType":"Error","errorMessage":""}"#, "Error", ""),
             (r#"{"errorType":"Runtime.ExitError"}"#, "Runtime.ExitError", ""),
             ("{}", SILENT, ""),

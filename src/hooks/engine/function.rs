@@ -18,6 +18,7 @@ use crate::hooks::exchange::Exchange;
 use crate::hooks::failure::{Api, Failure};
 use crate::hooks::host::{CallState, Identity, Level, LogLine, Services};
 
+use super::background::{Habit, Lost};
 use super::fail::{self, Stop};
 use super::pool::Size;
 use super::store::{Bound, Data, Meter, Metered};
@@ -72,10 +73,11 @@ pub struct Function {
     pre: InstancePre<Data>,
     handlers: Handlers,
     api: Api,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     concurrency: usize,
     reuse: u32,
     idle: Mutex<Vec<Live>>,
+    habit: Habit,
 }
 
 /// What a component exports of what we know.
@@ -124,10 +126,11 @@ impl Function {
             pre: parts.pre,
             handlers: parts.handlers,
             api: parts.api,
-            calls: Semaphore::new(spec.concurrency),
+            calls: Arc::new(Semaphore::new(spec.concurrency)),
             concurrency: spec.concurrency,
             reuse: spec.reuse.max(1),
             idle: Mutex::new(Vec::new()),
+            habit: Habit::default(),
         }
     }
 
@@ -155,32 +158,33 @@ impl Function {
     }
 
     /// Runs it once.
-    pub async fn call(&self, exchange: Exchange, budget: Budget) -> Called {
+    pub async fn call(self: &Arc<Self>, exchange: Exchange, budget: Budget) -> Called {
         self.drive(exchange, budget, None).await.0
     }
 
     /// Hands its Lambda handler an event of another kind, and gives what it returned (JSON) or threw (the error's message).
     /// `exchange` is the request that the call belongs to; nothing becomes of it. `None`: the call failed, or there is no handler.
-    pub async fn ask(&self, exchange: Exchange, event: String, budget: Budget) -> (Called, Said) {
+    pub async fn ask(self: &Arc<Self>, exchange: Exchange, event: String, budget: Budget) -> (Called, Said) {
         self.drive(exchange, budget, Some(Question { event, context: None })).await
     }
 
     /// The same, for a question with a context of its own.
-    pub async fn answer(&self, exchange: Exchange, question: Question, budget: Budget) -> (Called, Said) {
+    pub async fn answer(self: &Arc<Self>, exchange: Exchange, question: Question, budget: Budget) -> (Called, Said) {
         self.drive(exchange, budget, Some(question)).await
     }
 
-    async fn drive(&self, exchange: Exchange, budget: Budget, question: Option<Question>) -> (Called, Said) {
+    async fn drive(self: &Arc<Self>, exchange: Exchange, budget: Budget, question: Option<Question>) -> (Called, Said) {
         let began = Instant::now();
-        let Ok(_own) = self.calls.try_acquire() else {
+        let Ok(own) = self.calls.clone().try_acquire_owned() else {
             return (Called::refused(exchange, Failure::Throttled(self.concurrency)), None);
         };
-        let Ok(_all) = self.shared.calls.try_acquire() else {
-            let failure = Failure::Exhausted("all functions together run too many calls".into());
-            return (Called::refused(exchange, failure), None);
+        let all = match self.shared.turn() {
+            Ok(all) => all,
+            Err(failure) => return (Called::refused(exchange, failure), None),
         };
         self.shared.ticker.wake();
-        let mut live = match self.live(exchange, &budget, began + budget.timeout) {
+        let nothing = exchange.emptied();
+        let live = match self.live(exchange, &budget, began + budget.timeout) {
             Ok(live) => live,
             Err(exchange) => {
                 let failure = Failure::Exhausted("every instance slot is taken".into());
@@ -188,16 +192,43 @@ impl Function {
             }
         };
         let meter = live.store.data().meter.clone();
+        let function = Arc::clone(self);
+        let course = async move {
+            let _turns = (own, all);
+            function.course(live, question, budget, began).await
+        };
+        match self.shared.background.run(&self.habit, &meter, budget.timeout, course).await {
+            Ok(ended) => ended,
+            Err(lost) => {
+                let failure = match lost {
+                    Lost::Late => Failure::Timeout(budget.timeout),
+                    Lost::Gone => Failure::Execution("the call broke off".to_owned()),
+                };
+                let (cpu, wall) = (meter.spent(), began.elapsed());
+                (Called { cpu, wall, ..Called::refused(nothing, failure) }, None)
+            }
+        }
+    }
+
+    /// The call itself, wherever it runs.
+    async fn course(
+        &self,
+        mut live: Live,
+        question: Option<Question>,
+        budget: Budget,
+        began: Instant,
+    ) -> (Called, Said) {
+        let meter = live.store.data().meter.clone();
         let ran = {
             let run = pin!(self.run(&mut live, question));
-            tokio::time::timeout(budget.timeout, Metered::new(&meter, &self.shared.slow, run)).await
+            tokio::time::timeout(budget.timeout, Metered::new(&meter, run)).await
         };
         let wall = began.elapsed();
         let data = live.store.data_mut();
         let mut said = None;
         let outcome = match ran {
             // A host call that ended with the call's own time gave the guest a moment to return.
-            Ok(Ok(_)) if wall >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
+            Ok(Ok(_) | Err(Stop::Failed(_))) if wall >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
             Ok(Ok(answer)) => {
                 said = answer;
                 Ok(())
@@ -303,28 +334,33 @@ impl Function {
     ///
     /// # Errors
     /// It cannot be made now. A start that wants a real request may fail here and not in a call.
-    pub async fn warm(&self, exchange: Exchange, budget: Budget) -> Result<(), Failure> {
-        let Ok(_all) = self.shared.calls.try_acquire() else {
-            return Err(Failure::Exhausted("all functions together run too many calls".into()));
-        };
+    pub async fn warm(self: &Arc<Self>, exchange: Exchange, budget: Budget) -> Result<(), Failure> {
+        let all = self.shared.turn()?;
         self.shared.ticker.wake();
         let Ok(mut live) = self.live(exchange, &budget, Instant::now() + budget.timeout) else {
             return Err(Failure::Exhausted("every instance slot is taken".into()));
         };
         let meter = live.store.data().meter.clone();
-        let made = {
-            let make = pin!(self.pre.instantiate_async(&mut live.store));
-            tokio::time::timeout(budget.timeout, Metered::new(&meter, &self.shared.slow, make)).await
+        let function = Arc::clone(self);
+        let making = async move {
+            let _all = all;
+            let meter = live.store.data().meter.clone();
+            let made = {
+                let make = pin!(function.pre.instantiate_async(&mut live.store));
+                tokio::time::timeout(budget.timeout, Metered::new(&meter, make)).await
+            };
+            match made {
+                Ok(Ok(instance)) => live.instance = Some(instance),
+                Ok(Err(error)) => return Err(fail::failure(&error, &live.store.data().bound, &budget)),
+                Err(_) => return Err(Failure::Timeout(budget.timeout)),
+            }
+            if function.reuse > 1 {
+                function.idle.lock().push(live);
+            }
+            Ok(())
         };
-        match made {
-            Ok(Ok(instance)) => live.instance = Some(instance),
-            Ok(Err(error)) => return Err(fail::failure(&error, &live.store.data().bound, &budget)),
-            Err(_) => return Err(Failure::Timeout(budget.timeout)),
-        }
-        if self.reuse > 1 {
-            self.idle.lock().push(live);
-        }
-        Ok(())
+        let made = self.shared.background.run(&self.habit, &meter, budget.timeout, making).await;
+        made.unwrap_or(Err(Failure::Timeout(budget.timeout)))
     }
 
     /// Gives one idle instance's slot back, if it has one in that pool.

@@ -4,6 +4,7 @@
 //! it was not granted; wasmtime outside this directory.
 
 mod artifact;
+mod background;
 mod bindings;
 mod fail;
 mod flat;
@@ -31,9 +32,11 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::config::compiled;
 
+use super::failure::Failure;
 use super::host::Services;
 
 use artifact::Artifacts;
+use background::Background;
 use outline::Outlined;
 use pool::{Pool, Size};
 use store::Data;
@@ -93,10 +96,9 @@ pub struct Engine {
 pub(crate) struct Shared {
     small: Pool,
     big: Pool,
-    calls: Semaphore,
-    /// Turns of calls that run for long: half of the machine's cores, so that the others serve.
-    slow: Arc<Semaphore>,
+    calls: Arc<Semaphore>,
     concurrency: usize,
+    background: Background,
     ticker: Ticker,
     artifacts: Artifacts,
     loaded: Mutex<Vec<Weak<Function>>>,
@@ -108,14 +110,13 @@ pub(crate) struct Shared {
 impl Engine {
     /// Reserves the instances' address space. Starts no thread.
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let slots = u32::try_from(settings.concurrency).unwrap_or(u32::MAX);
         let shared = Shared {
             small: Pool::new(Size::Small, slots, settings.memory)?,
             big: Pool::new(Size::Big, slots, settings.memory)?,
-            calls: Semaphore::new(settings.concurrency),
-            slow: Arc::new(Semaphore::new((cores / 2).max(1))),
+            calls: Arc::new(Semaphore::new(settings.concurrency)),
             concurrency: settings.concurrency,
+            background: Background::default(),
             ticker: Ticker::default(),
             artifacts: Artifacts::open(&settings.artifacts)?,
             loaded: Mutex::new(Vec::new()),
@@ -196,6 +197,12 @@ impl Shared {
         }
         codes.push((name, code.clone()));
         Ok(code)
+    }
+
+    /// A permit to run one call more.
+    fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let full = |_| Failure::Exhausted("all functions together run too many calls".into());
+        self.calls.clone().try_acquire_owned().map_err(full)
     }
 
     fn busy(&self) -> bool {

@@ -18,13 +18,14 @@ use super::store::{Data, TABLE_MAX};
 /// What kind of guests an engine is tuned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// Compiled languages: little memory is touched, and zeroing it is cheaper than giving it back.
+    /// Compiled languages: a few pages of a megabyte or two are touched.
     Small,
-    /// Interpreters with a snapshot: much memory, few touched pages; the kernel is asked which.
+    /// Interpreters with a snapshot: much memory, more touched pages.
     Big,
 }
 
-/// Bytes of an instance's memory that stay resident between calls.
+/// Bytes of an instance's touched memory that stay resident between calls, zeroed or as the module has them. The kernel is asked which
+/// were touched: a megabyte of stack lies below the data of most compiled languages, and only its end is used.
 const KEEP_SMALL: usize = 128 << 10;
 const KEEP_BIG: usize = 4 << 20;
 /// The same for tables and fiber stacks.
@@ -99,6 +100,7 @@ fn config(size: Size, slots: u32, memory: usize) -> Config {
         .max_core_instance_size(INSTANCE_BYTES)
         .max_memory_size(memory)
         .table_elements(TABLE_MAX)
+        .pagemap_scan(Enabled::Auto)
         .table_keep_resident(KEEP_TABLE)
         .async_stack_keep_resident(KEEP_STACK);
     let stack = match size {
@@ -107,7 +109,7 @@ fn config(size: Size, slots: u32, memory: usize) -> Config {
             STACK_SMALL
         }
         Size::Big => {
-            pool.linear_memory_keep_resident(KEEP_BIG).pagemap_scan(Enabled::Auto);
+            pool.linear_memory_keep_resident(KEEP_BIG);
             STACK_BIG
         }
     };

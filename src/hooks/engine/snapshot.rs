@@ -3,8 +3,9 @@
 //! In: the engine module, and a bundle it understands. Out: the module whose memory is as it was after that; what the engine said.
 //! Never: a host for the code that is evaluated: its log lines are collected, and everything else is refused.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use futures::executor::block_on;
 use wasmtime::{
     Caller, Config, Engine, Extern, Instance, Linker, Module, OptLevel, Store, StoreLimits, StoreLimitsBuilder,
@@ -14,8 +15,8 @@ use wasmtime_wizer::{InstanceState, ModuleContext, SnapshotVal, ValType, Wizer};
 
 /// Bytes of memory the top level of a function may take.
 const MEMORY: usize = 512 << 20;
-/// Wall-clock time it may take.
-const TIME: Duration = Duration::from_secs(20);
+/// CPU time it may take: twenty times what the largest bundles of ours take.
+const CPU: Duration = Duration::from_secs(2);
 /// How often that is looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// Bytes of stack; the engine module bounds its own recursion below this.
@@ -34,7 +35,7 @@ const HOST: (&str, &str) = ("rimward:edge/dynamic@0.1.0", "call");
 pub enum SnapshotError {
     #[error("the JavaScript engine module is not usable: {0}")]
     Engine(String),
-    #[error("the top level of the function runs longer than {TIME:?}")]
+    #[error("the top level of the function runs longer than {CPU:?} of CPU time")]
     Time,
     #[error("the top level of the function stopped the engine: {0}")]
     Stopped(String),
@@ -62,8 +63,21 @@ pub struct Snapshotter {
 
 struct State {
     limits: StoreLimits,
-    began: Instant,
+    /// This thread's CPU time when it began.
+    began: Duration,
     logs: Vec<String>,
+}
+
+/// CPU time of this thread.
+fn spent() -> Duration {
+    ThreadTime::try_now().map(|now| now.as_duration()).unwrap_or_default()
+}
+
+// === impl State ===
+impl State {
+    fn is_late(&self) -> bool {
+        spent().saturating_sub(self.began) > CPU
+    }
 }
 
 // === impl Snapshotter ===
@@ -100,14 +114,14 @@ impl Snapshotter {
 
     fn run(&self, bundle: &[u8]) -> Result<Evaluated, SnapshotError> {
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
-        let mut store = Store::new(&self.engine, State { limits, began: Instant::now(), logs: Vec::new() });
+        let mut store = Store::new(&self.engine, State { limits, began: spent(), logs: Vec::new() });
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| match context.data().began.elapsed() > TIME {
+        store.epoch_deadline_callback(|context| match context.data().is_late() {
             true => Err(wasmtime::Error::msg("too long")),
             false => Ok(UpdateDeadline::Continue(1)),
         });
-        let stopped = |store: &Store<State>, error: wasmtime::Error| match store.data().began.elapsed() > TIME {
+        let stopped = |store: &Store<State>, error: wasmtime::Error| match store.data().is_late() {
             true => SnapshotError::Time,
             false => SnapshotError::Stopped(error.root_cause().to_string()),
         };

@@ -7,12 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::hooks::host::CallState;
@@ -47,9 +45,10 @@ pub struct Meter {
     /// When the running stretch began, by the clock that `precise` says.
     began: AtomicU64,
     precise: AtomicBool,
+    /// Stretches are measured by the thread's clock from now on.
     ticked: AtomicBool,
-    /// The stretch was ended by a tick, not by a wait.
-    yielded: AtomicBool,
+    /// The last stretch was one of CPU time, and long.
+    long: AtomicBool,
 }
 
 /// The call had its share of CPU time.
@@ -57,32 +56,14 @@ pub struct Meter {
 #[error("the CPU budget is used up")]
 pub struct Spent;
 
-/// A future whose polls are counted. A call that has run for long lets others run in earnest: it waits for its turn among its like,
-/// and rests after each stretch. To let the next task run would not be enough: a worker whose queue is never empty looks at its
-/// sockets only after many tasks.
+/// A future whose polls are counted.
 pub struct Metered<'m, F> {
     meter: &'m Meter,
-    slow: &'m Arc<Semaphore>,
-    pace: Pace,
     future: F,
 }
 
-/// Where a call is between two stretches.
-enum Pace {
-    /// It has not run for long.
-    Free,
-    /// It waits for its turn.
-    Waiting(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
-    /// It has its turn.
-    Running(Option<OwnedSemaphorePermit>),
-    /// It has had it, and leaves the worker to others for a moment.
-    Resting(Pin<Box<Sleep>>, #[allow(dead_code)] Option<OwnedSemaphorePermit>),
-}
-
-/// CPU time after which a call has run for long: ordinary calls are over by then.
-const LONG: Duration = Duration::from_millis(5);
-/// How long it rests after each stretch.
-const REST: Duration = Duration::from_millis(1);
+/// CPU time of one stretch by which a call is known to be a long one. Less than a tick, which may be another thread's time too.
+const LONG: Duration = Duration::from_micros(500);
 
 // === impl Bound ===
 impl Bound {
@@ -132,6 +113,17 @@ impl Meter {
         self.budget.store(nanos(budget), Ordering::Relaxed);
         self.spent.store(0, Ordering::Relaxed);
         self.ticked.store(false, Ordering::Relaxed);
+        self.long.store(false, Ordering::Relaxed);
+    }
+
+    /// Measures by the thread's clock from the next stretch on.
+    pub fn measure(&self) {
+        self.ticked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its last stretch shows that it runs for long.
+    pub fn is_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
     }
 
     pub fn spent(&self) -> Duration {
@@ -140,14 +132,11 @@ impl Meter {
 
     /// At each tick of the epoch: lets others run, or ends the call.
     pub fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
-        self.ticked.store(true, Ordering::Relaxed);
+        self.measure();
         let spent = self.spent.load(Ordering::Relaxed) + self.stretch();
         match spent > self.budget.load(Ordering::Relaxed) {
             true => Err(Spent.into()),
-            false => {
-                self.yielded.store(true, Ordering::Relaxed);
-                Ok(UpdateDeadline::Yield(1))
-            }
+            false => Ok(UpdateDeadline::Yield(1)),
         }
     }
 
@@ -158,7 +147,9 @@ impl Meter {
     }
 
     fn end(&self) {
-        self.spent.fetch_add(self.stretch(), Ordering::Relaxed);
+        let stretch = self.stretch();
+        self.spent.fetch_add(stretch, Ordering::Relaxed);
+        self.long.store(self.precise.load(Ordering::Relaxed) && stretch >= nanos(LONG), Ordering::Relaxed);
     }
 
     /// Nanoseconds of the running stretch.
@@ -182,24 +173,8 @@ fn nanos(duration: Duration) -> u64 {
 
 // === impl Metered ===
 impl<'m, F> Metered<'m, F> {
-    /// `slow`: turns of the calls that run for long.
-    pub fn new(meter: &'m Meter, slow: &'m Arc<Semaphore>, future: F) -> Self {
-        Metered { meter, slow, pace: Pace::Free, future }
-    }
-
-    /// Whether the next stretch may begin.
-    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            self.pace = match &mut self.pace {
-                Pace::Free | Pace::Running(_) => return Poll::Ready(()),
-                Pace::Waiting(turn) => Pace::Running(ready!(turn.as_mut().poll(cx))),
-                Pace::Resting(rest, _) => {
-                    ready!(rest.as_mut().poll(cx));
-                    let slow = self.slow.clone();
-                    Pace::Waiting(Box::pin(async move { slow.acquire_owned().await.ok() }))
-                }
-            };
-        }
+    pub fn new(meter: &'m Meter, future: F) -> Self {
+        Metered { meter, future }
     }
 }
 
@@ -207,26 +182,9 @@ impl<F: Future + Unpin> Future for Metered<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        ready!(self.ready(cx));
-        self.meter.yielded.store(false, Ordering::Relaxed);
         self.meter.begin();
         let polled = Pin::new(&mut self.future).poll(cx);
         self.meter.end();
-        if polled.is_pending() {
-            if self.meter.yielded.load(Ordering::Relaxed) && self.meter.spent() >= LONG {
-                let turn = match std::mem::replace(&mut self.pace, Pace::Free) {
-                    Pace::Running(turn) => turn,
-                    _ => None,
-                };
-                self.pace = Pace::Resting(Box::pin(tokio::time::sleep(REST)), turn);
-                // It is asked again when the rest is over, whoever woke it.
-                ready!(self.ready(cx));
-                cx.waker().wake_by_ref();
-            } else if matches!(self.pace, Pace::Running(_)) {
-                // It waits for something else: its turn is another's.
-                self.pace = Pace::Free;
-            }
-        }
         polled
     }
 }

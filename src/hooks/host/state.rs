@@ -12,7 +12,7 @@ use http::header::HeaderValue;
 
 use crate::config::compiled::{Grants, KvGrant};
 use crate::geo::Place;
-use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch, Request};
+use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch};
 use crate::hooks::fields;
 
 use super::fetch::{Incoming, Outgoing};
@@ -21,6 +21,8 @@ use super::log::Log;
 use super::random::Random;
 use super::{HostError, Services};
 
+/// What a function is told that may ask nobody.
+const NO_FETCH: &str = "fetch was not granted; add `grants.fetch = { allow = [\"host\"] }` to the function";
 /// Characters of a name that an error repeats.
 const NAME_SHOWN: usize = 64;
 
@@ -79,19 +81,7 @@ impl CallState {
 
     /// Takes the message out and leaves an empty one.
     pub fn take_exchange(&mut self) -> Exchange {
-        let old = &self.exchange;
-        let empty = Request {
-            method: http::Method::GET,
-            uri: String::new(),
-            query: String::new(),
-            client_ip: old.request.client_ip,
-            version: old.request.version,
-            tls: false,
-            headers: HeaderMap::new(),
-            body: None,
-            origin: None,
-        };
-        let empty = Exchange::request(old.event, &old.site, "", 0, empty);
+        let empty = self.exchange.emptied();
         std::mem::replace(&mut self.exchange, empty)
     }
 
@@ -146,7 +136,7 @@ impl CallState {
     /// Requests to hosts that were granted, all at once; each counts.
     pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
         let grant = self.identity.grants.fetch.as_ref();
-        let grant = grant.ok_or_else(|| HostError::Denied("fetch was not granted".to_owned()))?;
+        let grant = grant.ok_or_else(|| HostError::Denied(NO_FETCH.to_owned()))?;
         let fetched = self.fetched.saturating_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
         if fetched > grant.requests {
             return Err(HostError::Denied(format!("one call may make {} requests", grant.requests)));

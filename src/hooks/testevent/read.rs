@@ -1,6 +1,6 @@
 //! Read: an event file as AWS's console and documentation have them.
 //!
-//! In: the JSON of a Lambda@Edge or a CloudFront Functions event; what is missing gets a default. Out: an exchange and the
+//! In: the JSON of a Lambda@Edge or a CloudFront Functions event; what is missing of its request gets a default. Out: an exchange and the
 //! contract whose event it was. Never: a doubt passed over; a member of the wrong kind is an error that names it.
 
 use std::net::IpAddr;
@@ -81,8 +81,10 @@ pub fn read(text: &str, given: Given) -> Result<(Exchange, Api), Wrong> {
 }
 
 fn request(api: Api, cf: At<'_>) -> Result<Request, Wrong> {
-    let none = Value::Object(Map::new());
-    let value = cf.object("request")?.unwrap_or(&none);
+    let value = cf.object("request")?.ok_or_else(|| {
+        let words = "is missing, and every event of the edge has one; \"Records[0].cf.request\" is Lambda@Edge's";
+        Wrong::member(cf.place("request"), words)
+    })?;
     let request = At { value, place: "request" };
     let ip = match api {
         Api::CloudFront => cf.value.get("viewer").and_then(|viewer| viewer.get("ip")),

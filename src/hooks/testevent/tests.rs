@@ -37,13 +37,13 @@ fn events_come_back_from_their_json() {
 
 #[test]
 fn what_is_missing_has_a_default() {
-    let (least, api) = read_value(&json!({"Records": [{"cf": {}}]})).unwrap();
+    let (least, api) = read_value(&json!({"Records": [{"cf": {"request": {}}}]})).unwrap();
     assert_eq!((least.event, api), (Event::ViewerRequest, Api::LambdaEdge));
     assert_eq!((least.request.method.as_str(), &*least.request.uri, &*least.request.query), ("GET", "/", ""));
     let (least, api) = read_value(&json!({"version": "1.0", "request": {}, "response": {}})).unwrap();
     assert_eq!((least.event, api), (Event::ViewerResponse, Api::CloudFront));
     assert_eq!(least.response.unwrap().status, 200);
-    let (named, _) = read("{}", Given { event: Some(Event::ViewerRequest), ..given() }).unwrap();
+    let (named, _) = read(r#"{"request": {}}"#, Given { event: Some(Event::ViewerRequest), ..given() }).unwrap();
     assert_eq!(named.event, Event::ViewerRequest);
 }
 
@@ -97,6 +97,8 @@ fn files_as_they_are_found() {
 fn mistakes_are_named() {
     let lambda = |request| json!({"Records": [{"cf": {"request": request}}]});
     for (event, want) in [
+        (json!({}), "\"request\": is missing"),
+        (json!({"Records": [{"cf": {}}]}), "\"Records[0].cf.request\": is missing"),
         (json!({"Records": []}), "\"Records\": needs one record with \"cf\""),
         (json!({"context": {"eventType": "viewer"}}), "\"eventType\": unknown event"),
         (json!({"context": 5}), "\"context\": must be an object"),
@@ -113,7 +115,7 @@ fn mistakes_are_named() {
         (lambda(json!({"body": {"encoding": "x"}})), "\"request.body.encoding\": must be"),
         (lambda(json!({"origin": {}})), "\"request.origin\": must have"),
         (lambda(json!({"origin": {"custom": {"port": 70000}}})), "\"request.origin.custom.port\": is no port"),
-        (json!({"response": {"statusCode": 5}}), "\"response.statusCode\": is no status"),
+        (json!({"request": {}, "response": {"statusCode": 5}}), "\"response.statusCode\": is no status"),
     ] {
         let words = read_value(&event).unwrap_err().to_string();
         assert!(words.starts_with(want), "{words}");

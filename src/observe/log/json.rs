@@ -110,6 +110,9 @@ fn functions(out: &mut Vec<u8>, calls: &[Call]) {
         millis(out, "cpu_ms", call.cpu_ns);
         millis(out, "ms", call.wall_ns);
         number(out, "edits", u64::from(call.edits));
+        if !call.error.is_empty() {
+            text(out, "error", call.error.as_bytes());
+        }
         out.push(b'}');
     }
     if !calls.is_empty() {

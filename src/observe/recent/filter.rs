@@ -116,6 +116,7 @@ mod tests {
             cpu_ns: 1,
             wall_ns: 1,
             edits: 0,
+            error: "".into(),
         }];
         // GET https://shop.example/a b, 200, a hit in 1.23 ms.
         let record = Record { calls: &calls, ..sample(metrics.unrouted()) };

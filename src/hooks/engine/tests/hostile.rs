@@ -160,6 +160,7 @@ async fn calls_beyond_the_bound_fail_at_once() {
         call.abort();
         assert!(call.await.is_err());
     }
+    settled(&bench).await;
     serves(&good).await;
 }
 
@@ -173,9 +174,26 @@ async fn a_cancelled_call_leaves_no_instance() {
     for _ in 0..SLOTS * 2 {
         let call = function.call(exchange(Event::ViewerRequest), budget);
         assert!(tokio::time::timeout(Duration::from_millis(5), call).await.is_err());
-        assert_eq!(bench.engine.instances(), 0);
+        settled(&bench).await;
     }
     serves(&good(&bench)).await;
+}
+
+#[tokio::test]
+async fn a_long_call_leaves_the_threads_of_requests_to_them() {
+    let bench = Bench::new();
+    let function = bench.load(Guest::default().module("(loop $l (br $l))"), &spec("long"));
+    assert_eq!(call(&function).await.outcome, Err(Failure::Cpu(budget().cpu)));
+    let policies: Vec<String> = std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .map(|thread| thread.unwrap().path())
+        .filter(|thread| std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name == "functions-long\n"))
+        .map(|thread| std::fs::read_to_string(thread.join("stat")).unwrap())
+        // proc(5): the 41st field, the second is the name in parentheses.
+        .map(|stat| stat.rsplit_once(") ").unwrap().1.split(' ').nth(38).unwrap().to_owned())
+        .collect();
+    const SCHED_IDLE: &str = "5";
+    assert!(!policies.is_empty() && policies.iter().all(|policy| policy == SCHED_IDLE), "{policies:?}");
 }
 
 #[tokio::test]

@@ -129,8 +129,15 @@ fn exchange(event: Event) -> Exchange {
     Exchange::response(event, &site(), "id-1", 1_700_000_000_000, request, response)
 }
 
+/// Until no instance lives: a call that was given up ends in the background.
+async fn settled(bench: &Bench) {
+    while bench.engine.instances() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// One call at viewer-request.
-async fn call(function: &Function) -> Called {
+async fn call(function: &Arc<Function>) -> Called {
     function.call(exchange(Event::ViewerRequest), budget()).await
 }
 
@@ -141,7 +148,7 @@ fn good(bench: &Bench) -> Arc<Function> {
     bench.load(guest.module(&set), &spec("good"))
 }
 
-async fn serves(function: &Function) {
+async fn serves(function: &Arc<Function>) {
     let called = call(function).await;
     called.outcome.unwrap();
     assert_eq!(called.exchange.request.headers["x-good"], "yes");

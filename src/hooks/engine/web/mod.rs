@@ -31,6 +31,7 @@ use crate::hooks::failure::Failure;
 use crate::hooks::host::log::Log;
 use crate::hooks::host::{Level, LogLine, Services};
 
+use super::background::{Habit, Lost};
 use super::fail;
 use super::function::Budget;
 use super::load::{BIG, VERSION};
@@ -60,6 +61,7 @@ pub struct Web {
     pre: ProxyPre<State>,
     calls: Arc<Semaphore>,
     concurrency: usize,
+    habit: Habit,
 }
 
 type Outcome = Result<(), Failure>;
@@ -108,6 +110,7 @@ impl Web {
             pre,
             calls: Arc::new(Semaphore::new(spec.concurrency)),
             concurrency: spec.concurrency,
+            habit: Habit::default(),
         })
     }
 
@@ -155,17 +158,15 @@ impl Web {
     ///
     /// # Errors
     /// It cannot be made now.
-    pub async fn warm(&self) -> Outcome {
+    pub async fn warm(self: &Arc<Self>) -> Outcome {
         self.call(None).await
     }
 
     /// One call, to its end; of `None` an instance is made and no more.
-    async fn call(&self, asked: Option<Asked>) -> Outcome {
-        let Ok(_all) = self.shared.calls.try_acquire() else {
-            return Err(Failure::Exhausted("all functions together run too many calls".into()));
-        };
+    async fn call(self: &Arc<Self>, asked: Option<Asked>) -> Outcome {
+        let turn = self.shared.turn()?;
         let pool = self.shared.pool(self.size);
-        let Some(_slot) = self.shared.slot(pool) else {
+        let Some(slot) = self.shared.slot(pool) else {
             return Err(Failure::Exhausted("every instance slot is taken".into()));
         };
         self.shared.ticker.wake();
@@ -178,22 +179,41 @@ impl Web {
         store.epoch_deadline_callback(|store| store.data().meter.tick());
         store.set_epoch_deadline(FIRST_TICKS);
         meter.renew(self.budget.cpu);
-        let ran = {
-            let run = pin!(self.run(&mut store, asked));
-            tokio::time::timeout(self.budget.timeout, Metered::new(&meter, &self.shared.slow, run)).await
+        let web = Arc::clone(self);
+        let course = async move {
+            let outcome = web.course(&mut store, asked).await;
+            // The store goes before the slot is free.
+            drop(store);
+            drop((slot, turn));
+            outcome
         };
-        let outcome = match ran {
+        let outcome = match self.shared.background.run(&self.habit, &meter, self.budget.timeout, course).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                if let Some(stack) = fail::stack(&error) {
+            Ok(Err((failure, stack))) => {
+                if let Some(stack) = stack {
                     log.lock().write(Level::Error, &stack);
                 }
-                Err(fail::failure(&error, &store.data().bound, &self.budget))
+                Err(failure)
             }
-            Err(_) => Err(Failure::Timeout(self.budget.timeout)),
+            Err(Lost::Late) => Err(Failure::Timeout(self.budget.timeout)),
+            Err(Lost::Gone) => Err(Failure::Execution("the call broke off".to_owned())),
         };
         self.say(&log.lock().take());
         outcome
+    }
+
+    /// The call itself, wherever it runs; with the guest's stack where it trapped.
+    async fn course(&self, store: &mut Store<State>, asked: Option<Asked>) -> Result<(), (Failure, Option<String>)> {
+        let meter = Arc::clone(&store.data().meter);
+        let ran = {
+            let run = pin!(self.run(&mut *store, asked));
+            tokio::time::timeout(self.budget.timeout, Metered::new(&meter, run)).await
+        };
+        match ran {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err((fail::failure(&error, &store.data().bound, &self.budget), fail::stack(&error))),
+            Err(_) => Err((Failure::Timeout(self.budget.timeout), None)),
+        }
     }
 
     async fn run(&self, store: &mut Store<State>, asked: Option<Asked>) -> wasmtime::Result<()> {

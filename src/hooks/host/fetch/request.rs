@@ -33,7 +33,9 @@ pub fn build(grant: &FetchGrant, outgoing: Outgoing) -> Result<Request<Full<Byte
     let port = port(&uri);
     // Before the name is looked up: DNS is a way out too.
     if !grant.allow.iter().any(|allowed| allowed.covers(&host, port)) {
-        return Err(HostError::Denied(format!("{host} port {port} is not among the hosts this function may ask")));
+        return Err(HostError::Denied(format!(
+            "{host} port {port} is not among the hosts this function may ask; add it to `grants.fetch.allow`"
+        )));
     }
     if outgoing.body.len() > BODY_MAX {
         let size = outgoing.body.len();

@@ -1,7 +1,7 @@
 //! KV API: CloudFront's KeyValueStore data plane (API version 2022-07-26), as requests and responses.
 //!
-//! In: a request's parts, the stores. Out: what CloudFront would answer. Never: who may ask (the admin room's guard decides; a
-//! signature is not looked at), a listener.
+//! In: a request's parts, the stores. Out: what CloudFront would answer. Never: who may ask (the admin room decides), a
+//! listener.
 //!
 //! Paths: `/key-value-stores/{KvsARN}[/keys[/{Key}]]`, each part percent-encoded. A store is named by the last part of its ARN,
 //! or by its plain name. Every write carries the store's version in `If-Match`.
@@ -25,6 +25,22 @@ pub const BODY_MAX: usize = 16 << 20;
 /// Answers one request. Blocks on the disk, reads aside.
 pub fn handle(stores: &KvStores, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
     answer(stores, method, uri, headers, body).unwrap_or_else(Refused::into_response)
+}
+
+/// What a request asks to do, as IAM's policies say it: the action, and the store's ARN with the account 000000000000. `None`: it asks for
+/// nothing that there is.
+pub fn action(method: &Method, path: &str) -> Option<(&'static str, String)> {
+    let call = Call::parse(path).ok()?;
+    let action = match (method, call.target) {
+        (&Method::GET, Target::Store) => "cloudfront-keyvaluestore:DescribeKeyValueStore",
+        (&Method::GET, Target::Keys) => "cloudfront-keyvaluestore:ListKeys",
+        (&Method::GET, Target::Key(_)) => "cloudfront-keyvaluestore:GetKey",
+        (&Method::PUT, Target::Key(_)) => "cloudfront-keyvaluestore:PutKey",
+        (&Method::DELETE, Target::Key(_)) => "cloudfront-keyvaluestore:DeleteKey",
+        (&Method::POST, Target::Keys) => "cloudfront-keyvaluestore:UpdateKeys",
+        _ => return None,
+    };
+    Some((action, format!("{}{}", request::ARN_BEFORE, call.store)))
 }
 
 fn answer(

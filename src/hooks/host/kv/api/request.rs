@@ -15,7 +15,7 @@ const ARN_MAX: usize = 2048;
 /// Entries of a page unless asked otherwise.
 const PAGE: usize = 10;
 /// What a plain name is put behind, as AWS's ARNs have an account.
-const ARN_BEFORE: &str = "arn:aws:cloudfront::000000000000:key-value-store/";
+pub const ARN_BEFORE: &str = "arn:aws:cloudfront::000000000000:key-value-store/";
 
 /// The path's parts.
 pub struct Call {
