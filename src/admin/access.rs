@@ -15,7 +15,8 @@ use subtle::ConstantTimeEq;
 
 /// Open to whoever reaches the address. A load balancer learns only that the process lives, and serves; a browser gets the console's
 /// page, which asks for the token and holds nothing by itself.
-const OPEN: [&str; 6] = ["/healthz", "/readyz", "/", "/console", "/console/app.js", "/console/style.css"];
+const OPEN: [&str; 7] =
+    ["/healthz", "/readyz", "/", "/console", "/console/app.js", "/console/deploy.js", "/console/style.css"];
 
 /// Where the clients are AWS's: they sign. Where nobody says whose signature counts, they have the token as their session token.
 const SIGNED: &str = crate::hooks::host::kv::api::PREFIX;

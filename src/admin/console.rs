@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 const PAGE: &str =
     concat!(include_str!("console/head.html"), include_str!("console/land.inc"), include_str!("console/tail.html"));
 const SCRIPT: &str = include_str!("console/app.js");
+const DEPLOY: &str = include_str!("console/deploy.js");
 const STYLE: &str = include_str!("console/style.css");
 
 /// Nothing but the page's own files and calls; no inline script or style, no frame, no form that leaves.
@@ -42,6 +43,7 @@ pub async fn page() -> Response {
 pub async fn file(Path(name): Path<String>, request: Request) -> Response {
     match name.as_str() {
         "app.js" => asset("text/javascript; charset=utf-8", SCRIPT),
+        "deploy.js" => asset("text/javascript; charset=utf-8", DEPLOY),
         "style.css" => asset("text/css; charset=utf-8", STYLE),
         _ => answer::unknown(request).await.into_response(),
     }
@@ -62,6 +64,7 @@ mod tests {
         for (path, status) in [
             ("/console", 200),
             ("/console/app.js", 200),
+            ("/console/deploy.js", 200),
             ("/console/style.css", 200),
             ("/console/other", 401),
             ("/console/../fleet", 401),
@@ -75,7 +78,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_from_elsewhere() {
-        for (name, text) in [("page", PAGE), ("script", SCRIPT), ("style", STYLE)] {
+        for (name, text) in [("page", PAGE), ("script", SCRIPT), ("deploy", DEPLOY), ("style", STYLE)] {
             for sign in
                 ["https://", "http://", "//cdn", "@import", "url(", "eval(", "innerHTML", " style=", " onclick="]
             {

@@ -238,6 +238,7 @@ fn config() -> Config {
     let second = Duration::from_secs(1);
     Config {
         warnings: Vec::new(),
+        covered: Vec::new(),
         pop: compiled::Pop { code: "FRA".into(), threads: 1, state_dir: "state".into(), drain: second },
         listeners: Vec::new(),
         limits: Limits {

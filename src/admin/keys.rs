@@ -327,6 +327,7 @@ impl From<KeyStoreError> for Refused {
             KeyStoreError::Exists(_) | KeyStoreError::Value(_) => {
                 (StatusCode::CONFLICT, "choose another, or delete that key first: `rimward keys revoke NAME --delete`")
             }
+            KeyStoreError::Gone(_) => (StatusCode::CONFLICT, "nothing was changed"),
             KeyStoreError::Full(_) => {
                 (StatusCode::CONFLICT, "delete keys that nobody uses, or raise rates.stored_keys")
             }

@@ -46,6 +46,9 @@ pub struct Revisions {
     pub canary: Option<u64>,
     /// By name; `null` = it has said nothing yet.
     pub nodes: BTreeMap<String, Option<Ack>>,
+    /// Parts of the own files of the node that was asked, which the revision took the place of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub covered: Vec<String>,
     /// Newest first.
     pub revisions: Vec<Revision>,
 }
@@ -108,6 +111,7 @@ pub async fn list(State(state): State<AdminState>) -> Result<Json<Revisions>, Re
         serves: history.main,
         before: history.before,
         canary: history.canary,
+        covered: history.covered.clone(),
         revisions: each.collect(),
         nodes: history.nodes,
     }))

@@ -21,6 +21,9 @@ pub struct Status {
     /// The revision that viewers get; left out: its own files alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revision: Option<u64>,
+    /// Parts of its own files that the revision took the place of, one line each with its place: they may be deleted there.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub covered: Vec<String>,
     pub uptime_s: u64,
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -128,6 +131,7 @@ impl Status {
             pop: config.pop.code.clone(),
             digest: config.digest.clone(),
             revision: facts.revision,
+            covered: config.covered.clone(),
             uptime_s: now_ms.saturating_sub(facts.started_ms) / 1000,
             ready: facts.not_ready.is_none(),
             not_ready: facts.not_ready.clone(),

@@ -127,7 +127,7 @@ fn body(purge: &super::Purge) -> String {
         tag: several(&scope.tag),
         all: scope.all,
         soft: purge.soft,
-        wait_ms: purge.wait.map(|seconds| u64::from(seconds) * 1000),
+        wait_ms: purge.wait.map(|seconds| u64::from(purge.timeout.unwrap_or(seconds)) * 1000),
     };
     serde_json::json!(body).to_string()
 }
@@ -141,6 +141,9 @@ fn write_status(out: &mut impl Write, status: &Status, colour: Colour) -> io::Re
     writeln!(out, "configuration  {}", status.digest)?;
     if let Some(revision) = status.revision {
         writeln!(out, "revision       {revision}")?;
+    }
+    for part in &status.covered {
+        writeln!(out, "covered        {part}: the revision's counts, this may be deleted")?;
     }
     if let Some(error) = status.last_reload.as_ref().and_then(|reload| reload.error.as_ref()) {
         writeln!(out, "last reload    {} {error}", colour.paint("31", "refused:"))?;

@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use bytes::Bytes;
 
 use super::run::told;
-use crate::config::Errors;
 use crate::config::image::BESIDE;
+use crate::config::{ADOPTS, Errors};
 use crate::fleet::bus::Digest;
 use crate::fleet::revision::{FILES_MAX, Item, is_within};
 use crate::hooks::oci;
@@ -90,6 +90,16 @@ impl Bundle {
             true => Err(BundleError::Many(files.len())),
             false => Ok(Bundle { files: files.into_values().collect(), digest: config.digest }),
         }
+    }
+
+    /// Has nodes take the revision in the place of what their own files have as well.
+    pub fn adopt(&mut self) {
+        let bytes = Bytes::from_static(b"This revision takes the place of what a node's own files have as well.\n");
+        let (path, digest) = (ADOPTS.to_owned(), Digest::of(&bytes).to_string());
+        let item = Item { path, digest, size: bytes.len() as u64, secret: false };
+        self.files.retain(|(other, _)| other.path != item.path);
+        let at = self.files.partition_point(|(other, _)| other.path < item.path);
+        self.files.insert(at, (item, bytes));
     }
 }
 

@@ -27,6 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
     rimward deploy --new-key deploy.key              make a key; prints the line for [fleet]\n  \
     rimward deploy site/ --key deploy.key --wait     everywhere; says what each PoP made of it\n  \
     rimward deploy site/ --canary pop=FRA,10%        a tenth of Frankfurt's viewers\n  \
+    rimward deploy site/ --adopt --wait              what nodes have in their own files as well is the revision's now\n  \
     rimward promote --wait                           the canary for everybody\n  \
     rimward rollback                                 what was there before\n\n\
     PATH has what all PoPs serve: origins, behaviors, functions, and the files that they name.\n\
@@ -38,11 +39,15 @@ pub struct Deploy {
     #[arg(required_unless_present = "new_key")]
     pub path: Option<PathBuf>,
     /// Make a key to sign with, in this file, and end
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "canary", "wait"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "canary", "adopt", "wait"])]
     pub new_key: Option<PathBuf>,
     /// Only for some: PoPs and a share of their viewers, who stay the same
     #[arg(long, value_name = "pop=CODE,…,N%", value_parser = canary)]
     pub canary: Option<Act>,
+    /// Take the place of what nodes have in their own files as well, at once and with no moment without either; `rimward status` says
+    /// what of theirs may be deleted then
+    #[arg(long)]
+    pub adopt: bool,
     #[command(flatten)]
     pub signing: Signing,
     #[command(flatten)]
@@ -91,12 +96,12 @@ pub struct Signing {
 
 #[derive(Debug, Args)]
 pub struct Waiting {
-    /// Wait until every PoP has acknowledged it; fail when one refuses
-    #[arg(long)]
-    pub wait: bool,
-    /// Seconds to wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub timeout: u64,
+    /// Wait until every PoP has acknowledged it, at most so many seconds (60); fail when one refuses
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub wait: Option<u64>,
+    /// The seconds that --wait waits
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: Option<u64>,
 }
 
 /// Why it did not work.
@@ -135,7 +140,10 @@ impl Deploy {
             return new_key(path, out);
         }
         let key = self.signing.key()?;
-        let bundle = Bundle::read(self.path.as_deref().unwrap_or(Path::new("."))).map_err(DeployError::from)?;
+        let mut bundle = Bundle::read(self.path.as_deref().unwrap_or(Path::new("."))).map_err(DeployError::from)?;
+        if self.adopt {
+            bundle.adopt();
+        }
         let client = Client::new(&self.access)?;
         let now: Revisions = client.get("/revisions")?;
         let mut sent = 0;
@@ -211,16 +219,14 @@ impl Signing {
 impl Waiting {
     /// Says what each PoP made of an act, as it tells it.
     fn until(&self, client: &Client, serial: u64, out: &mut impl Write) -> Result<(), Failed> {
-        if !self.wait {
-            return Ok(());
-        }
+        let Some(seconds) = self.wait.map(|seconds| self.timeout.unwrap_or(seconds)) else { return Ok(()) };
         let began = Instant::now();
         let (mut told, mut wrong) = (std::collections::BTreeSet::new(), Vec::new());
         let screen = std::io::stderr().is_terminal();
         let colour = Colour::of(&std::io::stdout());
         loop {
             let now: Revisions = client.get("/revisions")?;
-            let late = began.elapsed() > Duration::from_secs(self.timeout);
+            let late = began.elapsed() > Duration::from_secs(seconds);
             let mut waits = Vec::new();
             for (node, ack) in &now.nodes {
                 match ack.as_ref().filter(|ack| ack.serial >= serial) {
@@ -244,7 +250,7 @@ impl Waiting {
             }
             if waits.is_empty() || late {
                 clear(screen);
-                wrong.extend(waits.iter().map(|node| format!("{node}: no answer within {} s", self.timeout)));
+                wrong.extend(waits.iter().map(|node| format!("{node}: no answer within {seconds} s")));
                 return match wrong.is_empty() {
                     true => Ok(()),
                     false => Err(DeployError::NotEverywhere(wrong.join("\n")).into()),

@@ -146,9 +146,12 @@ pub struct Purge {
     /// Mark stale instead of removing
     #[arg(long)]
     pub soft: bool,
-    /// Wait until every node of the fleet has it, at most so many seconds; fails when one has not
+    /// Wait until every node of the fleet has it, at most so many seconds (10); fails when one has not
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u8).range(1..=60))]
     pub wait: Option<u8>,
+    /// The seconds that --wait waits, as for `rimward deploy`
+    #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = clap::value_parser!(u8).range(1..=60))]
+    pub timeout: Option<u8>,
     #[command(flatten)]
     pub access: Access,
 }
@@ -244,11 +247,20 @@ mod tests {
             ("check config", None),
             ("schema", None),
             ("purge --url h/a --tag t --tag u --soft", None),
+            ("purge --all --wait 5", None),
+            ("purge --all --wait=5", None),
+            ("purge --all --wait --timeout 5", None),
+            ("purge --all --timeout 5", Some(ErrorKind::MissingRequiredArgument)),
+            ("purge --all --wait=61", Some(ErrorKind::ValueValidation)),
             ("purge --all --admin http://10.0.0.1:9901 --token-file t", None),
             ("top --once --interval 5", None),
             ("status --json", None),
             ("reload", None),
             ("deploy site --key k --canary pop=FRA,10% --wait --timeout 5 --note why", None),
+            ("deploy --wait site --adopt", None),
+            ("deploy site --wait=5", None),
+            ("deploy site --wait=0", Some(ErrorKind::ValueValidation)),
+            ("rollback --wait 7", None),
             ("deploy site --canary most", Some(ErrorKind::ValueValidation)),
             ("deploy --new-key k", None),
             ("deploy", Some(ErrorKind::MissingRequiredArgument)),

@@ -55,6 +55,9 @@ fn write_history(out: &mut impl Write, answer: &Answer, last: usize) -> io::Resu
             }
         }
     }
+    for part in &answer.covered {
+        writeln!(out, "{part}: the revision's counts, this may be deleted")?;
+    }
     for revision in answer.revisions.iter().take(last) {
         let mark = match revision.serial {
             serial if serial == answer.serves => "  (for everybody)",
@@ -141,6 +144,7 @@ mod tests {
             serves: 0,
             before: 0,
             canary: Some(7),
+            covered: vec!["rimward.toml:3: origin 'o'".to_owned()],
             nodes,
             revisions: vec![revision.clone(), revision],
         };
@@ -149,7 +153,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "fra              FRA    serves its own files alone; 7 rolled back: slow\n\
-             nrt              has said nothing yet\n\n\
+             nrt              has said nothing yet\n\
+             rimward.toml:3: origin 'o': the revision's counts, this may be deleted\n\n\
              7  canary for 10 % at FRA, configuration abc  (canary)\n  \
              Fri, 31 Dec 9999 23:59:59 GMT  ada  ed25519:AAAA\n  a try\n  \
              fra            FRA    rolled back, Thu, 01 Jan 1970 00:00:00 GMT\n    slow\n    indeed\n  + b\n  ~ edge.toml\n  - a\n"

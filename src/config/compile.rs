@@ -150,6 +150,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         digest: report.files.digest(report.sources),
         sources: report.files.seen(),
         warnings: Vec::new(),
+        covered: Vec::new(),
     };
     warn_unused(&config, report);
     warn_without_tls(&config, report);

@@ -70,6 +70,8 @@ pub struct Config {
     pub sources: Vec<PathBuf>,
     /// What is legal but most likely not meant, one line each with its place.
     pub warnings: Vec<String>,
+    /// Parts of the own files that the revision took the place of, one line each with its place: they may be deleted there.
+    pub covered: Vec<String>,
 }
 
 pub type OriginId = usize;

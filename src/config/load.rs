@@ -2,6 +2,8 @@
 //!
 //! In: a file, a directory, or a text. Out: the compiled configuration, or everything wrong with it. Never: half of one.
 
+mod adopt;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -15,15 +17,23 @@ use super::error::{ConfigError, Diagnostic, Errors};
 use super::reference::schema_json;
 use super::schema::File;
 use super::source::{Sources, places, prune};
+pub use adopt::ADOPTS;
+use adopt::Theirs;
 
 /// Bytes of one configuration text.
 const MAX_TEXT: u64 = 16 << 20;
+
+/// What helps where a part stands twice.
+const IN_BOTH: &str =
+    "`rimward deploy --adopt` lets the revision take its place at once; or delete it here before the deploy";
 
 /// One text, and where relative paths in it start.
 struct Text {
     name: String,
     text: String,
     base: PathBuf,
+    /// Of the first file or directory: a node's own.
+    own: bool,
 }
 
 /// Reads `path`: a TOML file, or a directory whose *.toml files (not those in directories below it) are read in name order
@@ -32,11 +42,13 @@ pub fn load(path: &Path) -> Result<Config, Errors> {
     load_together(&[path])
 }
 
-/// Reads several files or directories as one configuration, as [`load`] reads each. Relative paths start where their text lies.
+/// Reads a node's own file or directory and those of revisions as one configuration, as [`load`] reads each. Relative paths start where
+/// their text lies. What is in both is refused, or, where a revision adopts it ([`ADOPTS`]), taken from the revision alone.
 pub fn load_together(roots: &[&Path]) -> Result<Config, Errors> {
-    let (mut texts, mut own) = (Vec::new(), Vec::new());
-    for path in roots {
+    let (mut texts, mut own, mut adopts) = (Vec::new(), Vec::new(), false);
+    for (position, path) in roots.iter().enumerate() {
         let directory = std::fs::metadata(path).map_err(|source| unreadable(path, source))?.is_dir();
+        adopts |= position > 0 && path.join(ADOPTS).is_file();
         let (files, base) = if directory {
             own.push((*path).to_owned());
             (tables_in(path)?, *path)
@@ -44,35 +56,47 @@ pub fn load_together(roots: &[&Path]) -> Result<Config, Errors> {
             (vec![(*path).to_owned()], path.parent().unwrap_or_else(|| Path::new("")))
         };
         for file in files {
-            texts.push(Text { name: file.display().to_string(), text: read(&file)?, base: base.to_owned() });
+            let (name, text) = (file.display().to_string(), read(&file)?);
+            texts.push(Text { name, text, base: base.to_owned(), own: position == 0 });
             own.push(file);
         }
     }
-    let mut config = build(texts)?;
+    let mut config = build(texts, adopts)?;
     config.sources = own.into_iter().chain(std::mem::take(&mut config.sources)).collect();
     Ok(config)
 }
 
 /// Reads `text` as the whole configuration, called `name` in messages; relative paths in it start at `base`.
 pub fn parse(text: &str, name: &str, base: &Path) -> Result<Config, Errors> {
-    build(vec![Text { name: name.to_owned(), text: text.to_owned(), base: base.to_owned() }])
+    build(vec![Text { name: name.to_owned(), text: text.to_owned(), base: base.to_owned(), own: true }], false)
 }
 
-fn build(texts: Vec<Text>) -> Result<Config, Errors> {
+/// `adopts`: what is in the own texts and in others as well counts as the others have it.
+fn build(texts: Vec<Text>, adopts: bool) -> Result<Config, Errors> {
     let schema = schema_json();
     let mut sources = Sources::default();
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut whole = File::default();
-    for Text { name, text, base } in texts {
+    let (mut theirs, mut covered, mut both) = (Theirs::new(adopts), Vec::new(), Vec::new());
+    texts.iter().filter(|text| !text.own).for_each(|text| theirs.take(&text.text));
+    for Text { name, text, base, own } in texts {
         let number = sources.add(name, text.clone(), base);
         let (mut table, broken) = DeTable::parse_recoverable(&text);
         if !broken.is_empty() {
             found.extend(broken.iter().map(|error| told(&sources, number, error)));
             continue;
         }
-        let nodes = places(number, table.get_ref());
+        let mut nodes = places(number, table.get_ref());
         let unknown = unknown_names(&schema, &nodes);
         prune(table.get_mut(), &unknown.iter().map(|u| u.span.clone()).collect());
+        for part in if own { theirs.cover(table.get_mut(), &mut nodes) } else { Vec::new() } {
+            let message = format!("{} is in the revision as well", part.what);
+            let found = sources.point(number, part.span, message, Some(IN_BOTH.to_owned()));
+            match adopts {
+                true => covered.push(format!("{}:{}: {}", found.file, found.line, part.what)),
+                false => both.push(found),
+            }
+        }
         for (name, file, span) in sources.merge(nodes) {
             found.push(sources.point(file, span, format!("'{name}' is in another file already"), None));
         }
@@ -84,10 +108,11 @@ fn build(texts: Vec<Text>) -> Result<Config, Errors> {
         }
         found.extend(unknown.into_iter().map(|u| sources.point(number, u.span, u.message, u.help)));
     }
+    found.extend(both);
     if !found.is_empty() {
         return Err(Errors::of(found));
     }
-    compile(whole, &sources)
+    Ok(Config { covered, ..compile(whole, &sources)? })
 }
 
 /// Whether serde says again, or because of it, what is known already.

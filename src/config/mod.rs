@@ -23,5 +23,5 @@ pub mod units;
 pub mod watch;
 
 pub use error::{ConfigError, Diagnostic, Errors};
-pub use load::{load, load_together, parse};
+pub use load::{ADOPTS, load, load_together, parse};
 pub use reference::{reference_markdown, schema_json};

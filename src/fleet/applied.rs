@@ -52,6 +52,11 @@ impl Applied {
         }
     }
 
+    /// Whether anything of a lineage was ever seen.
+    pub fn knows(&self, lineage: u64) -> bool {
+        self.lineages.contains_key(&lineage)
+    }
+
     /// Notes that `first..=last` of a lineage were applied, or never were anything.
     pub fn note(&mut self, lineage: u64, first: u64, last: u64) {
         if first == 0 || last < first {

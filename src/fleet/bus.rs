@@ -168,6 +168,17 @@ pub(super) fn missing(topic: Topic, last: u64, next: u64) -> Option<Seq> {
     (topic == Topic::Purges && next > last.saturating_add(1)).then(|| Seq(next - 1))
 }
 
+// === impl Delivered ===
+impl Delivered {
+    /// Up to where it brings whoever takes it in.
+    pub fn seq(&self) -> Seq {
+        match self {
+            Delivered::Message { seq, .. } => *seq,
+            Delivered::Lost { up_to } => *up_to,
+        }
+    }
+}
+
 // === impl Message ===
 impl Message {
     /// Whether a bus takes it.

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Delivered, Message, Seq};
+use super::key_store::Hash;
+use super::{Delivered, Message, Seq, ToldKey};
 use crate::hooks::host::kv::{Change, Entry};
 
 const KV: &str = "kv";
@@ -29,6 +30,8 @@ pub enum Datum {
     ApiKey {
         name: String,
         value: Option<Bytes>,
+        /// SHA-256 of the values that were deleted under this name; a node of an earlier version tells none.
+        gone: Vec<Hash>,
     },
 }
 
@@ -39,14 +42,16 @@ pub struct Batch {
     pub before: Seq,
     /// By store: each key once.
     pub stores: BTreeMap<String, Vec<Change>>,
-    /// API keys, each once: the record as JSON, `None` = deleted.
-    pub keys: Vec<(String, Option<Vec<u8>>)>,
+    /// API keys, each once.
+    pub keys: Vec<ToldKey>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gone: Vec<String>,
 }
 
 // === impl Batch ===
@@ -54,14 +59,16 @@ impl Batch {
     /// Of each key the last counts.
     pub fn of(deliveries: &[Delivered]) -> Self {
         let mut entries: BTreeMap<(String, String), Option<Bytes>> = BTreeMap::new();
-        let mut keys: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+        let mut keys: BTreeMap<String, ToldKey> = BTreeMap::new();
         let mut before = None;
         for delivered in deliveries {
             let Delivered::Message { seq, message } = delivered else { continue };
             before.get_or_insert(Seq(seq.0.saturating_sub(1)));
             match Datum::read(message) {
                 Some(Datum::Entry { store, key, value }) => drop(entries.insert((store, key), value)),
-                Some(Datum::ApiKey { name, value }) => drop(keys.insert(name, value.map(Vec::from))),
+                Some(Datum::ApiKey { name, value, gone }) => {
+                    keys.insert(name.clone(), ToldKey { name, record: value.map(Vec::from), gone });
+                }
                 None => log::warn!("{}: not understood here", message.subject),
             }
         }
@@ -73,7 +80,7 @@ impl Batch {
             };
             stores.entry(store).or_default().push(change);
         }
-        Batch { before: before.unwrap_or_default(), stores, keys: keys.into_iter().collect() }
+        Batch { before: before.unwrap_or_default(), stores, keys: keys.into_values().collect() }
     }
 }
 
@@ -83,9 +90,16 @@ impl Datum {
     pub fn message(&self, id: String) -> Message {
         let (subject, value) = match self {
             Datum::Entry { store, key, value } => (format!("{KV}.{store}.{}", URL_SAFE_NO_PAD.encode(key)), value),
-            Datum::ApiKey { name, value } => (format!("{KEY}.{}", URL_SAFE_NO_PAD.encode(name)), value),
+            Datum::ApiKey { name, value, .. } => (format!("{KEY}.{}", URL_SAFE_NO_PAD.encode(name)), value),
         };
-        let body = Body { value: value.as_ref().map(|value| STANDARD_NO_PAD.encode(value)) };
+        let gone = match self {
+            Datum::Entry { .. } => &[][..],
+            Datum::ApiKey { gone, .. } => gone,
+        };
+        let body = Body {
+            value: value.as_ref().map(|value| STANDARD_NO_PAD.encode(value)),
+            gone: gone.iter().map(|hash| STANDARD_NO_PAD.encode(hash)).collect(),
+        };
         Message { subject, id, body: serde_json::to_vec(&body).unwrap_or_default().into() }
     }
 
@@ -93,11 +107,13 @@ impl Datum {
     pub fn read(message: &Message) -> Option<Datum> {
         let body: Body = serde_json::from_slice(&message.body).ok()?;
         let value = body.value.map(|text| STANDARD_NO_PAD.decode(text)).transpose().ok()?.map(Bytes::from);
+        let hash = |text: &String| STANDARD_NO_PAD.decode(text).ok()?.try_into().ok();
+        let gone: Vec<Hash> = body.gone.iter().map(hash).collect::<Option<_>>()?;
         let text = |encoded: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok();
         let mut parts = message.subject.split('.');
         match (parts.next()?, parts.next()?, parts.next(), parts.next()) {
             (KV, store, Some(key), None) => Some(Datum::Entry { store: store.to_owned(), key: text(key)?, value }),
-            (KEY, name, None, None) => Some(Datum::ApiKey { name: text(name)?, value }),
+            (KEY, name, None, None) => Some(Datum::ApiKey { name: text(name)?, value, gone }),
             _ => None,
         }
     }
@@ -119,8 +135,8 @@ mod tests {
             entry("a.b*> c/\u{e9}", Some(b"\xff\x00")),
             entry("gone", None),
             entry("empty", Some(b"")),
-            Datum::ApiKey { name: "alice & co.".into(), value: Some(Bytes::from_static(b"{}")) },
-            Datum::ApiKey { name: "bob".into(), value: None },
+            Datum::ApiKey { name: "alice & co.".into(), value: Some(Bytes::from_static(b"{}")), gone: Vec::new() },
+            Datum::ApiKey { name: "bob".into(), value: None, gone: vec![[7; 32], [255; 32]] },
         ] {
             let message = datum.message("1".into());
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
@@ -137,7 +153,7 @@ mod tests {
             Delivered::Message { seq: Seq(seq), message: datum.message(seq.to_string()) }
         };
         let key = |seq, value: Option<&'static [u8]>| {
-            let datum = Datum::ApiKey { name: "k".into(), value: value.map(Bytes::from_static) };
+            let datum = Datum::ApiKey { name: "k".into(), value: value.map(Bytes::from_static), gone: vec![[1; 32]] };
             Delivered::Message { seq: Seq(seq), message: datum.message(seq.to_string()) }
         };
         let batch = Batch::of(&[
@@ -153,12 +169,13 @@ mod tests {
             batch.stores,
             BTreeMap::from([("s".into(), vec![Change::Delete("a".into()), Change::Put(put("b", b"2"))])])
         );
-        assert_eq!(batch.keys, [("k".to_owned(), Some(b"{}".to_vec()))]);
+        let told = ToldKey { name: "k".to_owned(), record: Some(b"{}".to_vec()), gone: vec![[1; 32]] };
+        assert_eq!(batch.keys, [told]);
     }
 
     #[test]
     fn what_is_neither() {
-        let good = Datum::ApiKey { name: "a".into(), value: None }.message("1".into());
+        let good = Datum::ApiKey { name: "a".into(), value: None, gone: Vec::new() }.message("1".into());
         for (subject, body) in [
             ("kv.flags", "{}"),
             ("kv.flags.YQ.YQ", "{}"),
@@ -167,6 +184,7 @@ mod tests {
             ("other.YQ", "{}"),
             ("key.YQ", "[1]"),
             ("key.YQ", "{\"value\":\"!\"}"),
+            ("key.YQ", "{\"gone\":[\"YQ\"]}"),
         ] {
             let message = Message { subject: subject.into(), body: body.to_owned().into(), ..good.clone() };
             assert_eq!(Datum::read(&message), None, "{subject} {body}");

@@ -22,7 +22,9 @@ pub mod vector;
 
 pub use applied::Applied;
 pub use bus::{Bus, BusError, Delivered, Message, Seq, Topic};
-pub use key_store::{DirtyKey, KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, ReceivedKeys, StoredKey};
+pub use key_store::{
+    DirtyKey, KeyChange, KeyStore, KeyStoreError, NAME_MAX, PLANS_MAX, ReceivedKeys, StoredKey, ToldKey,
+};
 pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use purge_log::{Opened, Outgoing, Progress, PurgeLog};

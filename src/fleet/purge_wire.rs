@@ -62,6 +62,10 @@ impl Received {
                 match read(&message.body) {
                     Ok((lineage, ..)) if lineage == own => {}
                     Ok((lineage, first, last, purges)) => {
+                        // What came before it is on no bus any more, and this node may have stored what it covered.
+                        if first > 1 && !progress.seen.knows(lineage) {
+                            self.everything();
+                        }
                         let new = purges.into_iter().filter(|(n, _)| progress.seen.is_new(lineage, *n));
                         self.purges.extend(new.map(|(_, purge)| purge));
                         progress.seen.note(lineage, first, last);
@@ -147,6 +151,14 @@ mod tests {
             assert_eq!(progress.seen.vector().get(7), *want.iter().max().unwrap(), "{name}");
             assert_eq!(progress.position, Seq(deliveries.len() as u64), "{name}");
         }
+    }
+
+    #[test]
+    fn what_came_before_the_first_that_is_heard_may_have_been_anything() {
+        let all = Purge { scope: Scope::All, soft: false, at: Stamp(0) };
+        let (purges, progress) = take(&[(1, told(4, 5)), (2, told(6, 6))]);
+        assert_eq!(purges, [all, tag(4), tag(5), tag(6)]);
+        assert_eq!(progress.seen.vector().get(7), 6);
     }
 
     #[test]

@@ -35,15 +35,15 @@ impl Reach {
         head < position
     }
 
-    /// The bus answers, for the first time or again: `head` is its newest message, `position` where this node is, after
-    /// it has begun anew where the bus has forgotten.
+    /// The bus answers, for the first time or again: `head` is its newest message, `position` up to where what it had is in force here,
+    /// on disk or not, after this node has begun anew where the bus has forgotten.
     pub fn reached(&mut self, head: Seq, position: Seq) -> Serve {
         self.connected = true;
         self.behind = (head != position).then_some(head);
         if self.behind.is_some() { Serve::Held } else { Serve::Released }
     }
 
-    /// This node is at `position` now.
+    /// What the bus had up to `position` is in force now.
     pub fn moved(&mut self, position: Seq) -> Serve {
         if self.behind.is_some_and(|head| position >= head) {
             self.behind = None;

@@ -54,6 +54,8 @@ pub struct Fleet {
     moved: Notify,
     /// This node is.
     advanced: Notify,
+    /// What the bus delivered could not be written.
+    unwritten: Notify,
 }
 
 /// Who has seen a purge.
@@ -79,6 +81,7 @@ impl Fleet {
             roll: Mutex::default(),
             moved: Notify::new(),
             advanced: Notify::new(),
+            unwritten: Notify::new(),
         }
     }
 
@@ -179,6 +182,7 @@ impl Fleet {
                 self.probe(bus),
                 self.tell(bus),
                 self.take(bus),
+                self.foresee(bus),
                 self.stand(bus),
                 self.fare(bus),
                 self.listen(bus),
@@ -198,7 +202,7 @@ impl Fleet {
                 Ok(head) => {
                     heard = Some(Instant::now());
                     if !self.connected() {
-                        self.reached(head);
+                        self.reached(head).await;
                     }
                     self.caught_up();
                 }
@@ -214,21 +218,21 @@ impl Fleet {
     }
 
     /// The bus answers, for the first time or again.
-    fn reached(&self, head: Seq) {
-        if Reach::has_forgotten(head, self.purging.position()) {
+    async fn reached(&self, head: Seq) {
+        if Reach::has_forgotten(head, self.purging.in_force()) {
             log::warn!("the bus has forgotten purges that it had: everything is purged, and read again");
-            if let Err(error) = self.purging.restart() {
+            if let Err(error) = self.purging.restart().await {
                 log::error!("the purge log: {error}");
             }
         }
-        let position = self.purging.position();
+        let position = self.purging.in_force();
         self.serve(|reach| reach.reached(head, position));
         log::info!("the bus is reached: purge {} of {}", position.0, head.0);
     }
 
-    /// Serves everything again once this node is where the bus was.
+    /// Serves everything again once what the bus had is in force here.
     fn caught_up(&self) {
-        if self.serve(|reach| reach.moved(self.purging.position())) == Serve::Released {
+        if self.serve(|reach| reach.moved(self.purging.in_force())) == Serve::Released {
             log::info!("no purge is missing");
         }
     }
@@ -289,12 +293,48 @@ impl Fleet {
         let mut tail = limited(self.config.silence, bus.tail(Topic::Purges, self.purging.position())).await?;
         while let Some(first) = tail.next().await {
             let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
-            self.purging
-                .receive(deliveries)
-                .await
-                .map_err(|error| BusError::Disk { what: "the purge log".to_owned(), why: error.to_string() })?;
+            let received = self.purging.receive(deliveries).await;
+            // In force also where they cannot be written.
             self.caught_up();
+            if let Err(error) = received {
+                self.unwritten.notify_one();
+                return Err(BusError::Disk { what: "the purge log".to_owned(), why: error.to_string() });
+            }
             self.advanced.notify_one();
+            if let Some(error) = ended {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// While the disk takes nothing, puts in force what others tell, so that this node may serve; [`Fleet::take`] writes it once there is
+    /// room.
+    async fn foresee(&self, bus: &dyn Bus) {
+        loop {
+            match self.connected() && self.purging.is_behind() {
+                true => {
+                    if let Err(error) = self.foresee_until_it_is_written(bus).await {
+                        log::debug!("the purges of others, past a full disk: {error}");
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+                false => {
+                    let _ = tokio::time::timeout(STAND_EVERY, self.unwritten.notified()).await;
+                }
+            }
+        }
+    }
+
+    async fn foresee_until_it_is_written(&self, bus: &dyn Bus) -> Result<(), BusError> {
+        let mut tail = limited(self.config.silence, bus.tail(Topic::Purges, self.purging.in_force())).await?;
+        while self.connected() && self.purging.is_behind() {
+            // Looks whether it is written from time to time.
+            let Ok(next) = tokio::time::timeout(STAND_EVERY, tail.next()).await else { continue };
+            let Some(first) = next else { break };
+            let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
+            self.purging.foresee(deliveries).await.map_err(|error| BusError::Away(error.to_string()))?;
+            self.caught_up();
             if let Some(error) = ended {
                 return Err(error);
             }

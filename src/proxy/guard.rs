@@ -4,6 +4,7 @@
 //! reload. Never: a decision.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Guard {
     bodies: Arc<Semaphore>,
     /// Keys are read and put in force by one at a time, so that what was read last is in force.
     turn: Mutex<()>,
+    /// Whether they are.
+    read: AtomicBool,
 }
 
 // === impl Guard ===
@@ -68,6 +71,7 @@ impl Guard {
             ledger: OnceLock::new(),
             bodies: Arc::new(Semaphore::new(ROOM_KIB)),
             turn: Mutex::default(),
+            read: AtomicBool::new(false),
         };
         guard.read_keys(config).map_err(|error| LoadError::Access(error.to_string()))?;
         Ok(guard)
@@ -79,10 +83,17 @@ impl Guard {
     /// The store cannot be read; the keys stay as they are.
     pub fn read_keys(&self, config: &Config) -> Result<(), KeyStoreError> {
         let _turn = self.turn.lock();
+        self.read.store(false, Ordering::Release);
         let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
         let stored = self.store.list()?.into_iter().map(|stored| (stored.hash, stored.key));
         self.keys.store(Arc::new(Keys::new(written.chain(stored))));
+        self.read.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the keys in force are those of the store: not while it could not be read.
+    pub fn has_read_keys(&self) -> bool {
+        self.read.load(Ordering::Acquire)
     }
 
     /// Room for a body of so many bytes, while the permit is held; `None` = there is none.

@@ -16,6 +16,8 @@ pub struct History {
     pub main: u64,
     pub before: u64,
     pub canary: Option<u64>,
+    /// Parts of this node's own files that the revision took the place of.
+    pub covered: Vec<String>,
     /// By number.
     pub manifests: BTreeMap<u64, (Envelope, Manifest)>,
     /// By node; `None` = it has said nothing yet.

@@ -64,9 +64,19 @@ impl Purging {
         self.purges.load().as_ref().map(|purges| purges.lineage())
     }
 
-    /// How far the bus was taken in.
+    /// How far the bus was taken in, on disk.
     pub fn position(&self) -> Seq {
         self.purges.load().as_ref().map_or(Seq(0), |purges| purges.position())
+    }
+
+    /// How far what the bus had is in force, on disk or not.
+    pub fn in_force(&self) -> Seq {
+        self.purges.load().as_ref().map_or(Seq(0), |purges| purges.in_force())
+    }
+
+    /// Whether more is in force than is on disk.
+    pub fn is_behind(&self) -> bool {
+        self.purges.load().as_ref().is_some_and(|purges| purges.is_behind())
     }
 
     /// The purges, by lineage, that are in force here and stay so: what this node says that it has seen.
@@ -86,10 +96,18 @@ impl Purging {
         self.blocking(move |purges, acted| purges.receive(&deliveries, acted)).await
     }
 
-    /// The bus has forgotten what it had: purges everything, and takes in from its beginning what it has now. Blocks on the disk.
-    pub fn restart(&self) -> Result<(), FleetError> {
-        let Some(purges) = self.purges.load_full() else { return Err(FleetError::HandedOver) };
-        purges.restart(acted(&self.shared))
+    /// Puts in force what the bus delivered after [`Purging::in_force`], and writes nothing.
+    pub async fn foresee(&self, deliveries: Vec<Delivered>) -> Result<(), FleetError> {
+        self.blocking(move |purges, acted| {
+            purges.foresee(&deliveries, acted);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The bus has forgotten what it had: purges everything, and takes in from its beginning what it has now.
+    pub async fn restart(&self) -> Result<(), FleetError> {
+        self.blocking(|purges, acted| purges.restart(acted)).await
     }
 
     /// Tells the others the oldest of what they do not know; `false` = there is nothing.

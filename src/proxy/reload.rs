@@ -167,6 +167,8 @@ impl Reload {
             stop(&old);
             warnings.iter().for_each(|warning| log::warn!("{warning}"));
             log::info!("configuration {} is in force", snapshot.config.digest);
+            let news = snapshot.config.covered.iter().filter(|part| !old.config.covered.contains(part));
+            news.for_each(|part| log::info!("{part} is the revision's now, and may be deleted here"));
         }
         let stays = |old: &Arc<Canary>| canary.as_ref().is_some_and(|new| Arc::ptr_eq(&new.snapshot, &old.snapshot));
         if let Some(new) = canary.as_ref().filter(|_| !old_canary.as_ref().is_some_and(stays)) {

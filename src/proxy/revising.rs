@@ -218,6 +218,7 @@ impl Revising {
             main,
             before,
             canary: known.course.canary(),
+            covered: config.covered.clone(),
             manifests: known.manifests().clone(),
             nodes,
         }

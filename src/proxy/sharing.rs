@@ -3,6 +3,7 @@
 //! In: what changed here, what the bus delivers. Out: theirs on disk and in force here, ours told. Never: a read or a write that waits
 //! for the bus.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::fleet::bus::at_hand;
 use crate::fleet::data::{Batch, Datum};
-use crate::fleet::{Bus, BusError, Message, Seq, Topic};
+use crate::fleet::{Bus, BusError, Delivered, Message, Seq, Topic};
 
 use super::shared::Shared;
 
@@ -66,7 +67,8 @@ async fn tell_some(shared: &Arc<Shared>, bus: &dyn Bus) -> Result<bool, BusError
     let reader = keys.clone();
     let dirty = blocking(move || reader.dirty(TELL_MAX)).await?;
     for one in &dirty {
-        let datum = Datum::ApiKey { name: one.name.clone(), value: one.record.clone().map(Bytes::from) };
+        let (name, gone) = (one.name.clone(), one.gone.clone());
+        let datum = Datum::ApiKey { name, value: one.record.clone().map(Bytes::from), gone };
         publish(bus, datum.message(id())).await?;
     }
     if !dirty.is_empty() {
@@ -123,11 +125,21 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, from: Seq) -> R
         shared.live.load().functions.kv.iter().map(|store| store.name().to_owned()).collect()
     };
     let stores = names(shared);
+    // What the bus lacks of this node's keys up to here is told again: a hub that lost its disk has forgotten it.
+    let head = tokio::time::timeout(PATIENCE, bus.head(Topic::Data)).await;
+    let mut lacking = (from == Seq(0)).then_some(head.map_err(|_| BusError::Away("no answer".to_owned()))??);
+    let (mut there, mut reached) = (BTreeSet::new(), Seq(0));
     let begun = tokio::time::timeout(PATIENCE, bus.tail(Topic::Data, from)).await;
     let mut tail = begun.map_err(|_| BusError::Away("no answer".to_owned()))??;
     // From where something was passed over, and since when. What comes after it is taken in first, whatever becomes of this node's own.
     let mut passed: Option<(Seq, Instant)> = None;
     loop {
+        if lacking.is_some_and(|head| reached >= head) {
+            match tell_again(shared, &there).await {
+                Ok(()) => lacking = None,
+                Err(error) => log::debug!("keys that the bus lacks: {error}"),
+            }
+        }
         let wait = if passed.is_some() { RETRY } else { STORES_EVERY };
         let first = tokio::time::timeout(wait, tail.next()).await;
         if let Some((before, since)) = passed
@@ -144,14 +156,24 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, from: Seq) -> R
         };
         let Some(first) = first else { return Ok(Seq(0)) };
         let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
+        reached = deliveries.iter().map(Delivered::seq).max().unwrap_or(reached);
         let applying = shared.clone();
-        if let Some(before) = blocking(move || apply(&applying, Batch::of(&deliveries))).await? {
+        let batch = Batch::of(&deliveries);
+        if lacking.is_some() {
+            there.extend(batch.keys.iter().map(|key| key.name.clone()));
+        }
+        if let Some(before) = blocking(move || apply(&applying, batch)).await? {
             passed.get_or_insert((before, Instant::now()));
         }
         if let Some(error) = ended {
             return Err(error);
         }
     }
+}
+
+async fn tell_again(shared: &Arc<Shared>, there: &BTreeSet<String>) -> Result<(), BusError> {
+    let (keys, there) = (shared.guard.store.clone(), there.clone());
+    blocking(move || keys.tell_again(&there)).await
 }
 
 /// Applies a batch. When something was passed over, for this node has changed it too and has yet to tell: from where to read again.
@@ -168,7 +190,7 @@ fn apply(shared: &Shared, batch: Batch) -> Result<Option<Seq>, String> {
     if !batch.keys.is_empty() {
         let received = shared.guard.store.receive(&batch.keys).map_err(|error| error.to_string())?;
         passed |= received.passed;
-        if received.changed {
+        if received.changed || !shared.guard.has_read_keys() {
             shared.guard.read_keys(&snapshot.config).map_err(|error| error.to_string())?;
         }
     }

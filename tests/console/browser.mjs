@@ -1,10 +1,10 @@
 // Browser: what a person does on the console, and sees. Run by main.rs, one scenario a run: node browser.mjs SCENARIO.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import http from 'node:http';
 
-const { PACKAGES, CHROMIUM, PROFILE, ADMIN, EDGE, TOKEN, SHOTS } = process.env;
+const { PACKAGES, CHROMIUM, PROFILE, ADMIN, EDGE, TOKEN, SHOTS, ROOM } = process.env;
 const require = createRequire(`${PACKAGES}/package.json`);
 const { chromium } = require('playwright-core');
 const PATIENCE = 60_000;
@@ -24,7 +24,7 @@ async function open(options = {}) {
   page.on('pageerror', (error) => problems.push(String(error)));
   page.on('console', (message) => {
     // Calls without a token are refused: that is how the page learns that it needs one.
-    if (message.type() === 'error' && !/401|404|400/.test(message.text())) problems.push(message.text());
+    if (message.type() === 'error' && !/401|403|404|400/.test(message.text())) problems.push(message.text());
   });
   page.on('request', (request) => {
     if (!request.url().startsWith(ADMIN) && !request.url().startsWith('data:')) problems.push(`asked elsewhere: ${request.url()}`);
@@ -55,7 +55,76 @@ function get(path, host = 'shop.example') {
 const text = (page, id) => page.locator(`#${id}`).innerText();
 const eventually = (page, says, ...given) => page.waitForFunction(says, ...given);
 
+/// The body that a viewer gets.
+function bodyOf(path) {
+  return new Promise((done, failed) => {
+    http.get(`${EDGE}${path}`, { headers: { host: 'shop.example' }, agent: false }, (answer) => {
+      let body = '';
+      answer.on('data', (part) => { body += part; });
+      answer.on('end', () => done(`${answer.statusCode} ${body}`));
+    }).on('error', failed);
+  });
+}
+
+/// A directory with a configuration that answers `body` from a file.
+function site(body) {
+  mkdirSync(`${ROOM}/site/pages`, { recursive: true });
+  writeFileSync(`${ROOM}/site/edge.toml`, '[[origin]]\nname = "o"\ngenerated = { body_file = "pages/a.html" }\n[[behavior]]\nmatch = "*"\norigin = "o"\ncache = false\n');
+  writeFileSync(`${ROOM}/site/pages/a.html`, body);
+  writeFileSync(`${ROOM}/site/.draft`, 'not sent');
+  return `${ROOM}/site`;
+}
+
 const scenarios = {
+  async deploy() {
+    const page = await signedIn();
+    const sent = [];
+    page.on('request', (request) => { if (request.postDataBuffer()) sent.push(request.postDataBuffer()); });
+    const said = (what) => page.locator('#deploy-said').filter({ hasText: what }).waitFor();
+    const deploys = async (body, key) => {
+      await page.getByLabel('Directory of the configuration').setInputFiles(site(body));
+      await page.getByLabel('Private key').setInputFiles(`${ROOM}/${key}`);
+      await page.locator('#deploy-form [name=author]').fill('ada');
+      await page.getByRole('button', { name: 'Deploy', exact: true }).click();
+    };
+    assert.match(await bodyOf('/'), /^200 own$/);
+    // The node serves something like it from its own file: it says so, and what helps.
+    await deploys('one', 'deploy.key');
+    await said(/is refused at fra: .*origin 'o' is in the revision as well.*--adopt/s);
+    await page.getByLabel('take the place of').check();
+    await deploys('one', 'deploy.key');
+    await said(/^Revision \d+ is in force at fra\.$/);
+    assert.equal(await bodyOf('/'), '200 one');
+    await page.locator('#deploy-nodes').getByText(/^serves \d+$/).waitFor();
+    await deploys('two', 'deploy.key');
+    await said(/^Revision \d+ is in force at fra\.$/);
+    await page.locator('#revisions tbody tr').first().getByText(/^~ pages\/a\.html$/).waitFor();
+    assert.equal(await bodyOf('/'), '200 two');
+    assert.match(await page.locator('#revisions tbody tr').first().innerText(), /ada/);
+    // Nobody else's key, and no file that is none.
+    await deploys('three', 'stranger.key');
+    await said(/^Not deployed: the key ed25519:\S+ is not among `fleet.trust`/);
+    await deploys('three', 'site/edge.toml');
+    await said(/^Not deployed: edge\.toml is no key as rimward deploy --new-key makes it$/);
+    assert.equal(await bodyOf('/'), '200 two');
+    // The keys went nowhere.
+    assert.ok(sent.length >= 4, `${sent.length}`);
+    for (const key of ['deploy.key', 'stranger.key']) {
+      const seed = readFileSync(`${ROOM}/${key}`).subarray(16, 48);
+      const forms = [seed, Buffer.from(seed.toString('base64').slice(0, 40)), Buffer.from(seed.toString('hex'))];
+      assert.ok(!sent.some((body) => forms.some((form) => body.includes(form))), key);
+    }
+    await page.context().close();
+    // Without the means to sign, the command is shown.
+    const other = await open();
+    await other.addInitScript(() => { SubtleCrypto.prototype.generateKey = () => Promise.reject(new Error('no')); });
+    await other.goto(`${ADMIN}/console`);
+    await other.getByLabel('Token of the admin API').fill(TOKEN);
+    await other.keyboard.press('Enter');
+    await other.getByText('This browser does not sign with Ed25519 here').waitFor();
+    assert.equal(await other.locator('#deploy-form').isVisible(), false);
+  },
+
   async token() {
     const page = await open();
     const answer = await page.goto(`${ADMIN}/`);

@@ -52,16 +52,38 @@ fn pop(origin: &Origin) -> Pop {
     setup.start()
 }
 
-/// Runs one scenario of browser.mjs.
+/// A PoP that serves something of its own and takes revisions; two keys in `room`, one of which it trusts.
+fn deployed_to(room: &Path) -> Pop {
+    let key = |name: &str| {
+        let path = room.join(name);
+        let (status, said, _) = harness::pop::run(&["deploy", "--new-key", path.to_str().unwrap()]);
+        assert!(status.success());
+        said.lines().find(|line| line.starts_with("trust")).unwrap().to_owned()
+    };
+    let trust = key("deploy.key");
+    key("stranger.key");
+    let mut setup = Setup::new(format!(
+        "[[origin]]\nname = \"o\"\ngenerated = {{ body = \"own\" }}\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\n[fleet]\n{trust}\n"
+    ));
+    setup.code = "FRA".to_owned();
+    setup.start()
+}
+
+/// Runs one scenario of browser.mjs over a PoP with all that there is to see.
 fn browse(scenario: &str) {
     let origin = Origin::fixed("Cache-Control: max-age=600\r\nContent-Type: text/plain\r\n", "hello");
-    let pop = pop(&origin);
+    let room = tempfile::tempdir().unwrap();
+    run(scenario, &pop(&origin), room.path());
+}
+
+fn run(scenario: &str, pop: &Pop, room: &Path) {
     let profile = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/console/browser.mjs");
     let mut node = Command::new("node");
     node.arg(script).arg(scenario).env("PACKAGES", packages()).env("CHROMIUM", CHROMIUM).env("PROFILE", profile.path());
     node.env("ADMIN", format!("http://{}", pop.admin)).env("EDGE", format!("http://{}", pop.http)).env("TOKEN", TOKEN);
-    node.env("SHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("console"));
+    node.env("ROOM", room).env("SHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("console"));
     let output = node.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{scenario}\n{out}{err}\n{}", pop.stderr());
@@ -91,6 +113,12 @@ fn functions_are_counted_with_their_failures() {
 #[test]
 fn a_purge_removes_what_it_names() {
     browse("purge");
+}
+
+#[test]
+fn a_revision_is_signed_in_the_browser() {
+    let room = tempfile::tempdir().unwrap();
+    run("deploy", &deployed_to(room.path()), room.path());
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crate::harness::wat::Flat;
 use crate::harness::{Origin, Pop, Raw, Reply, Setup, until};
 use serde_json::Value;
 use std::path::PathBuf;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A PoP that serves nothing of its own, the key that it trusts, and room for what is deployed.
 struct Fleet {
@@ -26,9 +28,14 @@ fn new_key(room: &tempfile::TempDir, name: &str) -> (PathBuf, String) {
 
 impl Fleet {
     fn start(listeners: &str) -> Self {
+        Fleet::with(listeners, "")
+    }
+
+    /// The same, with something of its own.
+    fn with(listeners: &str, own: &str) -> Self {
         let room = tempfile::tempdir().unwrap();
         let (key, trust) = new_key(&room, "deploy.key");
-        let mut setup = Setup::new(format!("[fleet]\n{trust}\n"));
+        let mut setup = Setup::new(format!("{own}[fleet]\n{trust}\n"));
         setup.listeners = listeners.to_owned();
         std::fs::write(room.path().join("token"), TOKEN).unwrap();
         Fleet { pop: setup.start(), key, room }
@@ -181,7 +188,7 @@ fn a_revision_that_does_not_compile_is_refused_and_the_old_one_serves() {
     // Right by itself, and not together with the node's own file.
     fleet.write(&format!("{}[observe]\nmetric_hosts = 1\n", hi("two")), &[]);
     let said = fleet.refused("deploy SITE --wait");
-    assert!(said.contains("refused") && said.contains("'observe' is in another file already"), "{said}");
+    assert!(said.contains("refused") && said.contains("[observe] is in the revision as well"), "{said}");
     // Only when it is built does this one turn out to be none.
     let hooked = format!(
         "{}[behavior.hooks]\nviewer_request = \"f\"\n[[function]]\nname = \"f\"\nfile = \"f.wat\"\n",
@@ -198,6 +205,76 @@ fn a_revision_that_does_not_compile_is_refused_and_the_old_one_serves() {
     assert_eq!(says(&fleet.pop.get("/")), (200, "three".to_owned()));
     let shown = fleet.done("history");
     assert!(shown.contains("refused, ") && shown.contains("\n    function 'f' (f.wat)"), "{shown}");
+}
+
+#[test]
+fn a_site_moves_from_own_files_to_a_revision_and_no_viewer_is_without_it() {
+    let mine = "[[behavior]]\nmatch = \"/mine\"\norigin = \"mine\"\ncache = false\n\
+                [[origin]]\nname = \"mine\"\ngenerated = { body = \"mine\" }\n";
+    let mut fleet = Fleet::with("", &format!("{mine}{}", hi("own")));
+    fleet.write(&hi("one"), &[]);
+    let said = fleet.refused("deploy SITE --wait");
+    assert!(said.contains("origin 'o' is in the revision as well") && said.contains("deploy --adopt"), "{said}");
+    assert_eq!(says(&fleet.pop.get("/")), (200, "own".to_owned()));
+
+    // Requests all the while.
+    let (over, begun) = (AtomicBool::new(false), Barrier::new(3));
+    let seen = std::thread::scope(|scope| {
+        let asks = |path: &'static str| {
+            let (fleet, over, begun) = (&fleet, &over, &begun);
+            scope.spawn(move || {
+                let mut seen = vec![says(&fleet.pop.get(path))];
+                begun.wait();
+                while !over.load(Ordering::Relaxed) {
+                    let said = says(&fleet.pop.get(path));
+                    if seen.last() != Some(&said) {
+                        seen.push(said);
+                    }
+                }
+                seen
+            })
+        };
+        let running = [asks("/"), asks("/mine")];
+        begun.wait();
+        let work = std::panic::AssertUnwindSafe(|| {
+            fleet.done("deploy SITE --adopt --wait");
+            fleet.done("rollback 0 --wait");
+            fleet.done("deploy SITE --adopt --wait --timeout 30");
+        });
+        let done = std::panic::catch_unwind(work);
+        over.store(true, Ordering::Relaxed);
+        let seen = running.map(|one| one.join().unwrap());
+        done.unwrap();
+        seen
+    });
+    let says_200 = |bodies: &[&str]| bodies.iter().map(|body| (200, (*body).to_owned())).collect::<Vec<_>>();
+    assert_eq!(seen[1], says_200(&["mine"]), "what is not in the revision stays");
+    assert!(says_200(&["own", "one", "own", "one"]).starts_with(&seen[0]), "{:?}", seen[0]);
+    assert_eq!(says(&fleet.pop.get("/")), (200, "one".to_owned()));
+
+    let covered = |fleet: &Fleet| fleet.pop.status()["covered"].clone();
+    let parts = covered(&fleet);
+    let of = |what: &str| parts.as_array().unwrap().iter().any(|part| part.as_str().unwrap().ends_with(what));
+    assert!(of(": origin 'o'") && of(": behavior '*'") && parts.as_array().unwrap().len() == 2, "{parts}");
+    let shown = fleet.done("history");
+    assert!(shown.contains(": origin 'o': the revision's counts, this may be deleted"), "{shown}");
+    fleet.pop.crash_and_restart();
+    assert_eq!(says(&fleet.pop.get("/")), (200, "one".to_owned()), "it starts so");
+    assert_eq!(covered(&fleet), parts);
+
+    // Deleted, they change nothing.
+    let trust = std::fs::read_to_string(fleet.pop.dir().join("rimward.toml")).unwrap();
+    let trust = trust.lines().find(|line| line.starts_with("trust")).unwrap();
+    let reply = fleet.pop.reload(&format!("{mine}[fleet]\n{trust}\n"));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(covered(&fleet), Value::Null);
+    for (path, body) in [("/", "one"), ("/mine", "mine")] {
+        assert_eq!(says(&fleet.pop.get(path)), (200, body.to_owned()));
+    }
+    // From here on it is a revision like any other.
+    fleet.write(&hi("two"), &[]);
+    fleet.done("deploy SITE --wait");
+    assert_eq!(says(&fleet.pop.get("/")), (200, "two".to_owned()));
 }
 
 #[test]

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node::{EXCHANGE, QUOTA, RATE, SILENCE};
+use super::disk::Disk;
+use super::node::{EXCHANGE, Node, RATE, SILENCE};
 use super::world::{Checked, World, trace};
 use crate::cache::object::Stamp;
 use crate::cache::purge::{Scope, Verdict, tests::meta};
 use crate::fleet::bus::{Message, Topic};
 use crate::fleet::data::Datum;
-use crate::limit::{ledger, period};
 
 /// Rounds in which everything has to be everywhere.
 const ROUNDS: u32 = 10;
@@ -24,21 +24,19 @@ impl World {
             self.hub.restart();
         }
         self.well = true;
-        for node in &mut self.nodes {
-            node.link = true;
-            node.fill_disks(false);
-        }
         for n in 0..self.nodes.len() {
+            self.nodes[n].link = true;
             let spent = self.nodes[n].is_killed() && self.nodes[n].process.is_some();
             if spent {
                 self.kill(n, "was killed by its write");
             }
-            self.nodes[n].purge_disk.revive();
-            self.nodes[n].data_disk.revive();
-            if self.nodes[n].process.is_none() {
-                self.start(n)?;
-            }
+            self.nodes[n].disks().for_each(Disk::revive);
         }
+        self.start_all()?;
+        self.round(ROUNDS / 2)?;
+        self.all_serve()?;
+        self.nodes.iter_mut().for_each(|node| node.fill_disks(false));
+        self.start_all()?;
         self.round(ROUNDS / 2)?;
         // Whatever a node missed of another's numbers counts once there is a newer one.
         for n in 0..self.nodes.len() {
@@ -49,18 +47,44 @@ impl World {
         self.round(ROUNDS / 2)
     }
 
+    /// But for those whose disk keeps them from it.
+    fn start_all(&mut self) -> Checked {
+        for n in 0..self.nodes.len() {
+            if self.nodes[n].process.is_none() {
+                self.start(n)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is missing that a node hears of: a full disk keeps nobody from serving what it stored.
+    fn all_serve(&self) -> Checked {
+        let held = |node: &Node| node.process.as_ref().is_some_and(|process| process.marks.is_held());
+        match self.nodes.iter().find(|node| held(node)) {
+            Some(node) => {
+                Err(format!("{} serves nothing, and nothing is missing; disk full: {}", node.name, node.full))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn round(&mut self, rounds: u32) -> Checked {
         for _ in 0..rounds {
             self.now += EXCHANGE.as_millis() as u64;
             for n in 0..self.nodes.len() {
+                if self.nodes[n].process.is_none() {
+                    continue;
+                }
                 self.probe(n)?;
                 for _ in 0..2 {
                     self.tell_purges(n)?;
                     self.take_purges(n)?;
+                    while self.foresee(n)? {}
                     self.tell_data(n)?;
                     self.take_data(n)?;
                     self.take_revisions(n)?;
                 }
+                self.tell_keys(n)?;
                 self.exchange(n)?;
                 self.take_counts(n)?;
                 self.take_acks(n)?;
@@ -75,6 +99,7 @@ impl World {
     pub fn settled(&mut self) -> Checked {
         self.purges_settled()?;
         self.data_settled()?;
+        self.keys_settled()?;
         self.quotas_settled()?;
         self.rates_settled()?;
         self.revisions_settled()
@@ -160,12 +185,8 @@ impl World {
         let ledgers =
             self.nodes.iter().filter_map(|node| node.process.as_ref()).map(|process| process.ledger.lineage());
         let live: u64 = ledgers.filter_map(|lineage| self.truth.counted.get(&lineage)).sum();
-        let id = ledger::id("gold", "alice");
         for n in 0..self.nodes.len() {
-            let day = period::day(self.now);
-            let Some(process) = &self.nodes[n].process else { return Err(format!("node {n} is away")) };
-            let usage = process.ledger.usage(&id, &QUOTA, day - 2, day + 2).map_err(|error| error.to_string())?;
-            let used: u64 = usage.iter().map(|day| day.used).sum();
+            let used = self.used(n)?;
             // Of a ledger that is lost, a hub that is lost too may have known alone.
             let (least, most) = if self.forgotten { (live, self.truth.ever_counted) } else { (truth, truth) };
             if used < least || used > most {

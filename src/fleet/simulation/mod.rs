@@ -3,12 +3,13 @@
 //! In: a seed. Out: nothing, or what a world of that seed broke, and how to see it again. Never: a real clock, a thread within a world,
 //! a copy of a rule: what decides is what decides in production.
 //!
-//! A world has a hub (`hub`), nodes with disks (`node`, `disk`), faults (`world`) and clients (`purging`, `sharing`, `revising`); `truth` knows what was
+//! A world has a hub (`hub`), nodes with disks (`node`, `disk`), faults (`world`) and clients (`purging`, `sharing`, `keys`, `revising`); `truth` knows what was
 //! promised to whom, `heal` whether it was kept. All that happens is drawn from the seed.
 
 mod disk;
 mod heal;
 mod hub;
+mod keys;
 mod node;
 mod purging;
 mod revising;
@@ -25,15 +26,22 @@ const WORLDS: u64 = 1000;
 const ALONE: &str = "RIMWARD_SIMULATE";
 
 /// What has to have happened in them.
-const HAPPEN: [&str; 23] = [
+const HAPPEN: [&str; 31] = [
+    "API key made",
+    "API key not revoked",
+    "API key revoked",
+    "begins to count while cut off",
+    "clock stepped back",
     "cut off",
     "data passed over",
     "disk full",
     "disk lost",
+    "foreseen",
     "forged",
     "held",
     "hit",
     "hit of a peer",
+    "hit past a full disk",
     "hub lost",
     "judged",
     "kept without a word",
@@ -47,6 +55,7 @@ const HAPPEN: [&str; 23] = [
     "purge refused",
     "purges lost",
     "quota refused",
+    "released past a full disk",
     "revision that cannot be built",
     "revision told again",
 ];

@@ -13,25 +13,30 @@ use tempfile::TempDir;
 
 use super::disk::Disk;
 use super::hub::Tail;
+use super::keys::{Hash, LackingKeys};
+use crate::cache::horizon::Horizon;
 use crate::cache::object::{Meta, Stamp, Stamps};
 use crate::cache::purge::{Marks, MarksCell};
 use crate::config::compiled::{Per, Period, PeriodQuota, Quota};
 use crate::fleet::bus::Topic;
 use crate::fleet::counters::Hearing;
 use crate::fleet::revision::{Course, Envelope, Known, Placed};
-use crate::fleet::{Acted, FleetError, PurgeLog, Purges, Reach, Seen, Seq, Serve};
+use crate::fleet::{Acted, FleetError, KeyStore, PurgeLog, Purges, Reach, Seen, Seq, Serve};
 use crate::hooks::host::kv::KvHandle;
 use crate::limit::{Buckets, Ledger, Registry, Scope};
 
 pub const EXCHANGE: Duration = Duration::from_millis(1000);
 pub const SILENCE: Duration = Duration::from_millis(2000);
+/// API keys that may be made.
+const KEYS_MAX: usize = 1000;
 /// The store that every node has.
 pub const STORE: &str = "s";
 /// The rate and the quota that all nodes share.
 pub const RATE: Quota = Quota { every: Duration::from_millis(500), burst: NonZeroU32::new(4).unwrap() };
 pub const QUOTA: PeriodQuota = PeriodQuota { limit: 60, offset: 0, period: Period::Month, shared: true };
-/// Scopes that are marked one by one: so few that some worlds fold them.
+/// Scopes that are marked one by one: so few that some worlds fold them. The log is made smaller past even fewer.
 const SCOPES: usize = 24;
+const LOG_SCOPES: usize = 3;
 
 /// A stored answer. It stays when the process ends.
 #[derive(Debug)]
@@ -71,6 +76,8 @@ pub struct Node {
     pub position: Seq,
     pub purge_disk: Disk,
     pub data_disk: Disk,
+    pub key_disk: Disk,
+    /// Of what is written to files.
     pub ledger_dir: TempDir,
     pub shelf: Shelf,
     pub stored: BTreeMap<usize, Object>,
@@ -85,13 +92,19 @@ pub struct Process {
     pub seen: Seen,
     pub reach: Reach,
     pub data: KvHandle,
+    pub horizon: Horizon,
+    pub keys: KeyStore,
+    /// The keys that are accepted, by name, and whether those of the store could be read.
+    pub accepted: BTreeMap<String, Hash>,
+    pub keys_read: bool,
+    pub lacking_keys: Option<LackingKeys>,
     pub known: Known,
     pub hearing: Hearing,
     pub limits: Registry,
     pub buckets: Arc<Buckets>,
     pub ledger: Ledger,
     pub fills: Vec<Fill>,
-    /// By topic; absent until it begins, and after it ended.
+    /// By topic, mostly; absent until it begins, and after it ended.
     pub tails: BTreeMap<&'static str, Tail>,
     /// Where the tail of data begins, and what of the usage the bus lacks.
     pub data_from: Seq,
@@ -127,6 +140,7 @@ impl Node {
             position: Seq(0),
             purge_disk: Disk::default(),
             data_disk: Disk::default(),
+            key_disk: Disk::default(),
             ledger_dir: dir(),
             shelf: Shelf::default(),
             stored: BTreeMap::new(),
@@ -141,13 +155,13 @@ impl Node {
 
     pub fn fill_disks(&mut self, full: bool) {
         self.full = full;
-        self.purge_disk.fill(full);
-        self.data_disk.fill(full);
+        self.disks().for_each(|disk| disk.fill(full));
     }
 
     /// Everything is gone, and with it what was stored.
     pub fn lose_disks(&mut self) {
-        (self.purge_disk, self.data_disk, self.ledger_dir) = (Disk::default(), Disk::default(), dir());
+        (self.purge_disk, self.data_disk, self.key_disk) = Default::default();
+        self.ledger_dir = dir();
         self.shelf = Shelf::default();
         self.position = Seq(0);
         self.stored.clear();
@@ -155,22 +169,31 @@ impl Node {
 
     /// Whether a write killed the process.
     pub fn is_killed(&self) -> bool {
-        self.purge_disk.is_killed() || self.data_disk.is_killed()
+        self.disks().any(Disk::is_killed)
+    }
+
+    /// Those that may be full, and whose writes may kill the process.
+    pub fn disks(&self) -> impl Iterator<Item = &Disk> {
+        [&self.purge_disk, &self.data_disk, &self.key_disk].into_iter()
     }
 
     /// A new process. It fails when its disk does.
     pub fn start(&mut self, birth: &Birth<'_>) -> Result<(), FleetError> {
-        self.purge_disk.revive();
-        self.data_disk.revive();
+        self.disks().for_each(Disk::revive);
         let (marks, stamps, seen) = (MarksCell::new(Marks::new(SCOPES)), Stamps::default(), Seen::default());
         let now = self.clock(birth.now) * 1_000_000;
+        let horizon = Horizon::open(&self.ledger_dir.path().join("stamps"), &stamps, now);
         let disk = self.purge_disk.clone();
         let opened = PurgeLog::load(Box::new(move || disk.open()), Path::new("purges"), birth.fresh)?;
-        let acted = Acted { marks: &marks, stamps: &stamps, seen: &seen, scopes: SCOPES, now };
+        let acted = Acted { marks: &marks, stamps: &stamps, seen: &seen, scopes: LOG_SCOPES, now };
         let purges = Purges::begin(opened, true, acted);
         let disk = self.data_disk.clone();
         let data = KvHandle::telling(STORE, move || disk.open());
         let data = data.map_err(|error| FleetError::Interrupted(error.to_string()))?;
+        let disk = self.key_disk.clone();
+        let keys =
+            KeyStore::load(Box::new(move || disk.open()), self.ledger_dir.path(), KEYS_MAX, Some(Arc::default()));
+        keys.list().map_err(|error| FleetError::Interrupted(error.to_string()))?;
         let course: Course =
             self.shelf.course.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
         let main = course.running().main;
@@ -191,6 +214,11 @@ impl Node {
             seen,
             reach: Reach::default(),
             data,
+            horizon,
+            keys,
+            accepted: BTreeMap::new(),
+            keys_read: true,
+            lacking_keys: None,
             known,
             hearing: Hearing::new(self.name.clone(), birth.nodes.iter().cloned(), EXCHANGE, SILENCE),
             limits,
@@ -215,7 +243,7 @@ impl Node {
 impl Process {
     /// What purges act on. `clock`: nanoseconds.
     pub fn acted(&self, clock: u64) -> Acted<'_> {
-        Acted { marks: &self.marks, stamps: &self.stamps, seen: &self.seen, scopes: SCOPES, now: clock }
+        Acted { marks: &self.marks, stamps: &self.stamps, seen: &self.seen, scopes: LOG_SCOPES, now: clock }
     }
 
     pub fn serve(&self, serve: Serve, clock: u64) {

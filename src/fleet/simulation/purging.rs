@@ -12,6 +12,20 @@ use crate::cache::purge::{Scope, Verdict};
 use crate::fleet::bus::{Delivered, Seq, Topic};
 use crate::fleet::{Reach, Serve};
 
+/// Deliveries that a node with a full disk takes at once: so few that it needs several turns.
+const FULL_MAX: usize = 2;
+/// The tail of what is put in force and not written.
+const AHEAD: &str = "ahead";
+
+/// The purges that deliveries tell of.
+fn told(deliveries: &[Delivered]) -> Vec<u64> {
+    let messages = deliveries.iter().filter_map(|delivered| match delivered {
+        Delivered::Message { message, .. } => Some(message),
+        Delivered::Lost { .. } => None,
+    });
+    messages.flat_map(ids).collect()
+}
+
 // === impl World ===
 impl World {
     // === Objects ===
@@ -22,7 +36,7 @@ impl World {
         let process = node.process.as_ref().unwrap();
         let found = node.stored.get(&url).map(|object| (process.marks.check(&object.meta, &object.checked), object));
         if let Some((Verdict::Keep, object)) = found {
-            self.stats.count("hit");
+            self.stats.count(if process.purges.is_behind() { "hit past a full disk" } else { "hit" });
             return self.truth.served(n, url, object.fetched);
         }
         if found.is_some() {
@@ -142,12 +156,12 @@ impl World {
         process.heard = Some(now);
         if !process.reach.is_connected() {
             let mut forgot = false;
-            if Reach::has_forgotten(head, process.purges.position()) {
+            if Reach::has_forgotten(head, process.purges.in_force()) {
                 forgot = true;
                 // Said in the log, no more.
                 let _ = process.purges.restart(process.acted(clock));
             }
-            let position = process.purges.position();
+            let position = process.purges.in_force();
             let serve = process.reach.reached(head, position);
             process.serve(serve, clock);
             if serve == Serve::Held {
@@ -169,8 +183,11 @@ impl World {
             return Ok(());
         }
         let (process, clock) = self.process(n);
-        let serve = process.reach.moved(process.purges.position());
+        let serve = process.reach.moved(process.purges.in_force());
         process.serve(serve, clock);
+        if serve == Serve::Released && process.purges.is_behind() {
+            self.stats.count("released past a full disk");
+        }
         Ok(())
     }
 
@@ -210,7 +227,7 @@ impl World {
             return Ok(());
         }
         let position = process.purges.position();
-        let most = self.some(6);
+        let most = if self.nodes[n].full { FULL_MAX } else { self.some(6) };
         let mut deliveries = self.next(n, Topic::Purges, position, most);
         // More than a bus may do: something old comes once more.
         let old = self.old(Topic::Purges);
@@ -224,12 +241,49 @@ impl World {
         self.received(n, &deliveries)
     }
 
-    fn received(&mut self, n: usize, deliveries: &[Delivered]) -> Checked {
-        let mut news: Vec<u64> = Vec::new();
-        for delivered in deliveries {
-            let Delivered::Message { message, .. } = delivered else { continue };
-            news.extend(ids(message));
+    /// What a disk that takes nothing would keep from being in force; whether there was any.
+    pub fn foresee(&mut self, n: usize) -> Result<bool, String> {
+        let (process, _) = self.process(n);
+        if !process.reach.is_connected() || !process.purges.is_behind() {
+            process.tails.remove(AHEAD);
+            return Ok(false);
         }
+        let position = process.purges.in_force();
+        let deliveries = self.next_as(n, AHEAD, Topic::Purges, position, FULL_MAX);
+        if deliveries.is_empty() {
+            return Ok(false);
+        }
+        let (news, before) = (told(&deliveries), self.stamp(n));
+        trace!(self, "node {n} puts {news:?} in force and cannot write them");
+        let (process, clock) = self.process(n);
+        process.purges.foresee(&deliveries, process.acted(clock));
+        self.handed(n, &deliveries);
+        self.forced(n, &news, before);
+        self.stats.count("foreseen");
+        self.caught_up(n)?;
+        Ok(true)
+    }
+
+    /// They are in force from here on.
+    fn handed(&mut self, n: usize, deliveries: &[Delivered]) {
+        let lost = deliveries.iter().any(|delivered| matches!(delivered, Delivered::Lost { .. }));
+        let bound = &mut self.truth.bound[n];
+        bound.handed.extend(told(deliveries).iter().filter(|id| self.truth.purges.contains_key(id)));
+        if lost {
+            bound.handed.extend(self.truth.published.iter());
+        }
+    }
+
+    /// And not on disk.
+    fn forced(&mut self, n: usize, news: &[u64], before: Stamp) {
+        let bound = &mut self.truth.bound[n];
+        for id in news.iter().filter(|id| self.truth.purges.contains_key(id) && !bound.durable.contains(id)) {
+            bound.forced.entry(*id).or_insert(before);
+        }
+    }
+
+    fn received(&mut self, n: usize, deliveries: &[Delivered]) -> Checked {
+        let news = told(deliveries);
         trace!(self, "node {n} receives {news:?} in {} deliveries", deliveries.len());
         let before = self.stamp(n);
         let (process, clock) = self.process(n);
@@ -239,20 +293,13 @@ impl World {
             self.truth.bound[n].perhaps.extend(news);
             return Ok(());
         }
-        let lost = deliveries.iter().any(|delivered| matches!(delivered, Delivered::Lost { .. }));
-        let bound = &mut self.truth.bound[n];
-        bound.handed.extend(news.iter().filter(|id| self.truth.purges.contains_key(id)));
-        if lost {
-            bound.handed.extend(self.truth.published.iter());
-        }
+        self.handed(n, deliveries);
         if done.is_err() {
-            for id in news.iter().filter(|id| self.truth.purges.contains_key(id) && !bound.durable.contains(id)) {
-                bound.forced.entry(*id).or_insert(before);
-            }
+            self.forced(n, &news, before);
             self.stats.count("not received");
             let (process, _) = self.process(n);
             process.end_tail(Topic::Purges);
-            return Ok(());
+            return self.caught_up(n);
         }
         self.nodes[n].position = self.process(n).0.purges.position();
         for id in news {

@@ -2,16 +2,19 @@
 //!
 //! In: a world, a node, what the seed draws. Out: what clients were told and what nodes do about it. Never: a rule that production has.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use rand::Rng;
 
+use super::keys::LackingKeys;
 use super::node::{EXCHANGE, QUOTA, SILENCE, STORE};
 use super::world::{Checked, World, trace};
 use crate::fleet::bus::{Delivered, Message, Seq, Topic};
 use crate::fleet::counters::{self, KEYS_MAX, Lacking, Rates, Usage};
 use crate::fleet::data::{Batch, Datum};
 use crate::hooks::host::kv::{Change, Entry};
-use crate::limit::ledger;
+use crate::limit::{ledger, period};
 
 /// Keys of the store.
 const KEYS: u32 = 4;
@@ -102,16 +105,20 @@ impl World {
 
     pub fn take_data(&mut self, n: usize) -> Checked {
         let from = self.process(n).0.data_from;
+        if !self.has_tail(n, Topic::Data) && self.reaches(n) && from == Seq(0) {
+            let head = self.hub.head(Topic::Data);
+            let lacking = LackingKeys { head, reached: Seq(0), there: BTreeSet::new() };
+            self.process(n).0.lacking_keys = Some(lacking);
+        }
         let most = self.some(6);
         let deliveries = self.next(n, Topic::Data, from, most);
-        if deliveries.is_empty() {
+        let batch = Batch::of(&deliveries);
+        let (mut passed, mut failed) = self.take_keys(n, &deliveries, &batch)?;
+        if self.dead(n) || self.nodes[n].process.is_none() || deliveries.is_empty() {
             return Ok(());
         }
-        let batch = Batch::of(&deliveries);
         trace!(self, "node {n} takes {:?}", batch.stores);
         let (process, _) = self.process(n);
-        let mut passed = false;
-        let mut failed = false;
         for changes in batch.stores.values() {
             match process.data.receive(changes) {
                 Ok(some) => passed |= some,
@@ -184,6 +191,34 @@ impl World {
             if self.publish(n, Topic::Usage, &message).is_err() {
                 self.process(n).0.ledger.tell_again(part);
             }
+        }
+        Ok(())
+    }
+
+    /// As `proxy::guard` does every second: what it heard outlives the process from here on.
+    pub fn sync_counts(&mut self, n: usize) -> Checked {
+        let (process, _) = self.process(n);
+        process.ledger.sync().map_err(|error| error.to_string())?;
+        self.truth.synced[n] = self.used(n)?;
+        Ok(())
+    }
+
+    /// Requests of the quota that a node knows of.
+    pub fn used(&self, n: usize) -> Result<u64, String> {
+        let (id, day) = (ledger::id("gold", "alice"), period::day(self.now));
+        let Some(process) = &self.nodes[n].process else { return Err(format!("node {n} is away")) };
+        let usage = process.ledger.usage(&id, &QUOTA, day - 2, day + 2).map_err(|error| error.to_string())?;
+        Ok(usage.iter().map(|day| day.used).sum())
+    }
+
+    /// A process that begins counts what was on disk, whether or not it hears anybody.
+    pub fn counts_again(&mut self, n: usize) -> Checked {
+        let (used, synced) = (self.used(n)?, self.truth.synced[n]);
+        if used < synced {
+            return Err(format!("node {n} begins with {used} requests of a quota, and knew of {synced}"));
+        }
+        if !self.reaches(n) && synced > 0 {
+            self.stats.count("begins to count while cut off");
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::keys::Promised;
 use crate::cache::object::Stamp;
 use crate::cache::purge::Scope;
 
@@ -55,10 +56,13 @@ pub struct Truth {
     pub published_values: BTreeSet<String>,
     /// Requests that a ledger counted.
     pub counted: BTreeMap<u64, u64>,
+    /// Requests of the quota that a node's disk knows of, others' too.
+    pub synced: Vec<u64>,
     /// All that were, on whatever disk.
     pub ever_counted: u64,
     /// When a request was let through by the shared rate (nanoseconds).
     pub admitted: Vec<u64>,
+    pub keys: Promised,
     /// Revisions that were accepted, and those that somebody without a key made.
     pub revisions: BTreeSet<u64>,
     pub forged: BTreeSet<u64>,
@@ -120,5 +124,7 @@ impl Truth {
     pub fn lost(&mut self, node: usize) {
         self.bound[node] = Bound { excused: self.forgotten.clone(), ..Bound::default() };
         self.values.retain(|(of, _), _| *of != node);
+        self.synced[node] = 0;
+        self.keys.lost(node);
     }
 }

@@ -94,6 +94,8 @@ impl World {
         let (key, stranger) = (DeployKey::make().unwrap().0, DeployKey::make().unwrap().0);
         let mut truth = Truth::default();
         truth.bound.resize_with(count, Default::default);
+        truth.synced = vec![0; count];
+        truth.keys.ended.resize_with(count, Default::default);
         let (trust, repeats) = (vec![key.trusted()], rng.random());
         World {
             rng,
@@ -160,9 +162,11 @@ impl World {
             0..18 => self.read(n),
             18..22 => self.end_fills(n),
             22..30 => self.purge(n),
-            30..36 => self.put(n),
-            36..42 => self.spend(n),
-            42..46 => self.deploy(n),
+            30..34 => self.put(n),
+            34..36 => self.key(n),
+            36..40 => self.key(n),
+            40..43 => self.spend(n),
+            43..46 => self.deploy(n),
             46..48 => self.forge(),
             48..50 => self.repeat(),
             50..92 => self.turn(n),
@@ -172,7 +176,7 @@ impl World {
 
     /// A node does what it does all the time: some of it.
     fn turn(&mut self, n: usize) -> Checked {
-        match self.rng.random_range(0..12) {
+        match self.rng.random_range(0..16) {
             0 | 1 => self.probe(n),
             2 => self.tell_purges(n),
             3 | 4 => self.take_purges(n),
@@ -182,6 +186,10 @@ impl World {
             8 => self.take_counts(n),
             9 => self.take_revisions(n),
             10 => self.take_acks(n),
+            11 => self.foresee(n).map(drop),
+            12 => self.sync_counts(n),
+            13 => self.tell_keys(n),
+            14 => self.raise_horizon(n),
             _ => self.work(n),
         }
     }
@@ -202,9 +210,8 @@ impl World {
             7 => {
                 // In the middle of whatever it writes next.
                 let writes = self.rng.random_range(0..24);
-                let node = &self.nodes[n];
-                let disk = if self.rng.random_ratio(2, 3) { &node.purge_disk } else { &node.data_disk };
-                disk.kill_after(writes);
+                let which = [0, 0, 0, 1, 2][self.rng.random_range(0..5)];
+                self.nodes[n].disks().nth(which).unwrap().kill_after(writes);
                 trace!(self, "node {n} will be killed by its write {writes}");
             }
             8..10 => {
@@ -248,18 +255,23 @@ impl World {
 
     fn restart_hub(&mut self) {
         self.hub.restart();
+        // It takes longer than a node waits before it tries again.
+        self.nodes.iter_mut().filter_map(|node| node.process.as_mut()).for_each(|process| process.data_from = Seq(0));
         trace!(self, "the hub begins");
         self.stats.count("hub restarted");
     }
 
     pub fn start(&mut self, n: usize) -> Checked {
         let (fresh, boot) = (self.rng.random(), self.rng.random());
+        self.set_clock(n);
         let open = |envelope: &Envelope| envelope.open(&self.trust, REVISION_MAX).ok();
         let birth = Birth { now: self.now, fresh, boot, nodes: &self.names, open: &open };
         match self.nodes[n].start(&birth) {
             Ok(()) => {
                 self.truth.came_back(n);
                 trace!(self, "node {n} begins");
+                self.counts_again(n)?;
+                self.read_keys(n)?;
             }
             // As the process does: it says why, and ends.
             Err(error) if self.nodes[n].full => trace!(self, "node {n} cannot begin: {error}"),
@@ -268,11 +280,29 @@ impl World {
         Ok(())
     }
 
+    /// A machine that comes back may have another idea of the time.
+    fn set_clock(&mut self, n: usize) {
+        if self.well || !self.chance(40) {
+            return;
+        }
+        let (before, ahead) = (self.nodes[n].ahead, self.rng.random_range(-10_000..=10_000));
+        self.nodes[n].ahead = ahead;
+        trace!(self, "node {n}: its clock is {ahead} ms ahead, before {before}");
+        if ahead < before {
+            self.stats.count("clock stepped back");
+        }
+    }
+
+    fn raise_horizon(&mut self, n: usize) -> Checked {
+        let (process, clock) = self.process(n);
+        process.horizon.raise(&process.stamps, clock);
+        Ok(())
+    }
+
     pub fn kill(&mut self, n: usize, how: &str) {
         trace!(self, "node {n} {how}");
         // Nothing of it is written any more.
-        self.nodes[n].purge_disk.kill_after(0);
-        self.nodes[n].data_disk.kill_after(0);
+        self.nodes[n].disks().for_each(|disk| disk.kill_after(0));
         self.nodes[n].process = None;
         self.truth.killed(n);
         self.forget_revisions();
@@ -344,18 +374,23 @@ impl World {
 
     /// What a tail that begins after `from` delivers next.
     pub fn next(&mut self, n: usize, topic: Topic, from: Seq, most: usize) -> Vec<Delivered> {
+        self.next_as(n, topic.name(), topic, from, most)
+    }
+
+    /// The same for one tail of several of a topic: `name` is its own.
+    pub fn next_as(&mut self, n: usize, name: &'static str, topic: Topic, from: Seq, most: usize) -> Vec<Delivered> {
         if !self.reaches(n) {
-            self.process(n).0.end_tail(topic);
+            self.process(n).0.tails.remove(name);
             return Vec::new();
         }
         let life = self.hub.life;
-        let kept: Option<Tail> = self.process(n).0.tails.get(topic.name()).copied().filter(|tail| tail.life == life);
+        let kept: Option<Tail> = self.process(n).0.tails.get(name).copied().filter(|tail| tail.life == life);
         let mut tail = match kept {
             Some(tail) => tail,
             None => self.hub.tail(topic, from),
         };
         let deliveries = self.hub.next(topic, &mut tail, most);
-        self.process(n).0.tails.insert(topic.name(), tail);
+        self.process(n).0.tails.insert(name, tail);
         deliveries
     }
 

@@ -14,6 +14,7 @@
 
 mod counts;
 mod file;
+mod heard;
 mod others;
 mod place;
 mod slot;
@@ -36,6 +37,7 @@ use super::period::{self, Day};
 use crate::config::compiled::PeriodQuota;
 use counts::Counts;
 use file::{claim, lineage, offset, open_file};
+use heard::Heard;
 use others::Others;
 pub use others::Told;
 use place::Growing;
@@ -69,6 +71,7 @@ pub struct Ledger {
     /// Broken lanes met while running.
     broken: AtomicU32,
     others: Others,
+    heard: Heard,
     lineage: u64,
 }
 
@@ -130,6 +133,8 @@ impl Ledger {
         file.lock().map_err(failed)?;
         let lineage = lineage(&file);
         file.unlock().map_err(failed)?;
+        let others = Others::new();
+        let heard = Heard::open(dir, lane, &others).map_err(failed)?;
         let ledger = Ledger {
             file,
             _lane: held,
@@ -139,7 +144,8 @@ impl Ledger {
             stripes: std::array::from_fn(|_| Mutex::default()),
             dirty: AtomicBool::new(false),
             broken: AtomicU32::new(0),
-            others: Others::new(),
+            others,
+            heard,
             lineage: lineage.map_err(failed)?,
         };
         let repaired = ledger.locked(|| {
@@ -250,10 +256,10 @@ impl Ledger {
         self.others.set_share(share);
     }
 
-    /// Takes in what another node's ledger has counted.
+    /// Takes in what another node's ledger has counted. [`Ledger::sync`] makes it durable.
     pub fn hear(&self, lineage: u64, told: &[Told]) {
         if lineage != self.lineage {
-            self.others.hear(lineage, told);
+            self.heard.grew(lineage, self.others.hear(lineage, told));
         }
     }
 
@@ -295,12 +301,12 @@ impl Ledger {
         Ok(told.into_iter().collect())
     }
 
-    /// Makes durable what was counted since the last time (fdatasync). Blocks on the disk.
+    /// Makes durable what was counted here, and heard of others, since the last time (fdatasync). Blocks on the disk.
     pub fn sync(&self) -> io::Result<()> {
-        if !self.dirty.swap(false, Ordering::AcqRel) {
-            return Ok(());
+        if self.dirty.swap(false, Ordering::AcqRel) {
+            self.file.sync_data().inspect_err(|_| self.dirty.store(true, Ordering::Release))?;
         }
-        self.file.sync_data().inspect_err(|_| self.dirty.store(true, Ordering::Release))
+        self.heard.write(&self.others)
     }
 
     /// The last ones of a period. The stripe is held.

@@ -5,8 +5,8 @@
 //!
 //! A quota of N nodes is passed by at most what N − 1 of them admit before they are told (`fleet.exchange` and the bus's delay, or
 //! `fleet.silence` when they are cut off): a node that hears h of N nodes may use h/N of what was left when it noticed. Each ledger's
-//! counts only grow, and the larger of two is the newer, so that they are exact as soon as all were heard. They are kept in memory: the
-//! bus has the newest of each, and what this ledger counted itself is in its file before a request is admitted.
+//! counts only grow, and the larger of two is the newer, so that they are exact as soon as all were heard. `heard` keeps them on disk, for a
+//! process that begins while the bus is silent; what this ledger counted itself is in its file before a request is admitted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +56,9 @@ impl Others {
         }
     }
 
-    pub fn hear(&self, lineage: u64, told: &[Told]) {
+    /// Takes in what a ledger has counted; the keys of which it has counted more than was known.
+    pub fn hear(&self, lineage: u64, told: &[Told]) -> Vec<Id> {
+        let mut grown = Vec::new();
         let mut counted = self.counted.write();
         for one in told {
             if counted.len() >= SLOTS as usize && !counted.contains_key(&one.id) {
@@ -67,14 +69,40 @@ impl Others {
                 continue;
             }
             let days = of_key.entry(lineage).or_default();
-            for &(day, count) in &one.days {
+            let oldest = if days.len() < DAYS { 0 } else { days.first_key_value().map_or(0, |(day, _)| *day) };
+            let mut more = false;
+            for &(day, count) in one.days.iter().filter(|(day, _)| *day >= oldest) {
                 let known = days.entry(day).or_default();
+                more |= count > *known;
                 *known = count.max(*known);
             }
             while days.len() > DAYS {
                 days.pop_first();
             }
+            if more {
+                grown.push(one.id);
+            }
         }
+        grown
+    }
+
+    /// All keys that others counted.
+    pub fn keys(&self) -> Vec<Id> {
+        self.counted.read().keys().copied().collect()
+    }
+
+    /// What each ledger counted of a key, by day.
+    pub fn of(&self, id: &Id) -> Vec<(u64, Vec<(Day, u32)>)> {
+        let counted = self.counted.read();
+        let ledgers = counted.get(id).into_iter().flatten();
+        ledgers.map(|(ledger, days)| (*ledger, days.iter().map(|(day, count)| (*day, *count)).collect())).collect()
+    }
+
+    /// The same of one ledger.
+    pub fn days(&self, ledger: u64, id: &Id) -> Vec<(Day, u32)> {
+        let counted = self.counted.read();
+        let days = counted.get(id).and_then(|ledgers| ledgers.get(&ledger));
+        days.into_iter().flatten().map(|(day, count)| (*day, *count)).collect()
     }
 
     /// Requests that others counted from `first` to `last`, both included.
