@@ -248,6 +248,11 @@ fn warn_unmet(config: &Config, report: &mut Report<'_>) {
             let message = format!("'{}' asks for countries, and `geo.databases` names no database", behavior.name);
             report.refuse_with(&at, message, help);
         }
+        let nameless = |rule: &Rule| matches!(rule, Rule::Authorizer(id) if config.access.authorizers.get(*id).is_some_and(|one| one.identity.is_empty()));
+        if behavior.per_principal && rule.any(&nameless) {
+            let words = "caches, and its authorizer has no `identity`: viewers whom it gives neither a principal nor a context share answers";
+            report.warn(&at, format!("'{}' {words}", behavior.name));
+        }
         if behavior.cache.enabled && !behavior.per_principal && rule.names_principal() {
             let shown = behavior.identity.header.is_some() || !behavior.identity.claims.is_empty();
             if shown {

@@ -26,11 +26,11 @@ pub async fn ask(session: &Session, ctx: &mut RequestCtx, id: AuthorizerId, ques
     let stage = ctx.served().map_or("", |served| served.behavior.stage.as_str());
     let version = if session.as_http2().is_some() { Version::HTTP_2 } else { session.req_header().version };
     let about = About { request_id: request_id.as_str(), stage, protocol: about::protocol(version), api: "rimward" };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let lines: Vec<(String, String)> = session
         .req_header()
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .case_header_iter()
+        .map(|(name, value)| (text(name.as_slice()), text(value.as_bytes())))
         .collect();
     let event = entering::with_asked(session, ctx, |asked| memo.event(asked, question, &about, &lines));
     let decision = match &memo.spec.asks {

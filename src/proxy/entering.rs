@@ -13,9 +13,10 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::access::sigv4::PayloadCheck;
-use crate::access::{Asked, Certificate, Denied, Entry, Facts, Reason, Verdict, Wait, signed};
+use crate::access::{Asked, Certificate, Denied, Entry, Facts, Kind, Reason, Verdict, Wait, signed};
 use crate::behavior::Answer;
 use crate::behavior::viewer::{self, Known};
+use crate::crypto;
 use crate::limit::headers::{RATE_LIMIT, RATE_LIMIT_POLICY, Shown};
 use crate::limit::{Admitted, Refused, Who};
 use crate::listen;
@@ -108,8 +109,20 @@ pub fn now<F: Fields>(
     }
 }
 
-/// Keeps apart too what the origin is told of who asks: its answer may depend on it.
+/// Claims that say which token it is and when it was made, not who has it: a token that takes another's place differs in them.
+const OF_THE_TOKEN: [&str; 8] = ["at_hash", "auth_time", "event_id", "exp", "iat", "jti", "nbf", "origin_jti"];
+
+/// Keeps apart too what the origin is told of who asks: its answer may depend on it. Of a token, an origin in this process is told all
+/// claims, and another one that gets the token itself can read them.
 fn told(mut entry: Entry, served: &Served) -> Entry {
+    let token =
+        entry.principal.as_ref().filter(|principal| principal.kind == Kind::Jwt && served.behavior.per_principal);
+    if let Some(principal) = token {
+        let says = principal.claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
+        let says: Vec<u8> =
+            says.flat_map(|(name, value)| format!("{}:{name}={value}", name.len()).into_bytes()).collect();
+        entry.apart.extend_from_slice(&crypto::sha256(&says));
+    }
     for (_, claim) in &served.behavior.identity.claims {
         let value = entry.principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(words);
         let value = value.unwrap_or_default().into_owned();

@@ -213,6 +213,15 @@ fn a_body_slower_than_the_minimum_ends_its_stream() {
 }
 
 #[test]
+fn a_get_with_a_body_that_no_field_announces_is_refused() {
+    let mut target = Target::start("");
+    let before = target.origin.count();
+    let reply = H2::plain(target.pop.extra[0]).send("GET", "/sized", &[], b"x=evil", &[]);
+    assert_eq!((reply.status, target.origin.count()), (403, before));
+    target.lives();
+}
+
+#[test]
 fn more_streams_than_allowed() {
     let mut target = Target::start("h2_streams = 10");
     let mut frames = Frames::connect(target.pop.extra[0], &[(INITIAL_WINDOW, 0)]);

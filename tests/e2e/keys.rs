@@ -112,6 +112,18 @@ fn paths_are_not_normalised() {
 }
 
 #[test]
+fn what_the_origin_is_told_of_host_and_cookies_is_in_the_key() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let pop = Pop::caching(&origin, "cache = { key.cookies = [\"a\"] }");
+    pop.get_with("/a", &[("Host", "shop.example:1337")]);
+    assert!(pop.get_with("/a", &[("Host", "SHOP.example:1337")]).hit());
+    assert!(!pop.get_with("/a", &[("Host", "shop.example")]).hit(), "the port is told");
+    assert!(pop.get_with("/a", &[("Host", "shop.example:80")]).hit(), "this one is no other");
+    pop.get_with("/b", &[("Cookie", "a =evil")]);
+    assert!(!pop.get("/b").hit(), "origins drop the white space");
+}
+
+#[test]
 fn hosts_may_share_objects_where_the_operator_says_so() {
     let origin = mirror();
     let pop = Pop::caching(&origin, "cache = { key.ignore_host = true }");

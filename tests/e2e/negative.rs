@@ -2,7 +2,7 @@
 //!
 //! In: error answers. Out: one question to the origin within the TTL. Never: an error in place of a good answer for a day.
 
-use crate::harness::{Origin, Pop, until};
+use crate::harness::{Origin, Pop, free_port, until};
 
 fn failing(status: &'static str, fields: &'static str) -> Origin {
     Origin::start(move |x| x.reply(status, fields, format!("e{}", x.nth + 1)))
@@ -49,4 +49,18 @@ fn a_remembered_error_is_forgotten_after_its_ttl() {
     let pop = Pop::caching(&origin, "cache = { error_ttl = \"1s\" }");
     assert_eq!(pop.get("/a").status, 404);
     until("the error to be forgotten", || (pop.get("/a").text() == "here now").then_some(()));
+}
+
+#[test]
+fn an_origin_that_cannot_be_reached_is_asked_once_within_the_ttl() {
+    for (ttl, want) in [("10m", true), ("0s", false)] {
+        let dead = free_port();
+        let pop = Pop::start(format!(
+            "[[origin]]\nname = \"o\"\nurl = \"http://{dead}\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n\
+             cache = {{ error_ttl = \"{ttl}\" }}\n"
+        ));
+        assert_eq!(pop.get("/a").status, 502);
+        let second = pop.get("/a");
+        assert_eq!((second.status, second.hit()), (502, want), "{ttl}");
+    }
 }

@@ -22,17 +22,16 @@ pub struct About<'a> {
     pub api: &'a str,
 }
 
-/// The first value of a query parameter, decoded.
-pub fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    pairs::of_query(query).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+/// The values of a query parameter, decoded.
+pub fn parameters(query: Option<&str>, name: &str) -> Vec<String> {
+    pairs::of_query(query).into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect()
 }
 
-/// The value of a cookie.
-pub fn cookie<F: Fields>(fields: &F, name: &str) -> Option<String> {
-    cookies(fields).into_iter().find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        (key == name).then(|| value.to_owned())
-    })
+/// The values of the cookies of one name.
+pub fn cookies_named<F: Fields>(fields: &F, name: &str) -> Vec<String> {
+    let pairs = cookies(fields);
+    let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).collect()
 }
 
 fn cookies<F: Fields>(fields: &F) -> Vec<String> {

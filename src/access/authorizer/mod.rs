@@ -61,13 +61,21 @@ impl Memo {
     pub fn question<F: Fields>(&self, asked: &Asked<'_, F>) -> Result<Question, Denied> {
         let mut question = Question { identity: Vec::new(), sources: Vec::with_capacity(self.spec.identity.len()) };
         for source in &self.spec.identity {
+            // Of several, the function may be shown another than the one that its answer is kept under.
+            let only = |values: Vec<String>| match <[String; 1]>::try_from(values) {
+                Ok([value]) => Ok(value),
+                Err(values) if values.is_empty() => Ok(String::new()),
+                Err(_) => {
+                    Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source:?} is there more than once")))
+                }
+            };
             let value = match source {
                 IdentitySource::Header(name) => {
                     let lines: Vec<_> = asked.fields.lines(name).map(String::from_utf8_lossy).collect();
                     lines.join(",")
                 }
-                IdentitySource::Query(name) => event::parameter(asked.query, name).unwrap_or_default(),
-                IdentitySource::Cookie(name) => event::cookie(asked.fields, name).unwrap_or_default(),
+                IdentitySource::Query(name) => only(event::parameters(asked.query, name))?,
+                IdentitySource::Cookie(name) => only(event::cookies_named(asked.fields, name))?,
                 IdentitySource::Path => asked.path.to_owned(),
                 IdentitySource::Method => asked.method.to_owned(),
             };

@@ -80,6 +80,11 @@ fn a_missing_source_is_not_asked_about() {
         let denied = memo.question(&asked("/", query, &fields(list))).unwrap_err();
         assert_eq!(denied.reason, Reason::AuthorizerUnauthorized, "{query:?} {list:?}");
     }
+    // The function may be shown another one of two than its answer is kept under.
+    for (query, cookie) in [("q=2&q=3", "c=3"), ("q=2&%71=3", "c=3"), ("q=2", "c=3; b=1; c=4")] {
+        let denied = memo.question(&asked("/", Some(query), &fields(&[("x-a", "1"), ("cookie", cookie)]))).unwrap_err();
+        assert_eq!(denied.reason, Reason::AuthorizerUnauthorized, "{query} {cookie}");
+    }
     // Values that run together elsewhere are apart here.
     let memo = Memo::new(&spec(AuthorizerKind::Request1, vec![header("x-a"), header("x-b")]));
     let digest = |a, b| memo.question(&asked("/", None, &fields(&[("x-a", a), ("x-b", b)]))).unwrap().digest();
