@@ -2,7 +2,8 @@
 //!
 //! In: error answers. Out: one question to the origin within the TTL. Never: an error in place of a good answer for a day.
 
-use crate::harness::{Origin, Pop, free_port, until};
+use crate::harness::pop::free_port;
+use crate::harness::{Origin, Pop, until};
 
 fn failing(status: &'static str, fields: &'static str) -> Origin {
     Origin::start(move |x| x.reply(status, fields, format!("e{}", x.nth + 1)))

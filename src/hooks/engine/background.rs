@@ -258,7 +258,10 @@ mod tests {
         habit.was_long();
         let call = async {
             let began = thread();
-            std::thread::sleep(STARVED);
+            let until = Instant::now() + STARVED;
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
             tokio::task::yield_now().await;
             (began, thread())
         };
