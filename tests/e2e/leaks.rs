@@ -113,7 +113,7 @@ fn answers_are_apart_by_what_the_origin_is_told() {
          access = {{ authorizer = \"a\" }}\nidentity = {{ claims = {{ x-tenant = \"tenant\" }} }}\n",
         origin.config("o")
     ));
-    let script = "exports.handler = async (event) => ({ principalId: 'user', context: { tenant: event.headers['x-who'] }, \
+    let script = "exports.handler = async (event) => ({ principalId: 'user', context: { tenant: event.headers['X-Who'] }, \
                   policyDocument: { Version: '2012-10-17', Statement: [{ Action: '*', Effect: 'Allow', Resource: '*' }] } });";
     std::fs::write(setup.dir().join("auth.js"), script).unwrap();
     let pop = setup.start();

@@ -13,7 +13,7 @@ async fn attack(module: Vec<u8>, budget: Budget, expected: impl Fn(&Called) -> b
         for _ in 0..SLOTS * 2 {
             let called = function.call(exchange(Event::ViewerRequest), budget).await;
             assert!(expected(&called), "{:?}: {:?}", called.outcome, called.logs);
-            assert_eq!(bench.engine.instances(), 0);
+            settled(&bench).await;
         }
         serves(&good).await;
     }
