@@ -7,6 +7,8 @@ RIMWARD_ADMIN=http://127.0.0.1:9911
 RIMWARD_DEPLOY_KEY=$(dirname "$0")/keys/deploy.key
 export RIMWARD_ADMIN RIMWARD_DEPLOY_KEY
 page="/smoke-$$-$(date +%s)"
+# As viewers of one site ask: a port in Host would make three sites of it.
+host="Host: shop.example"
 
 # serves: the edge has the first revision.
 serves() { [ "$(curl -sS -o "$got/body" -w '%{http_code}' "$edge/" 2>/dev/null)" = 200 ]; }
@@ -14,10 +16,10 @@ serves() { [ "$(curl -sS -o "$got/body" -w '%{http_code}' "$edge/" 2>/dev/null)"
 for edge in $edges; do
   step "$edge"
   until_done "$edge serves the first revision" serves
-  ask GET "$page"
+  ask GET "$page" -H "$host"
   # The shield asked the origin, once for all PoPs.
   want 200 "$page was asked for 1 times"
-  ask GET "$page"
+  ask GET "$page" -H "$host"
   want 200 "$page was asked for 1 times"
   hit
 done
@@ -32,7 +34,7 @@ site() {
 # shows FRA NRT IAD: the field at each of them.
 shows() {
   for edge in $edges; do
-    ask GET "$page"
+    ask GET "$page" -H "$host"
     [ "$(field x-revision)" = "$1" ] || fail "$edge has x-revision '$(field x-revision)', not '$1'"
     shift
   done
