@@ -17,6 +17,9 @@ use crate::listen::Pace;
 
 use super::upstream;
 
+/// Bytes of a body up to which its pace is the viewer's: so many are on their way before an origin that takes none is felt. After them a
+/// slow origin looks like a slow viewer, and only silence counts, for twice as long, so that the origin is given up first.
+const LEAD: u64 = 64 << 10;
 /// How soon to look again while something else than the viewer is waited for.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -80,7 +83,13 @@ impl Upload {
         match state.waiting {
             _ if state.whole => None,
             None => Some(LOOK),
-            Some(since) => Some(state.pace.patience(limits).saturating_sub(now.saturating_duration_since(since))),
+            Some(since) => {
+                let most = match state.pace.bytes() < LEAD {
+                    true => state.pace.patience(limits),
+                    false => limits.body_timeout.saturating_mul(2),
+                };
+                Some(most.saturating_sub(now.saturating_duration_since(since)))
+            }
         }
     }
 }
@@ -135,7 +144,10 @@ mod tests {
         assert_eq!(upload.patience(&limits, at(99_400)), ms(0), "too late");
         upload.came(10_000, false, at(99_400));
         assert_eq!(upload.patience(&limits, at(99_400)), ms(8_500), "10.5 s earned, 2 s spent");
-        upload.came(1, true, at(99_500));
+        upload.came(60_000, false, at(99_500));
+        assert_eq!(upload.patience(&limits, at(129_500)), ms(30_000), "it may be the origin that is slow");
+        assert_eq!(upload.patience(&limits, at(159_500)), ms(0), "but not for ever");
+        upload.came(1, true, at(159_500));
         assert_eq!(upload.patience(&limits, at(999_999)), None, "it is whole");
     }
 }
