@@ -4,9 +4,6 @@ use rimward::cli::{Cli, Command};
 use std::io::Write;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     // Before anything builds a TLS configuration; a provider that is already there is the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
