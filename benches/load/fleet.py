@@ -120,7 +120,7 @@ class Fleet:
         """The process of each PoP."""
         found = {}
         for process, line in self.all():
-            if os.path.basename(line[0]).startswith(b"rimward") and len(line) > 1 and line[-2].decode(errors="replace") in POPS:
+            if os.path.basename(line[0]) == os.fsencode(self.binary.name) and len(line) > 1 and line[-2].decode(errors="replace") in POPS:
                 found[line[-2].decode()] = process
         return found
 
