@@ -135,7 +135,7 @@ impl Pop {
 
     /// Status of a GET with one more header field.
     pub fn ask_with(&self, path: &str, field: Option<(&str, &str)>) -> u16 {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let agent = agent();
         let mut request = http::Request::builder().uri(self.url() + path);
         if let Some((name, value)) = field {
             request = request.header(name, value);
@@ -145,12 +145,7 @@ impl Pop {
 
     /// Status, exception and body of the answer to a request as it is.
     pub fn send(&self, request: http::Request<Bytes>) -> (u16, String, String) {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .into();
+        let agent = agent();
         let sent = match request.body().is_empty() {
             true => agent.run(request.map(drop)),
             false => agent.run(request.map(|body| body.to_vec())),
@@ -161,12 +156,7 @@ impl Pop {
     }
 
     pub fn ask_as(&self, kind: &str, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .into();
+        let agent = agent();
         let mut request = http::Request::builder().method(method).uri(self.url() + path).header("content-type", kind);
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -314,4 +304,10 @@ fn config() -> Config {
         digest: "abc123".into(),
         sources: vec!["edge.toml".into()],
     }
+}
+
+/// A client that takes every status as an answer, and asks no proxy of the environment.
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+    config.timeout_global(Some(Duration::from_secs(30))).build().into()
 }

@@ -20,9 +20,8 @@ use axum::response::IntoResponse;
 use super::AdminState;
 use super::answer::now_ms;
 use crate::access::iam::{self, Decision};
-use crate::access::sigv4::{Outcome, PayloadCheck, Verified, Verifier};
+use crate::access::sigv4::{Outcome, Verified, Verifier};
 use crate::access::{Asked, Denied, Reason};
-use crate::crypto;
 use crate::hooks::host::kv::api;
 use crate::proxy::denying;
 
@@ -87,15 +86,9 @@ fn claimed(verifier: &Verifier, head: &Parts) -> Result<Outcome, Denied> {
 
 /// The body within what it was sent in, once signature and policy allow the request.
 fn permitted(outcome: Outcome, head: &Parts, body: Bytes) -> Result<Bytes, Denied> {
-    let verified = match outcome {
-        Outcome::Verified(verified) => verified,
-        Outcome::NeedsBody(pending) => pending.finish(crypto::sha256(&body))?,
-    };
-    let mut check = PayloadCheck::new(&verified);
-    let begun = check.push(body)?;
-    let rest = check.finish()?;
+    let (verified, body) = outcome.proven(body)?;
     authorize(&verified, head)?;
-    Ok(if begun.is_empty() { rest } else { Bytes::from([begun, rest].concat()) })
+    Ok(body)
 }
 
 /// Whether the key's policy allows it; a key without one may do everything.

@@ -24,9 +24,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::access::sigv4::{Outcome, PayloadCheck, Verified, Verifier};
+use crate::access::sigv4::{Outcome, Verified, Verifier};
 use crate::access::{Asked, Denied, Reason};
-use crate::crypto;
 use crate::dynamo::{self, Caller};
 use crate::integration::ROOM_PAGE;
 use crate::message::pairs;
@@ -326,14 +325,7 @@ fn verified(
     api: Api,
     shared: &Shared,
 ) -> Result<(Verified, Bytes), Denied> {
-    let verified = match outcome {
-        Outcome::Verified(verified) => verified,
-        Outcome::NeedsBody(pending) => pending.finish(crypto::sha256(&body))?,
-    };
-    let mut check = PayloadCheck::new(&verified);
-    let begun = check.push(body)?;
-    let rest = check.finish()?;
-    let body = if begun.is_empty() { rest } else { Bytes::from([begun, rest].concat()) };
+    let (verified, body) = outcome.proven(body)?;
     // What a policy says of tables and their items, the tables ask themselves.
     if api == Api::Lambda {
         verifier.authorize(&verified, &asked(head, head.uri.path(), client))?;

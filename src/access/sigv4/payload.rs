@@ -13,9 +13,10 @@ use subtle::ConstantTimeEq;
 
 use super::chunked::{Chunked, Decoder, Kind};
 use super::claim::{Algorithm, Claim, incomplete, invalid, unhex};
-use super::{EMPTY, MAX_TRAILERS, Verified, hex};
+use super::{EMPTY, MAX_TRAILERS, Outcome, Verified, hex};
 use crate::access::Denied;
 use crate::config::compiled::PayloadPolicy;
+use crate::crypto::sha256;
 use crate::message::Fields;
 
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -159,6 +160,24 @@ impl fmt::Debug for PayloadCheck {
             Check::Chunked(_) => "PayloadCheck(Chunked)",
             Check::Failed => "PayloadCheck(Failed)",
         })
+    }
+}
+
+// === impl Outcome ===
+impl Outcome {
+    /// Whose request it is, and what its body, read whole, holds within the form it was sent in.
+    ///
+    /// # Errors
+    /// The body is another than the one that was signed.
+    pub fn proven(self, body: Bytes) -> Result<(Verified, Bytes), Denied> {
+        let verified = match self {
+            Outcome::Verified(verified) => verified,
+            Outcome::NeedsBody(pending) => pending.finish(sha256(&body))?,
+        };
+        let mut check = PayloadCheck::new(&verified);
+        let begun = check.push(body)?;
+        let rest = check.finish()?;
+        Ok((verified, if begun.is_empty() { rest } else { Bytes::from([begun, rest].concat()) }))
     }
 }
 
