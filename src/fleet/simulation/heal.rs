@@ -35,6 +35,7 @@ impl World {
         self.start_all()?;
         self.round(ROUNDS / 2)?;
         self.all_serve()?;
+        self.keys_refused()?;
         self.nodes.iter_mut().for_each(|node| node.fill_disks(false));
         self.start_all()?;
         self.round(ROUNDS / 2)?;

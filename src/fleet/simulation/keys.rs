@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use rand::Rng;
 
+use super::mutant::Mutant;
 use super::world::{Checked, World, trace};
 use crate::access::keys::Key;
-use crate::fleet::bus::{Delivered, Seq, Topic};
+use crate::fleet::bus::{Delivered, Message, Seq, Topic};
 use crate::fleet::data::{Batch, Datum};
 use crate::fleet::{KeyChange, StoredKey};
 
@@ -30,6 +31,8 @@ pub struct Promised {
     pub perhaps: BTreeSet<Hash>,
     /// By node: what was accepted there once, and then was not.
     pub ended: Vec<BTreeSet<Hash>>,
+    /// The same, of what its disk does not say: it ends with the process.
+    pub refused: Vec<BTreeSet<Hash>>,
 }
 
 // === impl Promised ===
@@ -39,6 +42,7 @@ impl Promised {
         self.made.retain(|_, by| *by != node);
         self.revoked.retain(|_, by| *by != node);
         self.ended[node].clear();
+        self.refused[node].clear();
     }
 }
 
@@ -131,10 +135,53 @@ impl World {
         Ok(true)
     }
 
+    /// As `proxy::sharing` does when the disk takes nothing: what others revoked is refused, also what comes after what could not be written.
+    fn refuse_keys(&mut self, n: usize) -> Checked {
+        if self.mutant == Mutant::NotRefused {
+            return Ok(());
+        }
+        let from = self.process(n).0.data_from;
+        let deliveries = self.next(n, Topic::Data, from, usize::MAX);
+        let (process, _) = self.process(n);
+        process.keys.refuse(&Batch::of(&deliveries).keys);
+        let enabled = process.keys.remembered().into_iter().filter(|stored| stored.key.enabled);
+        let now: BTreeSet<Hash> = enabled.map(|stored| stored.hash).collect();
+        let (kept, ended) = std::mem::take(&mut process.accepted).into_iter().partition(|(_, hash)| now.contains(hash));
+        process.accepted = kept;
+        let ended: BTreeMap<String, Hash> = ended;
+        if !ended.is_empty() {
+            self.stats.count("API key refused past a full disk");
+        }
+        self.truth.keys.refused[n].extend(ended.into_values());
+        self.use_keys(n)
+    }
+
+    /// Whatever a node's disk takes: what the bus says is deleted is not accepted by who hears it.
+    pub fn keys_refused(&mut self) -> Checked {
+        let read = |message: &Message| match Datum::read(message) {
+            Some(Datum::ApiKey { name, gone, .. }) => Some((name, gone)),
+            _ => None,
+        };
+        let told: Vec<_> = self.hub.kept(Topic::Data).iter().filter_map(read).collect();
+        for node in &self.nodes {
+            let Some(process) = &node.process else { continue };
+            let is_accepted = |(name, gone): &&(String, Vec<Hash>)| {
+                process.accepted.get(name).is_some_and(|hash| gone.contains(hash))
+            };
+            if let Some((name, _)) = told.iter().find(is_accepted) {
+                return Err(format!(
+                    "{} accepts {name}, which the bus says is deleted; disk full: {}",
+                    node.name, node.full
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn use_keys(&mut self, n: usize) -> Checked {
-        let ended = &self.truth.keys.ended[n];
+        let (ended, refused) = (&self.truth.keys.ended[n], &self.truth.keys.refused[n]);
         let process = self.nodes[n].process.as_ref().unwrap();
-        match process.accepted.iter().find(|(_, hash)| ended.contains(*hash)) {
+        match process.accepted.iter().find(|(_, hash)| ended.contains(*hash) || refused.contains(*hash)) {
             Some((name, hash)) => Err(format!("node {n} accepts {name} = {} again", number(hash))),
             None => Ok(()),
         }
@@ -151,7 +198,7 @@ impl World {
             let id: u128 = self.rng.random();
             let kept = self.publish(n, Topic::Data, &datum.message(format!("{id:032x}")));
             trace!(self, "node {n} tells of the key {}: {kept:?}", one.name);
-            if kept.is_err() {
+            if kept.is_err() && self.mutant != Mutant::NotedUntold {
                 return Ok(());
             }
         }
@@ -176,7 +223,9 @@ impl World {
         }
         let (mut passed, mut failed) = (false, false);
         if !batch.keys.is_empty() {
-            let received = process.keys.receive(&batch.keys);
+            let told = self.mutant.told_keys(&batch.keys);
+            let (process, _) = self.process(n);
+            let received = process.keys.receive(&told);
             let read = process.keys_read;
             if self.dead(n) {
                 return Ok((false, false));
@@ -185,14 +234,23 @@ impl World {
                 Ok(received) => {
                     passed = received.passed;
                     failed = (received.changed || !read) && !self.read_keys(n)?;
+                    if failed {
+                        self.process(n).0.keys.refuse(&told);
+                        self.refuse_keys(n)?;
+                    }
                 }
-                Err(_) => failed = true,
+                Err(_) => {
+                    failed = true;
+                    self.refuse_keys(n)?;
+                }
             }
         }
+        let forgets = self.mutant == Mutant::KeysNotReminded;
         let (process, _) = self.process(n);
         if let Some(lacking) = &process.lacking_keys
+            && !failed
             && lacking.reached >= lacking.head
-            && process.keys.tell_again(&lacking.there).is_ok()
+            && (forgets || process.keys.tell_again(&lacking.there).is_ok())
         {
             process.lacking_keys = None;
         }

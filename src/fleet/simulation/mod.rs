@@ -10,6 +10,7 @@ mod disk;
 mod heal;
 mod hub;
 mod keys;
+mod mutant;
 mod node;
 mod purging;
 mod revising;
@@ -19,6 +20,8 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mutant::Mutant;
+use parking_lot::Mutex;
 use world::{Stats, World};
 
 /// Worlds of one run of the test, and the variable that says which one alone is to be seen.
@@ -26,9 +29,10 @@ const WORLDS: u64 = 1000;
 const ALONE: &str = "RIMWARD_SIMULATE";
 
 /// What has to have happened in them.
-const HAPPEN: [&str; 31] = [
+const HAPPEN: [&str; 32] = [
     "API key made",
     "API key not revoked",
+    "API key refused past a full disk",
     "API key revoked",
     "begins to count while cut off",
     "clock stepped back",
@@ -61,7 +65,7 @@ const HAPPEN: [&str; 31] = [
 ];
 
 fn simulate(seed: u64, trace: bool) -> Result<Stats, String> {
-    World::new(seed, trace).run().map_err(|why| {
+    World::new(seed, trace, Mutant::None).run().map_err(|why| {
         format!(
             "world {seed}: {why}\nsee it: {ALONE}={seed} cargo test --locked --lib fleet::simulation -- --nocapture"
         )
@@ -97,4 +101,25 @@ fn nothing_that_was_promised_is_broken() {
     for what in HAPPEN {
         assert!(sum.of(what) > 0, "{what}: never in {WORLDS} worlds");
     }
+}
+
+/// Worlds within which a rule that does not hold has to show.
+const MUTANTS: u64 = 500;
+
+#[test]
+fn a_rule_that_does_not_hold_shows() {
+    let (next, hidden) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            let shown = (0..MUTANTS).find_map(|seed| Some((seed, World::new(seed, false, *mutant).run().err()?)));
+            match shown {
+                Some((seed, why)) => println!("{mutant:?}: world {seed}: {why}"),
+                None => hidden.lock().push(mutant),
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let hidden = hidden.into_inner();
+    assert!(hidden.is_empty(), "{MUTANTS} worlds, and none shows that these rules do not hold: {hidden:?}");
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::disk::Disk;
 use super::hub::Tail;
 use super::keys::{Hash, LackingKeys};
+use super::mutant::Mutant;
 use crate::cache::horizon::Horizon;
 use crate::cache::object::{Meta, Stamp, Stamps};
 use crate::cache::purge::{Marks, MarksCell};
@@ -126,6 +127,7 @@ pub struct Birth<'a> {
     pub boot: u64,
     pub nodes: &'a [String],
     pub open: &'a dyn Fn(&Envelope) -> Option<crate::fleet::revision::Manifest>,
+    pub mutant: Mutant,
 }
 
 // === impl Node ===
@@ -180,6 +182,10 @@ impl Node {
     /// A new process. It fails when its disk does.
     pub fn start(&mut self, birth: &Birth<'_>) -> Result<(), FleetError> {
         self.disks().for_each(Disk::revive);
+        if let Some(forgotten) = birth.mutant.forgets() {
+            // It may not be there yet.
+            let _ = std::fs::remove_file(self.ledger_dir.path().join(forgotten));
+        }
         let (marks, stamps, seen) = (MarksCell::new(Marks::new(SCOPES)), Stamps::default(), Seen::default());
         let now = self.clock(birth.now) * 1_000_000;
         let horizon = Horizon::open(&self.ledger_dir.path().join("stamps"), &stamps, now);

@@ -4,6 +4,7 @@
 
 use rand::Rng;
 
+use super::mutant::Mutant;
 use super::node::{Fill, Object, SILENCE};
 use super::truth::{self, Purged, URLS};
 use super::world::{Checked, World, ids, trace};
@@ -51,7 +52,7 @@ impl World {
         // Another node may have it.
         if let Some(peer) = asked.filter(|peer| *peer != n)
             && let Some(other) = &self.nodes[peer].process
-            && other.seen.covers(&told)
+            && (other.seen.covers(&told) || self.mutant == Mutant::PeerNotAsked)
             && let Some(object) = self.nodes[peer].stored.get(&url)
             && other.marks.check(&object.meta, &object.checked) == Verdict::Keep
         {
@@ -231,20 +232,25 @@ impl World {
         let mut deliveries = self.next(n, Topic::Purges, position, most);
         // More than a bus may do: something old comes once more.
         let old = self.old(Topic::Purges);
-        deliveries.extend(old.map(|message| Delivered::Message { seq: Seq(1), message }));
+        deliveries.extend(old.clone().map(|message| Delivered::Message { seq: Seq(1), message }));
         if deliveries.is_empty() {
             return Ok(());
         }
         if deliveries.iter().any(|delivered| matches!(delivered, Delivered::Lost { .. })) {
             self.stats.count("purges lost");
         }
-        self.received(n, &deliveries)
+        self.received(n, &deliveries)?;
+        if let Some(message) = old.filter(|_| self.nodes[n].process.is_some()) {
+            self.purge_again(n, &message);
+        }
+        Ok(())
     }
 
     /// What a disk that takes nothing would keep from being in force; whether there was any.
     pub fn foresee(&mut self, n: usize) -> Result<bool, String> {
+        let foresees_not = self.mutant == Mutant::NotForeseen;
         let (process, _) = self.process(n);
-        if !process.reach.is_connected() || !process.purges.is_behind() {
+        if !process.reach.is_connected() || !process.purges.is_behind() || foresees_not {
             process.tails.remove(AHEAD);
             return Ok(false);
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use rand::Rng;
 
 use super::hub::REVISIONS;
+use super::mutant::Mutant;
 use super::node::Node;
 use super::world::{Checked, REVISION_MAX, World, trace};
 use crate::fleet::bus::{Delivered, Digest, Message, Seq, Topic};
@@ -134,9 +135,13 @@ impl World {
             }
         }
         // What the bus has forgotten is told again.
+        let reminds = self.mutant != Mutant::RevisionsNotReminded;
         let (process, _) = self.process(n);
         let whole = process.there.as_ref().is_some_and(|(head, _)| last >= *head);
-        if whole && let Some((_, there)) = process.there.take() {
+        if whole
+            && let Some((_, there)) = process.there.take()
+            && reminds
+        {
             for (serial, envelope) in process.known.lacking(&there, REVISIONS) {
                 if !self.put_again(n, serial) {
                     continue;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rand::Rng;
 
 use super::keys::LackingKeys;
+use super::mutant::Mutant;
 use super::node::{EXCHANGE, QUOTA, SILENCE, STORE};
 use super::world::{Checked, World, trace};
 use crate::fleet::bus::{Delivered, Message, Seq, Topic};
@@ -71,7 +72,7 @@ impl World {
                 self.truth.published_values.extend(value.clone());
             }
             trace!(self, "node {n} tells of {} = {value:?}: {kept:?}", one.key);
-            if kept.is_err() {
+            if kept.is_err() && self.mutant != Mutant::NotedUntold {
                 return Ok(());
             }
             if self.chance(10) {
@@ -119,14 +120,16 @@ impl World {
         }
         trace!(self, "node {n} takes {:?}", batch.stores);
         let (process, _) = self.process(n);
-        for changes in batch.stores.values() {
+        let stores = if failed { None } else { Some(batch.stores.values()) };
+        for changes in stores.into_iter().flatten() {
             match process.data.receive(changes) {
                 Ok(some) => passed |= some,
                 Err(_) => failed = true,
             }
         }
-        // From the beginning after an error, from there when something was passed over.
-        process.data_from = if passed && !failed { batch.before } else { Seq(0) };
+        // From there when the disk took nothing or something was passed over; from the beginning when that is not known.
+        let known = process.lacking_keys.is_none() || !failed;
+        process.data_from = if (passed || failed) && known { batch.before } else { Seq(0) };
         if passed || failed {
             process.end_tail(Topic::Data);
         }
@@ -236,6 +239,7 @@ impl World {
         let reaches = self.reaches(n);
         let old = self.old(Topic::Usage);
         usages.extend(old.map(|message| Delivered::Message { seq: Seq(1), message }));
+        let again = self.mutant == Mutant::CountedAgain;
         let (process, _) = self.process(n);
         for delivered in rates {
             let Delivered::Message { message, .. } = delivered else { continue };
@@ -251,7 +255,8 @@ impl World {
         for delivered in usages {
             let Delivered::Message { seq, message } = delivered else { continue };
             let Ok(usage) = Usage::decode(&message.body) else { return Err("counts that cannot be read".into()) };
-            process.ledger.hear(usage.lineage, &usage.counts);
+            let lineage = if again { usage.lineage.wrapping_add(seq.0) } else { usage.lineage };
+            process.ledger.hear(lineage, &usage.counts);
             if let Some(lacking) = &mut process.lacking {
                 lacking.take(&process.ledger, &usage, seq);
             }

@@ -119,6 +119,7 @@ impl Truth {
         self.bound[node].handed.clear();
         self.bound[node].forced.clear();
         self.bound[node].awaited.clear();
+        self.keys.refused[node].clear();
     }
 
     pub fn lost(&mut self, node: usize) {

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::hub::{Hub, Tail};
+use super::mutant::Mutant;
 use super::node::{Birth, Node, Process};
 use super::truth::{self, Truth};
 use crate::fleet::bus::{BusError, Delivered, Message, Seq, Topic};
@@ -52,6 +53,7 @@ pub struct World {
     pub well: bool,
     /// Somebody keeps what was published, and brings it again.
     pub repeats: bool,
+    pub mutant: Mutant,
 }
 
 pub type Checked = Result<(), String>;
@@ -83,7 +85,7 @@ pub(super) use trace;
 
 // === impl World ===
 impl World {
-    pub fn new(seed: u64, trace: bool) -> Self {
+    pub fn new(seed: u64, trace: bool, mutant: Mutant) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let count = [2, 2, 3, 3, 3, 4, 5, 6][rng.random_range(0..8)];
         let names: Vec<String> = (0..count).map(|n| format!("n{n}")).collect();
@@ -96,7 +98,9 @@ impl World {
         truth.bound.resize_with(count, Default::default);
         truth.synced = vec![0; count];
         truth.keys.ended.resize_with(count, Default::default);
-        let (trust, repeats) = (vec![key.trusted()], rng.random());
+        truth.keys.refused.resize_with(count, Default::default);
+        let (mut trust, repeats) = (vec![key.trusted()], rng.random());
+        trust.extend((mutant == Mutant::StrangerTrusted).then(|| stranger.trusted()));
         World {
             rng,
             now: BEGAN,
@@ -115,6 +119,7 @@ impl World {
             forgotten: false,
             well: false,
             repeats,
+            mutant,
         }
     }
 
@@ -265,7 +270,7 @@ impl World {
         let (fresh, boot) = (self.rng.random(), self.rng.random());
         self.set_clock(n);
         let open = |envelope: &Envelope| envelope.open(&self.trust, REVISION_MAX).ok();
-        let birth = Birth { now: self.now, fresh, boot, nodes: &self.names, open: &open };
+        let birth = Birth { now: self.now, fresh, boot, nodes: &self.names, open: &open, mutant: self.mutant };
         match self.nodes[n].start(&birth) {
             Ok(()) => {
                 self.truth.came_back(n);
