@@ -182,8 +182,13 @@ impl ProxyHttp for Phases {
                 serves
             }
             Some(error) if error.esource() == &ErrorSource::Upstream => {
-                let moves_on = matches!(error.etype(), ErrorType::HTTPStatus(status) if upstream::next_member(session, ctx, cause(*status)).is_some());
-                ctx.bridges_errors() && !moves_on
+                let stays = match error.etype() {
+                    ErrorType::HTTPStatus(status) => {
+                        policy::is_failure(*status) && upstream::next_member(session, ctx, cause(*status)).is_none()
+                    }
+                    _ => true,
+                };
+                ctx.bridges_errors() && stays
             }
             Some(_) => false,
         }
@@ -229,7 +234,7 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         ctx.origin.connect = (!reused).then(|| upstream::since(ctx.origin.started));
         ctx.origin.asked_ms = now_ms();
-        uploads::wait(&ctx.upload);
+        uploads::begin(&ctx.upload);
         Ok(())
     }
 
@@ -317,7 +322,7 @@ impl ProxyHttp for Phases {
         }
         if ctx.tier.is_asking() {
             // Functions, failover and error pages had their turn where the origin was asked.
-            if response.status.is_server_error() && upstream::keeps_stale(ctx) {
+            if policy::is_failure(status) && upstream::keeps_stale(ctx) {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
         } else if ctx.origin.instead.is_none() {
@@ -329,7 +334,7 @@ impl ProxyHttp for Phases {
             events::origin_response(session, response, ctx).await?;
             // Error pages and what stays stored go by what the functions made of it.
             let status = response.status.as_u16();
-            if response.status.is_server_error() && upstream::keeps_stale(ctx) {
+            if policy::is_failure(status) && upstream::keeps_stale(ctx) {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
             if pages::rule(session, ctx, status).is_some() && upstream::place(session, ctx, status) {
