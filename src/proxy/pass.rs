@@ -230,7 +230,6 @@ impl Pass {
     pub fn compose(&mut self, host: &HeaderValue, out: &mut BytesMut) {
         let behavior = &self.served.behavior;
         let method = if self.head_asked { Method::HEAD } else { Method::GET };
-        let id = HeaderValue::from_bytes(self.id.bytes()).unwrap_or(HeaderValue::from_static(""));
         let facts = Facts {
             policy: &behavior.request,
             key: &behavior.cache.key,
@@ -241,7 +240,7 @@ impl Pass {
             viewer_host: Some(&self.viewer_host),
             host,
             pop: &self.snapshot.config.pop.code,
-            request_id: &id,
+            request_id: self.id.bytes(),
             encoding: asking::encoding(behavior, &[]),
             upgrade: false,
             grpc: false,
