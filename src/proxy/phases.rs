@@ -181,16 +181,7 @@ impl ProxyHttp for Phases {
                 }
                 serves
             }
-            Some(error) if error.esource() == &ErrorSource::Upstream => {
-                let stays = match error.etype() {
-                    ErrorType::HTTPStatus(status) => {
-                        policy::is_failure(*status) && upstream::next_member(session, ctx, cause(*status)).is_none()
-                    }
-                    _ => true,
-                };
-                ctx.bridges_errors() && stays
-            }
-            Some(_) => false,
+            Some(error) => upstream::is_bridged(session, ctx, error),
         }
     }
 
@@ -326,7 +317,7 @@ impl ProxyHttp for Phases {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
         } else if ctx.origin.instead.is_none() {
-            if let Some(to) = upstream::next_member(session, ctx, cause(status)) {
+            if let Some(to) = upstream::next_member(session, ctx, upstream::cause(status)) {
                 events::left_behind(session, response, ctx).await;
                 upstream::move_on(ctx, to);
                 return Err(again(failure::FAILOVER));
@@ -480,10 +471,6 @@ impl ProxyHttp for Phases {
     ) -> bool {
         true
     }
-}
-
-fn cause(status: u16) -> Cause {
-    http::StatusCode::from_u16(status).map_or(Cause::Failed, Cause::Status)
 }
 
 fn again(why: &'static str) -> Box<Error> {

@@ -62,8 +62,6 @@ fn top_shows_what_happened_between_its_two_readings() {
     assert_eq!((all[3], shop[3], broken[3]), (broken[1], "0", broken[1]), "{table}");
     let (good, bad) = (row(&table, "good"), row(&table, "bad"));
     assert!(near(rate(good[1]), each) && near(rate(bad[1]), 2.0 * each), "{table}");
-    assert_eq!(row(&table, "path"), ["path", "share", "%"]);
-    assert!(table.contains("/a ") && table.contains("/broken "), "{table}");
 }
 
 #[test]
@@ -121,7 +119,8 @@ impl Dev {
 
     /// The access log's next line.
     fn logged(&self) -> serde_json::Value {
-        let line = self.lines.recv_timeout(PATIENCE).expect("a line of JSON for each request");
+        let mut lines = std::iter::repeat_with(|| self.lines.recv_timeout(PATIENCE).expect("a line of JSON for each"));
+        let line = lines.find(|line| !line.is_empty()).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 }

@@ -1,7 +1,7 @@
 //! Directives: any field lines are read, bounded, and no restriction is overlooked. One line of input a field line; its
 //! first byte picks the field.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rimward::cache::directives::{CacheControl, MAX_DELTA, RequestControl, targeted};
 use rimward::cache::policy::{Admit, Ask, Times, admit};
 use rimward::config::compiled::{CachePolicy, KeyPolicy, RequestDirectives, Select, SetCookie};
