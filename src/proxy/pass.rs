@@ -15,7 +15,7 @@ use crate::access::Asked;
 use crate::behavior::{self, viewer};
 use crate::cache::policy;
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
-use crate::config::compiled::{Action, OriginId, Upstream};
+use crate::config::compiled::{Action, BehaviorId, OriginId, Upstream};
 use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
 use crate::listen::Peer;
@@ -32,7 +32,7 @@ use super::edge::{self, RequestId};
 use super::entering::{self, Entered};
 use super::fast::{self, Spans, names_fields};
 use super::phases::now_ms;
-use super::plan::{self, Scratch, Target};
+use super::plan::{Scratch, Target};
 use super::prior::{Prior, Trouble};
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
@@ -55,6 +55,8 @@ pub struct From<'b> {
     /// Whether the connection goes on after the answer.
     pub keep_alive: bool,
     pub since: Instant,
+    /// Where its host and path lead.
+    pub behavior: Option<BehaviorId>,
 }
 
 /// One request on its way.
@@ -149,8 +151,7 @@ fn planned(
         return None;
     }
     let target = Target::parse(head.target);
-    let id = plan::route(snapshot, plan::host_name(head.host), target.path)?;
-    let served = snapshot.behavior(id);
+    let served = snapshot.behavior(from.behavior?);
     let rules = &served.behavior;
     let Action::Forward(Upstream::Origin(origin)) = rules.action else { return None };
     // An error page may take the answer's place; a response policy may depend on the request.
