@@ -16,7 +16,6 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::cache::{policy, store, vary};
 use crate::listen::Refusal;
-use crate::origin::group::Cause;
 
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};

@@ -169,16 +169,6 @@ mod tests {
     const GET: Ask = Ask { authorization: false };
     const AT: Times = Times { request_ms: NOW, response_ms: NOW };
 
-    fn store(lifetime_ms: u64) -> Lifetimes {
-        Lifetimes {
-            initial_age_ms: 0,
-            lifetime_ms,
-            stale_while_revalidate_ms: 0,
-            stale_if_error_ms: 0,
-            must_revalidate: false,
-            no_cache: false,
-            strip: Vec::new(),
-        }
     }
 
     /// Lifetime in seconds, or why not.
