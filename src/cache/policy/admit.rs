@@ -169,8 +169,6 @@ mod tests {
     const GET: Ask = Ask { authorization: false };
     const AT: Times = Times { request_ms: NOW, response_ms: NOW };
 
-    }
-
     /// Lifetime in seconds, or why not.
     fn seconds(policy: &CachePolicy, status: u16, lines: &str) -> Result<u64, Why> {
         match admit(policy, GET, status, &fields(lines), AT) {
