@@ -1,5 +1,7 @@
 //! A short, repeatable fuzz of every parser on stable: a small corpus, mutated by a seeded generator. `fuzz/` runs the
 //! same targets for as long as one likes.
+// Panicking is how a target fails; clippy knows that only of `#[test]` functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod fuzz_targets;
 

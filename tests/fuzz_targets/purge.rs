@@ -50,5 +50,10 @@ fn back(purge: Purge) {
     let told = Outgoing { first: 1, last: 1, purges: vec![(1, purge.clone())] }.message(7);
     let everything = Purge { scope: Scope::All, soft: false, at: Stamp(0) };
     let again = taken(told.body.to_vec());
-    assert_eq!(again, [purge.clone()], "{}", if again == [everything] { "it was not read" } else { "another" });
+    assert_eq!(
+        again,
+        std::slice::from_ref(&purge),
+        "{}",
+        if again == [everything] { "it was not read" } else { "another" }
+    );
 }
