@@ -5,8 +5,12 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
+use smallvec::SmallVec;
 
-/// A header section that was read, and a copy that its values keep: one allocation for all of them.
+/// Bytes of a section that is one allocation together with the count of those who share it.
+const INLINE: usize = 480;
+
+/// A header section that was read, and a copy that its values keep: one allocation for all of them, two if it is long.
 pub struct Section<'a> {
     raw: &'a [u8],
     copy: Bytes,
@@ -15,7 +19,7 @@ pub struct Section<'a> {
 // === impl Section ===
 impl<'a> Section<'a> {
     pub fn new(raw: &'a [u8]) -> Self {
-        Section { raw, copy: Bytes::copy_from_slice(raw) }
+        Section { raw, copy: Bytes::from_owner(SmallVec::<[u8; INLINE]>::from_slice(raw)) }
     }
 
     /// The value `part`: shared if it lies in the section, copied otherwise.

@@ -21,14 +21,14 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub fn introduce(out: &mut HeaderMap, facts: &Facts<'_>) {
     let peer = facts.peer.to_canonical();
     let proto = if facts.viewer_tls { "https" } else { "http" };
-    hop::push(out, X_FORWARDED_FOR, &peer.to_string());
+    hop::push(out, X_FORWARDED_FOR, peer);
     out.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     if let Some(host) = facts.viewer_host {
         out.insert(X_FORWARDED_HOST, host.clone());
     }
     if facts.policy.forwarded {
         let host = facts.viewer_host.and_then(|host| host.to_str().ok());
-        hop::push(out, header::FORWARDED, &element(peer, host, proto));
+        hop::push(out, header::FORWARDED, element(peer, host, proto));
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
             viewer_host: host.as_ref(),
             host: &fixed,
             pop: "FRA",
-            request_id: &fixed,
+            request_id: b"x",
             encoding: Encoding::Pass,
             upgrade: false,
             grpc: false,

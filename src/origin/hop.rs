@@ -3,8 +3,11 @@
 //! In: a message's fields, the PoP's code. Out: the fields without one connection's own (RFC 9110 §7.6.1), `Via` with us.
 //! Never: touches `Transfer-Encoding` of an answer: pingora frames by it.
 
+use std::fmt::{self, Display, Write};
+
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Version};
+use smallvec::SmallVec;
 
 use crate::config::compiled::{KeyPolicy, Select};
 use crate::message::Fields;
@@ -17,6 +20,10 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+/// A list field being put together, without an allocation if it is short.
+#[derive(Default)]
+struct Line(SmallVec<[u8; 128]>);
+
 /// Of one connection, whether `Connection` names them or not.
 const OURS: [HeaderName; 6] =
     [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::UPGRADE, HTTP2_SETTINGS];
@@ -24,7 +31,7 @@ const OURS: [HeaderName; 6] =
 /// Removes the hop-by-hop fields and those that `Connection` names. An end-to-end field's life does not depend on a
 /// `Connection` that names it where pingora needs the field: those requests it refuses itself.
 pub fn strip(fields: &mut HeaderMap) {
-    let named: Vec<HeaderName> = tokens(fields, header::CONNECTION).collect();
+    let named: SmallVec<[HeaderName; 4]> = tokens(fields, header::CONNECTION).collect();
     for name in named.iter().filter(|name| **name != header::TRANSFER_ENCODING && **name != header::CONTENT_LENGTH) {
         fields.remove(name);
     }
@@ -85,7 +92,7 @@ pub fn via(fields: &mut HeaderMap, received: Version, pop: &str) {
         Version::HTTP_3 => "3.0",
         _ => "1.1",
     };
-    push(fields, header::VIA, &format!("{version} {pop}.rimward (Rimward)"));
+    push(fields, header::VIA, format_args!("{version} {pop}.rimward (Rimward)"));
 }
 
 /// Whether this request came through this PoP [`LOOPS_MAX`] times already: answer 508 (RFC 5842 §7.2).
@@ -102,26 +109,36 @@ pub fn loops(fields: &impl Fields, pop: &str) -> bool {
 }
 
 /// Adds an element to a list field, keeping one line. An element that cannot be a field value is left out.
-pub fn push(fields: &mut HeaderMap, name: HeaderName, element: &str) {
-    let mut list: Vec<u8> = Vec::new();
+pub fn push(fields: &mut HeaderMap, name: HeaderName, element: impl Display) {
+    let mut list = Line::default();
     for line in fields.get_all(&name) {
         let line = line.as_bytes().trim_ascii();
         if !line.is_empty() {
-            list.extend_from_slice(line);
-            list.extend_from_slice(b", ");
+            list.0.extend_from_slice(line);
+            list.0.extend_from_slice(b", ");
         }
     }
-    list.extend_from_slice(element.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&list) {
+    // A buffer that grows cannot refuse.
+    let _ = write!(list, "{element}");
+    if let Ok(value) = HeaderValue::from_bytes(&list.0) {
         fields.insert(name, value);
     }
 }
 
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// The fields that the lines of `name` name, but for the words of nearly every `Connection`, which name none that anybody else has.
 fn tokens(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = HeaderName> {
     let lines = fields.get_all(name).into_iter();
     lines
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
+        .filter(|token| !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close"))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
 }
 
 #[cfg(test)]

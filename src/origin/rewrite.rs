@@ -56,7 +56,7 @@ pub struct Facts<'a> {
     /// The Host to send (`Picked::host`).
     pub host: &'a HeaderValue,
     pub pop: &'a str,
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a [u8],
     pub encoding: Encoding<'a>,
     /// A WebSocket handshake: `Upgrade` goes on. Every other upgrade ends here.
     pub upgrade: bool,
@@ -82,7 +82,9 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
     encoding(out, facts);
     forwarded::introduce(out, facts);
     out.insert(header::HOST, facts.host.clone());
-    out.insert(X_AMZ_CF_ID, facts.request_id.clone());
+    if let Ok(id) = HeaderValue::from_bytes(facts.request_id) {
+        out.insert(X_AMZ_CF_ID, id);
+    }
     hop::via(out, facts.version, facts.pop);
     if let Some(upgrade) = upgrade {
         hop::upgrade(out, upgrade);
@@ -228,7 +230,7 @@ mod tests {
     /// What the origin gets when 192.0.2.1 sends `lines`.
     fn sent(lines: &str, case: Case) -> HeaderMap {
         let (policy, key) = (policy(case.headers), key(case.keyed));
-        let (host, id) = (HeaderValue::from_static("origin.test"), HeaderValue::from_static("ID=="));
+        let host = HeaderValue::from_static("origin.test");
         let facts = Facts {
             policy: &policy,
             key: &key,
@@ -239,7 +241,7 @@ mod tests {
             viewer_host: None,
             host: &host,
             pop: "FRA",
-            request_id: &id,
+            request_id: b"ID==",
             encoding: case.encoding,
             upgrade: case.upgrade,
             grpc: case.grpc,

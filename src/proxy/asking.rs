@@ -2,6 +2,7 @@
 //!
 //! In: the session. Out: who asks for what, what is refused at once, the request as the origin gets it. Never: answers.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderName, HeaderValue, Method, Version, header};
@@ -167,9 +168,9 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     let (host, target) = address(session.req_header());
     let target = Target::parse(target);
     let origin = ctx.origin.current.map(|id| &ctx.snapshot.config.origins[id]);
-    let (mut asked, mut query) = origin_path(behavior, target);
+    let (asked, query) = origin_path(behavior, target);
+    let (mut asked, mut query) = (asked.into_owned(), query.into_owned());
     let viewer_host = HeaderValue::from_str(host).map_err(|_| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
-    let id = HeaderValue::from_bytes(ctx.id.bytes()).map_err(|_| Error::explain(ErrorType::InternalError, "id"))?;
     let coding = ctx.slot.as_ref().and_then(|slot| slot.coding);
     let codings = coding.as_slice();
     let facts = Facts {
@@ -182,7 +183,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         viewer_host: Some(&viewer_host),
         host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),
         pop: &ctx.snapshot.config.pop.code,
-        request_id: &id,
+        request_id: ctx.id.bytes(),
         encoding: encoding(behavior, codings),
         upgrade: session.is_upgrade_req(),
         grpc: upstream::is_grpc(session.req_header()),
@@ -228,10 +229,9 @@ pub fn origin_target(behavior: &Behavior, origin: Option<&Origin>, target: Targe
 }
 
 /// Path and query that the behavior makes of the viewer's; "" = no query.
-fn origin_path(behavior: &Behavior, target: Target<'_>) -> (String, String) {
-    let path = path::origin_path(behavior, target.path).into_owned();
+fn origin_path<'t>(behavior: &Behavior, target: Target<'t>) -> (Cow<'t, str>, Cow<'t, str>) {
     let query = target.query.map(|query| select::query(query, &behavior.request.query, &behavior.cache.key.query));
-    (path, query.map_or_else(String::new, |query| query.into_owned()))
+    (path::origin_path(behavior, target.path), query.unwrap_or_default())
 }
 
 fn joined(prefix: &str, path: &str, query: &str) -> String {

@@ -16,7 +16,7 @@ use crate::cache::object::{self, KeyHash, Object};
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::cache::store::Tiers;
 use crate::cache::vary;
-use crate::config::compiled::Listener;
+use crate::config::compiled::{BehaviorId, Listener};
 use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
 use crate::listen::Peer;
@@ -66,6 +66,8 @@ pub struct Ask<'a> {
     pub target: &'a str,
     pub version: Version,
     pub tls: bool,
+    /// Where its host and path lead.
+    pub behavior: Option<BehaviorId>,
 }
 
 /// A stored answer that serves a request as it is.
@@ -102,6 +104,8 @@ pub struct Arrival<'b> {
     pub tls: bool,
     /// Whether the connection goes on after the answer.
     pub keep_alive: bool,
+    /// Where its host and path lead.
+    pub behavior: Option<BehaviorId>,
 }
 
 /// Where in the head the parts stand that the log wants, once the answer has left.
@@ -197,8 +201,7 @@ fn found<'s, F: Fields>(
 
 /// The behavior of a request, if its hits are the same for everyone.
 pub fn behavior<'s>(snapshot: &'s Snapshot, ask: Ask<'_>) -> Option<&'s Arc<Served>> {
-    let target = Target::parse(ask.target);
-    let served = snapshot.behavior(plan::route(snapshot, plan::host_name(ask.host), target.path)?);
+    let served = snapshot.behavior(ask.behavior?);
     served.edits[usize::from(ask.tls)].as_ref()?;
     served.behavior.cache.enabled.then_some(served)
 }
@@ -264,9 +267,8 @@ pub fn look<F: Fields>(
 }
 
 /// Whether a copy of this request will have to be told what the request became.
-pub fn is_changed(snapshot: &Snapshot, head: &Head<'_>) -> bool {
-    plan::route(snapshot, plan::host_name(head.host), Target::parse(head.target).path)
-        .is_some_and(|id| snapshot.behavior(id).changes())
+pub fn is_changed(snapshot: &Snapshot, behavior: Option<BehaviorId>) -> bool {
+    behavior.is_some_and(|id| snapshot.behavior(id).changes())
 }
 
 /// Answers `request` if it is a plain hit.
@@ -287,13 +289,13 @@ pub fn answer(
 
 /// What is asked, when it is a plain GET.
 pub fn ask<'a>(request: &'a Request<'_>, arrival: Arrival<'a>) -> Option<Ask<'a>> {
-    let Arrival { peer, listener, certificate, tls, .. } = arrival;
+    let Arrival { peer, listener, certificate, tls, behavior, .. } = arrival;
     let head = &request.head;
     if head.method != "GET" || head.minor != 1 || request.framing != Framing::None || beyond(head) {
         return None;
     }
     let (listener, version) = (Some(listener), Version::HTTP_11);
-    Some(Ask { peer, listener, certificate, host: head.host, target: head.target, version, tls })
+    Some(Ask { peer, listener, certificate, host: head.host, target: head.target, version, tls, behavior })
 }
 
 /// Writes a hit's head, and its body when that is small, to `Scratch::out`.

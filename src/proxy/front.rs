@@ -31,7 +31,7 @@ use super::fast::{self, Answer, Arrival, Spans};
 use super::hooked::{self, Came, Candidate};
 use super::pass::{self, Pass};
 use super::phases::Phases;
-use super::plan::Scratch;
+use super::plan::{self, Scratch, Target};
 use super::prior::{Before, Handed};
 use super::record::Words;
 use super::relay::{self, Passed};
@@ -293,14 +293,17 @@ impl Front {
         let listener = &viewer.listener;
         let certificate = viewer.tls.as_deref().and_then(|digest| listen::Session::of(digest).peer);
         let (tls, peer) = (viewer.tls.is_some(), viewer.address);
-        let arrival = Arrival { raw, peer, listener, certificate, tls, keep_alive };
+        // Looked for once: every lane that follows asks for it.
+        let behavior =
+            plan::route(snapshot, plan::host_name(request.head.host), Target::parse(request.head.target).path);
+        let arrival = Arrival { raw, peer, listener, certificate, tls, keep_alive, behavior };
         let (mut pass, mut candidate, mut handed) = (None, None, None);
         match fast::answer(&self.shared, snapshot, &request, arrival, scratch) {
             Ok(Some(answer)) => return Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
             Ok(None) => {
                 let name = asking::X_FORWARDED_FOR;
                 let address = asking::viewer(peer, Some(listener), request.head.lines(&name));
-                let from = pass::From { raw, viewer: address, certificate, tls, keep_alive, since };
+                let from = pass::From { raw, viewer: address, certificate, tls, keep_alive, since, behavior };
                 let shown = self.candidate(snapshot, &request, arrival, since);
                 let planned = shown.and_then(|shown| match shown {
                     Some(shown) => Ok((Some(shown), None)),
@@ -322,7 +325,7 @@ impl Front {
             changes: chosen.is_some()
                 || match &candidate {
                     Some(candidate) => candidate.changes(),
-                    None => fast::is_changed(snapshot, &request.head),
+                    None => fast::is_changed(snapshot, behavior),
                 },
             framing: request.framing,
             expect_continue: request.expect_continue,

@@ -15,7 +15,7 @@ use crate::access::Asked;
 use crate::behavior;
 use crate::cache::policy;
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
-use crate::config::compiled::{Action, OriginId, Upstream};
+use crate::config::compiled::{Action, BehaviorId, OriginId, Upstream};
 use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
 use crate::listen::Peer;
@@ -32,7 +32,7 @@ use super::edge::{self, RequestId};
 use super::entering::{self, Entered};
 use super::fast::{self, Spans, names_fields};
 use super::phases::now_ms;
-use super::plan::{self, Scratch, Target};
+use super::plan::{Scratch, Target};
 use super::prior::{Prior, Trouble};
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
@@ -55,6 +55,8 @@ pub struct From<'b> {
     /// Whether the connection goes on after the answer.
     pub keep_alive: bool,
     pub since: Instant,
+    /// Where its host and path lead.
+    pub behavior: Option<BehaviorId>,
 }
 
 /// One request on its way.
@@ -149,8 +151,7 @@ fn planned(
         return None;
     }
     let target = Target::parse(head.target);
-    let id = plan::route(snapshot, plan::host_name(head.host), target.path)?;
-    let served = snapshot.behavior(id);
+    let served = snapshot.behavior(from.behavior?);
     let rules = &served.behavior;
     let Action::Forward(Upstream::Origin(origin)) = rules.action else { return None };
     // An error page may take the answer's place; a response policy may depend on the request.
@@ -230,7 +231,6 @@ impl Pass {
     pub fn compose(&mut self, host: &HeaderValue, out: &mut BytesMut) {
         let behavior = &self.served.behavior;
         let method = if self.head_asked { Method::HEAD } else { Method::GET };
-        let id = HeaderValue::from_bytes(self.id.bytes()).unwrap_or(HeaderValue::from_static(""));
         let facts = Facts {
             policy: &behavior.request,
             key: &behavior.cache.key,
@@ -241,7 +241,7 @@ impl Pass {
             viewer_host: Some(&self.viewer_host),
             host,
             pop: &self.snapshot.config.pop.code,
-            request_id: &id,
+            request_id: self.id.bytes(),
             encoding: asking::encoding(behavior, &[]),
             upgrade: false,
             grpc: false,

@@ -23,6 +23,7 @@ use crate::observe::Failure;
 use super::fast::{self, Ask, Hit};
 use super::hooked::{self, Came, Candidate};
 use super::phases::Phases;
+use super::plan::{self, Target};
 use super::prior::{self, Before, Handed};
 use super::record::{self, Words};
 use super::shared::Shared;
@@ -121,7 +122,8 @@ impl Streams {
         let Some((peer, listener)) = ends else { return Ok(Found::Nothing) };
         let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
         let certificate = certificate.and_then(|digest| listen::Session::of(digest).peer);
-        let ask = Ask { peer, listener, certificate, host, target, version: request.version, tls };
+        let behavior = plan::route(snapshot, plan::host_name(host), Target::parse(target).path);
+        let ask = Ask { peer, listener, certificate, host, target, version: request.version, tls, behavior };
         let mut key = Vec::with_capacity(128);
         if let Some(hit) = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut key)? {
             return Ok(Found::Hit(Box::new(hit)));
