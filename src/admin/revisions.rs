@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminState;
 use super::answer::{Refused, json_only};
-use crate::fleet::bus::Digest;
-use crate::fleet::revision::{Ack, Act};
+use crate::fleet::bus::{BusError, Digest};
+use crate::fleet::revision::{Ack, Act, ManifestError};
 use crate::proxy::history::Told;
 use crate::proxy::revising::{Revising, RevisingError};
 
@@ -179,15 +179,23 @@ impl From<RevisingError> for Refused {
                 "`rimward deploy --new-key PATH` makes a key and says what to write into [fleet] trust; restart the PoP then",
             ),
             RevisingError::Starting => (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment"),
-            RevisingError::Manifest(crate::fleet::revision::ManifestError::Replayed { .. }) => {
+            RevisingError::Manifest(ManifestError::Replayed { .. }) => {
                 (StatusCode::CONFLICT, "sign a new manifest: a number is used once")
             }
             RevisingError::Manifest(_) => (StatusCode::FORBIDDEN, "only what a key of `fleet.trust` signed is taken"),
             RevisingError::Senseless(_) => (StatusCode::CONFLICT, "`rimward revisions` shows what there is"),
-            RevisingError::File { .. } | RevisingError::Bus(crate::fleet::bus::BusError::NoBlob(_)) => {
+            RevisingError::File { .. } | RevisingError::Bus(BusError::NoBlob(_)) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "PUT every file to /blobs/DIGEST first")
             }
-            _ => (StatusCode::SERVICE_UNAVAILABLE, "nothing was published; see the PoP's log, then try again"),
+            RevisingError::Bus(BusError::Refused(_)) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "`fleet.revision_size` says how large a file may be")
+            }
+            RevisingError::Bus(BusError::Away(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "nothing was published as far as is known; try again in a moment")
+            }
+            RevisingError::Shelf(_) | RevisingError::Bus(_) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "nothing was published; see the PoP's log, then try again")
+            }
         };
         Refused::new(status, error.to_string(), hint)
     }

@@ -14,12 +14,14 @@ use serde_json::json;
 use super::Access;
 use super::admin::{Colour, Failed};
 use super::bundle::{Bundle, BundleError};
-use super::client::Client;
+use super::client::{Client, ClientError};
 use crate::admin::{Accepted, Revisions, Stored};
 use crate::fleet::revision::{AckState, Act, DeployKey, KeyError, Manifest};
 
 /// Between two looks at what PoPs have acknowledged.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Seconds that a PoP may take to find its bus, when the command line says nothing of time.
+const BUS_SECONDS: u64 = 30;
 
 /// Put a configuration, its functions and certificates on all PoPs
 #[derive(Debug, Args)]
@@ -33,7 +35,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
     PATH has what all PoPs serve: origins, behaviors, functions, and the files that they name.\n\
     [pop], [admin] and [fleet] stay in each node's own file. A PoP where the new one answers worse in\n\
     the minute after goes back by itself, and the others with it. `rimward revisions`\n\
-    says so; --wait does not wait for that.")]
+    says so; --wait does not wait for that.\n\n\
+    A PoP that does not reach its bus yet is asked again, for 30 s or what --wait or\n\
+    --timeout says.")]
 pub struct Deploy {
     /// A configuration file, or a directory of them
     #[arg(required_unless_present = "new_key")]
@@ -99,7 +103,7 @@ pub struct Waiting {
     /// Wait until every PoP has acknowledged it, at most so many seconds (60); fail when one refuses
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub wait: Option<u64>,
-    /// The seconds that --wait waits
+    /// The seconds that --wait waits, and a PoP may take to find its bus (30)
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: Option<u64>,
 }
@@ -146,11 +150,12 @@ impl Deploy {
         }
         let client = Client::new(&self.access)?;
         let now: Revisions = client.get("/revisions")?;
+        let mut patience = self.waiting.patience();
         let mut sent = 0;
         for (item, bytes) in &bundle.files {
             let at = format!("/blobs/{}", item.digest);
             if !client.has(&at)? {
-                let _: Stored = client.put(&at, bytes.to_vec())?;
+                let _: Stored = patience.ask(|| client.put(&at, bytes.to_vec()))?;
                 sent += 1;
             }
         }
@@ -159,7 +164,7 @@ impl Deploy {
         let many = bundle.files.len();
         manifest.digest = bundle.digest;
         manifest.files = bundle.files.into_iter().map(|(item, _)| item).collect();
-        let serial = publish(&client, &manifest, &key)?;
+        let serial = publish(&client, &manifest, &key, patience)?;
         writeln!(
             out,
             "revision {serial} is accepted: {many} files, {sent} of them sent, configuration {}",
@@ -181,7 +186,8 @@ impl Rollback {
             None if now.serves == now.before => return Err(DeployError::NoBefore.into()),
             None => now.before,
         };
-        let accepted = publish(&client, &self.signing.manifest(Act::Rollback { serial }, &now), &key)?;
+        let manifest = self.signing.manifest(Act::Rollback { serial }, &now);
+        let accepted = publish(&client, &manifest, &key, self.waiting.patience())?;
         let what = if serial == 0 { "each node's own files alone".to_owned() } else { format!("revision {serial}") };
         writeln!(out, "back to {what}, as act {accepted}")?;
         self.waiting.until(&client, accepted, out)
@@ -195,7 +201,8 @@ impl Promote {
         let client = Client::new(&self.access)?;
         let now: Revisions = client.get("/revisions")?;
         let serial = now.canary.ok_or(DeployError::NoCanary)?;
-        let accepted = publish(&client, &self.signing.manifest(Act::Promote { serial }, &now), &key)?;
+        let manifest = self.signing.manifest(Act::Promote { serial }, &now);
+        let accepted = publish(&client, &manifest, &key, self.waiting.patience())?;
         writeln!(out, "revision {serial} is for everybody, as act {accepted}")?;
         self.waiting.until(&client, accepted, out)
     }
@@ -217,6 +224,10 @@ impl Signing {
 
 // === impl Waiting ===
 impl Waiting {
+    fn patience(&self) -> Patience {
+        Patience::new(self.timeout.or(self.wait).unwrap_or(BUS_SECONDS))
+    }
+
     /// Says what each PoP made of an act, as it tells it.
     fn until(&self, client: &Client, serial: u64, out: &mut impl Write) -> Result<(), Failed> {
         let Some(seconds) = self.wait.map(|seconds| self.timeout.unwrap_or(seconds)) else { return Ok(()) };
@@ -280,9 +291,62 @@ pub fn words(state: AckState) -> &'static str {
     }
 }
 
-fn publish(client: &Client, manifest: &Manifest, key: &DeployKey) -> Result<u64, Failed> {
-    let accepted: Accepted = client.post("/revisions", json!(manifest.seal(key)).to_string())?;
-    Ok(accepted.serial)
+fn publish(client: &Client, manifest: &Manifest, key: &DeployKey, mut patience: Patience) -> Result<u64, Failed> {
+    let envelope = json!(manifest.seal(key)).to_string();
+    let accepted = patience.ask(|| client.post::<Accepted>("/revisions", envelope.clone()));
+    match accepted {
+        Ok(accepted) => Ok(accepted.serial),
+        // The bus may have kept what it did not answer for.
+        Err(ClientError::Refused { status: 409, .. }) if patience.has_waited() && is_there(client, manifest)? => {
+            Ok(manifest.serial)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a PoP knows exactly this act.
+fn is_there(client: &Client, manifest: &Manifest) -> Result<bool, ClientError> {
+    let now: Revisions = client.get("/revisions")?;
+    let same = |one: &crate::admin::Revision| {
+        one.serial == manifest.serial && one.act == manifest.act && one.digest == manifest.digest
+    };
+    Ok(now.revisions.iter().any(same))
+}
+
+/// How long a PoP is asked again that says that it cannot yet.
+#[derive(Debug)]
+struct Patience {
+    seconds: u64,
+    until: Instant,
+    /// What is waited for, as the PoP said it last.
+    said: Option<String>,
+}
+
+// === impl Patience ===
+impl Patience {
+    fn new(seconds: u64) -> Self {
+        Patience { seconds, until: Instant::now() + Duration::from_secs(seconds), said: None }
+    }
+
+    fn has_waited(&self) -> bool {
+        self.said.is_some()
+    }
+
+    /// Asks until there is another answer than "not yet", and says what it waits for.
+    fn ask<T>(&mut self, question: impl Fn() -> Result<T, ClientError>) -> Result<T, ClientError> {
+        loop {
+            match question() {
+                Err(ClientError::Refused { status: 503, error, .. }) if Instant::now() < self.until => {
+                    if self.said.as_ref() != Some(&error) {
+                        eprintln!("waiting, at most {} s: {error}", self.seconds);
+                        self.said = Some(error);
+                    }
+                    std::thread::park_timeout(LOOK_EVERY);
+                }
+                answer => return answer,
+            }
+        }
+    }
 }
 
 fn new_key(path: &Path, out: &mut impl Write) -> Result<(), Failed> {
@@ -343,6 +407,30 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(canary(text).ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pop_that_cannot_yet_is_asked_again() {
+        let refused =
+            |status, error: &str| Err(ClientError::Refused { status, error: error.to_owned(), hint: String::new() });
+        // What it answers, one after another; seconds that it may take; how often it is asked, the last status.
+        for (answers, seconds, asked, last) in [
+            (vec![0], 60, 1, 0),
+            (vec![503, 503, 0], 60, 3, 0),
+            (vec![503, 507, 0], 60, 2, 507),
+            (vec![503, 0], 0, 1, 503),
+        ] {
+            let at = std::cell::Cell::new(0);
+            let answer = Patience::new(seconds).ask(|| {
+                let status = answers[at.replace(at.get() + 1)];
+                if status == 0 { Ok(()) } else { refused(status, "the bus cannot be reached") }
+            });
+            let status = match answer {
+                Err(ClientError::Refused { status, .. }) => status,
+                _ => 0,
+            };
+            assert_eq!((at.get(), status), (asked, last), "{answers:?}");
         }
     }
 

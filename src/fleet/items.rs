@@ -5,13 +5,15 @@
 //! An item has 400 KB as DynamoDB counts, and may have many times that as JSON: what does not fit a message goes as a blob, and the
 //! message says which.
 
+use std::collections::{HashMap, HashSet};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Message;
-use super::bus::{BODY_MAX, Digest};
+use super::bus::{BODY_MAX, Delivered, Digest, Seq};
 use crate::dynamo::{AT_MAX, Content, Outgoing, Stamp, Version};
 
 /// What a message says.
@@ -94,10 +96,81 @@ pub fn version(body: &[u8]) -> Option<Version> {
     (at <= AT_MAX).then_some(Version { table, schema, stamp: Stamp { at, node }, content })
 }
 
+/// Which blobs the newest messages of items name, up to a position of the bus.
+#[derive(Debug, Default)]
+pub struct Named {
+    position: Seq,
+    /// By subject, of those that name one.
+    blobs: HashMap<String, Digest>,
+    /// Subjects of what a node of another version wrote: it may name any.
+    unread: HashSet<String>,
+}
+
+// === impl Named ===
+impl Named {
+    /// Up to where the bus was taken in.
+    pub fn position(&self) -> Seq {
+        self.position
+    }
+
+    pub fn take(&mut self, delivered: Delivered) {
+        match delivered {
+            // Another log begins: what the one before it had is told again.
+            Delivered::Lost { up_to } => *self = Named { position: up_to, ..Named::default() },
+            Delivered::Message { seq, message: Message { subject, body, .. } } => {
+                self.position = seq;
+                self.blobs.remove(&subject);
+                self.unread.remove(&subject);
+                match heard(&body) {
+                    Some(Heard::Blob(digest)) => drop(self.blobs.insert(subject, digest)),
+                    Some(Heard::Version(_)) => {}
+                    None => drop(self.unread.insert(subject)),
+                }
+            }
+        }
+    }
+
+    /// Those of `blobs` that no item names; none while something was not understood.
+    pub fn unneeded(&self, mut blobs: Vec<Digest>) -> Vec<Digest> {
+        let named: HashSet<&Digest> = self.blobs.values().collect();
+        blobs.retain(|digest| self.unread.is_empty() && !named.contains(digest));
+        blobs
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn which_blobs_items_name() {
+        let [one, two, other] = ["1", "2", "3"].map(|text| Digest::of(text.as_bytes()));
+        let names = |blob: Digest| json!({"blob": blob.to_string()}).to_string();
+        let whole =
+            json!({"table": "t", "schema": "pk:S", "at": 1, "node": "a", "item": {"pk": {"S": "a"}}}).to_string();
+        let mut named = Named::default();
+        let mut seq = 0;
+        for (subject, body, want) in [
+            ("t.a", names(one), vec![two, other]),
+            ("t.b", names(two), vec![other]),
+            // Two items with the same content.
+            ("t.c", names(two), vec![other]),
+            ("t.b", whole.clone(), vec![other]),
+            ("t.c", names(one), vec![two, other]),
+            ("t.a", whole.clone(), vec![two, other]),
+            ("t.d", "{}".to_owned(), vec![]),
+            ("t.d", whole, vec![two, other]),
+        ] {
+            seq += 1;
+            let message = Message { subject: subject.to_owned(), id: seq.to_string(), body: body.clone().into() };
+            named.take(Delivered::Message { seq: Seq(seq), message });
+            assert_eq!(named.unneeded(vec![one, two, other]), want, "{subject} {body}");
+        }
+        assert_eq!(named.position(), Seq(8));
+        named.take(Delivered::Lost { up_to: Seq(90) });
+        assert_eq!((named.position(), named.unneeded(vec![one])), (Seq(90), vec![one]));
+    }
 
     fn outgoing(content: Content) -> Outgoing {
         let stamp = Stamp { at: 77 << 16, node: "fra-1".into() };

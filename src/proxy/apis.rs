@@ -3,6 +3,7 @@
 //! In: connections of clients. Out: the rooms' answers, to those whose signature is good. Never: the viewers' lanes: nothing here is cached,
 //! and no behavior applies.
 
+mod patient;
 mod plain;
 
 use std::io::Cursor;
@@ -30,6 +31,8 @@ use crate::dynamo::{self, Caller};
 use crate::integration::ROOM_PAGE;
 use crate::message::pairs;
 use crate::origin::adapter::{Body, BodyError, whole};
+
+use patient::Patient;
 
 use super::denying;
 use super::phases::now_ms;
@@ -100,8 +103,8 @@ async fn connection(
     // Small answers leave at once; a socket that cannot do it works all the same.
     let _ = stream.set_nodelay(true);
     let mut begun = BytesMut::new();
+    let limits = shared.live.load().config.limits.clone();
     if api == Api::Dynamo {
-        let limits = shared.live.load().config.limits.clone();
         let answer = |head, body| plainly(head, body, client.ip(), signed, &shared);
         match plain::serve(&mut stream, &limits, &ended, answer).await {
             Ok(Some(other)) => begun = other,
@@ -110,7 +113,7 @@ async fn connection(
         }
     }
     let (read, write) = stream.into_split();
-    let stream = tokio::io::join(Cursor::new(begun).chain(read), write);
+    let stream = tokio::io::join(Cursor::new(begun).chain(read), Patient::new(write, limits.write_timeout));
     let exchange = service_fn(|request| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, std::convert::Infallible>(answer(request, client.ip(), api, signed, &shared).await) }

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::access::jwt;
 use crate::access::keys::{Key, Keys};
 use crate::config::compiled::Config;
-use crate::fleet::{KeyStore, KeyStoreError};
+use crate::fleet::{KeyStore, KeyStoreError, StoredKey};
 use crate::limit::{Clock, Ledger, Limits, Registry};
 
 use super::functions::LoadError;
@@ -84,11 +84,21 @@ impl Guard {
     pub fn read_keys(&self, config: &Config) -> Result<(), KeyStoreError> {
         let _turn = self.turn.lock();
         self.read.store(false, Ordering::Release);
-        let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
-        let stored = self.store.list()?.into_iter().map(|stored| (stored.hash, stored.key));
-        self.keys.store(Arc::new(Keys::new(written.chain(stored))));
+        self.put_keys(config, self.store.list()?);
         self.read.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Takes keys out of force that others revoked, though the disk does not take that they did.
+    pub fn refuse_keys(&self, config: &Config) {
+        let _turn = self.turn.lock();
+        self.put_keys(config, self.store.remembered());
+    }
+
+    fn put_keys(&self, config: &Config, stored: Vec<StoredKey>) {
+        let written = config.rates.api_keys.iter().map(|key| (key.hash, Key::from(key)));
+        let stored = stored.into_iter().map(|stored| (stored.hash, stored.key));
+        self.keys.store(Arc::new(Keys::new(written.chain(stored))));
     }
 
     /// Whether the keys in force are those of the store: not while it could not be read.

@@ -3,6 +3,7 @@
 //! In: signed manifests and other nodes' acknowledgements from the bus. Out: the revision in force, and how far this node is. Never: a decision of
 //! its own (`fleet::revision` decides), files that were not verified, a request.
 
+mod accepting;
 mod tidying;
 mod watching;
 
@@ -19,7 +20,7 @@ use tokio::sync::Notify;
 use crate::config::compiled::Config;
 use crate::fleet::bus::{Bus, BusError, Delivered, Digest, Message, Seq, Topic};
 use crate::fleet::revision::{
-    Ack, Act, Envelope, Event, Item, Known, Manifest, ManifestError, NotNow, Placed, Shelf, ShelfError, Want,
+    Ack, Envelope, Event, Item, Known, Manifest, ManifestError, NotNow, Placed, Shelf, ShelfError, Want,
 };
 
 use super::history::History;
@@ -30,8 +31,6 @@ use watching::Before;
 
 /// Between two looks at how what is new does, and between two tries of what the bus did not do.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long a deploy waits for a bus that is being opened.
-const OPENING: Duration = Duration::from_secs(5);
 /// Before a tail that ended begins again.
 const TAIL_AGAIN: Duration = Duration::from_millis(500);
 /// Before what cannot be built, and has nothing that could stand in for it, is tried again.
@@ -150,52 +149,11 @@ impl Revising {
         self.size
     }
 
-    /// Keeps a file for a revision that will name it.
-    pub async fn take_blob(&self, bytes: Bytes) -> Result<Digest, RevisingError> {
-        Ok(self.bus_soon().await?.put_blob(bytes).await?)
-    }
-
     /// Whether a revision that is known names this file: then it is there.
     pub fn has_blob(&self, digest: Digest) -> bool {
         let digest = digest.to_string();
         let known = self.known.lock();
         known.manifests().values().any(|(_, manifest)| manifest.files.iter().any(|file| file.digest == digest))
-    }
-
-    /// Verifies an envelope, sees that all its files are there, and publishes it. Durable once it returns `Ok` with its number.
-    pub async fn accept(&self, bytes: &[u8]) -> Result<u64, RevisingError> {
-        let bus = self.bus_soon().await?.clone();
-        let envelope = Envelope::parse(bytes)?;
-        let manifest = envelope.open(&self.trust, self.size)?;
-        let _one = self.accepting.lock().await;
-        self.known.lock().permits(&manifest)?;
-        self.somewhere(&manifest.act)?;
-        // Before they are looked for: nobody forgets them from here on.
-        self.touch(&manifest).await?;
-        self.fetch(&manifest).await?;
-        let serial = manifest.serial;
-        bus.publish(Topic::Revisions, envelope.message(serial)).await?;
-        // The bus brings it as well: the second time changes nothing.
-        self.arrived(envelope, manifest).await;
-        Ok(serial)
-    }
-
-    /// A canary is for PoPs that there are: those of this node, of the peers that its configuration names, of nodes that told of
-    /// themselves.
-    fn somewhere(&self, act: &Act) -> Result<(), RevisingError> {
-        let Act::Canary { pops, .. } = act else { return Ok(()) };
-        let live = self.shared.live.load();
-        let peers = live.config.fleet.peers.iter().map(|peer| peer.pop.clone());
-        let told = self.shared.board.nodes().into_iter().map(|heard| heard.state.pop);
-        let all = peers.chain(told).chain([self.pop.clone()]);
-        let there: BTreeSet<String> = all.filter(|pop| !pop.is_empty()).collect();
-        match pops.iter().find(|pop| *pop != "*" && !there.contains(*pop)) {
-            None => Ok(()),
-            Some(pop) => {
-                let there = there.into_iter().collect::<Vec<_>>().join(", ");
-                Err(RevisingError::Senseless(format!("no node is in the PoP {pop}; known are {there}")))
-            }
-        }
     }
 
     /// The revision that viewers here get; `None` = this node's own files alone.
@@ -234,18 +192,6 @@ impl Revising {
 
     fn bus(&self) -> Result<&Arc<dyn Bus>, RevisingError> {
         self.bus.get().ok_or(RevisingError::Starting)
-    }
-
-    /// For who asks just after the start, before the bus's files are open.
-    async fn bus_soon(&self) -> Result<&Arc<dyn Bus>, RevisingError> {
-        let opened = async {
-            while self.bus.get().is_none() {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        // What is not there by then is said by `bus`.
-        let _ = tokio::time::timeout(OPENING, opened).await;
-        self.bus()
     }
 
     /// Everything of a topic, from its beginning: what comes again changes nothing.
@@ -439,14 +385,6 @@ impl Revising {
             Ok(())
         });
         done.await.unwrap_or(Ok(()))
-    }
-
-    /// Keeps a revision's files on the bus until it is known everywhere that it names them.
-    async fn touch(&self, manifest: &Manifest) -> Result<(), RevisingError> {
-        let bus = self.bus()?;
-        let digests: Vec<Digest> = manifest.files.iter().filter_map(|file| Digest::parse(&file.digest)).collect();
-        let each = digests.into_iter().map(|digest| bus.touch_blob(digest));
-        Ok(futures::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?)
     }
 
     /// Brings a revision's files here, every one verified.

@@ -131,22 +131,24 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, from: Seq) -> R
     let (mut there, mut reached) = (BTreeSet::new(), Seq(0));
     let begun = tokio::time::timeout(PATIENCE, bus.tail(Topic::Data, from)).await;
     let mut tail = begun.map_err(|_| BusError::Away("no answer".to_owned()))??;
-    // From where something was passed over, and since when. What comes after it is taken in first, whatever becomes of this node's own.
-    let mut passed: Option<(Seq, Instant)> = None;
+    // From where it is to be read again, and since when: something was passed over, or the disk takes nothing. What comes after it is looked
+    // at first.
+    let mut again: Option<(Seq, Instant)> = None;
+    let mut stuck = false;
     loop {
-        if lacking.is_some_and(|head| reached >= head) {
+        if !stuck && lacking.is_some_and(|head| reached >= head) {
             match tell_again(shared, &there).await {
                 Ok(()) => lacking = None,
                 Err(error) => log::debug!("keys that the bus lacks: {error}"),
             }
         }
-        let wait = if passed.is_some() { RETRY } else { STORES_EVERY };
+        let wait = if again.is_some() { RETRY } else { STORES_EVERY };
         let first = tokio::time::timeout(wait, tail.next()).await;
-        if let Some((before, since)) = passed
+        if let Some((before, since)) = again
             && (first.is_err() || since.elapsed() >= PATIENCE)
         {
             // Once this node has told its own, the bus's order says which of the two counts.
-            return Ok(before);
+            return Ok(if stuck && lacking.is_some() { Seq(0) } else { before });
         }
         let Ok(first) = first else {
             if names(shared) != stores {
@@ -157,13 +159,24 @@ async fn take_until_it_ends(shared: &Arc<Shared>, bus: &dyn Bus, from: Seq) -> R
         let Some(first) = first else { return Ok(Seq(0)) };
         let (deliveries, ended) = at_hand(&mut tail, first?, TAKE_MAX);
         reached = deliveries.iter().map(Delivered::seq).max().unwrap_or(reached);
-        let applying = shared.clone();
-        let batch = Batch::of(&deliveries);
+        let (applying, batch) = (shared.clone(), Batch::of(&deliveries));
+        let before = batch.before;
         if lacking.is_some() {
             there.extend(batch.keys.iter().map(|key| key.name.clone()));
         }
-        if let Some(before) = blocking(move || apply(&applying, batch)).await? {
-            passed.get_or_insert((before, Instant::now()));
+        if stuck {
+            // Nothing is written before what could not be; but what was revoked is refused.
+            refuse(shared, &batch);
+        } else {
+            match blocking(move || apply(&applying, batch)).await {
+                Ok(false) => {}
+                Ok(true) => drop(again.get_or_insert((before, Instant::now()))),
+                Err(error) => {
+                    log::debug!("keys and values of others: {error}");
+                    again.get_or_insert((before, Instant::now()));
+                    stuck = true;
+                }
+            }
         }
         if let Some(error) = ended {
             return Err(error);
@@ -176,25 +189,38 @@ async fn tell_again(shared: &Arc<Shared>, there: &BTreeSet<String>) -> Result<()
     blocking(move || keys.tell_again(&there)).await
 }
 
-/// Applies a batch. When something was passed over, for this node has changed it too and has yet to tell: from where to read again.
-/// Blocks on the disk.
-fn apply(shared: &Shared, batch: Batch) -> Result<Option<Seq>, String> {
+/// Applies a batch; whether something was passed over, for this node has changed it too and has yet to tell. Blocks on the disk.
+fn apply(shared: &Shared, batch: Batch) -> Result<bool, String> {
     let snapshot = shared.live.load();
     let mut passed = false;
+    // First: what is revoked is refused, whatever becomes of the rest.
+    if !batch.keys.is_empty() {
+        let received = shared.guard.store.receive(&batch.keys).map_err(|error| {
+            shared.guard.refuse_keys(&snapshot.config);
+            error.to_string()
+        })?;
+        passed |= received.passed;
+        if received.changed || !shared.guard.has_read_keys() {
+            shared.guard.read_keys(&snapshot.config).map_err(|error| {
+                refuse(shared, &batch);
+                error.to_string()
+            })?;
+        }
+    }
     for (store, changes) in batch.stores {
         // A store that this configuration does not have is read once it has.
         if let Some(handle) = snapshot.functions.kv.get(&store) {
             passed |= handle.receive(&changes).map_err(|error| format!("the store '{store}': {error}"))?;
         }
     }
+    Ok(passed)
+}
+
+fn refuse(shared: &Shared, batch: &Batch) {
     if !batch.keys.is_empty() {
-        let received = shared.guard.store.receive(&batch.keys).map_err(|error| error.to_string())?;
-        passed |= received.passed;
-        if received.changed || !shared.guard.has_read_keys() {
-            shared.guard.read_keys(&snapshot.config).map_err(|error| error.to_string())?;
-        }
+        shared.guard.store.refuse(&batch.keys);
+        shared.guard.refuse_keys(&shared.live.load().config);
     }
-    Ok(passed.then_some(batch.before))
 }
 
 async fn blocking<T: Send + 'static, E: ToString + Send + 'static>(

@@ -52,7 +52,7 @@ for change, code in [
     (dict(EventSourceArn=arn + "1"), "InvalidParameterValueException"),
     (dict(StartingPosition="AT_TIMESTAMP"), "InvalidParameterValueException"),
     (dict(StartingPosition="NEWEST"), "ValidationException"),
-    (dict(ParallelizationFactor=2), "InvalidParameterValueException"),
+    (dict(ParallelizationFactor=11), "ValidationException"),
     (dict(TumblingWindowInSeconds=10), "InvalidParameterValueException"),
     (dict(MaximumRecordAgeInSeconds=10), "InvalidParameterValueException"),
     (dict(FilterCriteria={"Filters": [{"Pattern": "{"}]}), "InvalidParameterValueException"),

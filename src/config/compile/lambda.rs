@@ -28,6 +28,8 @@ const EVENT_AGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::
 
 /// What an event source mapping may have (Lambda API reference, "CreateEventSourceMapping").
 const BATCH: RangeInclusive<usize> = 1..=10_000;
+/// Calls of one shard at once (Lambda API reference: ParallelizationFactor).
+const PARALLEL: RangeInclusive<usize> = 1..=10;
 const WINDOW_MAX: Duration = Duration::from_secs(300);
 const RECORD_RETRIES_MAX: u32 = 10_000;
 const RECORD_AGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(604_800);
@@ -295,6 +297,9 @@ fn events(at: &At, written: schema::LambdaEvents, report: &mut Report<'_>) -> Ch
     if !BATCH.contains(&written.batch) {
         report.refuse(&at.key("batch"), "is 1 to 10000");
     }
+    if !PARALLEL.contains(&written.parallel) {
+        report.refuse(&at.key("parallel"), "is 1 to 10");
+    }
     if written.window.get() > WINDOW_MAX {
         report.refuse(&at.key("window"), "is at most 5m");
     }
@@ -324,6 +329,7 @@ fn events(at: &At, written: schema::LambdaEvents, report: &mut Report<'_>) -> Ch
         window: written.window.get(),
         latest: written.start == schema::LambdaStart::Latest,
         patterns: pattern.transpose()?.into_iter().collect(),
+        parallel: written.parallel,
         bisect: written.bisect,
         report: written.report_failures,
         retries: written.retries,

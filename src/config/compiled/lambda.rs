@@ -190,6 +190,8 @@ pub struct LambdaEvents {
     pub latest: bool,
     /// A record is called with that fits one of them; empty = every record.
     pub patterns: Vec<EventPattern>,
+    /// Calls at once, 1 to 10; those with one item in their order.
+    pub parallel: usize,
     /// Divide a batch that failed.
     pub bisect: bool,
     /// The function's answer says which records failed.

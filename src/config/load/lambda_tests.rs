@@ -60,7 +60,7 @@ fn what_is_written_is_what_runs() {
         event_age = "1h"
         on_failure = "https://api.example/failed"
         events = [
-            { table = "todo", batch = 7, window = "2s", start = "latest", filter = '{"eventName":["INSERT"]}', bisect = true,
+            { table = "todo", batch = 7, parallel = 4, window = "2s", start = "latest", filter = '{"eventName":["INSERT"]}', bisect = true,
               report_failures = true, retries = 3, age = "1h", on_failure = "arn:aws:lambda:eu-west-1:123456789012:function:own" },
             { table = "other", filter = "filter.json" },
         ]
@@ -100,6 +100,7 @@ fn what_is_written_is_what_runs() {
     assert_eq!((inserts.bisect, inserts.report, inserts.retries), (true, true, Some(3)));
     assert_eq!(inserts.patterns[0].as_str(), r#"{"eventName":["INSERT"]}"#);
     assert!(inserts.on_failure.as_ref().unwrap().ends_with("function:own"));
+    assert_eq!((inserts.parallel, other.parallel), (4, 1));
     assert_eq!((other.batch, other.window, other.latest), (100, Duration::ZERO, false));
     assert_eq!((other.bisect, other.report, other.retries, other.age), (false, false, None, None));
     assert_eq!(other.patterns[0].as_str(), r#"{"size":[1]}"#);
@@ -155,6 +156,7 @@ fn each_rule_broken_once() {
         (events(""), "names a table"),
         (events("t' }, { table = 't"), "the table 't' is here twice"),
         (events("t', batch = 0, start = 'latest"), "1 to 10000"),
+        (events("t', parallel = 11, start = 'latest"), "is 1 to 10"),
         (events("t', window = '6m"), "at most 5m"),
         (events("t', retries = 10001, start = 'latest"), "at most 10000"),
         (events("t', age = '1s"), "1m to 7d"),

@@ -160,6 +160,9 @@ pub struct LambdaEvents {
     /// Records of a call, at most: 1 to 10000.
     #[serde(default = "batch")]
     pub batch: usize,
+    /// Calls at once: 1 to 10. The changes of one item stay in their order.
+    #[serde(default = "one")]
+    pub parallel: usize,
     /// How long a call waits for more records: up to 5m.
     #[serde(default = "at_once")]
     pub window: Duration,
@@ -200,6 +203,10 @@ pub enum LambdaStart {
 
 fn batch() -> usize {
     100
+}
+
+fn one() -> usize {
+    1
 }
 
 fn at_once() -> Duration {

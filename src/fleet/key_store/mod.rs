@@ -7,6 +7,7 @@
 //! Every call blocks on the disk: run it on `tokio::task::spawn_blocking`.
 
 mod merge;
+mod remembered;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::access::keys::Key;
 use crate::durable::{Opener, opener};
 pub use merge::Hash;
 use merge::{Known, Record};
+use remembered::Remembered;
 
 /// By name: a [`Record`] as JSON.
 const KEYS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("keys");
@@ -54,6 +56,7 @@ pub struct KeyStore {
     turn: Mutex<()>,
     /// Woken after each change that other nodes are to be told of; `None` = there are no others.
     told: Option<Arc<Notify>>,
+    remembered: Mutex<Remembered>,
 }
 
 /// What other nodes are to be told.
@@ -139,7 +142,8 @@ impl KeyStore {
 
     /// The same for whatever `open` opens; it is there if `path` is.
     pub(super) fn load(open: Opener, path: &Path, most: usize, told: Option<Arc<Notify>>) -> Self {
-        KeyStore { path: path.to_owned(), open, most, turn: Mutex::default(), told }
+        let (turn, remembered) = (Mutex::default(), Mutex::default());
+        KeyStore { path: path.to_owned(), open, most, turn, told, remembered }
     }
 
     /// The same, with other nodes that are to be told of each change: `told` is woken then.
@@ -195,8 +199,33 @@ impl KeyStore {
     /// Applies what other nodes did. Of keys of which they are still to be told from here, only what revokes something counts.
     ///
     /// # Errors
-    /// A record that cannot be read: nothing is applied.
+    /// A record that cannot be read, or a disk that takes nothing: nothing is applied, but what was revoked is [`KeyStore::refuse`]d.
     pub fn receive(&self, told: &[ToldKey]) -> Result<ReceivedKeys, KeyStoreError> {
+        let received = self.apply(told);
+        match received {
+            Ok(mut received) => {
+                received.changed |= self.remembered.lock().written(told);
+                Ok(received)
+            }
+            Err(error) => {
+                self.refuse(told);
+                Err(error)
+            }
+        }
+    }
+
+    /// What other nodes revoked counts here from now on, though it is not on disk: [`KeyStore::remembered`] and [`KeyStore::list`] say so.
+    /// It ends with the process, or when it is received.
+    pub fn refuse(&self, told: &[ToldKey]) {
+        self.remembered.lock().refuse(told);
+    }
+
+    /// Every key as it was read last, by name, less what was revoked since: asks no disk.
+    pub fn remembered(&self) -> Vec<StoredKey> {
+        self.remembered.lock().list()
+    }
+
+    fn apply(&self, told: &[ToldKey]) -> Result<ReceivedKeys, KeyStoreError> {
         if !self.path.exists() && told.iter().all(|one| one.record.is_none() && one.gone.is_empty()) {
             return Ok(ReceivedKeys::default());
         }
@@ -262,7 +291,7 @@ impl KeyStore {
         Ok(())
     }
 
-    /// Every key, by name.
+    /// Every key, by name; those that others revoked are not enabled.
     pub fn list(&self) -> Result<Vec<StoredKey>, KeyStoreError> {
         if !self.path.exists() {
             return Ok(Vec::new());
@@ -274,7 +303,10 @@ impl KeyStore {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             table => table.map_err(|e| self.failed(e.into()))?,
         };
-        self.all(&table)
+        let records = self.all(&table)?;
+        let mut remembered = self.remembered.lock();
+        remembered.read(records);
+        Ok(remembered.list())
     }
 
     /// Makes a key; when it returns `Ok` the key is on disk (fsync).
@@ -286,11 +318,11 @@ impl KeyStore {
         plans(&key.key.plans)?;
         self.write(&key.key.name, |table, gone| {
             let known = self.all(table)?;
-            if known.iter().any(|other| other.key.name == *name) {
+            if known.iter().any(|(other, _)| other == name) {
                 return Err(KeyStoreError::Exists(name.clone()));
             }
-            if let Some(other) = known.iter().find(|other| other.hash == key.hash) {
-                return Err(KeyStoreError::Value(other.key.name.clone()));
+            if let Some((other, _)) = known.iter().find(|(_, other)| other.hash == key.hash) {
+                return Err(KeyStoreError::Value(other.clone()));
             }
             if self.gone(gone, name)?.contains(&key.hash) {
                 return Err(KeyStoreError::Gone(name.clone()));
@@ -384,11 +416,14 @@ impl KeyStore {
         }
     }
 
-    fn all(&self, table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Vec<StoredKey>, KeyStoreError> {
+    fn all(
+        &self,
+        table: &impl ReadableTable<&'static str, &'static [u8]>,
+    ) -> Result<Vec<(String, Record)>, KeyStoreError> {
         let mut keys = Vec::new();
         for entry in table.iter().map_err(|e| self.failed(e.into()))? {
             let (name, record) = entry.map_err(|e| self.failed(e.into()))?;
-            keys.push(stored(name.value(), self.record(name.value(), record.value())?));
+            keys.push((name.value().to_owned(), self.record(name.value(), record.value())?));
         }
         Ok(keys)
     }

@@ -28,6 +28,7 @@ const MAPPINGS_MAX: usize = 1000;
 const PATTERNS_MAX: usize = 10;
 const BATCH: RangeInclusive<i64> = 1..=10_000;
 const BATCH_USUAL: usize = 100;
+const PARALLEL: RangeInclusive<i64> = 1..=10;
 const WINDOW: RangeInclusive<i64> = 0..=300;
 const RETRIES: RangeInclusive<i64> = -1..=10_000;
 const AGE: RangeInclusive<i64> = -1..=604_800;
@@ -105,7 +106,15 @@ pub(super) async fn create(inner: &Arc<Inner>, call: Call<'_>) -> Result<Respons
     };
     inner.registry.resolve(&asked.name, asked.qualifier.as_deref(), &owner, 0.0)?;
     stream(inner, &arn).await?;
-    let rules = Rules { batch: BATCH_USUAL, window_ms: 0, bisect: false, report: false, retries: None, age_ms: None };
+    let rules = Rules {
+        batch: BATCH_USUAL,
+        window_ms: 0,
+        bisect: false,
+        report: false,
+        retries: None,
+        age_ms: None,
+        parallel: 1,
+    };
     let mut mapping = Mapping {
         uuid: uuid(),
         function: asked.name,
@@ -260,17 +269,15 @@ fn put(mapping: &mut Mapping, said: Said, owner: &Owner<'_>) -> Result<(), Fault
     if let Some(name) = foreign.iter().find(|name| said.rest.get(**name).is_some_and(|value| !value.is_null())) {
         return Err(Fault::invalid(format!("{name} is not supported for the event source type.")));
     }
-    if said.parallelization_factor.is_some_and(|factor| factor != 1) {
-        return Err(Fault::invalid(
-            "ParallelizationFactor other than 1 is not offered: the records of a shard are called with in their order.",
-        ));
-    }
     if said.tumbling_window_in_seconds.is_some_and(|window| window != 0) {
         return Err(Fault::invalid("TumblingWindowInSeconds is not offered."));
     }
     let rules = &mut mapping.rules;
     if let Some(batch) = within(said.batch_size, &BATCH, "batchSize")? {
         rules.batch = usize::try_from(batch).unwrap_or(BATCH_USUAL);
+    }
+    if let Some(parallel) = within(said.parallelization_factor, &PARALLEL, "parallelizationFactor")? {
+        rules.parallel = usize::try_from(parallel).unwrap_or(1);
     }
     if let Some(window) = within(said.maximum_batching_window_in_seconds, &WINDOW, "maximumBatchingWindowInSeconds")? {
         rules.window_ms = window.unsigned_abs() * 1000;
@@ -354,7 +361,7 @@ fn shown(inner: &Inner, mapping: &Mapping) -> Value {
         "StartingPosition": if mapping.latest { "LATEST" } else { "TRIM_HORIZON" },
         "BatchSize": rules.batch,
         "MaximumBatchingWindowInSeconds": rules.window_ms / 1000,
-        "ParallelizationFactor": 1,
+        "ParallelizationFactor": rules.parallel,
         "TumblingWindowInSeconds": 0,
         "BisectBatchOnFunctionError": rules.bisect,
         "MaximumRetryAttempts": rules.retries.map_or(json!(-1), |retries| json!(retries)),

@@ -33,6 +33,9 @@ pub(in crate::lambda) struct Rules {
     pub retries: Option<u32>,
     /// How old a record may become; `None` = as old as the stream keeps it.
     pub age_ms: Option<u64>,
+    /// Calls of one shard at once: 1 to 10.
+    #[serde(default = "one")]
+    pub parallel: usize,
 }
 
 /// How a call went.
@@ -65,7 +68,12 @@ pub(in crate::lambda) enum Act<'b> {
     GiveUp(&'b [Record], Why),
 }
 
-/// The records of one shard that were read and are not done with.
+/// What mappings of an earlier version have.
+fn one() -> usize {
+    1
+}
+
+/// The records of one shard, or of a part of it, that were read and are not done with.
 #[derive(Debug)]
 pub(in crate::lambda) struct Reader {
     rules: Rules,
@@ -105,6 +113,9 @@ impl Reader {
     /// Takes what was read: records that fit, and the last place that was looked at. What is not after the place read before is
     /// known already.
     pub(in crate::lambda) fn take(&mut self, records: Vec<Record>, last: Option<String>, now_ms: u64) {
+        if self.idle() {
+            self.done.clone_from(&self.read);
+        }
         if self.waiting.is_empty() {
             self.since_ms = now_ms;
         }
@@ -130,6 +141,16 @@ impl Reader {
     pub(in crate::lambda) fn done(&self) -> Option<&str> {
         let idle = self.parts.is_empty() && self.waiting.is_empty();
         if idle { self.read.as_deref() } else { self.done.as_deref() }
+    }
+
+    /// Records that are in no batch yet.
+    pub(in crate::lambda) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The records that are called with next, or just now.
+    pub(in crate::lambda) fn called(&self) -> &[Record] {
+        self.parts.front().map_or(&[], |part| &part.records)
     }
 
     /// Whether nothing that was read is left to do.

@@ -75,6 +75,7 @@ pub(in crate::lambda) fn configured(spec: &LocalLambda, now_ms: u64) -> Vec<Mapp
                 report: events.report,
                 retries: events.retries,
                 age_ms: events.age.map(millis),
+                parallel: events.parallel,
             },
             patterns: events.patterns.clone(),
             on_failure: events.on_failure.clone(),

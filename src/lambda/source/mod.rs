@@ -3,9 +3,10 @@
 //! In: mappings, streams. Out: calls in the order of each shard; how far they have come, on disk. Never: a record skipped, a place
 //! said to be done with before its records are.
 //!
-//! `poll` finds shards, `shard` reads one and calls, `batch` decides.
+//! `poll` finds shards, `shard` reads one and calls, `lanes` and `batch` decide.
 
 mod batch;
+mod lanes;
 mod mapping;
 mod poll;
 mod record;

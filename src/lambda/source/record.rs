@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 
 use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Text around the records of an event.
 const HEAD: &str = "{\"Records\":[";
@@ -20,6 +21,8 @@ pub(in crate::lambda) struct Record {
     pub arrived_ms: u64,
     /// Its JSON in an event.
     pub text: String,
+    /// A hash of the key of its item.
+    pub item: u64,
 }
 
 /// A function's event from a stream's record. `None`: it is none of a stream.
@@ -42,7 +45,11 @@ impl Record {
         let change = event.get("dynamodb")?;
         let sequence = change.get("SequenceNumber")?.as_str()?.to_owned();
         let seconds = change.get("ApproximateCreationDateTime").and_then(Value::as_f64).unwrap_or_default();
-        Some(Record { sequence, arrived_ms: (seconds.max(0.0) * 1000.0) as u64, text: event.to_string() })
+        // Whatever the order of its members.
+        let keys = change.get("Keys").and_then(Value::as_object).into_iter().flatten();
+        let item = keys.map(|(name, value)| xxh3_64(format!("{name}\0{value}").as_bytes())).fold(0, u64::wrapping_add);
+        let arrived_ms = (seconds.max(0.0) * 1000.0) as u64;
+        Some(Record { sequence, arrived_ms, text: event.to_string(), item })
     }
 }
 
@@ -89,6 +96,11 @@ mod tests {
             let parsed: Value = serde_json::from_str(&payload(records)).unwrap();
             assert_eq!(parsed, json!({ "Records": vec![want.clone(); count] }));
         }
+        let item =
+            |keys: Value| Record::read(&json!({ "dynamodb": { "SequenceNumber": "1", "Keys": keys } })).unwrap().item;
+        let (pk, sk) = (json!({ "S": "a" }), json!({ "N": "1" }));
+        assert_eq!(item(json!({ "pk": pk, "sk": sk })), item(json!({ "sk": sk, "pk": pk })));
+        assert_ne!(item(json!({ "pk": pk, "sk": sk })), item(json!({ "pk": sk, "sk": pk })));
         assert_eq!(Record::read(&json!({ "dynamodb": {} })), None);
         assert_eq!(super::event(json!([]), ""), None);
     }

@@ -1,13 +1,17 @@
 //! Shard: one shard, read to its end: records become calls, places are kept when their records are done with.
 //!
-//! In: a place in a shard. Out: calls, places, words of what was given up. Never: what to do next (`batch` decides).
+//! In: a place in a shard. Out: calls, places, words of what was given up. Never: what to do next (`lanes` and `batch` decide).
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use super::batch::{self, Act, Outcome, Reader, Why};
+use super::batch::{self, Outcome, Why};
+use super::lanes::{Lanes, Next};
 use super::poll::{Poller, Start, TROUBLE};
 use super::record::{self, Record};
 use super::word::{Last, word};
@@ -44,7 +48,10 @@ enum Called {
 /// How to go on.
 enum Step {
     On,
+    /// After that, or when a call is over.
     Pause(Duration),
+    /// When a call is over.
+    Busy,
     End,
 }
 
@@ -52,7 +59,11 @@ enum Step {
 struct Way<'s> {
     stream: &'s str,
     shard: &'s str,
-    reader: Reader,
+    lanes: Lanes,
+    /// Under way, by lane.
+    calls: JoinSet<(usize, Called)>,
+    /// No more calls are made.
+    closing: bool,
     iterator: Option<String>,
     since_ms: u64,
     /// The place read last is not there any more.
@@ -60,7 +71,8 @@ struct Way<'s> {
     ended: bool,
     /// The place on disk.
     kept: Option<String>,
-    last: Option<Last>,
+    /// By lane.
+    last: HashMap<usize, Last>,
 }
 
 // === impl Poller ===
@@ -76,27 +88,51 @@ impl Poller {
             None => None,
         };
         let since_ms = if done.is_some() { 0 } else { start.since_ms };
-        let reader = Reader::new(self.mapping.rules, most, done.clone());
-        let (iterator, kept) = (start.iterator, done);
-        let mut way = Way { stream, shard, reader, iterator, since_ms, trimmed: false, ended: false, kept, last: None };
-        while !self.stopped() {
-            match self.step(&mut way).await {
-                Step::On => {}
-                Step::Pause(span) => drop(self.pause(span).await),
+        let lanes = Lanes::new(self.mapping.rules, most, done.as_deref());
+        let mut way = Way {
+            stream,
+            shard,
+            lanes,
+            calls: JoinSet::new(),
+            closing: false,
+            iterator: start.iterator,
+            since_ms,
+            trimmed: false,
+            ended: false,
+            kept: done,
+            last: HashMap::new(),
+        };
+        while !self.stopped() && !way.closing {
+            let over = match self.step(&mut way).await {
+                Step::On => way.calls.try_join_next(),
+                Step::Busy => way.calls.join_next().await,
+                Step::Pause(span) => tokio::select! {
+                    _ = self.pause(span) => None,
+                    Some(over) = way.calls.join_next() => Some(over),
+                },
                 Step::End => return,
+            };
+            match over {
+                Some(Ok((lane, called))) => self.over(&mut way, lane, called).await,
+                // Whoever began this begins it again, from the place that was kept.
+                Some(Err(error)) => return log::error!(target: "lambda", "a call with records was lost: {error}"),
+                None => {}
             }
+        }
+        while let Some(Ok((lane, called))) = way.calls.join_next().await {
+            self.over(&mut way, lane, called).await;
         }
     }
 
     async fn step(&self, way: &mut Way<'_>) -> Step {
         let now = now_ms();
         let ended = way.ended;
-        match way.reader.next(now, ended) {
-            Act::Read(_) if ended => {
+        match way.lanes.next(now, ended) {
+            Next::End => {
                 self.save(|progress| drop(progress.shards.insert(way.shard.to_owned(), Place::End))).await;
                 Step::End
             }
-            Act::Read(limit) => match self.read(way, limit.min(PAGE)).await {
+            Next::Read(limit) => match self.read(way, limit.min(PAGE)).await {
                 Ok(step) => step,
                 Err(fault) => {
                     let known = way.iterator.take().is_some();
@@ -112,50 +148,28 @@ impl Poller {
                     self.problem(&fault);
                     // Its stream may be another one now: whoever began this looks again.
                     let gone = fault.name() == "ResourceNotFoundException";
-                    if gone && way.reader.idle() && !self.pause(TROUBLE).await {
+                    if gone && way.lanes.idle() && !self.pause(TROUBLE).await {
                         Step::End
                     } else {
                         Step::Pause(TROUBLE)
                     }
                 }
             },
-            Act::Wait(until) => Step::Pause(Duration::from_millis(until.saturating_sub(now))),
-            Act::Call(records) => {
+            Next::Wait(until) => Step::Pause(Duration::from_millis(until.saturating_sub(now))),
+            Next::Busy => Step::Busy,
+            Next::Call(lane, records) => {
                 let newest = records.last().map_or(now, |record| record.arrived_ms);
                 self.status.lock().lag = Duration::from_millis(now.saturating_sub(newest));
-                let count = records.len() as u64;
                 let payload = Bytes::from(record::payload(records));
                 let Some(inner) = self.inner.upgrade() else { return Step::End };
-                let outcome = match inner.call(&self.mapping, payload).await {
-                    Called::Closing => return Step::End,
-                    Called::Refused(words) => {
-                        self.said(format!("PROBLEM: {words}"));
-                        Outcome::Refused
-                    }
-                    Called::Answered { reply, request_id, version } => {
-                        let outcome = batch::outcome(&reply.payload, reply.failed, self.mapping.rules.report, records);
-                        if outcome == Outcome::Succeeded {
-                            way.last = None;
-                            self.status.lock().records += count;
-                            self.said("OK".to_owned());
-                        } else {
-                            let calls = way.last.as_ref().map_or(0, |last| last.calls) + 1;
-                            way.last = Some(Last { request_id, version, calls });
-                            self.said("PROBLEM: Function call failed".to_owned());
-                        }
-                        if let Outcome::Failed(first) = outcome {
-                            self.status.lock().records += first as u64;
-                        }
-                        outcome
-                    }
-                };
-                way.reader.settle(outcome, now_ms());
-                self.keep(way).await;
+                let mapping = Arc::clone(&self.mapping);
+                way.lanes.begin(lane);
+                way.calls.spawn(async move { (lane, inner.call(&mapping, payload).await) });
                 Step::On
             }
-            Act::GiveUp(records, why) => {
+            Next::GiveUp(lane, records, why) => {
                 let count = records.len() as u64;
-                let told = self.tell(way.stream, way.shard, records, why, way.last.as_ref(), now).await;
+                let told = self.tell(way.stream, way.shard, records, why, way.last.get(&lane), now).await;
                 if !told {
                     return Step::Pause(TROUBLE);
                 }
@@ -165,19 +179,53 @@ impl Poller {
                     seen.records += count;
                     seen.given_up += count;
                 }
-                way.last = None;
-                way.reader.gave_up();
+                way.last.remove(&lane);
+                way.lanes.gave_up(lane);
                 self.keep(way).await;
                 Step::On
             }
         }
     }
 
+    /// What came of a lane's call.
+    async fn over(&self, way: &mut Way<'_>, lane: usize, called: Called) {
+        let records = way.lanes.called(lane);
+        let count = records.len() as u64;
+        let outcome = match called {
+            Called::Closing => {
+                way.closing = true;
+                return;
+            }
+            Called::Refused(words) => {
+                self.said(format!("PROBLEM: {words}"));
+                Outcome::Refused
+            }
+            Called::Answered { reply, request_id, version } => {
+                let outcome = batch::outcome(&reply.payload, reply.failed, self.mapping.rules.report, records);
+                if outcome == Outcome::Succeeded {
+                    way.last.remove(&lane);
+                    self.status.lock().records += count;
+                    self.said("OK".to_owned());
+                } else {
+                    let calls = way.last.get(&lane).map_or(0, |last| last.calls) + 1;
+                    way.last.insert(lane, Last { request_id, version, calls });
+                    self.said("PROBLEM: Function call failed".to_owned());
+                }
+                if let Outcome::Failed(first) = outcome {
+                    self.status.lock().records += first as u64;
+                }
+                outcome
+            }
+        };
+        way.lanes.settle(lane, outcome, now_ms());
+        self.keep(way).await;
+    }
+
     /// Reads one page.
     async fn read(&self, way: &mut Way<'_>, limit: usize) -> Result<Step, Fault> {
         let iterator = match way.iterator.take() {
             Some(iterator) => iterator,
-            None => match way.reader.read().filter(|_| !way.trimmed) {
+            None => match way.lanes.read().filter(|_| !way.trimmed) {
                 Some(at) => self.iterator(way.stream, way.shard, "AFTER_SEQUENCE_NUMBER", Some(at)).await?,
                 None => self.iterator(way.stream, way.shard, "TRIM_HORIZON", None).await?,
             },
@@ -200,8 +248,8 @@ impl Poller {
                 wanted.push(record);
             }
         }
-        way.reader.take(wanted, last, now_ms());
-        if way.reader.idle() {
+        way.lanes.take(wanted, last.as_deref(), now_ms());
+        if way.lanes.idle() {
             self.status.lock().lag = Duration::ZERO;
             self.keep(way).await;
         }
@@ -210,7 +258,7 @@ impl Poller {
 
     /// Keeps the place that is done with, if it is another one.
     async fn keep(&self, way: &mut Way<'_>) {
-        let Some(done) = way.reader.done().filter(|done| way.kept.as_deref() != Some(done)).map(str::to_owned) else {
+        let Some(done) = way.lanes.done().filter(|done| way.kept.as_deref() != Some(done)).map(str::to_owned) else {
             return;
         };
         let place = Place::After(done.clone());

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_word_names_places() {
-        let record = |n: u64| Record { sequence: n.to_string(), arrived_ms: n * 1000, text: "secret".to_owned() };
+        let record =
+            |n: u64| Record { sequence: n.to_string(), arrived_ms: n * 1000, text: "secret".to_owned(), item: 0 };
         let last = Last { request_id: "id".into(), version: "3".into(), calls: 4 };
         let said = word(&[record(1), record(2)], Why::Retries, Some(&last), ("arn:f", "arn:s", "shard"), 5_000);
         assert_eq!(

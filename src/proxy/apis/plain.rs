@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::patient::Patient;
 use super::{BODY_TIMEOUT, HEAD_TIMEOUT, over};
 use crate::config::compiled::Limits;
 use crate::listen::head::{self, Framing, Parsed};
@@ -77,9 +78,10 @@ pub async fn serve<A: Future<Output = Response<Bytes>>>(
             let response = answer(*parts, content).await;
             let last = *ended.borrow();
             write(&mut out, &response, &mut date, last);
-            stream.write_all(&out).await?;
+            let mut client = Patient::new(&mut *stream, limits.write_timeout);
+            client.write_all(&out).await?;
             if response.body().len() > COPIED_MAX {
-                stream.write_all(response.body()).await?;
+                client.write_all(response.body()).await?;
             }
             if last {
                 return Ok(None);

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{Plan, World, ask_purge, connected, everywhere, has_key, make_key, purge, put, url, value, version};
 use crate::harness::{HOST, Pop, until};
@@ -119,4 +119,45 @@ fn a_pop_that_ends_with_a_full_disk_takes_in_again_what_it_could_not_write() {
     world.is_fresh(&["/c/a"]);
     assert!(world.pops[2].get("/c/kept").hit());
     purge(&world.pops[2], &everywhere("/c/kept"));
+}
+
+/// What `/keyed` says to a key: 200 or 403.
+fn says(pop: &Pop, key: &str) -> u16 {
+    pop.get_with("/keyed", &[("X-Api-Key", key)]).status
+}
+
+/// A key that is deleted or switched off elsewhere lets nobody in any more, though the disk here does not take that it is.
+#[test]
+fn a_key_that_is_revoked_elsewhere_is_refused_past_a_full_disk() {
+    let behavior = "\n[[behavior]]\nmatch = \"/keyed\"\norigin = \"o\"\naccess = \"api_key\"\ncache = false\n";
+    let plan = Plan { rest: TABLES.to_owned(), behavior: behavior.to_owned(), ..Plan::default() };
+    let mut world = World::start(Plan { through: [vec![], vec![], told_of_errors()], ..plan });
+    let names = ["deleted", "off", "kept"];
+    let keys = names.map(|name| {
+        let made: Value = serde_json::from_slice(&make_key(&world.pops[0], name).body).unwrap();
+        made["value"].as_str().unwrap().to_owned()
+    });
+    for (pop, key) in world.pops.iter().flat_map(|pop| keys.iter().map(move |key| (pop, key))) {
+        until("the key", || (says(pop, key) == 200).then_some(()));
+    }
+    fill_disk(&world.pops[2]);
+    // An entry of a store, which cannot be written either, comes before.
+    assert_eq!(put(&world.pops[0], "first", "1").status, 200);
+    assert!(world.pops[0].admin("DELETE", "/keys/deleted", "").status < 300);
+    assert!(world.pops[0].admin("PATCH", "/keys/off", &json!({"enabled": false}).to_string()).status < 300);
+    for pop in [&world.pops[1], &world.pops[2]] {
+        for key in &keys[..2] {
+            until("the key to be refused", || (says(pop, key) == 403).then_some(()));
+        }
+        assert_eq!(says(pop, &keys[2]), 200);
+    }
+    let said = world.pops[2].admin("POST", "/reload", "");
+    assert!(says(&world.pops[2], &keys[0]) == 403 && says(&world.pops[2], &keys[1]) == 403, "{}", said.text());
+    make_room(&world.pops[2]);
+    until("the key to be gone", || (!has_key(&world.pops[2], "deleted")).then_some(()));
+    until("the entry", || (value(&world.pops[2], "first").as_deref() == Some("1")).then_some(()));
+    // It is on disk now, and nobody has to tell it again.
+    world.leaves[2].kill();
+    world.pops[2].crash_and_restart();
+    assert_eq!(keys.each_ref().map(|key| says(&world.pops[2], key)), [403, 403, 200]);
 }

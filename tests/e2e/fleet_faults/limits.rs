@@ -121,6 +121,36 @@ fn a_quota_is_exact_once_all_were_heard() {
     counted(&world, LIMIT);
 }
 
+/// What a PoP counts before and after it is killed, all of it cut off, is told once it hears the others again, and counts once.
+#[test]
+fn a_quota_is_exact_after_a_restart_that_nobody_heard_of() {
+    let mut world = World::start(metered(&format!("quota = {{ limit = {LIMIT}, period = \"month\" }}")));
+    let mut all: u64 = world.pops.iter().map(|pop| admits(pop, 5)).sum();
+    assert_eq!(all, 15);
+    counted(&world, all);
+    world.leaves[2].kill();
+    connected(&world.pops[2], false);
+    let before = admits(&world.pops[2], 3);
+    world.pops[2].crash_and_restart();
+    connected(&world.pops[2], false);
+    // It goes on from what it counted itself; what others counted it may have known less than a second.
+    assert!(used(&world.pops[2], "acme") >= 5 + before, "its own are on disk");
+    let after = admits(&world.pops[2], 3);
+    all += before + after + admits(&world.pops[0], 4) + admits(&world.pops[1], 4);
+    assert_eq!(all, 29, "each has enough of a share");
+    // And once more, with nothing counted since.
+    world.pops[2].crash_and_restart();
+    world.leaves[2].restart();
+    connected(&world.pops[2], true);
+    counted(&world, all);
+    for (i, pop) in world.pops.iter().cycle().take((LIMIT - all) as usize).enumerate() {
+        assert!(admitted(pop), "{i}");
+        counted(&world, all + i as u64 + 1);
+    }
+    assert!(world.pops.iter().all(|pop| !admitted(pop)));
+    counted(&world, LIMIT);
+}
+
 /// Each part of a fleet that is cut apart has its share, and what all parts admitted is known afterwards.
 #[test]
 fn a_quota_is_not_passed_twice_while_a_pop_is_cut_off() {

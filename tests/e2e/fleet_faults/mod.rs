@@ -5,6 +5,7 @@
 
 mod clocks;
 mod deliveries;
+mod deploys;
 mod disks;
 mod limits;
 mod restarts;

@@ -155,6 +155,13 @@ impl World {
 
     /// Publishes a revision that answers `/rev` with `body`; whether the PoP accepted it, and what was said.
     pub fn deploy(&self, pop: &Pop, body: &str, more: &[&str]) -> (bool, String) {
+        let words = self.deploying(pop, body, more);
+        let (done, out, err) = run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        (done.success(), out + &err)
+    }
+
+    /// The command line that does.
+    pub fn deploying(&self, pop: &Pop, body: &str, more: &[&str]) -> Vec<String> {
         let site = self.room.path().join("site");
         fs::create_dir_all(&site).unwrap();
         let text = format!(
@@ -167,8 +174,7 @@ impl World {
         let admin = format!("http://{}", pop.admin);
         let fixed = ["deploy", site.to_str().unwrap(), "--key", key.to_str().unwrap(), "--admin", &admin];
         let fixed = fixed.into_iter().chain(["--token-file", token.to_str().unwrap()]);
-        let (done, out, err) = run(&fixed.chain(more.iter().copied()).collect::<Vec<_>>());
-        (done.success(), out + &err)
+        fixed.chain(more.iter().copied()).map(str::to_owned).collect()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::*;
 
-const USUAL: Rules = Rules { batch: 100, window_ms: 0, bisect: false, report: false, retries: None, age_ms: None };
+const USUAL: Rules =
+    Rules { batch: 100, window_ms: 0, bisect: false, report: false, retries: None, age_ms: None, parallel: 1 };
 const NOW: u64 = 1_000_000_000;
 
 fn record(n: usize) -> Record {
-    Record { sequence: format!("{}", 100 + n), arrived_ms: NOW, text: "12345".to_owned() }
+    Record { sequence: format!("{}", 100 + n), arrived_ms: NOW, text: "12345".to_owned(), item: 0 }
 }
 
 fn names(records: &[Record]) -> String {
