@@ -252,8 +252,8 @@ pub fn look<F: Fields>(
     let started_ms = now_ms();
     let verdict = judge::judge(
         &shared.marks,
-        &shared.invalidated,
-        &rules.cache,
+        shared.tiers.invalidated(),
+        rules,
         &object.meta,
         Some(&object.checked),
         fields,

@@ -35,6 +35,7 @@ mod listen;
 #[path = "../support/nats.rs"]
 mod nats;
 mod negative;
+mod operating;
 mod origins;
 mod passing;
 mod purge;
@@ -55,6 +56,7 @@ mod stale;
 mod streaming;
 mod tables;
 mod tiers;
+mod traces;
 mod truncation;
 mod tunnels;
 mod vary;
