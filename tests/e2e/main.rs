@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod authorizers;
 mod behaviors;
 mod bodies;
 mod collapse;
@@ -47,6 +48,9 @@ mod revisions;
 mod seeing;
 mod semantics;
 mod signatures;
+#[path = "../signed/tools.rs"]
+mod signers;
+mod signing;
 mod smuggling;
 mod stale;
 mod streaming;
