@@ -112,7 +112,10 @@ fn hits(bench: &mut Criterion) {
                     return None;
                 };
                 let keep_alive = request.keep_alive;
-                let arrival = Arrival { raw, peer, listener: &listener, certificate: None, tls: false, keep_alive };
+                let host = plan::host_name(request.head.host);
+                let behavior = plan::route(&snapshot, host, Target::parse(request.head.target).path);
+                let (listener, certificate) = (&listener, None);
+                let arrival = Arrival { raw, peer, listener, certificate, tls: false, keep_alive, behavior };
                 let hit = fast::answer(&pop.shared, &snapshot, &request, arrival, &mut scratch).unwrap();
                 assert!(hit.is_some(), "not a hit");
                 hit

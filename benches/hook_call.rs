@@ -109,6 +109,7 @@ fn exchange(fields: usize) -> Exchange {
         uri: "/a/b/c/".into(),
         query: "a=1&b=two".into(),
         client_ip: [203, 0, 113, 7].into(),
+        who: None,
         version: Version::HTTP_2,
         tls: true,
         headers,

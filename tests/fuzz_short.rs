@@ -1,5 +1,7 @@
 //! A short, repeatable fuzz of every parser on stable: a small corpus, mutated by a seeded generator. `fuzz/` runs the
 //! same targets for as long as one likes.
+// Panicking is how a target fails; clippy knows that only of `#[test]` functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod fuzz_targets;
 
@@ -11,7 +13,7 @@ const ITERATIONS_SLOW: u32 = 2_000;
 const MAX_INPUT: usize = 512;
 
 /// Pieces that parsers have opinions about.
-const DICTIONARY: [&[u8]; 88] = [
+const DICTIONARY: [&[u8]; 104] = [
     b",",
     b";",
     b"=",
@@ -100,6 +102,22 @@ const DICTIONARY: [&[u8]; 88] = [
     b"$util.parseJson(",
     b"${x}",
     b"[0..9]",
+    b"HTTP/1.1 204 No Content\r\n",
+    b"HTTP/1.0 200 OK\r\n",
+    b"\r\n folded",
+    b"Content-Length: 6\r\n",
+    b"Transfer-Encoding: identity\r\n",
+    b"\r\n0\r\n",
+    b"gzip;q=0.5",
+    b"x-gzip",
+    b"br;q=0",
+    b"identity",
+    b"zstd",
+    b"#tag",
+    b"https://shop.example/*",
+    b"\0\0\x03\0\0\0\0\0\x01",
+    b"\xc0\x0c",
+    b"\x03cdn\x04edge\x07example\0",
 ];
 
 /// Xorshift: the same inputs in every run.
@@ -360,6 +378,145 @@ fn bus() {
             b"{\"key\":\"ed25519:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\",\"signature\":\"AAAA\",\"manifest\":\"e30=\"}",
             b"kv.store.aw\n{\"value\":\"dg\"}",
             b"key.bmFtZQ\n{\"value\":null}",
+        ],
+    );
+}
+
+#[test]
+fn answer() {
+    drive(
+        fuzz_targets::answer::run,
+        &[
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\nhello",
+            b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\nConnection: close, x-a\r\nX-A : b\r\n c\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.0 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5, 5\r\n\r\n",
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            b"HTTP/1.1 200 OK\nTransfer-Encoding: identity\nContent-Length: 5\n\n",
+        ],
+    );
+}
+
+#[test]
+fn chunks() {
+    drive(
+        fuzz_targets::chunks::run,
+        &[
+            b"\x015\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK",
+            b"\x02A;x=\"y\"\r\n0123456789\r\n000\r\nX-A: b\r\n\r\n",
+            b"\x031 \r\na\r\n1\t;x\r\nb\r\n0\r\nb: c\r\n\r\n",
+        ],
+    );
+}
+
+#[test]
+fn purge() {
+    drive(
+        fuzz_targets::purge::run,
+        &[
+            b"https://Shop.example:8443/a?b=c",
+            b"shop.example/dir/*",
+            b"/dir*",
+            b"[::1]",
+            b"*",
+            b"#News",
+            b"A b,c  a, D",
+            b"\x82shop.example\0/a?b",
+            b"\x04shop.example\0/dir/",
+            b"\x05news",
+            b"\x81shop.example",
+            b"{\"lineage\":\"7\",\"first\":1,\"last\":2,\"purges\":[[1,\"AA\"],[2,\"BW5ld3M\"]]}",
+        ],
+    );
+}
+
+#[test]
+fn disk() {
+    use rimward::cache::object::{Meta, Stamp};
+    use rimward::cache::store::disk::{codec, segment};
+    let meta = Meta {
+        status: 200,
+        responded_ms: 1,
+        initial_age_ms: 2,
+        lifetime_ms: 3,
+        stale_while_revalidate_ms: 4,
+        stale_if_error_ms: 5,
+        must_revalidate: true,
+        no_cache: false,
+        fetch_start: Stamp(6),
+        host: "shop.example".into(),
+        uri: "/a?b".into(),
+        tags: ["news".into(), "a".into()].into(),
+        vary: [http::header::ACCEPT].into(),
+        variance: Some([7; 16]),
+    };
+    let described = codec::encode(b"key", &meta, b"etag: \"a\"\r\n");
+    let place = rimward::cache::store::disk::Place {
+        head_at: 8,
+        body_at: 0,
+        body_len: 9,
+        head_seg: 1,
+        body_seg: 7,
+        head_len: described.len() as u32,
+        hit: false,
+    };
+    let entry = segment::Entry { kind: segment::Kind::Refresh, hash: [5; 16], place };
+    let record = segment::record(&entry, &described);
+    let end = (segment::MAGIC.len() + record.len()) as u64;
+    let whole = [&[1][..], &segment::MAGIC, &record, &segment::table(&[entry], end)].concat();
+    let removal = segment::Entry { kind: segment::Kind::Remove, ..entry };
+    let removals =
+        [&[1][..], &segment::MAGIC, &segment::record(&removal, b""), &segment::record(&removal, b"")].concat();
+    drive(
+        fuzz_targets::disk::run,
+        &[
+            &[&[0][..], &described].concat(),
+            &whole,
+            &removals,
+            &[&[2][..], &described].concat(),
+            b"\x02",
+            b"\x03RIMINV01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x1e\xa6\x21\x28",
+        ],
+    );
+}
+
+#[test]
+fn frames() {
+    let ping = b"\0\0\x08\x06\0\0\0\0\0abcdefgh";
+    let reset = b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
+    drive(
+        fuzz_targets::frames::run,
+        &[
+            &[&[1][..], b"\0\0\0\x04\0\0\0\0\0", ping, reset].concat(),
+            &[&[7][..], reset, b"\0\0\x03\0\x01\0\0\0\x01abc", reset].concat(),
+            &[&[200][..], &[0; 9].repeat(20)].concat(),
+            b"\x05\xff\xff\xff\x03\0\0\0\0\x01",
+        ],
+    );
+}
+
+#[test]
+fn accept() {
+    drive(
+        fuzz_targets::accept::run,
+        &[
+            b"gzip, deflate, br, zstd",
+            b"gzip;q=1.0, identity; q=0.5, *;q=0",
+            b"br;q=0.001;x=1, x-gzip;Q=1.000",
+            b"*, br;q=0",
+        ],
+    );
+}
+
+#[test]
+fn dns() {
+    drive(
+        fuzz_targets::dns::run,
+        &[
+            b"\0\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03cdn\x04edge\x07example\0\0\x01\0\x01",
+            b"\0\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x01a\x04apps\x04edge\x07example\0\0\x1c\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\x0b\
+              \0\x08\0\x07\0\x01\x18\0\x0a\x01\x02",
+            b"\x01\x12\x34\0\0\0\x01\0\0\0\0\0\0\x04edge\x07example\0\0\xff\0\x01",
+            b"\0\x12\x34\x28\0\0\x01\0\0\0\0\0\0\x05other\x07example\0\0\x06\0\x01",
         ],
     );
 }

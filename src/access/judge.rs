@@ -3,6 +3,7 @@
 //! In: the rule, the request, what was waited for so far. Out: who asks, why not, or what to wait for. Never: waits by itself, so
 //! that both lanes can ask it; the same facts give the same verdict.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -15,7 +16,7 @@ use crate::config::compiled::{
 };
 use crate::message::Fields;
 
-pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Everything that rules name, ready to be asked.
 #[derive(Debug)]
@@ -63,12 +64,21 @@ pub struct Entry {
     pub apart: Vec<u8>,
     /// What the body must turn out to be.
     pub payload: Option<sigv4::Verified>,
-    /// The parameters of a signed URL are not part of what is asked for.
-    pub signed: bool,
+    /// Parameters of the query that have done their work.
+    pub used: Used,
     /// An API key's value that an authorizer gave.
     usage_key: Option<String>,
     /// The credential was in the Authorization field: it is used up.
     pub authorization: bool,
+}
+
+/// Which parameters of the query were for the edge: they are not part of what is asked for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// Those of a CloudFront signed URL.
+    pub signed: bool,
+    /// Those of a presigned request (SigV4).
+    pub presigned: bool,
 }
 
 /// What has to be known first.
@@ -118,7 +128,7 @@ impl Guards {
 
     /// Whether `rule` lets a request in.
     pub fn judge<F: Fields>(&self, rule: &Rule, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
-        let verdict = self.one(rule, asked, facts, &Entry::default());
+        let verdict = self.one(rule, asked, facts, None);
         match verdict {
             Verdict::Enter(mut entry) => {
                 if let (Some(principal), Some(key)) = (&mut entry.principal, &entry.key) {
@@ -130,23 +140,14 @@ impl Guards {
         }
     }
 
-    /// `so_far` is what rules before it in an `all` found.
-    fn one<F: Fields>(&self, rule: &Rule, asked: &Asked<'_, F>, facts: &Facts<'_>, so_far: &Entry) -> Verdict {
+    /// `given` is the API key that an authorizer of an `all` around it gave.
+    fn one<F: Fields>(&self, rule: &Rule, asked: &Asked<'_, F>, facts: &Facts<'_>, given: Option<&str>) -> Verdict {
         match rule {
-            Rule::All(rules) => {
-                let mut entry = so_far.clone();
-                for rule in rules {
-                    match self.one(rule, asked, facts, &entry) {
-                        Verdict::Enter(more) => entry.add(*more),
-                        other => return other,
-                    }
-                }
-                Verdict::Enter(Box::new(entry))
-            }
+            Rule::All(rules) => self.all(rules, asked, facts, given),
             Rule::Any(rules) => {
                 let mut denied: Option<Denied> = None;
                 for rule in rules {
-                    match self.one(rule, asked, facts, so_far) {
+                    match self.one(rule, asked, facts, given) {
                         // The most telling refusal: of a credential that was shown.
                         Verdict::Deny(why) => match &denied {
                             Some(first) if !first.reason.is_missing() || why.reason.is_missing() => {}
@@ -159,7 +160,7 @@ impl Guards {
             }
             Rule::Not(rules) => {
                 for rule in rules {
-                    match self.one(rule, asked, facts, so_far) {
+                    match self.one(rule, asked, facts, given) {
                         Verdict::Enter(_) => return Verdict::Deny(Denied::new(Reason::Excluded, format!("{rule:?}"))),
                         // What cannot be known is not known not to be.
                         Verdict::Deny(why) if matches!(why.reason, Reason::AuthorizerFailed | Reason::TokenKeys) => {
@@ -171,7 +172,11 @@ impl Guards {
                 }
                 Verdict::Enter(Box::default())
             }
-            Rule::ApiKey => self.api_key(asked, facts, so_far.usage_key.as_deref()).into(),
+            Rule::ApiKey => {
+                let sent = || asked.fields.first(&X_API_KEY);
+                self.api_key(given.map(str::as_bytes).or_else(sent), facts).into()
+            }
+            Rule::AuthorizerKey => self.api_key(given.map(str::as_bytes), facts).into(),
             Rule::Jwt(rule) => {
                 let Some(verifier) = self.issuers.get(rule.issuer) else { return unknown() };
                 let outcome = match verifier.verify_now(rule, asked) {
@@ -204,16 +209,33 @@ impl Guards {
         }
     }
 
-    fn api_key<F: Fields>(
-        &self,
-        asked: &Asked<'_, F>,
-        facts: &Facts<'_>,
-        given: Option<&str>,
-    ) -> Result<Entry, Denied> {
+    /// API keys last where an authorizer is asked, which may give one; the principal is the first's that has one, in the order written.
+    fn all<F: Fields>(&self, rules: &[Rule], asked: &Asked<'_, F>, facts: &Facts<'_>, given: Option<&str>) -> Verdict {
+        let (mut entry, mut named) = (Entry::default(), None);
+        let asks = rules.iter().any(|rule| rule.any(&|rule| matches!(rule, Rule::Authorizer(_))));
+        for late in if asks { &[false, true][..] } else { &[false] } {
+            for (position, rule) in rules.iter().enumerate() {
+                if asks && rule.waits_for_key() != *late {
+                    continue;
+                }
+                match self.one(rule, asked, facts, entry.usage_key.as_deref().or(given)) {
+                    Verdict::Enter(more) => {
+                        if more.principal.is_some() && named.is_none_or(|first| position < first) {
+                            (named, entry.principal) = (Some(position), None);
+                        }
+                        entry.add(*more);
+                    }
+                    other => return other,
+                }
+            }
+        }
+        Verdict::Enter(Box::new(entry))
+    }
+
+    /// `sent` is the key, from wherever it counts.
+    fn api_key(&self, sent: Option<&[u8]>, facts: &Facts<'_>) -> Result<Entry, Denied> {
         let deny = |detail: String| Err(Denied::new(Reason::ApiKey, detail));
-        let name = X_API_KEY;
-        let sent = given.map(str::as_bytes).or_else(|| asked.fields.first(&name));
-        let Some(sent) = sent else { return Err(Denied::new(Reason::ApiKeyMissing, "no x-api-key")) };
+        let Some(sent) = sent else { return Err(Denied::new(Reason::ApiKeyMissing, "no API key")) };
         let Some(key) = facts.keys.lookup(sent) else { return deny("unknown key".to_owned()) };
         if !key.enabled {
             return deny(format!("key '{}' is disabled", key.name));
@@ -222,13 +244,7 @@ impl Guards {
         if !self.plans.is_empty() && !self.opens(&key, facts.stage) {
             return deny(format!("no plan of key '{}' opens stage '{}'", key.name, facts.stage));
         }
-        let principal = Principal {
-            kind: Kind::ApiKey,
-            id: Arc::from(key.name.as_str()),
-            issuer: Arc::from(""),
-            claims: Arc::default(),
-            api_key: None,
-        };
+        let principal = Principal::new(Kind::ApiKey, key.name.as_str(), "");
         Ok(Entry { key: Some(key), ..Entry::of(principal) })
     }
 
@@ -252,20 +268,16 @@ impl Guards {
         if let Err(denied) = verifier.authorize(&verified, asked) {
             return Verdict::Deny(denied);
         }
-        let principal = Principal {
-            kind: Kind::SigV4,
-            id: Arc::from(verified.principal()),
-            issuer: Arc::from(verifier.name()),
-            claims: Arc::default(),
-            api_key: None,
-        };
-        Verdict::Enter(Box::new(Entry { payload: Some(verified), authorization: true, ..Entry::of(principal) }))
+        let principal = Principal::new(Kind::SigV4, verified.principal(), verifier.name());
+        let used = Used { signed: false, presigned: verified.presigned };
+        let authorization = !verified.presigned;
+        Verdict::Enter(Box::new(Entry { payload: Some(verified), used, authorization, ..Entry::of(principal) }))
     }
 
     fn signed<F: Fields>(&self, id: KeyGroupId, asked: &Asked<'_, F>) -> Result<Entry, Denied> {
         let Some(group) = self.groups.get(id) else { return Err(Denied::new(Reason::SignedInvalid, "no such group")) };
         group.verify(asked)?;
-        Ok(Entry { signed: true, ..Entry::default() })
+        Ok(Entry { used: Used { signed: true, presigned: false }, ..Entry::default() })
     }
 
     fn authorized<F: Fields>(&self, id: AuthorizerId, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
@@ -284,7 +296,7 @@ impl Guards {
                 let authorization = memo.spec.identity.contains(&authorization);
                 let mut entry = Entry { usage_key, authorization, ..Entry::of(principal) };
                 // Functions often call everybody "user": who is who is what they were shown.
-                entry.apart.extend_from_slice(question.digest().as_ref());
+                entry.apart.extend_from_slice(question.apart().as_ref());
                 let claims =
                     entry.principal.as_ref().map(|principal| serde_json::json!(&*principal.claims).to_string());
                 entry.apart.extend_from_slice(claims.unwrap_or_default().as_bytes());
@@ -319,8 +331,26 @@ impl Entry {
         self.apart.extend_from_slice(&more.apart);
         self.payload = self.payload.take().or(more.payload);
         self.usage_key = self.usage_key.take().or(more.usage_key);
-        self.signed |= more.signed;
+        self.used.signed |= more.used.signed;
+        self.used.presigned |= more.used.presigned;
         self.authorization |= more.authorization;
+    }
+}
+
+// === impl Used ===
+impl Used {
+    pub fn any(self) -> bool {
+        self.signed || self.presigned
+    }
+
+    /// What of `query` is asked for.
+    pub fn rest(self, query: Option<&str>) -> Option<Cow<'_, str>> {
+        let rest = if self.signed { signed::stripped(query) } else { query.map(Cow::Borrowed) };
+        match (self.presigned, rest) {
+            (false, rest) => rest,
+            (true, Some(Cow::Owned(rest))) => sigv4::stripped(Some(&rest)).map(|rest| Cow::Owned(rest.into_owned())),
+            (true, rest) => sigv4::stripped(query.filter(|_| rest.is_some())),
+        }
     }
 }
 
@@ -347,13 +377,7 @@ fn certificate(rule: &CertificateRule, shown: Option<Certificate<'_>>) -> Result
     }
     // A subject may be empty; then the alternative names are all there is (RFC 5280 §4.1.2.6).
     let id = if shown.subject.is_empty() { shown.names.first().map_or("", String::as_str) } else { shown.subject };
-    let mut entry = Entry::of(Principal {
-        kind: Kind::Certificate,
-        id: Arc::from(id),
-        issuer: Arc::from(""),
-        claims: Arc::default(),
-        api_key: None,
-    });
+    let mut entry = Entry::of(Principal::new(Kind::Certificate, id, ""));
     for name in shown.names {
         entry.apart.extend_from_slice(&(name.len() as u64).to_be_bytes());
         entry.apart.extend_from_slice(name.as_bytes());

@@ -14,12 +14,14 @@ pub mod signed;
 pub mod sigv4;
 
 pub use authorizer::{About, Decision, Memo, Question};
-pub use judge::{Certificate, Entry, Facts, Guards, Verdict, Wait};
+pub use judge::{Certificate, Entry, Facts, Guards, Used, Verdict, Wait};
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
+
+use crate::crypto;
 
 /// A request, as the rules see it: as sent, before any function or rewrite.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +42,7 @@ pub struct Asked<'a, F> {
 }
 
 /// Who asks, once a rule has held. Cheap to clone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Principal {
     pub kind: Kind,
     /// Unique within its kind and issuer: a key's name, `sub`, an access key's ARN, a certificate's subject.
@@ -51,7 +53,15 @@ pub struct Principal {
     pub claims: Arc<Map<String, Value>>,
     /// The API key's name, where one was sent or an authorizer gave one.
     pub api_key: Option<Arc<str>>,
+    /// [`Principal::says`] of these claims, kept where they are.
+    says: Arc<Says>,
 }
+
+/// SHA-256 of what a token says of who has it, once somebody asked for it.
+type Says = OnceLock<[u8; 32]>;
+
+/// Claims that say which token it is and when it was made, not who has it: a token that takes another's place differs in them.
+const OF_THE_TOKEN: [&str; 8] = ["at_hash", "auth_time", "event_id", "exp", "iat", "jti", "nbf", "origin_jti"];
 
 /// How a principal showed who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +80,19 @@ pub struct Denied {
     pub reason: Reason,
     /// For the log, never for the viewer; holds no secret.
     pub detail: String,
+    pub told: Told,
+}
+
+/// Which words the viewer gets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Told {
+    /// Those of the reason, as a REST API has them.
+    #[default]
+    Usual,
+    /// Those of an HTTP API, which says less.
+    Less,
+    /// These: about nothing but what the viewer itself has shown.
+    Words(String),
 }
 
 /// What the viewer may know of it. Each has one status and body.
@@ -110,6 +133,43 @@ pub enum Reason {
     Certificate,
     /// A rule under `none` held.
     Excluded,
+}
+
+// === impl Kind ===
+impl Kind {
+    /// As functions are told it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::ApiKey => "api_key",
+            Kind::Jwt => "jwt",
+            Kind::SigV4 => "sigv4",
+            Kind::Authorizer => "authorizer",
+            Kind::Certificate => "certificate",
+        }
+    }
+}
+
+// === impl Principal ===
+impl Principal {
+    pub fn new(kind: Kind, id: impl Into<Arc<str>>, issuer: impl Into<Arc<str>>) -> Self {
+        let (id, issuer) = (id.into(), issuer.into());
+        Principal { kind, id, issuer, claims: Arc::default(), api_key: None, says: Arc::default() }
+    }
+
+    fn with_claims(self, claims: Arc<Map<String, Value>>) -> Self {
+        Principal { claims, ..self }
+    }
+
+    /// SHA-256 of what the claims say of who asks: the same for the token that takes this one's place. Computed once for a token that comes
+    /// again.
+    pub fn says(&self) -> [u8; 32] {
+        *self.says.get_or_init(|| {
+            let says = self.claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
+            let says: Vec<u8> =
+                says.flat_map(|(name, value)| format!("{}:{name}={value}", name.len()).into_bytes()).collect();
+            crypto::sha256(&says)
+        })
+    }
 }
 
 // === impl Reason ===
@@ -158,6 +218,10 @@ impl Reason {
 // === impl Denied ===
 impl Denied {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Denied { reason, detail: detail.into() }
+        Denied { reason, detail: detail.into(), told: Told::Usual }
+    }
+
+    pub fn telling(self, told: Told) -> Self {
+        Denied { told, ..self }
     }
 }

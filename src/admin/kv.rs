@@ -111,10 +111,10 @@ fn authorize(verified: &Verified, head: &Parts) -> Result<(), Denied> {
     };
     match iam::evaluate(policy, &request) {
         Decision::Allow => Ok(()),
-        Decision::ExplicitDeny | Decision::ImplicitDeny => Err(Denied {
-            reason: Reason::PolicyDenies,
-            detail: format!("{} is not authorized to perform {action} on {resource:?}", verified.principal()),
-        }),
+        Decision::ExplicitDeny | Decision::ImplicitDeny => {
+            let words = format!("{} is not authorized to perform {action} on {resource:?}", verified.principal());
+            Err(Denied::new(Reason::PolicyDenies, words))
+        }
     }
 }
 

@@ -51,9 +51,9 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 /// Whether two names are one to an origin that takes `_` for `-` (CGI, RFC 3875 §4.1.18).
-pub fn alike(a: &HeaderName, b: &HeaderName) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    a.as_str().bytes().map(plain).eq(b.as_str().bytes().map(plain))
+pub fn alike(a: &str, b: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    a.len() == b.len() && a.bytes().map(plain).eq(b.bytes().map(plain))
 }
 
 /// The names among them that a behavior keys its answers by, or sends to its origin.

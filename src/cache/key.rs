@@ -14,19 +14,13 @@ use http::header::COOKIE;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Methods whose answers may stand in for one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MethodClass {
-    /// HEAD is answered from GET (RFC 9111 §4).
-    GetHead,
-    /// Kept apart, as CloudFront does.
-    Options,
-}
+/// Begins every key: an answer to GET, which HEAD is answered from too (RFC 9111 §4). Nothing else is kept.
+const GET: u8 = b'G';
 
 /// Query parameters or cookies sorted on the stack; more spill to the heap.
 const INLINE: usize = 16;
 
-/// Appends the key's bytes to `out`: method class, host, path, query, cookies, headers, coding.
+/// Appends the key's bytes to `out`: method, host, path, query, cookies, headers, coding.
 ///
 /// The host is compared in lower case and without the port that its scheme implies (80 and 443, as the scheme does not
 /// matter). The path is kept as sent, byte for byte: of the normalisations that RFC 3986 §6.2.2 allows, an origin may
@@ -38,7 +32,6 @@ const INLINE: usize = 16;
 #[allow(clippy::too_many_arguments)] // One argument a part; a struct would only repeat their names at the one call.
 pub fn build<F: Fields>(
     policy: &KeyPolicy,
-    class: MethodClass,
     host: &str,
     path: &str,
     query: Option<&str>,
@@ -46,10 +39,7 @@ pub fn build<F: Fields>(
     coding: Option<Coding>,
     out: &mut Vec<u8>,
 ) {
-    out.push(match class {
-        MethodClass::GetHead => b'G',
-        MethodClass::Options => b'O',
-    });
+    out.push(GET);
     let host = if policy.ignore_host { "" } else { without_default_port(host) };
     length(out, host.len());
     out.extend(host.bytes().map(|b| b.to_ascii_lowercase()));
@@ -200,7 +190,7 @@ mod tests {
     fn key(policy: &KeyPolicy, host: &str, target: &str, fields: &HeaderMap) -> Vec<u8> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let mut out = Vec::new();
-        build(policy, MethodClass::GetHead, host, path, query, fields, None, &mut out);
+        build(policy, host, path, query, fields, None, &mut out);
         out
     }
 
@@ -211,8 +201,8 @@ mod tests {
         policy.headers = vec![HeaderName::from_static("x-a"), HeaderName::from_static("x-b")];
         let fields = lines(&[("cookie", "b=2; a=1"), ("x-a", "1"), ("x-a", "2")]);
         let mut out = Vec::new();
-        build(&policy, MethodClass::Options, "A.b", "/p", Some("q"), &fields, Some(Coding::Gzip), &mut out);
-        assert_eq!(out, b"O\x03a.b\x02/p\x02q\x02\x03a=1\x03b=2\x02\x011\x012\x00\x03");
+        build(&policy, "A.b", "/p", Some("q"), &fields, Some(Coding::Gzip), &mut out);
+        assert_eq!(out, b"G\x03a.b\x02/p\x02q\x02\x03a=1\x03b=2\x02\x011\x012\x00\x03");
         let mut long = Vec::new();
         part(&mut long, &[7; 300]);
         assert_eq!((&long[..2], long.len()), (&[0xac, 0x02][..], 302));
@@ -309,10 +299,12 @@ mod tests {
         assert_ne!(hash(b"a"), hash(b"b"));
     }
 
+    /// Host, path, query, cookies, lines of a header, coding.
+    type Parts = (String, String, Option<String>, Vec<String>, Vec<String>, u8);
+
     /// One request's parts, small enough that two often share some.
-    fn parts() -> impl Strategy<Value = (bool, String, String, Option<String>, Vec<String>, Vec<String>, u8)> {
+    fn parts() -> impl Strategy<Value = Parts> {
         (
-            any::<bool>(),
             "[ab.]{0,3}",
             "/[ab/]{0,3}",
             proptest::option::of("[ab=&]{0,4}"),
@@ -331,23 +323,22 @@ mod tests {
                 cookies: Select::All,
                 ..policy()
             };
-            let bytes = |p: &(bool, String, String, Option<String>, Vec<String>, Vec<String>, u8)| {
+            let bytes = |p: &Parts| {
                 let mut fields = HeaderMap::new();
-                for cookie in &p.4 {
+                for cookie in &p.3 {
                     fields.append("cookie", HeaderValue::from_str(cookie).unwrap());
                 }
-                for line in &p.5 {
+                for line in &p.4 {
                     fields.append("x-a", HeaderValue::from_str(line).unwrap());
                 }
-                let class = if p.0 { MethodClass::GetHead } else { MethodClass::Options };
-                let coding = [None, Some(Coding::Zstd), Some(Coding::Brotli), Some(Coding::Gzip)][usize::from(p.6)];
+                let coding = [None, Some(Coding::Zstd), Some(Coding::Brotli), Some(Coding::Gzip)][usize::from(p.5)];
                 let mut out = Vec::new();
-                build(&policy, class, &p.1, &p.2, p.3.as_deref(), &fields, coding, &mut out);
+                build(&policy, &p.0, &p.1, p.2.as_deref(), &fields, coding, &mut out);
                 out
             };
             // Cookies of different names have no order.
-            let canonical = |mut p: (bool, String, String, Option<String>, Vec<String>, Vec<String>, u8)| {
-                p.4.sort_by_key(|cookie| cookie[..1].to_owned());
+            let canonical = |mut p: Parts| {
+                p.3.sort_by_key(|cookie| cookie[..1].to_owned());
                 p
             };
             prop_assert_eq!(bytes(&a) == bytes(&b), canonical(a) == canonical(b));

@@ -22,10 +22,8 @@ mod why;
 
 pub use admit::{Admit, Lifetimes, OWN_CACHE_CONTROL, admit, declared_length};
 pub use refresh::{merge_304, refresh, selects};
-pub use reuse::{Reuse, only_if_cached, request_no_store, reuse};
+pub use reuse::{Reuse, is_failure, only_if_cached, request_no_store, reuse};
 pub use why::Why;
-
-use http::Method;
 
 /// When the exchange with the origin began (request sent) and when its answer's head arrived, in milliseconds since the
 /// epoch.
@@ -35,11 +33,9 @@ pub struct Times {
     pub response_ms: u64,
 }
 
-/// What the origin was asked with.
+/// What the origin was asked with: GET, and besides that this.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
-    /// As sent to the origin: an answer to HEAD has no body to keep.
-    pub method: &'a Method,
+pub struct Ask {
     /// Whether the request carried `Authorization` to the origin.
     pub authorization: bool,
 }

@@ -79,7 +79,21 @@ impl FwdReason {
 }
 
 // === impl CacheStatus ===
-impl CacheStatus<'_> {
+impl<'a> CacheStatus<'a> {
+    /// The report on a request that was answered before anything was looked up, because of `reason`.
+    pub fn refused(pop: &'a str, reason: &'a str) -> Self {
+        CacheStatus {
+            pop,
+            outcome: Outcome::Fwd(FwdReason::Bypass),
+            ttl_s: None,
+            stored: false,
+            collapsed: false,
+            fwd_status: None,
+            key: None,
+            detail: Some(reason),
+        }
+    }
+
     /// Writes the member, as in `FRA; hit; ttl=123` or `FRA; fwd=uri-miss; fwd-status=200; stored`. Fails only when
     /// `out` does.
     pub fn write(&self, out: &mut impl Write) -> fmt::Result {

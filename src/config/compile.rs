@@ -248,10 +248,12 @@ fn warn_unmet(config: &Config, report: &mut Report<'_>) {
             let message = format!("'{}' asks for countries, and `geo.databases` names no database", behavior.name);
             report.refuse_with(&at, message, help);
         }
-        let nameless = |rule: &Rule| matches!(rule, Rule::Authorizer(id) if config.access.authorizers.get(*id).is_some_and(|one| one.identity.is_empty()));
-        if behavior.per_principal && rule.any(&nameless) {
-            let words = "caches, and its authorizer has no `identity`: viewers whom it gives neither a principal nor a context share answers";
-            report.warn(&at, format!("'{}' {words}", behavior.name));
+        if !rule.keys_are_given(false) {
+            let message =
+                format!("'{}' wants the API key of an authorizer, and no authorizer gives one", behavior.name);
+            let help =
+                "write { all = [{ authorizer = \"name\" }, \"authorizer_key\"] }; \"api_key\" looks at x-api-key";
+            report.refuse_with(&at, message, help);
         }
         if behavior.cache.enabled && !behavior.per_principal && rule.names_principal() {
             let shown = behavior.identity.header.is_some() || !behavior.identity.claims.is_empty();

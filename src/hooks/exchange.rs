@@ -17,7 +17,7 @@ use crate::config::compiled::{Generated, Mode};
 use super::event::Event;
 use super::fields::{self, Access};
 use super::limits::Limits;
-use super::valid;
+use super::{Who, valid};
 
 /// Why an edit was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +104,8 @@ pub struct Request {
     /// Without '?'.
     pub query: String,
     pub client_ip: IpAddr,
+    /// Who asks, where an access rule says so.
+    pub who: Option<Arc<Who>>,
     pub version: Version,
     pub tls: bool,
     pub headers: HeaderMap,
@@ -230,6 +232,7 @@ impl Exchange {
             uri: String::new(),
             query: String::new(),
             client_ip: self.request.client_ip,
+            who: None,
             version: self.request.version,
             tls: false,
             headers: HeaderMap::new(),

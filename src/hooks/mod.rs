@@ -15,7 +15,9 @@ pub mod limits;
 pub mod oci;
 pub mod testevent;
 pub mod valid;
+mod who;
 
 pub use event::Event;
 pub use exchange::{Body, Edit, EditError, Exchange, OriginChange, OriginPatch, Request, Response, Site};
 pub use failure::{Api, Failure};
+pub use who::Who;

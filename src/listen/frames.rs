@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// PING, SETTINGS and PRIORITY frames taken within one `h2_reset_window`. Each costs an answer or a lookup.
 const CONTROL_FRAMES: u32 = 2000;
@@ -23,7 +23,7 @@ const PING: u8 = 0x6;
 /// The HTTP/2 library bounds streams, field sections and CONTINUATION itself, and streams that are reset before they
 /// are accepted; what it accepts first and sees reset after ("rapid reset", CVE-2023-44487) is bounded here.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub struct Frames {
     /// Bytes of the preface still to come.
     preface: usize,
     header: [u8; HEADER],
@@ -40,7 +40,7 @@ pub(super) struct Frames {
 // === impl Frames ===
 
 impl Frames {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits) -> Self {
         Self {
             preface: PREFACE.len(),
             header: [0; HEADER],
@@ -55,7 +55,7 @@ impl Frames {
     }
 
     /// Whether the viewer has begun to speak HTTP/2.
-    pub(super) fn begun(&self) -> bool {
+    pub fn begun(&self) -> bool {
         self.preface == 0
     }
 
@@ -63,7 +63,7 @@ impl Frames {
     ///
     /// # Errors
     /// The reason to end the connection.
-    pub(super) fn take(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), &'static str> {
+    pub fn take(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), &'static str> {
         let skipped = self.preface.min(bytes.len());
         self.preface -= skipped;
         bytes = &bytes[skipped..];

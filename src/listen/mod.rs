@@ -8,7 +8,7 @@ mod certs;
 mod client_auth;
 mod endpoint;
 mod error;
-mod frames;
+pub mod frames;
 pub mod framing;
 mod gate;
 pub mod head;

@@ -42,8 +42,8 @@ impl Refusal {
         root.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref().copied()
     }
 
-    /// The whole answer: status line, fields, the reason as text.
-    pub fn render(&self) -> BytesMut {
+    /// The whole answer: status line, fields, the reason as text. `cache_status`: what the field of that name says (RFC 9211).
+    pub fn render(&self, cache_status: &str) -> BytesMut {
         let phrase =
             StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
         let mut out = BytesMut::with_capacity(256);
@@ -52,8 +52,10 @@ impl Refusal {
         out.put_slice(b" ");
         out.put_slice(phrase.as_bytes());
         out.put_slice(
-            b"\r\ncontent-type: text/plain\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: ",
+            b"\r\ncontent-type: text/plain\r\ncache-control: no-store\r\nconnection: close\r\ncache-status: ",
         );
+        out.put_slice(cache_status.as_bytes());
+        out.put_slice(b"\r\ncontent-length: ");
         out.put_slice((self.reason.len() + 1).to_string().as_bytes());
         if self.status == 429 {
             out.put_slice(b"\r\nretry-after: 1");
@@ -71,12 +73,12 @@ mod tests {
 
     #[test]
     fn the_answer_closes_and_says_why() {
-        let bytes = Refusal { status: 431, reason: "too many header fields" }.render();
+        let bytes = Refusal { status: 431, reason: "too many header fields" }.render("FRA; fwd=bypass");
         let text = std::str::from_utf8(&bytes).unwrap();
         assert_eq!(
             text,
             "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\ncache-control: no-store\r\n\
-             connection: close\r\ncontent-length: 23\r\n\r\ntoo many header fields\n"
+             connection: close\r\ncache-status: FRA; fwd=bypass\r\ncontent-length: 23\r\n\r\ntoo many header fields\n"
         );
     }
 

@@ -240,10 +240,9 @@ impl Wire {
         self.sent
     }
 
-    /// Answers with `refusal` and closes, without resetting the connection under a viewer that is still sending.
-    pub async fn refuse(mut self, refusal: Refusal) {
-        let answer = refusal.render();
-        if self.write_all(&answer).await.is_err() || self.flush().await.is_err() {
+    /// Sends a [refusal](Refusal::render) and closes, without resetting the connection under a viewer that is still sending.
+    pub async fn refuse(mut self, answer: &[u8]) {
+        if self.write_all(answer).await.is_err() || self.flush().await.is_err() {
             return;
         }
         Shutdown::shutdown(&mut self).await;

@@ -98,13 +98,15 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
     }
 }
 
-/// Takes out what a request signed for the edge must not carry on: the signature, which could be used again, and a method other than
-/// the one that was signed (API Gateway drops both).
+/// Takes out what a request signed for the edge must not carry on: the signature, which could be used again, the session token, and a
+/// method other than the one that was signed (API Gateway drops the first and the last). A presigned request's parameters are no part of
+/// what is asked for any more.
 pub fn unsigned(fields: &mut HeaderMap) {
     let signature = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4-");
     if fields.get(header::AUTHORIZATION).is_some_and(signature) {
         fields.remove(header::AUTHORIZATION);
     }
+    fields.remove("x-amz-security-token");
     fields.remove("x-http-method-override");
 }
 

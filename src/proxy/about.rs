@@ -9,9 +9,11 @@ use http::Version;
 use pingora::proxy::Session;
 
 use crate::access::{Kind, Principal};
+use crate::hooks::Who;
 use crate::origin::adapter::{About, Caller, CallerKind};
 
 use super::context::RequestCtx;
+use super::entering::Entered;
 use super::plan::Target;
 use super::{asking, tiers};
 
@@ -46,6 +48,18 @@ pub fn protocol(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2.0",
         _ => "HTTP/1.1",
     }
+}
+
+/// The same for functions.
+pub fn who(entered: &Entered) -> Option<Arc<Who>> {
+    let principal = entered.entry.as_ref()?.principal.as_ref()?;
+    Some(Arc::new(Who {
+        kind: principal.kind.as_str().into(),
+        id: Arc::clone(&principal.id),
+        issuer: Arc::clone(&principal.issuer),
+        claims: Arc::clone(&principal.claims),
+        api_key: principal.api_key.clone(),
+    }))
 }
 
 fn caller(principal: &Principal) -> Caller {

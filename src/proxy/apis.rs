@@ -295,7 +295,7 @@ fn signer(api: Api, snapshot: &Snapshot) -> Result<&Verifier, Denied> {
         Api::Lambda => config.local_lambda.as_ref().and_then(|spec| spec.access),
         Api::Dynamo => config.dynamodb.as_ref().and_then(|spec| spec.access),
     };
-    let gone = || Denied { reason: Reason::SignatureInvalid, detail: "no signer is configured any more".to_owned() };
+    let gone = || Denied::new(Reason::SignatureInvalid, "no signer is configured any more");
     named.and_then(|signer| snapshot.guards.signer(signer)).map(Arc::as_ref).ok_or_else(gone)
 }
 

@@ -1,6 +1,7 @@
 //! Authorizing: asks an authorizer's function about a request.
 //!
-//! In: the request, the question. Out: the function's decision, kept for the next that asks the same. Never: what the decision means.
+//! In: the request, the question. Out: the function's decision, kept for the next that asks the same; who asks meanwhile waits for it.
+//! Never: what the decision means.
 
 use std::sync::Arc;
 
@@ -20,8 +21,9 @@ use super::{about, entering, hooking, views};
 /// What the function says; a failure is a decision too.
 pub async fn ask(session: &Session, ctx: &mut RequestCtx, id: AuthorizerId, question: &Question) -> Arc<Decision> {
     let snapshot = ctx.snapshot.clone();
-    let failed = |why: &str| Arc::new(Decision::Failed(why.to_owned()));
-    let Some(memo) = snapshot.guards.authorizer(id) else { return failed("there is no such authorizer") };
+    let Some(memo) = snapshot.guards.authorizer(id) else {
+        return Arc::new(Decision::Failed("there is no such authorizer".to_owned()));
+    };
     let request_id = ctx.id;
     let stage = ctx.served().map_or("", |served| served.behavior.stage.as_str());
     let version = if session.as_http2().is_some() { Version::HTTP_2 } else { session.req_header().version };
@@ -33,24 +35,29 @@ pub async fn ask(session: &Session, ctx: &mut RequestCtx, id: AuthorizerId, ques
         .map(|(name, value)| (text(name.as_slice()), text(value.as_bytes())))
         .collect();
     let event = entering::with_asked(session, ctx, |asked| memo.event(asked, question, &about, &lines));
-    let decision = match &memo.spec.asks {
+    memo.once(question, || say(session, ctx, id, memo, event)).await
+}
+
+/// Calls the function.
+async fn say(session: &Session, ctx: &mut RequestCtx, id: AuthorizerId, memo: &Memo, event: String) -> Decision {
+    let snapshot = ctx.snapshot.clone();
+    match &memo.spec.asks {
         Asks::Function { id, cpu, timeout } => {
-            let Some(loaded) = snapshot.functions.loaded.get(*id) else { return failed("its function is gone") };
+            let Some(loaded) = snapshot.functions.loaded.get(*id) else {
+                return Decision::Failed("its function is gone".to_owned());
+            };
             let memory = snapshot.config.functions.get(*id).map_or(usize::MAX, |function| function.memory);
             let budget = Budget { cpu: *cpu, timeout: *timeout, memory };
             here(session, ctx, memo, loaded, event, budget).await
         }
         Asks::Lambda(_) => {
             let Some(function) = snapshot.authorizers.get(id).and_then(Option::as_ref) else {
-                return failed("nothing runs its function");
+                return Decision::Failed("nothing runs its function".to_owned());
             };
             let said = function.ask(event).await;
             memo.understand(said.as_deref().map_err(String::as_str))
         }
-    };
-    let decision = Arc::new(decision);
-    memo.keep(question, &decision);
-    decision
+    }
 }
 
 /// What a function of this PoP says.

@@ -109,6 +109,7 @@ impl Control {
         if let Some(services) = &self.services {
             services.close().await;
         }
+        self.pop.shared.tiers.invalidated().flush(FLUSH);
         self.pop.shared.observer.shutdown(FLUSH);
         std::process::exit(0);
     }

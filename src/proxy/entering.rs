@@ -13,10 +13,9 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::access::sigv4::PayloadCheck;
-use crate::access::{Asked, Certificate, Denied, Entry, Facts, Kind, Reason, Verdict, Wait, signed};
+use crate::access::{Asked, Certificate, Denied, Entry, Facts, Kind, Reason, Used, Verdict, Wait};
 use crate::behavior::Answer;
 use crate::behavior::viewer::{self, Known};
-use crate::crypto;
 use crate::limit::headers::{RATE_LIMIT, RATE_LIMIT_POLICY, Shown};
 use crate::limit::{Admitted, Refused, Who};
 use crate::listen;
@@ -57,9 +56,9 @@ impl Entered {
         self.entry.as_ref().map_or(&[], |entry| &entry.apart)
     }
 
-    /// Whether the signature's parameters are not part of what is asked for.
-    pub fn signed(&self) -> bool {
-        self.entry.as_ref().is_some_and(|entry| entry.signed)
+    /// Which parameters of the query are not part of what is asked for.
+    pub fn used(&self) -> Used {
+        self.entry.as_ref().map_or_else(Used::default, |entry| entry.used)
     }
 
     /// Whether the Authorization field was for the edge, and has done its work.
@@ -109,25 +108,19 @@ pub fn now<F: Fields>(
     }
 }
 
-/// Claims that say which token it is and when it was made, not who has it: a token that takes another's place differs in them.
-const OF_THE_TOKEN: [&str; 8] = ["at_hash", "auth_time", "event_id", "exp", "iat", "jti", "nbf", "origin_jti"];
-
 /// Keeps apart too what the origin is told of who asks: its answer may depend on it. Of a token, an origin in this process is told all
 /// claims, and another one that gets the token itself can read them.
 fn told(mut entry: Entry, served: &Served) -> Entry {
     let token =
         entry.principal.as_ref().filter(|principal| principal.kind == Kind::Jwt && served.behavior.per_principal);
     if let Some(principal) = token {
-        let says = principal.claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
-        let says: Vec<u8> =
-            says.flat_map(|(name, value)| format!("{}:{name}={value}", name.len()).into_bytes()).collect();
-        entry.apart.extend_from_slice(&crypto::sha256(&says));
+        entry.apart.extend_from_slice(&principal.says());
     }
     for (_, claim) in &served.behavior.identity.claims {
-        let value = entry.principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(words);
-        let value = value.unwrap_or_default().into_owned();
-        entry.apart.extend_from_slice(&(value.len() as u64).to_be_bytes());
-        entry.apart.extend_from_slice(value.as_bytes());
+        let Entry { principal, apart, .. } = &mut entry;
+        let value = principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(words).unwrap_or_default();
+        apart.extend_from_slice(&(value.len() as u64).to_be_bytes());
+        apart.extend_from_slice(value.as_bytes());
     }
     entry
 }
@@ -221,7 +214,7 @@ pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx)
         }
     }
     show(session, ctx, &served);
-    if ctx.entered.signed() {
+    if ctx.entered.used().any() {
         unsign(session, ctx)?;
     }
     verify_first(shared, session, ctx, &served).await
@@ -255,12 +248,12 @@ async fn verify_first(
     }
 }
 
-/// Takes the parameters of a signed URL out of what is asked for.
+/// Takes the parameters of a signature out of what is asked for.
 fn unsign(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
     let before = asking::address(session.req_header()).1.to_owned();
     let target = Target::parse(&before);
     let Some(query) = target.query else { return Ok(()) };
-    let after = match signed::stripped(Some(query)) {
+    let after = match ctx.entered.used().rest(Some(query)) {
         Some(rest) if rest == query => return Ok(()),
         Some(rest) => format!("{}?{rest}", target.path),
         None => target.path.to_owned(),
@@ -394,8 +387,8 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
 /// Puts what the edge knows of the viewer into the request, and takes out what only the edge may say.
 fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) {
     let names = served.behavior.identity.names();
-    let ours = |name: &HeaderName| viewer::is_ours(name.as_str()) || names.iter().any(|own| viewer::alike(own, name));
-    let forged: Vec<HeaderName> = session.req_header().headers.keys().filter(|name| ours(name)).cloned().collect();
+    let sent = session.req_header().headers.keys();
+    let forged: Vec<HeaderName> = sent.filter(|name| ctx.snapshot.is_edges(name.as_str())).cloned().collect();
     if forged.is_empty() && served.viewer_fields.is_empty() && names.is_empty() {
         return;
     }

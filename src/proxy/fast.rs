@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
-use crate::access::{Asked, signed};
+use crate::access::Asked;
 use crate::behavior;
 use crate::cache::object::{self, KeyHash, Object};
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
@@ -191,8 +191,8 @@ fn found<'s, F: Fields>(
     }
     let entered = enters(shared, snapshot, served, ask, fields)?;
     let rest;
-    if entered.signed() {
-        rest = signed::stripped(target.query);
+    if entered.used().any() {
+        rest = entered.used().rest(target.query);
         target.query = rest.as_deref();
     }
     let id = RequestId::random();
@@ -252,8 +252,8 @@ pub fn look<F: Fields>(
     let started_ms = now_ms();
     let verdict = judge::judge(
         &shared.marks,
-        &shared.invalidated,
-        &rules.cache,
+        shared.tiers.invalidated(),
+        rules,
         &object.meta,
         Some(&object.checked),
         fields,

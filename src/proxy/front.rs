@@ -19,6 +19,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
+use crate::cache::status::CacheStatus;
 use crate::config::compiled::Listener;
 use crate::fleet::peering::FIELD;
 use crate::limit;
@@ -385,9 +386,13 @@ impl Front {
     async fn refuse(&self, wire: Wire, viewer: &Viewer, refusal: Refusal) {
         let metrics = self.shared.observer.metrics();
         metrics.refused(asking::refusal_kind(&refusal));
-        let seen = wire.buffer().len() as u64;
-        record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), seen, None);
-        wire.refuse(refusal).await;
+        let mut status = String::new();
+        // A string that grows cannot refuse.
+        let _ = CacheStatus::refused(&self.shared.live.peek().config.pop.code, refusal.reason).write(&mut status);
+        let answer = refusal.render(&status);
+        let bytes = (wire.buffer().len() as u64, answer.len() as u64);
+        record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), bytes, None);
+        wire.refuse(&answer).await;
     }
 }
 

@@ -143,7 +143,13 @@ impl Guard {
             loop {
                 ticks.tick().await;
                 let Some(ledger) = self.ledger.get().cloned() else { continue };
-                match tokio::task::spawn_blocking(move || ledger.sync()).await {
+                let sync = move || {
+                    if let Err(error) = ledger.settle() {
+                        log::warn!("who else counts quotas cannot be seen: {error}");
+                    }
+                    ledger.sync()
+                };
+                match tokio::task::spawn_blocking(sync).await {
                     Ok(Ok(())) | Err(_) => {}
                     Ok(Err(error)) => log::warn!("quota counts are not on disk yet: {error}"),
                 }

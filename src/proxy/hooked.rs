@@ -12,7 +12,6 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 
-use crate::behavior::viewer;
 use crate::hooks::{Edit, Event, Request};
 use crate::limit::Refused;
 use crate::observe::Call;
@@ -25,7 +24,7 @@ use super::phases::now_ms;
 use super::plan::Target;
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
-use super::{events, heads, views};
+use super::{about, events, heads, views};
 
 /// A plain GET that may be a hit, once functions have seen it. It is let in and counted.
 #[derive(Debug)]
@@ -95,11 +94,11 @@ pub fn candidate(
 ) -> Result<Option<Box<Candidate>>, Box<Refused>> {
     let Some(served) = fast::behavior(snapshot, ask).filter(|served| served.hooked) else { return Ok(None) };
     // What only the edge may say is taken out on the full path.
-    let Some(headers) = headers().filter(|map| !map.keys().any(|name| viewer::is_ours(name.as_str()))) else {
+    let Some(headers) = headers().filter(|map| !map.keys().any(|name| snapshot.is_edges(name.as_str()))) else {
         return Ok(None);
     };
     let Some(mut entered) = fast::enters(shared, snapshot, served, ask, &headers) else { return Ok(None) };
-    if entered.signed() {
+    if entered.used().any() {
         // What is asked for is not what was sent.
         return Ok(None);
     }
@@ -184,7 +183,9 @@ impl Candidate {
 
     fn request(&mut self) -> Request {
         let headers = std::mem::take(&mut self.headers);
-        views::request(&Method::GET, self.version, self.tls, (&self.host, &self.target), self.viewer, headers)
+        let at = (self.host.as_str(), self.target.as_str());
+        let request = views::request(&Method::GET, self.version, self.tls, at, self.viewer, headers);
+        Request { who: about::who(&self.entered), ..request }
     }
 
     /// The hit that answers the request as functions left it.

@@ -1,6 +1,6 @@
 //! Judge: what a stored answer may become for one request.
 //!
-//! In: the object's meta, the purge marks, the behavior's policy, the request, now. Out: a `Verdict`. Never: I/O.
+//! In: the object's meta, the purge marks, the behavior, the request, now. Out: a `Verdict`. Never: I/O.
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,7 +8,7 @@ use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Meta;
 use crate::cache::policy::{self, Reuse};
 use crate::cache::purge::{self, MarksCell};
-use crate::config::compiled::CachePolicy;
+use crate::config::compiled::Behavior;
 use crate::message::Fields;
 
 /// How a stored answer may be used.
@@ -29,19 +29,24 @@ pub enum Verdict {
 pub fn judge<F: Fields>(
     marks: &MarksCell,
     invalidated: &Invalidated,
-    policy: &CachePolicy,
+    behavior: &Behavior,
     meta: &Meta,
     checked: Option<&AtomicU64>,
     request: &F,
     now_ms: u64,
 ) -> Verdict {
-    if invalidated.covers(meta, policy.key.ignore_host) {
+    let shared = behavior.cache.key.ignore_host;
+    if invalidated.covers(meta, shared) {
         return Verdict::Gone;
     }
-    let reuse = policy::reuse(policy, meta, request, now_ms);
-    let purged = match checked {
-        Some(checked) => marks.check(meta, checked),
-        None => marks.verdict(meta),
+    let reuse = policy::reuse(&behavior.cache, meta, request, now_ms);
+    // What is served under each of these hosts' URLs is gone with any of them.
+    let hosts = |host: &str| behavior.pattern.serves(host);
+    let purged = match (shared, checked) {
+        (false, Some(checked)) => marks.check(meta, checked),
+        (false, None) => marks.verdict(meta),
+        (true, Some(checked)) => marks.check_shared(meta, hosts, checked),
+        (true, None) => marks.verdict_shared(meta, hosts),
     };
     match purged {
         purge::Verdict::Keep => {}

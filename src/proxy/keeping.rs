@@ -67,8 +67,8 @@ pub fn judge(shared: &Shared, session: &Session, meta: &CacheMeta, ctx: &mut Req
     ctx.cache.age_s = Some(stored.meta().age_ms(now) / 1000);
     let verdict = judge::judge(
         &shared.marks,
-        &shared.invalidated,
-        &behavior.cache,
+        shared.tiers.invalidated(),
+        behavior,
         stored.meta(),
         stored.checked(),
         &session.req_header().headers,
@@ -129,7 +129,7 @@ pub fn admit(
     let authorization = request.headers.contains_key(header::AUTHORIZATION)
         && !ctx.entered.used_authorization()
         && !ctx.tier.used_authorization();
-    let ask = Ask { method: &Method::GET, authorization };
+    let ask = Ask { authorization };
     let response_ms = now_ms();
     let times = Times { request_ms: ctx.origin.asked_ms, response_ms };
     let mut header = response.clone();
@@ -141,7 +141,7 @@ pub fn admit(
                 return Ok(never(ctx, "validator-mismatch"));
             }
             respond::edit(&mut header, |fields| {
-                let verdict = policy::refresh(policy_of, &ask, meta, fields, &not_modified, times);
+                let verdict = policy::refresh(policy_of, ask, meta, fields, &not_modified, times);
                 if served.behavior.compress.is_some() && not_modified.contains_key(header::VARY) {
                     compress::mark_negotiated(fields);
                 }
@@ -152,7 +152,7 @@ pub fn admit(
             // A page in an error's place lives as long as its rule says, whatever its status.
             let page =
                 ctx.origin.instead.is_some().then(|| CachePolicy { min_ttl: Duration::ZERO, ..policy_of.clone() });
-            policy::admit(page.as_ref().unwrap_or(policy_of), &ask, header.status.as_u16(), &header.headers, times)
+            policy::admit(page.as_ref().unwrap_or(policy_of), ask, header.status.as_u16(), &header.headers, times)
         }
     };
     let life = match verdict {
@@ -226,6 +226,6 @@ pub fn invalidate(shared: &Shared, session: &Session, response: &ResponseHeader,
         let target = Target::parse(&uri);
         let uri = key::uri(&served.behavior.cache.key, target.path, target.query);
         let host = if served.behavior.cache.key.ignore_host { "" } else { &*host };
-        shared.invalidated.note(host, &uri, at);
+        shared.tiers.invalidated().note(host, &uri, at);
     }
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::ResponseHeader;
 
 use crate::access::Asked;
-use crate::behavior::{self, viewer};
+use crate::behavior;
 use crate::cache::policy;
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::config::compiled::{Action, BehaviorId, OriginId, Upstream};
@@ -166,7 +166,7 @@ fn planned(
     if rules.access.is_some() {
         let certificate = entering::certificate(from.certificate);
         entered.entry = entering::now(shared, snapshot, served, &asked(head, from), certificate)?;
-        if entered.signed() {
+        if entered.used().any() {
             // What is asked for is not what was sent.
             return None;
         }
@@ -189,7 +189,7 @@ fn planned(
     fields.clear();
     let section = Section::new(from.raw.get(..request.len).unwrap_or(from.raw));
     for field in head.fields {
-        if viewer::is_ours(field.name) {
+        if snapshot.is_edges(field.name) {
             continue;
         }
         let (name, value) = (HeaderName::from_bytes(field.name.as_bytes()), section.value(field.value));

@@ -16,7 +16,6 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::cache::{policy, store, vary};
 use crate::listen::Refusal;
-use crate::origin::group::Cause;
 
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
@@ -181,11 +180,7 @@ impl ProxyHttp for Phases {
                 }
                 serves
             }
-            Some(error) if error.esource() == &ErrorSource::Upstream => {
-                let moves_on = matches!(error.etype(), ErrorType::HTTPStatus(status) if upstream::next_member(session, ctx, cause(*status)).is_some());
-                ctx.bridges_errors() && !moves_on
-            }
-            Some(_) => false,
+            Some(error) => upstream::is_bridged(session, ctx, error),
         }
     }
 
@@ -229,7 +224,7 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         ctx.origin.connect = (!reused).then(|| upstream::since(ctx.origin.started));
         ctx.origin.asked_ms = now_ms();
-        uploads::wait(&ctx.upload);
+        uploads::begin(&ctx.upload);
         Ok(())
     }
 
@@ -317,11 +312,11 @@ impl ProxyHttp for Phases {
         }
         if ctx.tier.is_asking() {
             // Functions, failover and error pages had their turn where the origin was asked.
-            if response.status.is_server_error() && upstream::keeps_stale(ctx) {
+            if policy::is_failure(status) && upstream::keeps_stale(ctx) {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
         } else if ctx.origin.instead.is_none() {
-            if let Some(to) = upstream::next_member(session, ctx, cause(status)) {
+            if let Some(to) = upstream::next_member(session, ctx, upstream::cause(status)) {
                 events::left_behind(session, response, ctx).await;
                 upstream::move_on(ctx, to);
                 return Err(again(failure::FAILOVER));
@@ -329,7 +324,7 @@ impl ProxyHttp for Phases {
             events::origin_response(session, response, ctx).await?;
             // Error pages and what stays stored go by what the functions made of it.
             let status = response.status.as_u16();
-            if response.status.is_server_error() && upstream::keeps_stale(ctx) {
+            if policy::is_failure(status) && upstream::keeps_stale(ctx) {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
             if pages::rule(session, ctx, status).is_some() && upstream::place(session, ctx, status) {
@@ -475,10 +470,6 @@ impl ProxyHttp for Phases {
     ) -> bool {
         true
     }
-}
-
-fn cause(status: u16) -> Cause {
-    http::StatusCode::from_u16(status).map_or(Cause::Failed, Cause::Status)
 }
 
 fn again(why: &'static str) -> Box<Error> {

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use http::{HeaderMap, Method};
 
 use crate::behavior::compress;
-use crate::cache::key::{self, MethodClass};
+use crate::cache::key;
 use crate::cache::object::KeyHash;
 use crate::config::compiled::{Behavior, BehaviorId, Coding, ViewerProtocol};
 use crate::message::{Fields, path};
@@ -94,7 +94,7 @@ pub fn slot<F: Fields>(
         key::part(key, behavior.name.as_bytes());
         key::part(key, if behavior.per_principal { apart } else { b"" });
     }
-    key::build(&behavior.cache.key, MethodClass::GetHead, host, target.path, target.query, fields, coding, key);
+    key::build(&behavior.cache.key, host, target.path, target.query, fields, coding, key);
     (key::hash(key), coding)
 }
 

@@ -268,7 +268,7 @@ pub fn finish_refusal(
     refusal: &Refusal,
     viewer: SocketAddr,
     tls: Option<&SslDigest>,
-    seen: u64,
+    (bytes_in, bytes_out): (u64, u64),
     head: Option<&RequestHeader>,
 ) {
     let id = RequestId::random();
@@ -290,9 +290,8 @@ pub fn finish_refusal(
         behavior: observer.metrics().unrouted(),
         pattern: "",
         status: refusal.status,
-        bytes_in: seen,
-        // A stream is reset without a word.
-        bytes_out: if head.is_some() { 0 } else { refusal.render().len() as u64 },
+        bytes_in,
+        bytes_out,
         cache: Outcome::Refused,
         reason: refusal.reason,
         ttl_s: None,

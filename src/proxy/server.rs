@@ -242,9 +242,10 @@ impl Pop {
         }
         service.set_connection_filter(self.gate.clone());
         server.add_service(service);
-        let observer = self.shared.observer.clone();
+        let (observer, tiers) = (self.shared.observer.clone(), self.shared.tiers);
         server.add_service(background_service("control", Control::new(self, admin, services)));
         server.run(RunArgs::default());
+        tiers.invalidated().flush(FLUSH);
         observer.shutdown(FLUSH);
         Ok(())
     }

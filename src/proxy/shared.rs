@@ -5,7 +5,6 @@ use std::sync::Arc;
 use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora::cache::predictor::Predictor;
 
-use crate::cache::invalidated::Invalidated;
 use crate::cache::object::Stamps;
 use crate::cache::purge::{Marks, MarksCell};
 use crate::cache::store::Tiers;
@@ -32,8 +31,6 @@ pub struct Shared {
     pub marks: MarksCell,
     /// How much of the fleet's purges has taken effect here.
     pub seen: Seen,
-    /// URLs whose objects an unsafe request made invalid (RFC 9111 §4.4).
-    pub invalidated: Invalidated,
     pub stamps: Stamps,
     pub revalidations: Arc<Revalidations>,
     pub observer: Arc<Observer>,
@@ -66,7 +63,6 @@ impl Shared {
             predictor: Box::leak(Box::new(Predictor::new(PREDICTED_PER_SHARD, None))),
             marks: MarksCell::new(Marks::new(scopes)),
             seen: Seen::default(),
-            invalidated: Invalidated::default(),
             stamps: Stamps::default(),
             revalidations: Arc::default(),
             observer,

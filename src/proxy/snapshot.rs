@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub bounds: Limits,
     /// Some behavior has an access rule.
     pub guarded: bool,
+    /// The fields in which some behavior says who asks.
+    identities: Vec<HeaderName>,
     pub tally: Arc<Tally>,
     /// The PoPs that viewers are led to, where the configuration has them.
     pub steering: Option<Steering>,
@@ -97,6 +99,7 @@ impl Snapshot {
         });
         let authorizers = authorizers.collect();
         let routes = Table::new(&config.behaviors);
+        let identities = identities(&config);
         let counters = metrics.behaviors(config.behaviors.iter().map(|b| b.name.as_str()));
         let served = config
             .behaviors
@@ -109,6 +112,9 @@ impl Snapshot {
                 let viewer_fields = viewer::wanted(behavior);
                 // What a viewer's request has to be changed by before anything looks at it.
                 let told = identity.header.is_some() || !identity.claims.is_empty() || !viewer_fields.is_empty();
+                let keyed = |name: &HeaderName| identities.iter().any(|own| viewer::alike(own.as_str(), name.as_str()));
+                // A field that is taken out must not be looked up by.
+                let told = told || behavior.cache.key.headers.iter().any(keyed);
                 let hooked = !chains.viewer_request.is_empty() || !chains.viewer_response.is_empty();
                 let limited = !behavior.limits.is_empty() || config.rates.account.is_some();
                 let edits = [false, true].map(|tls| HeadEdits::new(&behavior.response, tls).filter(|_| !told));
@@ -133,9 +139,16 @@ impl Snapshot {
             authorizers,
             bounds,
             guarded,
+            identities,
             tally,
             steering,
         })
+    }
+
+    /// Whether only the edge may send a field of this name to functions and origins, whatever behavior serves the request: an origin that
+    /// several behaviors share takes it for the edge's word.
+    pub fn is_edges(&self, name: &str) -> bool {
+        viewer::is_ours(name) || self.identities.iter().any(|own| viewer::alike(own.as_str(), name))
     }
 
     /// What is known of where an address is.
@@ -152,6 +165,13 @@ impl Snapshot {
     pub fn behavior(&self, id: BehaviorId) -> &Arc<Served> {
         &self.served[id]
     }
+}
+
+fn identities(config: &Config) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = config.behaviors.iter().flat_map(|behavior| behavior.identity.names()).collect();
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names
 }
 
 // === impl Served ===

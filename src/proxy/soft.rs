@@ -127,7 +127,7 @@ async fn due(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Op
         }
     }
     let request = &session.req_header().headers;
-    match judge::judge(&shared.marks, &shared.invalidated, &behavior.cache, &meta, None, request, now_ms()) {
+    match judge::judge(&shared.marks, shared.tiers.invalidated(), &behavior, &meta, None, request, now_ms()) {
         Verdict::Stale { while_revalidate: false, on_error: true, .. } => Some((hash, limit)),
         _ => None,
     }

@@ -154,7 +154,8 @@ impl Streams {
                 let (refusal, observer) = (Refusal::SLOW_BODY, &self.shared.observer);
                 observer.metrics().refused(asking::refusal_kind(&refusal));
                 let seen = asking::head_bytes(&head) + upload.bytes();
-                record::finish_refusal(observer, &refusal, viewer, tls.as_deref(), seen, Some(&head));
+                // A stream is reset without a word.
+                record::finish_refusal(observer, &refusal, viewer, tls.as_deref(), (seen, 0), Some(&head));
                 None
             }
         }

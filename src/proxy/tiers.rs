@@ -149,7 +149,7 @@ fn changed_here(shared: &Shared, ctx: &RequestCtx, request: &RequestHeader) -> b
     let (host, target) = asking::address(request);
     let (target, policy) = (Target::parse(target), &served.behavior.cache.key);
     let host = if policy.ignore_host { "" } else { plan::host_name(host) };
-    shared.invalidated.knows(host, &key::uri(policy, target.path, target.query))
+    shared.tiers.invalidated().knows(host, &key::uri(policy, target.path, target.query))
 }
 
 fn patience(kind: &OriginKind) -> Duration {

@@ -30,6 +30,8 @@ pub struct Upload(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     pace: Pace,
+    /// Bytes of the body that this attempt was sent. An attempt after the first begins with those that came before it: they count once.
+    sent: u64,
     /// Since when the viewer is waited for; `None`: the origin is, or a function.
     waiting: Option<Instant>,
     whole: bool,
@@ -53,8 +55,14 @@ impl Upload {
         }
     }
 
+    fn begin(&self) {
+        self.0.lock().sent = 0;
+    }
+
     fn came(&self, bytes: usize, end: bool, now: Instant) {
         let mut state = self.0.lock();
+        state.sent += bytes as u64;
+        let bytes = state.sent.saturating_sub(state.pace.bytes()) as usize;
         let waited = state.waiting.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         state.pace.came(bytes, waited);
         state.waiting = state.waiting.map(|_| now);
@@ -108,6 +116,14 @@ pub fn hold(upload: &Option<Arc<Upload>>) {
     }
 }
 
+/// An origin is connected: the body is sent to it from its beginning, and then the viewer is waited for.
+pub fn begin(upload: &Option<Arc<Upload>>) {
+    if let Some(upload) = upload {
+        upload.begin();
+    }
+    wait(upload);
+}
+
 /// `part` came, and was the last if `end`.
 pub fn came(upload: &Option<Arc<Upload>>, part: Option<&Bytes>, end: bool) {
     if let Some(upload) = upload {
@@ -118,6 +134,26 @@ pub fn came(upload: &Option<Arc<Upload>>, part: Option<&Bytes>, end: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_again_counts_once() {
+        let now = Instant::now();
+        let upload = Upload::default();
+        for (again, parts, want) in [
+            (false, &[100, 50][..], 150),
+            (true, &[], 150),
+            (true, &[100], 150),
+            (true, &[150, 30], 180),
+            (true, &[170], 180),
+            (false, &[20], 190),
+        ] {
+            if again {
+                upload.begin();
+            }
+            parts.iter().for_each(|bytes| upload.came(*bytes, false, now));
+            assert_eq!(upload.bytes(), want, "{parts:?}");
+        }
+    }
 
     #[test]
     fn only_the_viewers_time_counts() {

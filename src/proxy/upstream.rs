@@ -12,6 +12,7 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::cache::policy;
 use crate::config::compiled::{Action, Generated, OriginId, Upstream};
 use crate::observe::Failure;
 use crate::origin::adapter::Adapter;
@@ -193,6 +194,22 @@ pub fn after_failure(session: &Session, ctx: &mut RequestCtx, status: u16) -> bo
 /// error in its place would be worse than a stale answer (RFC 5861 §3, §4).
 pub fn keeps_stale(ctx: &RequestCtx) -> bool {
     matches!(ctx.role, Role::Revalidation(_)) && (ctx.cache.while_revalidate || ctx.cache.on_error)
+}
+
+/// What a status says of the member that was asked.
+pub fn cause(status: u16) -> Cause {
+    http::StatusCode::from_u16(status).map_or(Cause::Failed, Cause::Status)
+}
+
+/// Whether a stale answer stands in for what `error` says of the origin: it failed (RFC 5861 §4), and no other member is to be asked.
+pub fn is_bridged(session: &Session, ctx: &RequestCtx, error: &Error) -> bool {
+    let failed = match error.etype() {
+        ErrorType::HTTPStatus(status) => {
+            policy::is_failure(*status) && next_member(session, ctx, cause(*status)).is_none()
+        }
+        _ => true,
+    };
+    failed && error.esource() == &ErrorSource::Upstream && ctx.bridges_errors()
 }
 
 /// Puts an answer for `status` in the origin's place, where that can be served and kept.

@@ -19,7 +19,7 @@ use super::context::RequestCtx;
 use super::plan::Target;
 use super::rerouting::Way;
 use super::uploads::{self, Upload};
-use super::{asking, tiers};
+use super::{about, asking, tiers};
 
 /// The viewer's request.
 pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -> Request {
@@ -27,7 +27,7 @@ pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -
     let address = asking::address(sent);
     let tls = tiers::is_tls(session, ctx);
     let request = request(&sent.method, sent.version, tls, address, client(ctx), sent.headers.clone());
-    Request { body, ..request }
+    Request { who: about::who(&ctx.entered), body, ..request }
 }
 
 /// A request at a viewer event; `address` is host and target.
@@ -52,6 +52,7 @@ pub fn request(
         uri: target.path.to_owned(),
         query: target.query.unwrap_or("").to_owned(),
         client_ip,
+        who: None,
         version,
         tls,
         headers,
@@ -74,6 +75,7 @@ pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, bod
         uri: target.path.to_owned(),
         query: target.query.unwrap_or("").to_owned(),
         client_ip: client(ctx),
+        who: about::who(&ctx.entered),
         version: session.req_header().version,
         tls: tiers::is_tls(session, ctx),
         headers: sent.headers.clone(),

@@ -94,6 +94,7 @@ fn nobody(snapshot: &Snapshot, spec: &Function) -> Exchange {
         uri: "/".to_owned(),
         query: String::new(),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        who: None,
         version: Version::HTTP_11,
         tls: false,
         headers: HeaderMap::new(),

@@ -102,6 +102,39 @@ fn a_token_lets_in_and_names_who_asks() {
     assert_eq!(origin.count(), 1, "nobody else got through");
 }
 
+/// The issue: "a Principal that … functions can use", on a hit and on the way to the origin.
+#[test]
+fn functions_are_told_who_asks() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let mint = Mint::new("k1");
+    let setup = pop(
+        &origin,
+        &format!(
+            "[[function]]\nname = \"edge\"\nfile = \"edge.js\"\n[[function]]\nname = \"origin\"\nfile = \"origin.js\"\n\
+             [[jwt]]\nname = \"pool\"\nissuer = \"{ISSUER}\"\njwks = \"file:{{dir}}/jwks.json\"\naudience = [\"web\"]\n\
+             algorithms = [\"ES256\"]\n"
+        ),
+        "access = { jwt = \"pool\" }\n\
+         hooks = { viewer_response = \"edge\", origin_request = \"origin\" }",
+    );
+    std::fs::write(setup.dir().join("jwks.json"), Mint::jwks(&[&mint])).unwrap();
+    let edge = "function handler(event) { const who = event.viewer.principal; event.response.headers['x-who'] = { value: \
+                who.kind + ' ' + who.id + ' of ' + who.issuer + ' ' + who.claims.tenant }; return event.response; }";
+    let origins = "exports.handler = async (event) => { const cf = event.Records[0].cf; cf.request.headers['x-tenant'] = \
+                   [{ key: 'X-Tenant', value: cf.principal.claims.tenant }]; return cf.request; };";
+    std::fs::write(setup.dir().join("edge.js"), edge).unwrap();
+    std::fs::write(setup.dir().join("origin.js"), origins).unwrap();
+    let pop = setup.start();
+    let token = bearer(&mint, claims("alice"));
+    for hit in [false, true] {
+        let reply = pop.get_with("/a", &[("Authorization", &token)]);
+        assert_eq!((reply.status, reply.hit()), (200, hit), "{}", reply.text());
+        assert_eq!(reply.field("x-who"), Some("jwt alice of pool t1"));
+    }
+    let seen = origin.last();
+    assert_eq!(seen.field("x-tenant"), Some("t1"), "{seen:?}");
+}
+
 /// The issue: cached answers never leak between principals.
 #[test]
 fn each_principal_has_its_own_answers_unless_they_are_shared() {
@@ -257,6 +290,34 @@ fn countries_come_from_the_database_and_their_header_from_the_edge() {
     assert_eq!((denied.status, denied.text().as_str()), (403, "{\"message\":\"This is not served in your country\"}"));
     assert_eq!(get("203.0.113.1").status, 403, "a country that is not known");
     assert_eq!(pop.log_line("/a")["path"], "/a");
+}
+
+/// The issue: databases are hot reloaded.
+#[test]
+fn a_database_that_is_replaced_is_read_without_a_restart() {
+    let origin = Origin::counting("");
+    let known = std::fs::read(format!("{}/geo/test.mmdb", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let mut setup = pop(
+        &origin,
+        "[geo]\ndatabases = [\"{dir}/countries.mmdb\"]\n",
+        "access = { country = [\"FR\"] }\nforward = { headers = [\"cloudfront-viewer-country\"] }\ncache = false",
+    );
+    setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned();
+    std::fs::write(setup.dir().join("countries.mmdb"), &known).unwrap();
+    let pop = setup.start();
+    let get = || Raw::connect(pop.extra[0]).ask("GET", "/a", &[("X-Forwarded-For", "192.0.2.1")]);
+    assert_eq!(get().status, 403, "it is in Germany");
+    // The same database, in which the network has moved: a text of two letters with its mark before it.
+    let moved = |bytes: Vec<u8>| {
+        let at = bytes.windows(3).position(|three| three == b"\x42DE").unwrap();
+        let mut bytes = bytes;
+        bytes[at + 1..at + 3].copy_from_slice(b"FR");
+        bytes
+    };
+    std::fs::write(pop.dir().join("new.mmdb"), moved(known)).unwrap();
+    std::fs::rename(pop.dir().join("new.mmdb"), pop.dir().join("countries.mmdb")).unwrap();
+    let reply = until("the new database", || Some(get()).filter(|reply| reply.status == 200));
+    assert_eq!(origin.last().field("cloudfront-viewer-country"), Some("FR"), "{}", reply.text());
 }
 
 #[test]

@@ -71,6 +71,51 @@ fn a_crash_costs_at_most_what_was_being_written() {
     }
 }
 
+/// The file of invalidated URLs has as many records, or more.
+fn noted(pop: &Pop, records: u64) {
+    let path = pop.dir().join("cache/invalidated");
+    until("what was invalidated to be written", || {
+        (std::fs::metadata(&path).ok()?.len() >= 8 + 28 * records).then_some(())
+    });
+}
+
+#[test]
+fn what_an_unsafe_request_changed_is_not_served_after_a_crash() {
+    let origin = Origin::counting("Cache-Control: max-age=600\r\n");
+    let mut pop = Pop::start(format!(
+        "[cache]\nmemory = \"16MiB\"\ndisk = {{ path = \"{{dir}}/cache\", size = \"64MiB\" }}\n{}\
+         [[behavior]]\nmatch = \"/any/*\"\norigin = \"o\"\nmethods = \"all\"\ncache = {{ key.ignore_host = true }}\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\nmethods = \"all\"\n",
+        origin.config("o")
+    ));
+    let ask = |pop: &Pop, path: &str| pop.get(path).text();
+    let changed = ["/changed", "/any/changed"];
+    let old: Vec<String> = changed.iter().map(|path| ask(&pop, path)).collect();
+    let kept = ask(&pop, "/kept");
+    // On disk, so that a crash leaves them there.
+    pop.restart();
+    for (path, old) in changed.iter().zip(&old) {
+        assert_eq!(&ask(&pop, path), old, "the disk has it");
+        assert_eq!(pop.send("POST", path, &[], b"x").status, 200);
+    }
+    noted(&pop, 2);
+    pop.crash_and_restart();
+    for (path, old) in changed.iter().zip(&old) {
+        assert_ne!(&ask(&pop, path), old, "{path}: RFC 9111 §4.4");
+    }
+    assert_eq!(ask(&pop, "/kept"), kept);
+    // What was fetched since is kept, also by the next process.
+    let new: Vec<String> = changed.iter().map(|path| ask(&pop, path)).collect();
+    pop.restart();
+    for (path, new) in changed.iter().zip(&new) {
+        assert_eq!(&ask(&pop, path), new, "{path}");
+    }
+    // Nobody knows what a damaged list said: then nothing of the disk is served.
+    std::fs::write(pop.dir().join("cache/invalidated"), "?").unwrap();
+    pop.restart();
+    assert_ne!(ask(&pop, "/kept"), kept);
+}
+
 #[test]
 fn damaged_blocks_are_misses() {
     let origin = by_path(20_000);

@@ -85,6 +85,60 @@ fn who_asks_can_be_neither_forged_nor_hidden() {
     assert_eq!(pop.get_with("/a", &[("X-Api-Key", KEY), ("Connection", "x-user")]).status, 400);
 }
 
+/// An origin that several behaviors share takes the field for the edge's word, whichever of them sent the request.
+#[test]
+fn no_behavior_lets_a_viewer_say_who_asks() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\nVary: X-User\r\n");
+    let behavior = |path: &str, lines: &str| format!("[[behavior]]\nmatch = \"{path}\"\norigin = \"o\"\n{lines}\n");
+    let setup = Setup::new(format!(
+        "{}{}[[function]]\nname = \"echo\"\nfile = \"echo.js\"\n{}{}{}{}{}",
+        origin.config("o"),
+        keys(),
+        behavior(
+            "/told/*",
+            "access = \"api_key\"\nidentity = { header = \"x-user\", claims = { x-tenant = \"tenant\" } }",
+        ),
+        behavior("/passed/*", "cache = false"),
+        behavior("/keyed/*", "cache = { key.headers = [\"x-user\"] }"),
+        behavior("/hooked/*", "hooks = { viewer_request = \"echo\" }"),
+        behavior("*", "methods = \"all\"\nforward = { headers = \"all\" }"),
+    ));
+    let script = "function handler(event) { const who = event.request.headers['x-user']; \
+                  event.request.headers['x-seen'] = { value: who ? who.value : 'nobody' }; return event.request; }";
+    std::fs::write(setup.dir().join("echo.js"), script).unwrap();
+    let pop = setup.start();
+    let forged = [("X-User", "root"), ("X_User", "root"), ("X-Tenant", "t1"), ("x_tenant", "t1")];
+    let unsaid = |what: &str| {
+        for seen in origin.requests() {
+            let said: Vec<_> = seen
+                .fields
+                .iter()
+                .filter(|(name, _)| {
+                    ["x-user", "x-tenant"].contains(&name.replace('_', "-").to_ascii_lowercase().as_str())
+                })
+                .collect();
+            assert!(said.is_empty(), "{what}: {seen:?}");
+        }
+    };
+    for path in ["/passed/a", "/keyed/a", "/hooked/a", "/a"] {
+        let first = pop.get_with(path, &forged);
+        assert_eq!(first.status, 200, "{path}: {}", first.text());
+        let honest = pop.get(path);
+        let again = pop.get_with(path, &forged);
+        assert_eq!(honest.hit() && again.hit(), !path.starts_with("/passed"), "{path}: one object for all");
+        unsaid(path);
+    }
+    assert!(origin.requests().iter().any(|seen| seen.field("x-seen") == Some("nobody")), "nor to a function");
+    assert_eq!(pop.send("POST", "/a", &forged, b"x").status, 200);
+    let fields = [("x-user", "root"), ("x_user", "root"), ("x-tenant", "t1")];
+    for path in ["/passed/b", "/keyed/b", "/hooked/b", "/b"] {
+        assert_eq!(H2::plain(pop.http).send("GET", path, &fields, b"", &[]).status, 200, "{path}");
+    }
+    unsaid("other methods, HTTP/2");
+    assert_eq!(pop.get_with("/told/a", &[("X-Api-Key", KEY), ("X-User", "root")]).status, 200);
+    assert_eq!(origin.last().field("x-user"), Some("acme"), "the edge itself says it");
+}
+
 #[test]
 fn an_error_page_is_asked_for_by_nobody() {
     let origin = Origin::start(|x| match x.request.target.as_str() {

@@ -356,3 +356,26 @@ fn early_hints_do_not_confuse_the_final_answer() {
     }
     assert_eq!(origin.count(), 1);
 }
+
+#[test]
+fn what_is_refused_unread_says_so_in_cache_status() {
+    let origin = Origin::fixed("", "hello");
+    let pop = with_limits(&origin, "header_count = 20\nheader_size = \"4KiB\"\nuri_size = \"1KiB\"");
+    let many = (0..30).map(|n| format!("X-{n}: a\r\n")).collect::<String>();
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 400),
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(2000)), 414),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n"), 431),
+        ("GET / HTTP/3.0\r\nHost: h\r\n\r\n".to_owned(), 505),
+    ] {
+        let mut raw = pop.raw();
+        raw.send(&head);
+        let reply = raw.reply("GET");
+        assert_eq!(reply.status, status, "{head}");
+        // RFC 9211
+        assert_eq!(reply.param("fwd").as_deref(), Some("bypass"), "{head}");
+        assert_eq!(reply.param("detail"), Some(reply.text().trim().to_owned()), "{head}");
+    }
+    assert_eq!(origin.count(), 0);
+}

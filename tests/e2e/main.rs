@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod authorizers;
 mod behaviors;
 mod bodies;
 mod collapse;
@@ -34,6 +35,7 @@ mod listen;
 #[path = "../support/nats.rs"]
 mod nats;
 mod negative;
+mod operating;
 mod origins;
 mod passing;
 mod purge;
@@ -46,11 +48,15 @@ mod revisions;
 mod seeing;
 mod semantics;
 mod signatures;
+#[path = "../signed/tools.rs"]
+mod signers;
+mod signing;
 mod smuggling;
 mod stale;
 mod streaming;
 mod tables;
 mod tiers;
+mod traces;
 mod truncation;
 mod tunnels;
 mod vary;

@@ -92,6 +92,42 @@ fn a_purge_survives_a_crash_with_objects_on_disk() {
 }
 
 #[test]
+fn hosts_that_share_an_object_share_its_purges() {
+    let origin = Origin::counting("Cache-Control: max-age=600\r\n");
+    let behavior = |name: &str, pattern: &str| {
+        format!(
+            "[[behavior]]\nname = \"{name}\"\nmatch = \"{pattern}\"\norigin = \"o\"\ncache = {{ key.ignore_host = true }}\n"
+        )
+    };
+    let (one, all) = (behavior("one", "*.shared.example/*"), behavior("all", "*"));
+    let pop = Pop::start(format!("{}{one}{all}", origin.config("o")));
+    // The first host asks, the second one's URL is purged: (in memory and on the full path alike) neither is served the old body.
+    let (first, second) = ("a.shared.example", "b.shared.example");
+    for scope in [
+        json!({"url": format!("http://{second}/dir/x")}),
+        json!({"host": second}),
+        json!({"prefix": format!("http://{second}/dir/")}),
+        json!({"url": format!("http://{first}/dir/x")}),
+    ] {
+        for more in [&[][..], &[("Via", "1.1 x")][..]] {
+            let get = |host| pop.get_with("/dir/x", &[&[("Host", host)], more].concat());
+            get(first);
+            let before = get(second);
+            assert!(before.hit(), "{scope}");
+            pop.purge(&scope);
+            let after = get(second);
+            assert!(!after.hit() && after.text() != before.text(), "{scope}");
+            assert_eq!((get(first).text(), get(first).hit()), (after.text(), true), "{scope}");
+        }
+    }
+    // Another behavior's host takes nothing of theirs.
+    let before = pop.get_with("/dir/x", &[("Host", first)]);
+    pop.purge(&json!({"host": "other.example"}));
+    pop.purge(&json!({"url": "http://other.example/dir/x"}));
+    assert_eq!(pop.get_with("/dir/x", &[("Host", first)]).text(), before.text());
+}
+
+#[test]
 fn a_soft_purge_asks_the_origin_once_and_may_serve_stale() {
     let gate = Gate::new();
     let held = gate.clone();

@@ -9,18 +9,22 @@ use serde_json::json;
 
 use crate::access::pop;
 use crate::harness::credentials::{Aws, borrowed};
-use crate::harness::{Origin, Pop, until};
+use crate::harness::{H2, Origin, Pop, until};
 
 const SECRET: &str = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY";
 
 fn signer(origin: &Origin, more: &str, key: &str) -> Pop {
+    signing(origin, more, key, "cache = false")
+}
+
+fn signing(origin: &Origin, more: &str, key: &str, behavior: &str) -> Pop {
     let setup = pop(
         origin,
         &format!(
             "[[sigv4]]\nname = \"partners\"\nregions = [\"eu-central-1\"]\n{more}\n[[sigv4.key]]\nid = \"AKIDEXAMPLE\"\n\
              secret = \"file:{{dir}}/secret\"\nprincipal = \"arn:aws:iam::123456789012:user/alice\"\n{key}"
         ),
-        "access = { sigv4 = \"partners\" }\nidentity = { header = \"x-user\" }\ncache = false",
+        &format!("access = {{ sigv4 = \"partners\" }}\nidentity = {{ header = \"x-user\" }}\n{behavior}"),
     );
     std::fs::write(setup.dir().join("secret"), SECRET).unwrap();
     let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -40,6 +44,29 @@ fn aws() -> Aws<'static> {
         tells_hash: false,
         at: SystemTime::now(),
     }
+}
+
+/// API Gateway keeps the signature's parameters to itself; so does the cache: one object, however often it is signed anew.
+#[test]
+fn what_is_presigned_is_asked_for_without_its_signature() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let behavior = "forward = { query = \"all\" }\ncache = { key.query = \"all\" }";
+    let pop = signing(&origin, "", "", behavior);
+    let now = SystemTime::now();
+    let signed = |target: &str, ago: u64| Aws { at: now - Duration::from_secs(ago), ..aws() }.presigned(target);
+    let first = pop.get(&signed("/pets?b=2&a=1", 0));
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert!(origin.last().target.ends_with("/pets?b=2&a=1"), "{:?}", origin.last().target);
+    let again = pop.get(&signed("/pets?b=2&a=1", 60));
+    assert!(again.hit() && again.text() == first.text(), "{:?}", again.cache());
+    let h2 = H2::plain(pop.http).get(&signed("/pets?b=2&a=1", 30));
+    assert_eq!((h2.status, h2.body.as_slice()), (200, first.text().as_bytes()));
+    assert!(!pop.get(&signed("/pets?b=2&a=2", 0)).hit(), "the rest is part of what is asked for");
+    assert_eq!(pop.get(&signed("/pets", 0)).status, 200);
+    assert!(origin.last().target.ends_with("/pets"), "nor does a \"?\" remain: {:?}", origin.last().target);
+    assert!(origin.requests().iter().all(|seen| !seen.target.contains("X-Amz-")));
+    assert_eq!(pop.get("/pets?b=2&a=1").status, 403, "and what is stored is for who can sign");
+    assert!(pop.log_line("/pets")["query"].as_str().unwrap().contains("X-Amz-Signature="), "the log has what was sent");
 }
 
 const MISMATCH: &str = "The request signature we calculated does not match";
@@ -117,6 +144,11 @@ fn a_key_may_do_what_its_policy_allows() {
     assert_eq!(send("GET", "/pets/1"), 200);
     let denied = pop.get_with("/owners/1", &borrowed(&aws().fields("GET", "/owners/1", b"")));
     assert_eq!((denied.status, denied.field("x-amzn-errortype")), (403, Some("AccessDeniedException")));
-    assert_eq!(send("DELETE", "/pets/1"), 403);
+    let words = "User: arn:aws:iam::123456789012:user/alice is not authorized to perform: execute-api:Invoke on resource: \
+                 arn:aws:execute-api:eu-central-1:000000000000:rimward/default/GET/owners/1";
+    assert_eq!(denied.text(), json!({ "Message": words }).to_string());
+    let explicit = pop.send("DELETE", "/pets/1", &borrowed(&aws().fields("DELETE", "/pets/1", b"")), b"");
+    assert_eq!(explicit.status, 403);
+    assert!(explicit.text().ends_with("/DELETE/pets/1 with an explicit deny\"}"), "{}", explicit.text());
     assert_eq!(origin.count(), 1);
 }

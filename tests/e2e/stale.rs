@@ -89,11 +89,23 @@ fn must_revalidate_and_windows_of_zero_show_the_error() {
 
 #[test]
 fn an_error_that_means_something_is_not_bridged() {
-    let origin = well_once("Cache-Control: max-age=1, stale-if-error=600\r\n", "404 Gone");
-    let pop = Pop::caching(&origin, "");
+    // RFC 5861 §4: 500, 502, 503 and 504 are errors.
+    for (after, status) in [("404 Gone", 404), ("501 Not Implemented", 501), ("505 Version", 505), ("507 Full", 507)] {
+        let origin = well_once("Cache-Control: max-age=1, stale-if-error=600\r\n", after);
+        let pop = Pop::caching(&origin, "");
+        pop.get("/a");
+        let reply = until("the origin to be asked again", || Some(pop.get("/a")).filter(|_| origin.count() >= 2));
+        assert_eq!(reply.status, status);
+    }
+}
+
+#[test]
+fn what_a_background_request_is_told_replaces_what_was_stored() {
+    let origin = well_once("Cache-Control: max-age=1, stale-while-revalidate=600\r\n", "501 Not Implemented");
+    let pop = Pop::caching(&origin, "cache = { error_ttl = \"10m\" }");
     pop.get("/a");
-    let reply = until("the origin to be asked again", || Some(pop.get("/a")).filter(|_| origin.count() >= 2));
-    assert_eq!(reply.status, 404);
+    until("the answer of the background request", || (pop.get("/a").status == 501).then_some(()));
+    assert_eq!(origin.count(), 2);
 }
 
 #[test]

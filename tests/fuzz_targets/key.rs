@@ -2,7 +2,7 @@
 //! and any number of header lines.
 
 use http::HeaderName;
-use rimward::cache::key::{MethodClass, build};
+use rimward::cache::key::build;
 use rimward::config::compiled::{KeyPolicy, Select};
 use rimward::message::Head;
 
@@ -43,6 +43,6 @@ fn key((host, path, query, lines): &Parts<'_>) -> Vec<u8> {
     let fields: Vec<_> = lines.iter().map(|value| httparse::Header { name: "X-A", value }).collect();
     let head = Head { method: "GET", target: "/", host: "h", minor: 1, fields: &fields };
     let mut out = Vec::new();
-    build(&policy, MethodClass::GetHead, host, path, *query, &head, None, &mut out);
+    build(&policy, host, path, *query, &head, None, &mut out);
     out
 }

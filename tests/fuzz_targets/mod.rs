@@ -1,10 +1,16 @@
 //! Fuzz targets: one function a parser, each panics when an invariant breaks. `fuzz_short` drives them on stable for a
 //! bounded time; `fuzz/` wraps each for cargo-fuzz.
 
+pub mod accept;
+pub mod answer;
 pub mod bus;
+pub mod chunks;
 pub mod conditional;
 pub mod config;
 pub mod directives;
+pub mod disk;
+pub mod dns;
+pub mod frames;
 pub mod framing;
 pub mod head;
 pub mod jwk;
@@ -12,6 +18,7 @@ pub mod jwt;
 pub mod key;
 mod limits;
 pub mod location;
+pub mod purge;
 pub mod range;
 pub mod result;
 pub mod signed;

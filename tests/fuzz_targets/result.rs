@@ -74,6 +74,7 @@ fn exchange(event: Event, mode: Mode) -> Exchange {
         uri: "/a".to_owned(),
         query: "a=1&b=2".to_owned(),
         client_ip: [192, 0, 2, 1].into(),
+        who: None,
         version: Version::HTTP_11,
         tls: true,
         headers: headers(&[("host", "h"), ("x-a", "1"), ("cookie", "a=1; b"), ("via", "v"), ("x-edge-a", "e")]),

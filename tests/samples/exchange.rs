@@ -82,6 +82,7 @@ impl Case {
             uri: self.uri.clone(),
             query: self.query.clone(),
             client_ip: self.ip.into(),
+            who: None,
             version: Version::HTTP_2,
             tls: true,
             headers: headers(&self.headers),

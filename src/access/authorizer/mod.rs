@@ -9,13 +9,17 @@
 mod answer;
 mod event;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderName;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use serde_json::Map;
+use tokio::sync::OnceCell;
 
-use super::{Asked, Denied, Kind, Principal, Reason, iam};
+use super::{Asked, Denied, Kind, Principal, Reason, Told, iam};
 use crate::config::compiled::{Authorizer, AuthorizerKind, IdentitySource};
 use crate::crypto;
 use crate::message::{Fields, path};
@@ -28,7 +32,12 @@ pub use event::About;
 pub struct Memo {
     pub spec: Authorizer,
     kept: Option<Cache<[u8; 32], Arc<Decision>>>,
+    /// Answers that are on their way, by identity: no more than requests that wait for one.
+    asked: Mutex<HashMap<[u8; 32], Flight>>,
 }
+
+/// An answer that several wait for. Whoever is first asks; when that one goes away, the next does.
+type Flight = Arc<OnceCell<Arc<Decision>>>;
 
 /// What a request says to an authorizer.
 #[derive(Debug)]
@@ -36,6 +45,34 @@ pub struct Question {
     identity: Vec<u8>,
     /// The values of its identity sources, in order.
     sources: Vec<String>,
+    /// Everything that the function is shown of who asks, where it has no identity sources.
+    shown: Option<[u8; 32]>,
+}
+
+/// Somebody who waits, or has given up.
+struct Waiting<'m> {
+    memo: &'m Memo,
+    digest: [u8; 32],
+    flight: Flight,
+}
+
+// === impl Waiting ===
+impl<'m> Waiting<'m> {
+    fn new(memo: &'m Memo, digest: [u8; 32]) -> Self {
+        let flight = memo.asked.lock().entry(digest).or_default().clone();
+        Waiting { memo, digest, flight }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut asked = self.memo.asked.lock();
+        let own = asked.get(&self.digest).is_some_and(|own| Arc::ptr_eq(own, &self.flight));
+        // Two hold it: the table, and this one, who is the last.
+        if own && (self.flight.initialized() || Arc::strong_count(&self.flight) == 2) {
+            asked.remove(&self.digest);
+        }
+    }
 }
 
 // === impl Question ===
@@ -44,6 +81,12 @@ impl Question {
     pub fn digest(&self) -> [u8; 32] {
         crypto::sha256(&self.identity)
     }
+
+    /// What keeps principals apart whom the function calls the same: the identity, or, of a function without identity sources, all that it
+    /// may have decided by.
+    pub fn apart(&self) -> [u8; 32] {
+        self.shown.unwrap_or_else(|| self.digest())
+    }
 }
 
 // === impl Memo ===
@@ -51,7 +94,7 @@ impl Memo {
     pub fn new(spec: &Authorizer) -> Self {
         let kept = (!spec.ttl.is_zero())
             .then(|| Cache::builder().max_capacity(spec.entries as u64).time_to_live(spec.ttl).build());
-        Memo { spec: spec.clone(), kept }
+        Memo { spec: spec.clone(), kept, asked: Mutex::default() }
     }
 
     /// What to ask.
@@ -59,7 +102,9 @@ impl Memo {
     /// # Errors
     /// A source of identity is missing or empty: the function is not asked.
     pub fn question<F: Fields>(&self, asked: &Asked<'_, F>) -> Result<Question, Denied> {
-        let mut question = Question { identity: Vec::new(), sources: Vec::with_capacity(self.spec.identity.len()) };
+        let sources = Vec::with_capacity(self.spec.identity.len());
+        let shown = self.spec.identity.is_empty().then(|| everything(asked));
+        let mut question = Question { identity: Vec::new(), sources, shown };
         for source in &self.spec.identity {
             // Of several, the function may be shown another than the one that its answer is kept under.
             let only = |values: Vec<String>| match <[String; 1]>::try_from(values) {
@@ -82,11 +127,39 @@ impl Memo {
             if value.is_empty() {
                 return Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source:?} is missing")));
             }
+            if self.spec.validate.as_ref().is_some_and(|pattern| !pattern.fits(&value)) {
+                return Err(Denied::new(
+                    Reason::AuthorizerUnauthorized,
+                    format!("{source:?} does not match `validate`"),
+                ));
+            }
             question.identity.extend_from_slice(&(value.len() as u64).to_be_bytes());
             question.identity.extend_from_slice(value.as_bytes());
             question.sources.push(value);
         }
         Ok(question)
+    }
+
+    /// Asks with `ask`, unless the same is being asked already: then that answer is waited for. Without a `ttl` everybody asks.
+    pub async fn once<A: Future<Output = Decision>>(
+        &self,
+        question: &Question,
+        ask: impl FnOnce() -> A,
+    ) -> Arc<Decision> {
+        if self.kept.is_none() {
+            return Arc::new(ask().await);
+        }
+        let waiting = Waiting::new(self, question.digest());
+        let asked = async {
+            // It may have been answered since it was looked for.
+            if let Some(decision) = self.recall(question) {
+                return decision;
+            }
+            let decision = Arc::new(ask().await);
+            self.keep(question, &decision);
+            decision
+        };
+        waiting.flight.get_or_init(|| asked).await.clone()
     }
 
     /// What it answered last time, if that is still good.
@@ -95,7 +168,7 @@ impl Memo {
     }
 
     /// Keeps an answer. Failures are not kept.
-    pub fn keep(&self, question: &Question, decision: &Arc<Decision>) {
+    fn keep(&self, question: &Question, decision: &Arc<Decision>) {
         if let (Some(kept), false) = (&self.kept, matches!(**decision, Decision::Failed(_))) {
             kept.insert(question.digest(), Arc::clone(decision));
         }
@@ -132,13 +205,13 @@ impl Memo {
         question: &Question,
         decision: &Decision,
     ) -> Result<(Principal, Option<String>), Denied> {
-        let say = |reason, words: &str| Err(Denied::new(reason, format!("{}: {words}", self.spec.name)));
-        let principal = |id: &str, context: &Arc<Map<String, serde_json::Value>>| Principal {
-            kind: Kind::Authorizer,
-            id: id.into(),
-            issuer: self.spec.name.as_str().into(),
-            claims: Arc::clone(context),
-            api_key: None,
+        // Only HTTP APIs have payload format 2.0.
+        let told = if self.spec.kind == AuthorizerKind::Request2 { Told::Less } else { Told::Usual };
+        let say = |reason, words: &str| {
+            Err(Denied::new(reason, format!("{}: {words}", self.spec.name)).telling(told.clone()))
+        };
+        let principal = |id: &str, context: &Arc<Map<String, serde_json::Value>>| {
+            Principal::new(Kind::Authorizer, id, self.spec.name.as_str()).with_claims(Arc::clone(context))
         };
         match decision {
             Decision::Unauthorized => say(Reason::AuthorizerUnauthorized, "it threw \"Unauthorized\""),
@@ -180,6 +253,29 @@ impl Memo {
         let path = path.strip_prefix('/').unwrap_or(path);
         self.spec.resource.replace("$method", method).replace("$path", path)
     }
+}
+
+/// SHA-256 of all that a function may decide by: address, host, query and fields; not what one viewer's requests differ in.
+fn everything<F: Fields>(asked: &Asked<'_, F>) -> [u8; 32] {
+    let mut shown = Vec::with_capacity(1024);
+    let mut part = |bytes: &[u8]| {
+        shown.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        shown.extend_from_slice(bytes);
+    };
+    part(address(asked.viewer).as_bytes());
+    part(asked.host.as_bytes());
+    part(asked.query.unwrap_or_default().as_bytes());
+    let mut names: Vec<String> = asked.fields.names().map(str::to_ascii_lowercase).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        for line in asked.fields.lines(&name) {
+            part(name.as_str().as_bytes());
+            part(line);
+        }
+    }
+    crypto::sha256(&shown)
 }
 
 /// The viewer's address as events say it.

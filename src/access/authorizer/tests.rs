@@ -1,12 +1,15 @@
 //! Tests of what authorizers are asked and what their answers mean, by the examples of API Gateway's developer guide.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::*;
-use crate::config::compiled::Asks;
+use crate::config::compiled::{Asks, TokenPattern};
 
 fn spec(kind: AuthorizerKind, identity: Vec<IdentitySource>) -> Authorizer {
     Authorizer {
@@ -14,6 +17,7 @@ fn spec(kind: AuthorizerKind, identity: Vec<IdentitySource>) -> Authorizer {
         asks: Asks::Function { id: 0, cpu: Duration::from_millis(10), timeout: Duration::from_secs(1) },
         kind,
         identity,
+        validate: None,
         ttl: Duration::from_secs(60),
         entries: 10,
         resource: "arn:aws:execute-api:us-east-1:000000000000:api/prod/$method/$path".into(),
@@ -150,4 +154,104 @@ fn simple_answers_and_what_is_kept() {
     let never = Memo::new(&Authorizer { ttl: Duration::ZERO, ..memo.spec.clone() });
     never.keep(&question, &Arc::new(Decision::Unauthorized));
     assert!(never.recall(&question).is_none());
+}
+
+fn questions(memo: &Memo, who: &[&'static str]) -> Vec<Question> {
+    let fields: Vec<HeaderMap> = who.iter().map(|who| fields(&[("authorization", who)])).collect();
+    fields.iter().map(|fields| memo.question(&asked("/", None, fields)).unwrap()).collect()
+}
+
+/// Answers once `go` says so; counts how often it was asked.
+async fn answer(count: &AtomicUsize, go: &Notify, said: Decision) -> Decision {
+    count.fetch_add(1, Ordering::Relaxed);
+    go.notified().await;
+    said
+}
+
+#[tokio::test]
+async fn the_same_is_asked_once_while_it_is_asked() {
+    let memo = Memo::new(&spec(AuthorizerKind::Token, vec![header("authorization")]));
+    let questions = questions(&memo, &["a", "a", "a", "b"]);
+    let (count, go) = (AtomicUsize::new(0), Notify::new());
+    let failed = || Decision::Failed("broken".into());
+    let mut waiting: Vec<_> =
+        questions.iter().map(|question| Box::pin(memo.once(question, || answer(&count, &go, failed())))).collect();
+    for one in &mut waiting {
+        assert!(poll_once(one).await.is_none());
+    }
+    assert_eq!((count.load(Ordering::Relaxed), memo.asked.lock().len()), (2, 2), "one for each identity");
+    // Who asked first goes away: the next asks in its place, and nobody waits for ever.
+    drop(waiting.remove(0));
+    assert!(poll_once(&mut waiting[0]).await.is_none() && poll_once(&mut waiting[1]).await.is_none());
+    assert_eq!(count.load(Ordering::Relaxed), 3);
+    go.notify_waiters();
+    for one in waiting {
+        assert_eq!(*one.await, failed(), "a failure is for all who waited");
+    }
+    assert_eq!((count.load(Ordering::Relaxed), memo.asked.lock().len()), (3, 0), "and is asked about again");
+    let allowed = memo.understand(Ok(ALLOW));
+    for _ in 0..2 {
+        let decision = memo.once(&questions[0], || async {
+            count.fetch_add(1, Ordering::Relaxed);
+            allowed.clone()
+        });
+        assert_eq!(*decision.await, allowed);
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 4, "what is kept is not asked about");
+    // All who wait go away: nothing of them stays.
+    let mut given_up = Box::pin(memo.once(&questions[3], || answer(&count, &go, failed())));
+    assert!(poll_once(&mut given_up).await.is_none());
+    drop(given_up);
+    assert!(memo.asked.lock().is_empty());
+}
+
+/// One poll.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+#[test]
+fn a_token_must_match_as_a_whole() {
+    let validate = Some(TokenPattern::parse("Bearer [a-z]+|key").unwrap());
+    let memo = Memo::new(&Authorizer { validate, ..spec(AuthorizerKind::Token, vec![header("authorization")]) });
+    for (token, want) in [
+        ("Bearer abc", true),
+        ("key", true),
+        ("Bearer a1", false),
+        ("a key", false),
+        ("keys", false),
+        ("Bearer ", false),
+    ] {
+        let fields: HeaderMap = [(http::header::AUTHORIZATION, HeaderValue::from_static(token))].into_iter().collect();
+        let asked = memo.question(&asked("/", None, &fields));
+        assert_eq!(asked.is_ok(), want, "{token:?}");
+        assert!(want || asked.unwrap_err().reason == Reason::AuthorizerUnauthorized);
+    }
+    assert!(TokenPattern::parse("a)|(b").is_err(), "it does not end the group that it is put into");
+}
+
+#[test]
+fn without_sources_all_that_is_shown_keeps_principals_apart() {
+    let memo = Memo::new(&Authorizer { ttl: Duration::ZERO, ..spec(AuthorizerKind::Request1, Vec::new()) });
+    let apart = |path, query, list: &[(&'static str, &'static str)]| {
+        memo.question(&asked(path, query, &fields(list))).unwrap().apart()
+    };
+    let one = apart("/a", None, &[("x-who", "a"), ("cookie", "c=1")]);
+    assert_eq!(one, apart("/b", None, &[("cookie", "c=1"), ("x-who", "a")]), "in any order, for any path");
+    for (query, list) in [
+        (None, [("x-who", "b"), ("cookie", "c=1")]),
+        (None, [("x-who", "a"), ("cookie", "c=2")]),
+        (Some("k=1"), [("x-who", "a"), ("cookie", "c=1")]),
+    ] {
+        assert_ne!(one, apart("/a", query, &list), "{query:?} {list:?}");
+    }
+    let named = Memo::new(&spec(AuthorizerKind::Request1, vec![header("x-who")]));
+    let question = |cookie| named.question(&asked("/", None, &fields(&[("x-who", "a"), ("cookie", cookie)]))).unwrap();
+    assert_eq!(question("c=1").apart(), question("c=2").apart(), "the sources say who it is");
 }

@@ -14,6 +14,7 @@ use ahash::RandomState;
 use parking_lot::RwLock;
 use serde_json::{Map, Value};
 
+use crate::access::Says;
 use crate::config::compiled::JwtAlgorithm;
 
 /// How long a verified signature counts.
@@ -36,6 +37,8 @@ pub type Digest = [u8; 32];
 pub struct Verified {
     pub algorithm: JwtAlgorithm,
     pub claims: Arc<Map<String, Value>>,
+    /// Of who has the token, for all who send it.
+    pub says: Arc<Says>,
     /// Of the keys that verified it.
     pub generation: u64,
     /// Milliseconds since the epoch.
@@ -67,7 +70,7 @@ impl Verified {
         verified_ms: u64,
     ) -> Self {
         let bytes = u32::try_from(token.len() * CLAIMS_FACTOR + ENTRY_BYTES).unwrap_or(u32::MAX);
-        Verified { algorithm, claims, generation, verified_ms, bytes }
+        Verified { algorithm, claims, says: Arc::default(), generation, verified_ms, bytes }
     }
 
     fn counts(&self, generation: u64, now_ms: u64) -> bool {
@@ -138,7 +141,14 @@ mod tests {
     const NOW: u64 = 1_000_000;
 
     fn verified(bytes: u32, generation: u64, verified_ms: u64) -> Arc<Verified> {
-        Arc::new(Verified { algorithm: JwtAlgorithm::Rs256, claims: Arc::default(), generation, verified_ms, bytes })
+        Arc::new(Verified {
+            algorithm: JwtAlgorithm::Rs256,
+            claims: Arc::default(),
+            says: Arc::default(),
+            generation,
+            verified_ms,
+            bytes,
+        })
     }
 
     fn digest(n: u8) -> Digest {

@@ -130,7 +130,8 @@ impl Verifier {
             let digest = sha256(token.as_bytes());
             let seen = self.jwks.seen.get(&digest, held.generation, now_ms);
             if let Some(seen) = seen.filter(|seen| self.issuer.algorithms.contains(&seen.algorithm)) {
-                return Try::Done(self.principal(rule, &seen.claims, now_ms));
+                let principal = self.principal(rule, &seen.claims, now_ms);
+                return Try::Done(principal.map(|principal| Principal { says: seen.says.clone(), ..principal }));
             }
             return self.signature(rule, token, digest, held, now_ms);
         }
@@ -199,7 +200,7 @@ impl Verifier {
             Some(Value::Number(id)) => id.to_string().into(),
             _ => return Err(Denied::new(Reason::TokenInvalid, "the claim that names the principal is missing")),
         };
-        Ok(Principal { kind: Kind::Jwt, id, issuer: self.name.clone(), claims: claims.clone(), api_key: None })
+        Ok(Principal::new(Kind::Jwt, id, self.name.clone()).with_claims(claims.clone()))
     }
 }
 

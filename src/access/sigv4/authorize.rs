@@ -4,7 +4,7 @@
 
 use super::verify::{Verified, Verifier};
 use crate::access::iam::{self, Decision};
-use crate::access::{Asked, Denied, Reason};
+use crate::access::{Asked, Denied, Reason, Told};
 use crate::message::{Fields, path};
 
 // === impl Verifier ===
@@ -39,10 +39,8 @@ impl Verifier {
             // As sent: what is decoded may hold line ends, and this goes to the log.
             let resource = self.resource(&verified.region, asked.method, asked.path);
             let (who, what) = (verified.principal(), &self.signer.action);
-            return Err(Denied::new(
-                Reason::PolicyDenies,
-                format!("{who} is not authorized to perform {what} on {resource}{how}"),
-            ));
+            let words = format!("User: {who} is not authorized to perform: {what} on resource: {resource}{how}");
+            return Err(Denied::new(Reason::PolicyDenies, words.clone()).telling(Told::Words(words)));
         }
         Ok(())
     }

@@ -300,6 +300,31 @@ fn line<'a, F: Fields>(fields: &'a F, name: &'static HeaderName) -> Result<Optio
     }
 }
 
+/// `query` without the parameters of a presigned request, for cache keys and origins: who has them can ask in the signer's name until
+/// they expire. The "?" goes with the last of them; one that was sent alone stays.
+pub fn stripped(query: Option<&str>) -> Option<Cow<'_, str>> {
+    let before = query?;
+    if !before.contains("X-Amz-") {
+        return Some(Cow::Borrowed(before));
+    }
+    let ours = |pair: &&str| !PARAMETERS.contains(&pair.split_once('=').map_or(*pair, |(name, _)| name));
+    let after = before.split('&').filter(ours).collect::<Vec<_>>().join("&");
+    (!after.is_empty()).then_some(Cow::Owned(after))
+}
+
+/// Every parameter that is about the signature.
+const PARAMETERS: [&str; 9] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+    "X-Amz-Security-Token",
+    "X-Amz-Region-Set",
+    "X-Amz-Content-Sha256",
+];
+
 /// The `X-Amz-` parameters as sent, not decoded.
 #[derive(Debug, Default)]
 struct Parameters<'a> {
@@ -344,5 +369,28 @@ impl<'a> Parameters<'a> {
 
     fn any(&self) -> bool {
         self.algorithm.is_some() || self.signature.is_some() || self.credential.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_without_its_signature() {
+        for (query, want) in [
+            (None, None),
+            (Some(""), Some("")),
+            (Some("a=1&b"), Some("a=1&b")),
+            (Some("X-Amz-Signature=00&X-Amz-Date=x"), None),
+            (Some("a=1&X-Amz-Algorithm=x&b=2&X-Amz-Security-Token=t&X-Amz-Other=1"), Some("a=1&b=2&X-Amz-Other=1")),
+            (Some("a=X-Amz-Date&X-Amz-SignedHeaders&x-amz-date=1"), Some("a=X-Amz-Date&x-amz-date=1")),
+        ] {
+            assert_eq!(stripped(query).as_deref(), want, "{query:?}");
+        }
+        for name in PARAMETERS {
+            let query = format!("{name}=a&{name}=b");
+            assert!(Parameters::read(&query).is_err(), "{name} is read");
+        }
     }
 }

@@ -18,8 +18,10 @@ const ORDER_LESS_TWO: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
     0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x4f,
 ];
-/// Stands in for the secret of a key that does not exist.
+/// Stands in for a key that does not exist.
 const NOBODY: &str = "no such access key";
+/// For its secret: as long as AWS's.
+const NOBODY_SECRET: &str = "nobody has this secret, it opens nothing";
 
 /// An access key from which no SigV4a key comes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,8 @@ pub struct Underivable;
 /// The signing key of one day, region and service: HMAC of HMAC of … of the secret ("Create a signed AWS API request",
 /// step 4). `date` is `YYYYMMDD`.
 pub fn derive_day_key(secret: &str, date: &str, region: &str, service: &str) -> [u8; 32] {
+    #[cfg(test)]
+    DERIVED.with(|derived| derived.set(derived.get() + 1));
     let mut start = Vec::with_capacity(4 + secret.len());
     start.extend_from_slice(b"AWS4");
     start.extend_from_slice(secret.as_bytes());
@@ -101,6 +105,16 @@ pub struct Scope<'a> {
     pub service: &'a str,
 }
 
+/// What a signature is checked with.
+#[derive(Debug)]
+pub struct Found {
+    pub prover: Prover,
+    /// It is the access key's own.
+    pub own: bool,
+    /// It was derived just now, not found.
+    pub derived: bool,
+}
+
 /// By access key and day: a key for each region.
 type Days = HashMap<(usize, u32), Vec<(Box<str>, Arc<hmac::Key>)>>;
 
@@ -135,40 +149,60 @@ impl Keys {
         self.keys.get(index)
     }
 
-    /// What checks an HMAC of this scope, and whether it is the access key's. One that does not exist, or has no key for
-    /// the scope, gets a key that nobody has: it costs the same to be told no.
-    pub fn symmetric(&self, index: Option<usize>, scope: &Scope<'_>) -> (Prover, bool) {
-        let nobody = || (Prover::Hmac(self.nobody.clone()), false);
+    /// What checks an HMAC of this scope. An access key that does not exist, or has no key for the scope, gets one that nobody has.
+    pub fn symmetric(&self, index: Option<usize>, scope: &Scope<'_>) -> Found {
+        let nobody = || Found { prover: Prover::Hmac(self.nobody.clone()), own: false, derived: false };
         let Some((index, key)) = index.and_then(|index| Some((index, self.keys.get(index)?))) else { return nobody() };
         let Ok(day) = scope.date.parse::<u32>() else { return nobody() };
         if let Some(regions) = self.days.read().get(&(index, day))
             && let Some((_, key)) = regions.iter().find(|(region, _)| **region == *scope.region)
         {
-            return (Prover::Hmac(key.clone()), true);
+            return Found { prover: Prover::Hmac(key.clone()), own: true, derived: false };
         }
+        let mut derives = true;
         let derived = match &key.material {
             KeyMaterial::Secret(secret) => derive_day_key(secret.expose(), scope.date, scope.region, scope.service),
             KeyMaterial::Days(days) => {
                 let same = |d: &&DayKey| d.date == scope.date && d.region == scope.region && d.service == scope.service;
                 let Some(day) = days.iter().find(same) else { return nobody() };
+                derives = false;
                 *day.key.expose()
             }
             KeyMaterial::Public(_) => return nobody(),
         };
-        (Prover::Hmac(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &derived))), true)
+        let prover = Prover::Hmac(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &derived)));
+        Found { prover, own: true, derived: derives }
     }
 
-    /// What checks an ECDSA signature, and whether it is the access key's.
-    pub fn asymmetric(&self, index: Option<usize>) -> Option<(Prover, bool)> {
+    /// What checks an ECDSA signature.
+    pub fn asymmetric(&self, index: Option<usize>) -> Option<Found> {
+        let mut derived = false;
         let own = index.and_then(|index| {
             let (cell, key) = (self.points.get(index)?, self.keys.get(index)?);
-            cell.get_or_init(|| point(key)).clone()
+            let derive = || {
+                derived = matches!(key.material, KeyMaterial::Secret(_));
+                point(key)
+            };
+            cell.get_or_init(derive).clone()
         });
         if let Some(own) = own {
-            return Some((Prover::Point(own), true));
+            return Some(Found { prover: Prover::Point(own), own: true, derived });
         }
         let nobody = self.nobody_point.get_or_init(|| parse(&sigv4a_public_point(NOBODY, NOBODY).ok()?));
-        nobody.clone().map(|point| (Prover::Point(point), false))
+        nobody.clone().map(|point| Found { prover: Prover::Point(point), own: false, derived })
+    }
+
+    /// What a refusal owes where nothing was derived for it: whether a key exists, and whether it was used today, must not show in the
+    /// time that a "no" takes.
+    pub fn pay(prover: &Prover, scope: &Scope<'_>) {
+        match prover {
+            Prover::Hmac(_) => {
+                std::hint::black_box(derive_day_key(NOBODY_SECRET, scope.date, scope.region, scope.service));
+            }
+            Prover::Point(_) => {
+                std::hint::black_box(sigv4a_public_point(NOBODY, NOBODY_SECRET).ok().and_then(|point| parse(&point)));
+            }
+        }
     }
 
     /// Keeps a signing key that [`Keys::symmetric`] gave.
@@ -208,6 +242,12 @@ fn point(key: &AccessKey) -> Option<Arc<ParsedPublicKey>> {
 
 fn parse(point: &[u8]) -> Option<Arc<ParsedPublicKey>> {
     ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).ok().map(Arc::new)
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// Signing keys derived by this thread.
+    pub static DERIVED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 #[cfg(test)]

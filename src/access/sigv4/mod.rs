@@ -17,7 +17,7 @@ mod time;
 mod verify;
 
 pub use chunked::{Chunked, MAX_CHUNK, MAX_LINE, MAX_TRAILERS};
-pub use claim::{Algorithm, MAX_AUTHORIZATION, MAX_REGION_SET, MAX_SIGNED_HEADERS, MAX_TOKEN};
+pub use claim::{Algorithm, MAX_AUTHORIZATION, MAX_REGION_SET, MAX_SIGNED_HEADERS, MAX_TOKEN, stripped};
 pub use key::{MAX_DAY_KEYS, Underivable, derive_day_key, sigv4a_public_point};
 pub use payload::{Payload, PayloadCheck};
 pub use verify::{MAX_EXPIRES, Outcome, Pending, Verified, Verifier};

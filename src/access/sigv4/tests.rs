@@ -281,9 +281,28 @@ fn signing_keys_are_kept_within_bounds() {
     for n in 0..2 * MAX_DAY_KEYS {
         let region = format!("r-{n}");
         let scope = key::Scope { date: "20150830", region: &region, service: "s" };
-        let (prover, known) = keys.symmetric(Some(0), &scope);
-        assert!(known);
-        keys.keep(0, &scope, &prover);
+        let found = keys.symmetric(Some(0), &scope);
+        assert!(found.own && found.derived);
+        keys.keep(0, &scope, &found.prover);
     }
     assert!(keys.kept() <= MAX_DAY_KEYS, "{}", keys.kept());
+}
+
+/// Whether a key exists, and whether it was used today, does not show in what a "no" costs.
+#[test]
+fn every_refusal_derives_one_signing_key() {
+    for regions in [Vec::new(), vec!["us-east-1".to_owned()]] {
+        let verifier = Verifier::new(&Signer { regions, ..signer(vec![secret("AKIDEXAMPLE")]) });
+        let derived = |authorization: &str| {
+            let case = Case::new(None, &[("x-amz-date", "20150830T123600Z"), ("authorization", authorization)]);
+            let before = key::DERIVED.get();
+            let good = verifier.verify(&case.asked(), false).is_ok();
+            (good, key::DERIVED.get() - before)
+        };
+        let wrong = GOOD.replace("Signature=5fa0", "Signature=5fa1");
+        let unknown = wrong.replace("AKIDEXAMPLE", "AKIDUNKNOWN");
+        assert_eq!([derived(&wrong), derived(&wrong), derived(&unknown)], [(false, 1); 3], "before it was ever used");
+        assert_eq!([derived(GOOD), derived(GOOD)], [(true, 1), (true, 0)]);
+        assert_eq!([derived(&wrong), derived(&unknown)], [(false, 1); 2], "and after");
+    }
 }

@@ -11,7 +11,7 @@ use subtle::{Choice, ConstantTimeEq};
 use super::canonical::{self, Query, Uri};
 use super::chunked::Chunked;
 use super::claim::{self, Algorithm, Claim, Credential, MAX_REGION_SET, invalid};
-use super::key::{Keys, Prover, Scope};
+use super::key::{Found, Keys, Prover, Scope};
 use super::payload::{Declared, Payload, declared};
 use super::{EMPTY, hex};
 use crate::access::{Asked, Denied, iam};
@@ -51,6 +51,8 @@ pub struct Verified {
     pub service: String,
     /// Milliseconds since the epoch.
     pub signed_ms: u64,
+    /// The signature was in the query.
+    pub presigned: bool,
     /// What the body must be.
     pub payload: Payload,
 }
@@ -76,8 +78,13 @@ struct Proof {
     signature: Vec<u8>,
     /// The string to sign, without the canonical request's hash.
     head: String,
-    /// Of the key that is to be kept: day and region.
-    keep: Option<(usize, String, String)>,
+    /// The scope: day and region.
+    day: String,
+    region: String,
+    /// Of the key that is to be kept.
+    keep: Option<usize>,
+    /// The signing key was derived for this request.
+    derived: bool,
 }
 
 // === impl Verifier ===
@@ -115,6 +122,7 @@ impl Verifier {
             region: region.clone(),
             service: self.signer.service.clone(),
             signed_ms: claim.time.saturating_mul(1000),
+            presigned: claim.presigned,
             payload,
         };
         let forms = self.forms(asked, &claim);
@@ -140,13 +148,11 @@ impl Verifier {
                     proof.keep(&self.keys, self.signer.service.as_str());
                     return Ok(Outcome::Verified(verified(Payload::Unsigned)));
                 }
-                proof.keep_known(&self.keys, &self.signer);
                 let verified = verified(Payload::Hash(EMPTY));
                 return Ok(Outcome::NeedsBody(Pending { keys: self.keys.clone(), proof, forms, verified }));
             }
         }
-        proof.keep_known(&self.keys, &self.signer);
-        Err(proof.wrong())
+        Err(proof.wrong(&self.signer.service))
     }
 
     fn check_clock(&self, now_ms: u64, claim: &Claim<'_>) -> Result<(), Denied> {
@@ -212,7 +218,7 @@ impl Verifier {
         region: &str,
     ) -> Result<(Proof, usize), Denied> {
         let scope = Scope { date: credential.date, region, service: &self.signer.service };
-        let (prover, known) = match claim.algorithm {
+        let Found { prover, own: known, derived } = match claim.algorithm {
             Algorithm::Hmac => self.keys.symmetric(index, &scope),
             Algorithm::Ecdsa => self.keys.asymmetric(index).ok_or_else(|| invalid("no key to check with"))?,
         };
@@ -229,7 +235,10 @@ impl Verifier {
                 known: Choice::from(u8::from(known)) & token,
                 signature: claim.signature.clone(),
                 head: format!("{}\n{}\n{scope}\n", claim.algorithm.name(), claim.date),
-                keep: index.filter(|_| known).map(|index| (index, credential.date.to_owned(), region.to_owned())),
+                day: credential.date.to_owned(),
+                region: region.to_owned(),
+                keep: index.filter(|_| known),
+                derived,
             },
             index.unwrap_or(usize::MAX),
         ))
@@ -313,20 +322,16 @@ impl Proof {
     }
 
     fn keep(&self, keys: &Keys, service: &str) {
-        if let Some((index, date, region)) = &self.keep {
-            keys.keep(*index, &Scope { date, region, service }, &self.prover);
+        if let Some(index) = self.keep {
+            keys.keep(index, &Scope { date: &self.day, region: &self.region, service }, &self.prover);
         }
     }
 
-    /// Also after a wrong signature, where the regions are a short list: a key that is known then costs what one that is
-    /// not known costs, from the second attempt on.
-    fn keep_known(&self, keys: &Keys, signer: &Signer) {
-        if !signer.regions.is_empty() {
-            self.keep(keys, &signer.service);
+    /// Every "no" takes one derivation of a key, whoever's it was (timing).
+    fn wrong(&self, service: &str) -> Denied {
+        if !self.derived {
+            Keys::pay(&self.prover, &Scope { date: &self.day, region: &self.region, service });
         }
-    }
-
-    fn wrong(&self) -> Denied {
         match (self.keep.is_some() || matches!(self.prover, Prover::Point(_)), bool::from(self.known)) {
             (_, true) => invalid("the signature does not match"),
             (true, false) => invalid("the session token is not the key's, or the key is of another kind"),
@@ -372,7 +377,7 @@ impl Pending {
     /// `SignatureInvalid`.
     pub fn finish(mut self, body: [u8; 32]) -> Result<Verified, Denied> {
         if !self.proof.holds(&self.forms, hex(&body).as_bytes()) {
-            return Err(self.proof.wrong());
+            return Err(self.proof.wrong(&self.verified.service));
         }
         self.proof.keep(&self.keys, &self.verified.service);
         self.verified.payload = Payload::Hash(body);

@@ -11,8 +11,8 @@ use crate::cache::directives::{CacheControl, Reach, targeted};
 use crate::cache::vary::{self, Vary};
 use crate::config::compiled::{CachePolicy, SetCookie};
 use crate::message::Fields;
+use http::HeaderName;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CDN_CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, SET_COOKIE};
-use http::{HeaderName, Method};
 
 /// Our own targeted field (RFC 9213 §2.2); asked before `CDN-Cache-Control`.
 pub static OWN_CACHE_CONTROL: HeaderName = HeaderName::from_static("rimward-cache-control");
@@ -42,31 +42,19 @@ pub struct Lifetimes {
 
 /// Decides whether an answer is kept.
 ///
-/// GET may be kept; OPTIONS too (CloudFront can), but only with a lifetime that the origin names or `public`, because
-/// RFC 9110 §9.3.7 calls it uncacheable. A lifetime of zero is kept when a validator or a stale window of the answer's
-/// own makes it useful.
-pub fn admit<F: Fields>(policy: &CachePolicy, ask: &Ask<'_>, status: u16, fields: &F, times: Times) -> Admit {
+/// A lifetime of zero is kept when a validator or a stale window of the answer's own makes it useful.
+pub fn admit<F: Fields>(policy: &CachePolicy, ask: Ask, status: u16, fields: &F, times: Times) -> Admit {
     match decide(policy, ask, status, fields, times) {
         Ok(lifetimes) => Admit::Store(lifetimes),
         Err(why) => Admit::Never(why),
     }
 }
 
-fn decide<F: Fields>(
-    policy: &CachePolicy,
-    ask: &Ask<'_>,
-    status: u16,
-    fields: &F,
-    times: Times,
-) -> Result<Lifetimes, Why> {
+fn decide<F: Fields>(policy: &CachePolicy, ask: Ask, status: u16, fields: &F, times: Times) -> Result<Lifetimes, Why> {
     if !policy.enabled || policy.max_ttl.is_zero() {
         return Err(Why::Policy);
     }
-    let class = match *ask.method {
-        Method::GET => Class::of(status)?,
-        Method::OPTIONS => Class::of(status).map(|_| Class::Named)?,
-        _ => return Err(Why::Method),
-    };
+    let class = Class::of(status)?;
     let (control, is_targeted) = read(fields);
     if control.must_understand && !understood(status) {
         return Err(Why::Status);
@@ -178,24 +166,12 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const GET: Ask<'static> = Ask { method: &Method::GET, authorization: false };
+    const GET: Ask = Ask { authorization: false };
     const AT: Times = Times { request_ms: NOW, response_ms: NOW };
-
-    fn store(lifetime_ms: u64) -> Lifetimes {
-        Lifetimes {
-            initial_age_ms: 0,
-            lifetime_ms,
-            stale_while_revalidate_ms: 0,
-            stale_if_error_ms: 0,
-            must_revalidate: false,
-            no_cache: false,
-            strip: Vec::new(),
-        }
-    }
 
     /// Lifetime in seconds, or why not.
     fn seconds(policy: &CachePolicy, status: u16, lines: &str) -> Result<u64, Why> {
-        match admit(policy, &GET, status, &fields(lines), AT) {
+        match admit(policy, GET, status, &fields(lines), AT) {
             Admit::Store(lifetimes) => Ok(lifetimes.lifetime_ms / 1000),
             Admit::Never(why) => Err(why),
         }
@@ -353,7 +329,7 @@ mod tests {
     #[test]
     fn authorization() {
         // RFC 9111 §3.5
-        let ask = Ask { method: &Method::GET, authorization: true };
+        let ask = Ask { authorization: true };
         let table = [
             ("max-age=60", false),
             ("max-age=60, proxy-revalidate", false),
@@ -363,31 +339,21 @@ mod tests {
         ];
         for (line, kept) in table {
             let lines = fields(&format!("cache-control: {line}"));
-            let verdict = admit(&policy(), &ask, 200, &lines, AT);
+            let verdict = admit(&policy(), ask, 200, &lines, AT);
             assert_eq!(verdict != Admit::Never(Why::Authorization), kept, "{line}");
             let mut keyed = policy();
             keyed.key.headers.push(AUTHORIZATION);
-            assert!(matches!(admit(&keyed, &ask, 200, &lines, AT), Admit::Store(_)), "{line}");
+            assert!(matches!(admit(&keyed, ask, 200, &lines, AT), Admit::Store(_)), "{line}");
         }
         let mut floor = policy();
         floor.min_ttl = Duration::from_secs(60);
-        assert_eq!(admit(&floor, &ask, 200, &fields(""), AT), Admit::Never(Why::Authorization));
+        assert_eq!(admit(&floor, ask, 200, &fields(""), AT), Admit::Never(Why::Authorization));
     }
 
     #[test]
-    fn methods() {
-        let named = fields("cache-control: max-age=60");
-        fn ask(method: &Method) -> Ask<'_> {
-            Ask { method, authorization: false }
-        }
-        for method in [Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::TRACE] {
-            assert_eq!(admit(&policy(), &ask(&method), 200, &named, AT), Admit::Never(Why::Method), "{method}");
-        }
-        assert_eq!(admit(&policy(), &ask(&Method::OPTIONS), 200, &named, AT), Admit::Store(store(60_000)));
-        let unnamed = admit(&policy(), &ask(&Method::OPTIONS), 200, &fields(""), AT);
-        assert_eq!(unnamed, Admit::Never(Why::NoLifetime), "RFC 9110 §9.3.7");
+    fn a_policy_that_keeps_nothing() {
         let off = CachePolicy { enabled: false, ..policy() };
-        assert_eq!(admit(&off, &GET, 200, &named, AT), Admit::Never(Why::Policy));
+        assert_eq!(seconds(&off, 200, "cache-control: max-age=60"), Err(Why::Policy));
     }
 
     #[test]
@@ -411,7 +377,7 @@ mod tests {
         ];
         for (status, line, swr, sie) in table {
             let lines = fields(&format!("etag: \"a\"\ncache-control: {line}"));
-            let Admit::Store(l) = admit(&policy, &GET, status, &lines, AT) else { panic!("{line}") };
+            let Admit::Store(l) = admit(&policy, GET, status, &lines, AT) else { panic!("{line}") };
             assert_eq!((l.stale_while_revalidate_ms, l.stale_if_error_ms), (swr * 1000, sie * 1000), "{line}");
         }
     }
@@ -428,7 +394,7 @@ mod tests {
         ];
         for (set_cookie, lines, want) in table {
             let policy = CachePolicy { set_cookie, ..policy() };
-            let got = match admit(&policy, &GET, 200, &fields(lines), AT) {
+            let got = match admit(&policy, GET, 200, &fields(lines), AT) {
                 Admit::Store(lifetimes) => Ok(lifetimes.strip),
                 Admit::Never(why) => Err(why),
             };
@@ -442,7 +408,7 @@ mod tests {
         fn no_store_is_obeyed(other in "[a-z0-9=, -]{0,30}", status in 100u16..600) {
             prop_assume!(!other.contains("must-understand"));
             let lines = fields(&format!("cache-control: {other}, no-store"));
-            let kept = matches!(admit(&policy(), &GET, status, &lines, AT), Admit::Store(_));
+            let kept = matches!(admit(&policy(), GET, status, &lines, AT), Admit::Store(_));
             prop_assert!(!kept);
         }
 
@@ -453,7 +419,7 @@ mod tests {
             policy.min_ttl = Duration::from_secs(min);
             policy.max_ttl = Duration::from_secs(max);
             let lines = fields(&format!("age: {age}\ncache-control: max-age={max_age}\netag: \"a\""));
-            if let Admit::Store(l) = admit(&policy, &GET, 200, &lines, AT) {
+            if let Admit::Store(l) = admit(&policy, GET, 200, &lines, AT) {
                 prop_assert!(l.lifetime_ms.saturating_sub(l.initial_age_ms) <= max * 1000);
             }
         }

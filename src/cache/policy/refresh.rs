@@ -10,15 +10,17 @@ use crate::cache::date::parse as date;
 use crate::cache::object::Meta;
 use crate::config::compiled::CachePolicy;
 use http::header::{
-    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderName,
-    LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderName, LAST_MODIFIED,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Fields of a 304 that never change the stored answer: what RFC 9111 §3.1 and §3.2 exempt (connection's own, the
-/// length, and what describes the stored bytes), and `Set-Cookie`, which is meant for one viewer.
-static KEPT: [HeaderName; 18] = [
+/// Fields of a 304 that never change the stored answer: those of one connection (RFC 9111 §3.1), the length (§3.2), and what describes the
+/// stored bytes: they may be a coding of our own, so that a coding or a digest of the origin's would be wrong about them (§3.2 allows it
+/// "to ensure integrity"); `Content-Range` §3.2 names itself. `Content-Type` says what the bytes mean, not what they are: it changes.
+/// `Set-Cookie` is not here, and does not change it either: it is meant for one viewer.
+static KEPT: [HeaderName; 17] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -31,7 +33,6 @@ static KEPT: [HeaderName; 18] = [
     UPGRADE,
     CONTENT_LENGTH,
     CONTENT_ENCODING,
-    CONTENT_TYPE,
     CONTENT_RANGE,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),
@@ -46,7 +47,7 @@ static KEPT: [HeaderName; 18] = [
 /// origin no longer lets it be kept; the answer it confirmed may still serve the request at hand.
 pub fn refresh(
     policy: &CachePolicy,
-    ask: &Ask<'_>,
+    ask: Ask,
     meta: &Meta,
     stored: &mut HeaderMap,
     not_modified: &HeaderMap,
@@ -110,7 +111,6 @@ mod tests {
     use super::super::fixture::{NOW, fields, http_date as text, meta, policy};
     use super::*;
     use crate::cache::policy::{Lifetimes, Why};
-    use http::Method;
 
     #[test]
     fn fields_that_a_304_changes() {
@@ -122,7 +122,8 @@ mod tests {
             ("x-a: 1", "x-new: 9", "x-a: 1\nx-new: 9"),
             ("etag: \"a\"", "etag: \"b\"\ncache-control: max-age=9", "etag: \"b\"\ncache-control: max-age=9"),
             ("content-length: 5", "content-length: 0", "content-length: 5"),
-            ("content-type: a/b", "content-type: c/d\ncontent-encoding: gzip", "content-type: a/b"),
+            ("content-type: a/b", "content-type: c/d\ncontent-encoding: gzip", "content-type: c/d"),
+            ("content-language: de", "content-language: en\ncontent-range: bytes 0-0/1", "content-language: en"),
             ("x-a: 1", "connection: x-a, close\nx-a: 9\nkeep-alive: 5\ntransfer-encoding: chunked", "x-a: 1"),
             ("x-a: 1", "set-cookie: me=you", "x-a: 1"),
             ("age: 500\nx-a: 1", "x-a: 1", "x-a: 1"),
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_304_starts_a_new_life() {
-        let ask = Ask { method: &Method::GET, authorization: false };
+        let ask = Ask { authorization: false };
         let at = Times { request_ms: NOW, response_ms: NOW };
         let old = format!("date: {}\nage: 900\ncache-control: max-age=60\netag: \"a\"", text(NOW - 500_000));
         // (304, age and lifetime in ms, or why it goes)
@@ -177,7 +178,7 @@ mod tests {
         ];
         for (not_modified, want) in table {
             let mut stored = fields(&old);
-            let got = match refresh(&policy(), &ask, &meta(), &mut stored, &fields(not_modified), at) {
+            let got = match refresh(&policy(), ask, &meta(), &mut stored, &fields(not_modified), at) {
                 Admit::Store(Lifetimes { initial_age_ms, lifetime_ms, .. }) => Ok((initial_age_ms, lifetime_ms)),
                 Admit::Never(why) => Err(why),
             };

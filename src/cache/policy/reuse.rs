@@ -29,6 +29,12 @@ pub enum Reuse {
     },
 }
 
+/// Whether an origin that answers with `status` failed, so that a stale answer may stand in for it (RFC 5861 §4). Any other status means
+/// something: 501, that it cannot do what was asked.
+pub fn is_failure(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504)
+}
+
 /// Decides about one request. The request's own directives count only where the policy honors them; CloudFront's way is
 /// that they do not.
 pub fn reuse<F: Fields>(policy: &CachePolicy, meta: &Meta, request: &F, now_ms: u64) -> Reuse {
@@ -78,7 +84,7 @@ pub fn only_if_cached<F: Fields>(policy: &CachePolicy, request: &F) -> bool {
     policy.request_directives == RequestDirectives::Honor && RequestControl::read(request).only_if_cached
 }
 
-/// Whether the request forbids keeping its answer (RFC 9111 §5.2.1.5): then [`super::Why::RequestNoStore`].
+/// Whether the request forbids keeping its answer (RFC 9111 §5.2.1.5).
 pub fn request_no_store<F: Fields>(policy: &CachePolicy, request: &F) -> bool {
     policy.request_directives == RequestDirectives::Honor && RequestControl::read(request).no_store
 }
@@ -153,6 +159,13 @@ mod tests {
             change(&mut meta);
             assert_eq!(reuse(&policy(), &meta, &fields(request), NOW + after), *want, "{after} {request}");
         }
+    }
+
+    #[test]
+    fn which_statuses_are_failures() {
+        // RFC 5861 §4
+        let failures: Vec<u16> = (100..=599).filter(|status| is_failure(*status)).collect();
+        assert_eq!(failures, [500, 502, 503, 504]);
     }
 
     #[test]

@@ -8,8 +8,6 @@
 pub enum Why {
     /// The behavior keeps nothing (`enabled = false` or `max_ttl = 0`).
     Policy,
-    /// Asked with a method whose answers are not kept.
-    Method,
     /// The status forbids it, or is not understood under `must-understand`.
     Status,
     /// 206: part of an answer.
@@ -28,8 +26,6 @@ pub enum Why {
     NoLifetime,
     /// Larger than the policy's `max_object`, or than any tier takes.
     TooLarge,
-    /// The viewer's request said `no-store` and the policy honors it.
-    RequestNoStore,
 }
 
 // === impl Why ===
@@ -38,7 +34,6 @@ impl Why {
     pub fn as_str(self) -> &'static str {
         match self {
             Why::Policy => "policy",
-            Why::Method => "method",
             Why::Status => "status",
             Why::Partial => "partial",
             Why::NoStore => "no-store",
@@ -50,7 +45,6 @@ impl Why {
             Why::Expired => "expired",
             Why::NoLifetime => "no-lifetime",
             Why::TooLarge => "too-large",
-            Why::RequestNoStore => "request-no-store",
         }
     }
 }

@@ -53,11 +53,20 @@ impl MarksCell {
     /// The verdict on one object. `checked` is the object's note of the generation it last passed: one load and compare when
     /// nothing was purged since.
     pub fn check(&self, meta: &Meta, checked: &AtomicU64) -> Verdict {
+        self.since(checked, || self.verdict(meta))
+    }
+
+    /// The same for an object that hosts share: see [`Marks::verdict_shared`].
+    pub fn check_shared(&self, meta: &Meta, shares: impl Fn(&str) -> bool, checked: &AtomicU64) -> Verdict {
+        self.since(checked, || self.verdict_shared(meta, shares))
+    }
+
+    fn since(&self, checked: &AtomicU64, verdict: impl FnOnce() -> Verdict) -> Verdict {
         let generation = self.generation.load(Ordering::Acquire);
         if checked.load(Ordering::Relaxed) == generation {
             return Verdict::Keep;
         }
-        let verdict = self.verdict(meta);
+        let verdict = verdict();
         if verdict == Verdict::Keep {
             checked.store(generation, Ordering::Relaxed);
         }
@@ -66,10 +75,16 @@ impl MarksCell {
 
     /// The verdict on something that is not (yet) in memory: a fill that ends, an object read from disk.
     pub fn verdict(&self, meta: &Meta) -> Verdict {
-        if meta.fetch_start.0 < self.held.load(Ordering::Acquire) {
-            return Verdict::Gone;
-        }
-        self.marks.read().verdict(meta)
+        if self.holds(meta) { Verdict::Gone } else { self.marks.read().verdict(meta) }
+    }
+
+    /// The same for an object that hosts share: see [`Marks::verdict_shared`].
+    pub fn verdict_shared(&self, meta: &Meta, shares: impl Fn(&str) -> bool) -> Verdict {
+        if self.holds(meta) { Verdict::Gone } else { self.marks.read().verdict_shared(meta, shares) }
+    }
+
+    fn holds(&self, meta: &Meta) -> bool {
+        meta.fetch_start.0 < self.held.load(Ordering::Acquire)
     }
 
     /// Lends the marks; purges, and behind them hits, wait meanwhile: look briefly.

@@ -79,6 +79,17 @@ impl Mark {
     }
 }
 
+// === impl HostMarks ===
+impl HostMarks {
+    /// What marks `uri` at this host.
+    fn of(&self, uri: &str) -> Mark {
+        let mut mark = self.own;
+        mark.merge(self.urls.get(uri).copied().unwrap_or_default());
+        self.prefixes.of(uri, |found| mark.merge(*found));
+        mark
+    }
+}
+
 // === impl Marks ===
 impl Marks {
     /// No purges; at most `bound` scopes besides "all" (at least 1).
@@ -136,12 +147,24 @@ impl Marks {
 
     /// What an object must become. Cost: one lookup each for host, url and every tag, and two of prefixes.
     pub fn verdict(&self, meta: &Meta) -> Verdict {
-        let mut mark = self.all;
-        if let Some(host) = self.hosts.get(&meta.host) {
-            mark.merge(host.own);
-            mark.merge(host.urls.get(&meta.uri).copied().unwrap_or_default());
-            host.prefixes.of(&meta.uri, |found| mark.merge(*found));
+        let host = self.hosts.get(&meta.host).map(|host| host.of(&meta.uri));
+        self.judge(meta, host.unwrap_or_default())
+    }
+
+    /// The same for an object that hosts share: `shares` says which. A purge of any of them covers it, whichever asked for it first.
+    /// Cost: the lookups of a host for each that has something purged.
+    pub fn verdict_shared(&self, meta: &Meta, shares: impl Fn(&str) -> bool) -> Verdict {
+        let mut hosts = Mark::default();
+        for (_, host) in self.hosts.iter().filter(|(name, _)| shares(name)) {
+            hosts.merge(host.of(&meta.uri));
         }
+        self.judge(meta, hosts)
+    }
+
+    /// What an object must become that its hosts' purges mark so.
+    fn judge(&self, meta: &Meta, hosts: Mark) -> Verdict {
+        let mut mark = self.all;
+        mark.merge(hosts);
         self.anywhere.of(&meta.uri, |found| mark.merge(*found));
         if !self.tags.is_empty() {
             for tag in &meta.tags {
@@ -318,6 +341,39 @@ mod tests {
             kept.chain(marks.all()).for_each(|purge| again.apply(&purge));
             prop_assert_eq!(again.verdict(&meta), marks.verdict(&meta));
         }
+    }
+
+    #[test]
+    fn hosts_that_share_an_object_share_its_purges() {
+        let object = meta("first", "/a/b", &[], 5);
+        let shares = |host: &str| matches!(host, "first" | "second");
+        let url = |host: &str, uri: &str| Scope::Url { host: host.into(), uri: uri.into() };
+        let prefix = |host: &str| Scope::Prefix { host: Some(host.into()), path: "/a/".into() };
+        // (what is purged, gone for all that share it)
+        let table = [
+            (url("first", "/a/b"), true),
+            (url("second", "/a/b"), true),
+            (url("second", "/a/c"), false),
+            (url("third", "/a/b"), false),
+            (Scope::Host("second".into()), true),
+            (Scope::Host("third".into()), false),
+            (prefix("second"), true),
+            (prefix("third"), false),
+            (Scope::Prefix { host: None, path: "/a".into() }, true),
+            (Scope::Tag("x".into()), false),
+            (Scope::All, true),
+        ];
+        for (scope, gone) in table {
+            let mut marks = Marks::new(10);
+            marks.apply(&purge(scope.clone(), false, 6));
+            let want = if gone { Verdict::Gone } else { Verdict::Keep };
+            assert_eq!(marks.verdict_shared(&object, shares), want, "{scope:?}");
+            assert_eq!(marks.verdict_shared(&meta("first", "/a/b", &[], 7), shares), Verdict::Keep, "{scope:?}");
+        }
+        let mut marks = Marks::new(10);
+        marks.apply(&purge(Scope::Host("second".into()), true, 6));
+        marks.apply(&purge(url("first", "/a/b"), true, 8));
+        assert_eq!(marks.verdict_shared(&object, shares), Verdict::Soft { at: Stamp(8) });
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::inflight::Fills;
 use super::memory::Memory;
 use super::stats::{Counters, Stats};
 use super::{StoreError, head};
+use crate::cache::invalidated::Invalidated;
 use crate::cache::object::{Body, KeyHash, Meta, Object};
 use crate::config::compiled;
 
@@ -28,6 +29,7 @@ pub struct Tiers {
     pub(super) memory: Memory,
     pub(super) fills: Fills,
     disk: Option<Turn>,
+    invalidated: Arc<Invalidated>,
     counters: Arc<Counters>,
     /// Bytes of the largest body that memory keeps.
     max_in_memory: u64,
@@ -42,15 +44,23 @@ impl Tiers {
     pub fn open(config: &compiled::Store) -> Result<&'static Tiers, StoreError> {
         let counters = Arc::new(Counters::default());
         let memory = Memory::new(config.memory, counters.clone());
-        let disk = config.disk.as_ref().map(|disk| Turn::take(disk, memory.clone(), counters.clone())).transpose()?;
+        let invalidated = Arc::new(Invalidated::default());
+        let turn = |disk| Turn::take(disk, memory.clone(), counters.clone(), invalidated.clone());
+        let disk = config.disk.as_ref().map(turn).transpose()?;
         Ok(Box::leak(Box::new(Tiers {
             memory,
             fills: Fills::new(counters.clone()),
             disk,
+            invalidated,
             counters,
             max_in_memory: config.memory / OBJECT_SHARE,
             max_filling: config.memory / FILL_SHARE,
         })))
+    }
+
+    /// URLs whose objects an unsafe request made invalid (RFC 9111 §4.4); remembered for as long as objects are kept.
+    pub fn invalidated(&self) -> &Invalidated {
+        &self.invalidated
     }
 
     /// The complete object in slot `hash` whose key is `key`, when memory has it. For the fast lane: sync, about 0.1 µs for

@@ -161,6 +161,7 @@ impl Given {
             uri: self.request.path.clone(),
             query: self.request.query.clone(),
             client_ip: self.client_ip,
+            who: None,
             version: Version::HTTP_11,
             tls: self.request.tls,
             headers,

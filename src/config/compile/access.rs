@@ -103,6 +103,7 @@ fn nested(at: &At, written: &schema::Rule, guards: &Guards, depth: usize, report
     };
     Ok(match written {
         W::ApiKey => Rule::ApiKey,
+        W::AuthorizerKey => Rule::AuthorizerKey,
         W::Certificate => Rule::Certificate(CertificateRule::default()),
         W::CertificateName(names) if names.is_empty() => {
             return Err(report.refuse_with(

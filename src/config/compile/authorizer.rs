@@ -5,7 +5,9 @@
 use super::access::source;
 use super::function::Known;
 use super::{Checked, Report, all};
-use crate::config::compiled::{Asks, Authorizer, AuthorizerKind, Function, IdentitySource, Invoke, Origin, OriginKind};
+use crate::config::compiled::{
+    Asks, Authorizer, AuthorizerKind, Function, IdentitySource, Invoke, Origin, OriginKind, TokenPattern,
+};
 use crate::config::schema;
 use crate::config::source::At;
 
@@ -40,12 +42,21 @@ pub(super) fn authorizer(
             report.refuse_with(&sources, "answers are kept by nothing", "name a source, or write ttl = \"0s\"");
         }
     }
+    let validate = written.validate.as_ref().map(|text| {
+        let at = at.key("validate");
+        if kind != AuthorizerKind::Token {
+            return Err(report.refuse(&at, "only a token authorizer's source is matched: kind = \"token\""));
+        }
+        TokenPattern::parse(text).map_err(|why| report.refuse(&at, format!("'{text}' is no regular expression: {why}")))
+    });
+    let validate = validate.transpose();
     let entries = report.positive(&at.key("entries"), written.entries);
     Ok(Authorizer {
         name: written.name,
         asks: asks?,
         kind,
         identity: identity?,
+        validate: validate?,
         ttl: written.ttl.get(),
         entries: entries?,
         resource: written.resource,

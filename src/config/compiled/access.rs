@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
+use regex::Regex;
 
 use super::super::iam::Policy;
 use super::super::secret::Secret;
@@ -36,6 +37,8 @@ pub enum Rule {
     /// None of them holds.
     Not(Vec<Rule>),
     ApiKey,
+    /// The key that an authorizer of the same `All` gives, and no other.
+    AuthorizerKey,
     Jwt(JwtRule),
     SigV4(SignerId),
     /// A signed URL or signed cookies of CloudFront's kind.
@@ -205,6 +208,8 @@ pub struct Authorizer {
     pub kind: AuthorizerKind,
     /// What must be there, and what answers are kept by. Never empty for `Token` and when `ttl` is not 0.
     pub identity: Vec<IdentitySource>,
+    /// What the value of a `Token`'s source must be, or the function is not asked.
+    pub validate: Option<TokenPattern>,
     /// How long an answer is kept; 0 = not at all.
     pub ttl: Duration,
     /// Answers kept at once.
@@ -220,6 +225,27 @@ pub enum Asks {
     Function { id: FunctionId, cpu: Duration, timeout: Duration },
     /// The function of a Lambda origin.
     Lambda(Arc<LambdaOrigin>),
+}
+
+/// A regular expression that must fit a whole token (API Gateway's `identityValidationExpression`).
+#[derive(Debug, Clone)]
+pub struct TokenPattern(Regex);
+
+// === impl TokenPattern ===
+impl TokenPattern {
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // Alone first: it must not end the group that it is put into.
+        let whole = Regex::new(text).and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")));
+        whole.map(TokenPattern).map_err(|error| {
+            error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        })
+    }
+
+    pub fn fits(&self, token: &str) -> bool {
+        self.0.is_match(token)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,8 +297,32 @@ impl Rule {
         match self {
             Rule::All(rules) | Rule::Any(rules) => rules.iter().any(Rule::names_principal),
             Rule::Not(_) | Rule::Signed(_) | Rule::Country(_) | Rule::Address(_) => false,
-            Rule::ApiKey | Rule::Jwt(_) | Rule::SigV4(_) | Rule::Authorizer(_) | Rule::Certificate(_) => true,
+            Rule::ApiKey
+            | Rule::AuthorizerKey
+            | Rule::Jwt(_)
+            | Rule::SigV4(_)
+            | Rule::Authorizer(_)
+            | Rule::Certificate(_) => true,
         }
+    }
+
+    /// Whether an authorizer beside each `AuthorizerKey` gives the key; `given` = one around it does.
+    pub fn keys_are_given(&self, given: bool) -> bool {
+        match self {
+            Rule::AuthorizerKey => given,
+            Rule::All(rules) => {
+                let given = given || rules.iter().any(|rule| rule.any(&|rule| matches!(rule, Rule::Authorizer(_))));
+                rules.iter().all(|rule| rule.keys_are_given(given))
+            }
+            Rule::Any(rules) | Rule::Not(rules) => rules.iter().all(|rule| rule.keys_are_given(given)),
+            _ => true,
+        }
+    }
+
+    /// Whether it looks at an API key and asks no authorizer, which may give one.
+    pub fn waits_for_key(&self) -> bool {
+        let key = |rule: &Rule| matches!(rule, Rule::ApiKey | Rule::AuthorizerKey);
+        self.any(&key) && !self.any(&|rule| matches!(rule, Rule::Authorizer(_)))
     }
 
     /// Whether `is` holds for it or for any rule within it.

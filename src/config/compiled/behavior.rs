@@ -57,6 +57,19 @@ pub struct Pattern {
     pub path: String,
 }
 
+impl Pattern {
+    /// Whether requests for `host` may come here. It is in lower case, without port.
+    pub fn serves(&self, host: &str) -> bool {
+        match self.host.as_deref() {
+            None | Some("*") => true,
+            Some(own) => match own.strip_prefix('*') {
+                Some(domain) => host.len() > domain.len() && host.ends_with(domain),
+                None => host == own,
+            },
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum Action {
     Forward(Upstream),
@@ -271,4 +284,27 @@ pub enum Page {
 pub struct PathRewrite {
     pub strip_prefix: Option<String>,
     pub add_prefix: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_a_pattern() {
+        for (host, asked, want) in [
+            (None, "a.example", true),
+            (Some("*"), "a.example", true),
+            (Some("a.example"), "a.example", true),
+            (Some("a.example"), "b.example", false),
+            (Some("*.example"), "a.example", true),
+            (Some("*.example"), "a.b.example", true),
+            (Some("*.example"), "example", false),
+            (Some("*.example"), "an-example", false),
+            (Some("*.example"), ".example", false),
+        ] {
+            let pattern = Pattern { text: String::new(), host: host.map(str::to_owned), path: "*".to_owned() };
+            assert_eq!(pattern.serves(asked), want, "{host:?} {asked}");
+        }
+    }
 }

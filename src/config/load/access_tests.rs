@@ -185,6 +185,20 @@ fn what_access_refuses() {
         ("[[key_group]]\nname='a'\n[[key_group.key]]\nid='K'\nfile='private.pem'", "is a private key"),
         ("[[key_group]]\nname='a'\n[[key_group.key]]\nid='K'\nfile='secret'", "is no PEM file"),
         ("[[authorizer]]\nname='a'\nfunction='g'", "unknown function 'g'"),
+        (
+            "[[function]]\nname='f'\nfile='f.js'\n[[authorizer]]\nname='a'\nfunction='f'\nvalidate='a)|(b'",
+            "'a)|(b' is no regular expression",
+        ),
+        (
+            "[[function]]\nname='f'\nfile='f.js'\n[[authorizer]]\nname='a'\nfunction='f'\nkind='request'\nvalidate='a'",
+            "only a token authorizer's source is matched",
+        ),
+        ("[[behavior]]\nmatch='*'\naccess = 'authorizer_key'", "no authorizer gives one"),
+        (
+            "[[function]]\nname='f'\nfile='f.js'\n[[authorizer]]\nname='a'\nfunction='f'\n[[behavior]]\nmatch='*'\n\
+             access = { any = [{ authorizer = 'a' }, 'authorizer_key'] }",
+            "no authorizer gives one",
+        ),
         ("[[address_list]]\nname='a'\nnets=['10.0.0.0/33']", "'10.0.0.0/33' is no network"),
         (
             "[[address_list]]\nname='a'\nfile='broken.txt'",

@@ -18,8 +18,12 @@ use crate::config::units::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// A key in `x-api-key` that is known, enabled, and whose usage plans open this behavior's stage.
+    /// A key in `x-api-key` that is known, enabled, and whose usage plans open this behavior's stage. Where an authorizer of the same `all`
+    /// gives a key (`usageIdentifierKey`), that one counts.
     ApiKey,
+    /// The same, with the key that an authorizer of the same `all` gives; what a viewer sends in `x-api-key` is not looked at (API Gateway's
+    /// key source AUTHORIZER).
+    AuthorizerKey,
     /// A client certificate that the listener verified.
     Certificate,
     /// A client certificate with one of these names (common name, DNS or URI subject alternative name); `*` is any run.
@@ -233,6 +237,10 @@ pub struct Authorizer {
     /// What must be there, and what answers are kept by: "header:authorization", "query:key", "cookie:session", "path", "method".
     #[serde(default = "authorization")]
     pub identity: Vec<String>,
+    /// Only with kind = "token": a regular expression that the whole token must match; one that does not is answered with 401, and the
+    /// function is not called.
+    #[serde(default)]
+    pub validate: Option<String>,
     /// How long an answer is kept; "0s" asks every time.
     #[serde(default = "five_minutes")]
     pub ttl: Duration,

@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::config::compiled::Mode;
+use crate::hooks::exchange::Exchange;
+
 /// A raw value as a function sees it: UTF-8 stays, anything else is taken for ISO-8859-1 (CloudFront Developer Guide,
 /// "URI and query string encoding").
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
@@ -43,6 +46,15 @@ pub fn string(out: &mut String, text: &str) {
     }
     out.push_str(&text[from..]);
     out.push('"');
+}
+
+/// `"principal":{…}`, behind a comma: who asks, where an access rule says so. AWS's events have no such member; `mode = "strict"` leaves
+/// it out.
+pub fn principal(out: &mut String, exchange: &Exchange) {
+    if let Some(who) = exchange.request.who.as_ref().filter(|_| exchange.site.mode != Mode::Strict) {
+        key(out, "principal");
+        out.push_str(&who.json());
+    }
 }
 
 /// `"name":"value"`, behind a comma unless it is the first of its object.

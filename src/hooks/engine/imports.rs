@@ -14,7 +14,7 @@ use crate::hooks::host::{CallState, Level, state};
 
 use super::bindings::{
     answer, call, clock, config, crypto, dynamic, fetch, geo, kv, log, origin, preview1, request, response, secrets,
-    types,
+    types, who,
 };
 use super::store::Data;
 
@@ -25,6 +25,7 @@ pub fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
         &mut data.call
     }
     call::add_to_linker::<_, Own>(linker, state)?;
+    who::add_to_linker::<_, Own>(linker, state)?;
     request::add_to_linker::<_, Own>(linker, state)?;
     origin::add_to_linker::<_, Own>(linker, state)?;
     answer::add_to_linker::<_, Own>(linker, state)?;
@@ -71,6 +72,12 @@ impl call::Host for CallState {
 
     fn remaining_ms(&mut self) -> u32 {
         CallState::remaining_ms(self)
+    }
+}
+
+impl who::Host for CallState {
+    fn principal(&mut self) -> Option<String> {
+        self.exchange.request.who.as_ref().map(|who| who.json())
     }
 }
 

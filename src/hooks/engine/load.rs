@@ -104,8 +104,8 @@ fn refused(import: &str, grants: &Grants) -> Option<String> {
         return Some(format!("this host offers {LINE}x"));
     }
     let (granted, key) = match interface {
-        "call" | "request" | "origin" | "answer" | "response" | "types" | "log" | "config" | "crypto" | "clock"
-        | "dynamic" | "preview1" => return None,
+        "call" | "who" | "request" | "origin" | "answer" | "response" | "types" | "log" | "config" | "crypto"
+        | "clock" | "dynamic" | "preview1" => return None,
         "secrets" => (!grants.secrets.is_empty(), "secrets = [\"name\"]"),
         "kv" => (!grants.kv.is_empty(), "kv = [\"store\"]"),
         "geo" => (grants.geo, "geo = true"),

@@ -12,10 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::compiled::Mode;
 use crate::hooks::exchange::{Body, Exchange, Origin, Request, Response, Site};
-use crate::hooks::{Event, valid};
+use crate::hooks::{Event, Who, valid};
 
 use super::TestEventError;
 
@@ -54,6 +55,8 @@ struct Asked {
     uri: String,
     query: String,
     client_ip: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    principal: Option<Value>,
     version: String,
     tls: bool,
     headers: Vec<(String, Raw)>,
@@ -125,6 +128,7 @@ impl Message {
                 uri: request.uri.clone(),
                 query: request.query.clone(),
                 client_ip: request.client_ip,
+                principal: request.who.as_ref().and_then(|who| serde_json::from_str(&who.json()).ok()),
                 version: format!("{:?}", request.version),
                 tls: request.tls,
                 headers: lines(&request.headers),
@@ -179,6 +183,8 @@ impl Asked {
             "HTTP/2.0" => Version::HTTP_2,
             other => return Err(TestEventError::member("request.version", format!("{other} is no version"))),
         };
+        let wrong = || TestEventError::member("request.principal", "is not what events have there");
+        let who = self.principal.as_ref().map(|value| Who::read(value).ok_or_else(wrong));
         let method: Result<Method, _> = self.method.parse();
         let body = match &self.body {
             Some(raw) => Some(Body { data: raw.bytes()?, truncated: self.body_truncated }),
@@ -189,6 +195,7 @@ impl Asked {
             uri: self.uri.clone(),
             query: self.query.clone(),
             client_ip: self.client_ip,
+            who: who.transpose()?.map(Arc::new),
             version,
             tls: self.tls,
             headers: map(&self.headers, "request.headers")?,

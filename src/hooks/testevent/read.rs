@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde_json::{Map, Value};
 
 use crate::hooks::exchange::{Body, Exchange, Origin, Request, Response, Site};
-use crate::hooks::{Api, Event, valid};
+use crate::hooks::{Api, Event, Who, valid};
 
 use super::TestEventError;
 
@@ -94,6 +94,12 @@ fn request(api: Api, cf: At<'_>) -> Result<Request, Wrong> {
         Some(text) => text.parse().map_err(|_| Wrong::member("clientIp", format!("{text} is no address")))?,
         None => VIEWER,
     };
+    let principal = match api {
+        Api::CloudFront => cf.value.get("viewer").and_then(|viewer| viewer.get("principal")),
+        _ => cf.value.get("principal"),
+    };
+    let wrong = || Wrong::member("principal", "is not what events have there");
+    let who = principal.map(|value| Who::read(value).map(Arc::new).ok_or_else(wrong)).transpose()?;
     let uri = request.text("uri")?.unwrap_or("/");
     if !valid::path(uri) {
         return Err(Wrong::member("request.uri", "must begin with \"/\" and hold no space, \"?\" or \"#\""));
@@ -111,6 +117,7 @@ fn request(api: Api, cf: At<'_>) -> Result<Request, Wrong> {
         uri: uri.to_owned(),
         query: request.query()?,
         client_ip,
+        who,
         version: Version::HTTP_11,
         tls: true,
         headers,

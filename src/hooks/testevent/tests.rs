@@ -1,5 +1,7 @@
 //! Event files and recordings, as tables.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -7,7 +9,7 @@ use crate::config::compiled::Mode;
 use crate::hooks::compat::tests::{exchange, site};
 use crate::hooks::compat::{accept, event_json};
 use crate::hooks::exchange::Exchange;
-use crate::hooks::{Api, Event, Failure};
+use crate::hooks::{Api, Event, Failure, Who};
 
 fn given() -> Given {
     Given { site: (*site(Mode::Strict)).clone(), event: None, now_ms: 1_767_225_600_000 }
@@ -33,6 +35,35 @@ fn events_come_back_from_their_json() {
             assert_eq!(was, is);
         }
     }
+}
+
+/// Who asks is shown, comes back, and is kept in recordings; AWS's events have no such member.
+#[test]
+fn who_asks_is_shown_where_events_are_not_strict() {
+    let who = json!({"kind": "jwt", "id": "u-1", "issuer": "pool", "claims": {"tenant": "t\"1"}, "apiKey": null});
+    for event in Event::ALL {
+        for api in [Api::LambdaEdge, Api::CloudFront] {
+            if api == Api::CloudFront && !event.is_viewer() {
+                continue;
+            }
+            let shown = |mode| {
+                let mut exchange = exchange(event, mode);
+                exchange.request.who = Who::read(&who).map(Arc::new);
+                let event: serde_json::Value = serde_json::from_str(&event_json(&exchange, api)).unwrap();
+                let cf = if api == Api::CloudFront { &event["viewer"] } else { &event["Records"][0]["cf"] };
+                (cf["principal"].clone(), event, exchange)
+            };
+            let (principal, event, exchange) = shown(Mode::Extended);
+            assert_eq!(principal, who, "{api:?}");
+            let (back, _) = read_value(&event).unwrap();
+            assert_eq!(back.request.who, exchange.request.who);
+            let kept = Message::of(&exchange).exchange().unwrap();
+            assert_eq!(kept.request.who, exchange.request.who);
+            assert_eq!(shown(Mode::Strict).0, serde_json::Value::Null);
+        }
+    }
+    let nobody = json!({"Records": [{"cf": {"request": {}, "principal": "alice"}}]});
+    assert!(read_value(&nobody).is_err());
 }
 
 #[test]

@@ -200,6 +200,7 @@ fn exchange(site: &Arc<Site>, id: &str) -> Exchange {
         uri: "/".to_owned(),
         query: String::new(),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        who: None,
         version: http::Version::HTTP_11,
         tls: false,
         headers: HeaderMap::new(),

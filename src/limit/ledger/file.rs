@@ -1,6 +1,6 @@
 //! File: the ledger's file and the locks beside it.
 //!
-//! In: a directory. Out: an open file that is ours, a lane that no living process has. Never: a file overwritten that is none
+//! In: a directory. Out: an open file that is ours, the lock of a lane. Never: a file overwritten that is none
 //! of ours.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::slot::{LANES, SLOT};
+use super::slot::SLOT;
 
 /// First bytes of the file. After them, in the first [`SLOT`]: how often a slot was given to another key (u64), what names this file
 /// among those of all nodes (u64, 0 = nothing yet), and zeros.
@@ -19,16 +19,6 @@ const LINEAGE_AT: usize = REUSED_AT + 8;
 /// Where in the file a slot begins.
 pub(super) fn offset(slot: u32) -> u64 {
     (u64::from(slot) + 1) * SLOT as u64
-}
-
-/// The first lane that no living process has.
-pub(super) fn claim(dir: &Path) -> io::Result<Option<(usize, File)>> {
-    for lane in 0..LANES {
-        if let Some(held) = take(dir, lane)? {
-            return Ok(Some((lane, held)));
-        }
-    }
-    Ok(None)
 }
 
 /// A lane's lock, unless somebody has it.

@@ -10,8 +10,10 @@
 //! its own (a lock that ends with the process), writes only there, and reads everybody's before it admits. Nothing has to be
 //! told or handed over. A request is counted first, then everybody's counts are read again: when they are past the limit, it
 //! is taken back and refused. So the limit is never passed. The last `NEAR` requests of a period are counted under the
-//! file's lock, so that two processes at the limit do not both step back before the last one.
+//! file's lock, so that two processes at the limit do not both step back before the last one. A process that is alone, as it nearly
+//! always is, reads nobody's counts: see `alone`.
 
+mod alone;
 mod counts;
 mod file;
 mod heard;
@@ -35,8 +37,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::pace::Share;
 use super::period::{self, Day};
 use crate::config::compiled::PeriodQuota;
+use alone::{Known, Rest, claim};
 use counts::Counts;
-use file::{claim, lineage, offset, open_file};
+use file::{lineage, offset, open_file};
 use heard::Heard;
 use others::Others;
 pub use others::Told;
@@ -53,20 +56,25 @@ const NEAR: u64 = 256;
 /// How often a lane that another process writes at this moment is read again.
 const ATTEMPTS: usize = 16;
 
-/// Locks that keep threads of this process apart, by slot.
+/// Locks that keep threads of this process apart, by slot; each with what is known while the process is alone.
 const STRIPES: usize = 64;
 
 /// The durable counts of one PoP.
 #[derive(Debug)]
 pub struct Ledger {
+    dir: PathBuf,
     file: File,
     /// Held as long as this process counts in `lane`.
     _lane: File,
     lane: usize,
-    index: RwLock<HashMap<Id, u32>>,
+    /// The other lanes.
+    rest: Mutex<Rest>,
+    /// No other process counts, or can begin to. Changes while all stripes are held.
+    alone: AtomicBool,
+    index: RwLock<HashMap<Id, u32, ahash::RandomState>>,
     /// The lock is taken to add to `index`, and for the file's lock to be one for all threads.
     growing: Mutex<Growing>,
-    stripes: [Mutex<()>; STRIPES],
+    stripes: [Mutex<Known>; STRIPES],
     dirty: AtomicBool,
     /// Broken lanes met while running.
     broken: AtomicU32,
@@ -136,9 +144,12 @@ impl Ledger {
         let others = Others::new();
         let heard = Heard::open(dir, lane, &others).map_err(failed)?;
         let ledger = Ledger {
+            dir: dir.to_owned(),
             file,
             _lane: held,
             lane,
+            rest: Mutex::default(),
+            alone: AtomicBool::new(false),
             index: RwLock::default(),
             growing: Mutex::default(),
             stripes: std::array::from_fn(|_| Mutex::default()),
@@ -174,9 +185,8 @@ impl Ledger {
         let mut left = PeriodQuota { limit: quota.limit.saturating_sub(others), ..*quota };
         let slot = self.slot(id, today)?;
         let mut limit = quota.limit;
-        if let Some(counts) = self.read(slot, id)? {
-            limit = counts.judge(quota, now_ms).limit;
-            let whole = counts.judge(&left, now_ms);
+        if let Some([all, whole]) = self.judged(slot, id, [quota, &left], (now_ms, today))? {
+            limit = all.limit;
             let allowed = self.others.allowed(id, begins, whole.used, whole.limit);
             left.limit -= whole.limit - allowed.min(whole.limit);
         }
@@ -195,7 +205,14 @@ impl Ledger {
         // A slot that was given to another key in between is looked for once more.
         for _ in 0..2 {
             let slot = self.slot(id, today)?;
-            let _stripe = self.stripes[slot as usize % STRIPES].lock();
+            let mut known = self.stripe(slot).lock();
+            if self.alone.load(Ordering::Acquire) {
+                match self.count_alone(&mut known, slot, id, quota, (now_ms, today))? {
+                    Some(counted) => return Ok(counted),
+                    None => self.index.write().remove(id),
+                };
+                continue;
+            }
             let Some(mut counts) = self.read(slot, id)? else {
                 self.index.write().remove(id);
                 continue;
@@ -372,8 +389,11 @@ impl Ledger {
     ) -> io::Result<()> {
         let lane = counts.lanes[self.lane].get_or_insert_with(|| Lane::new(today));
         change(lane);
-        self.file.write_all_at(&lane.encode(id), offset(slot) + lane_at(self.lane) as u64)?;
-        self.dirty.store(true, Ordering::Release);
-        Ok(())
+        self.put(slot, &lane.encode(id))
+    }
+
+    /// What keeps this process's counts of a slot apart.
+    fn stripe(&self, slot: u32) -> &Mutex<Known> {
+        &self.stripes[slot as usize % STRIPES]
     }
 }

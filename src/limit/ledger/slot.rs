@@ -78,6 +78,15 @@ impl Lane {
         Lane { newest: day, counts: [0; DAYS] }
     }
 
+    /// These counts of the `DAYS` days up to `newest`.
+    pub fn of_days(newest: Day, of: impl Fn(Day) -> u64) -> Self {
+        let mut lane = Lane::new(newest);
+        for day in newest.saturating_sub(DAYS as Day - 1)..=newest {
+            lane.counts[day as usize % DAYS] = u32::try_from(of(day)).unwrap_or(u32::MAX);
+        }
+        lane
+    }
+
     pub fn encode(&self, id: &Id) -> [u8; LANE] {
         let mut out = [0; LANE];
         out[4..8].copy_from_slice(&self.newest.to_le_bytes());

@@ -30,8 +30,14 @@ fn child() {
     let ledger = Ledger::open(Path::new(&dir)).unwrap();
     let mut out = std::io::stdout();
     let (id, quota) = (id("gold", "alice"), quota(5000, Period::Day));
+    let mut counted = 0;
     while ledger.count(&id, &quota, ms("2026-11-26")).unwrap().admitted {
         out.write_all(b"admitted\n").unwrap();
+        // As a process does every second: from here on alone, until another one comes.
+        if counted % 64 == 32 {
+            ledger.settle().unwrap();
+        }
+        counted += 1;
     }
 }
 
@@ -232,4 +238,69 @@ fn lanes_and_slots_are_bounded() {
         assert_eq!(spend(&second, &id("p", key), &quota, late, 9), 3, "{key}");
     }
     assert_eq!(spend(&second, &id("p", "b"), &quota, late, 1), 0);
+}
+
+#[test]
+fn who_is_alone_counts_from_memory_and_gives_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Ledger::open(dir.path()).unwrap();
+    let (id, now) = (id("gold", "alice"), ms("2026-11-26"));
+    let (quota, offset) = (quota(1000, Period::Week), PeriodQuota { offset: 100, ..quota(1000, Period::Week) });
+    assert_eq!(spend(&first, &id, &quota, ms("2026-11-25"), 10), 10);
+    first.settle().unwrap();
+    assert!(first.alone.load(Ordering::Acquire));
+    assert_eq!(spend(&first, &id, &quota, now, 90), 90);
+    let counted = first.count(&id, &offset, now).unwrap();
+    assert_eq!((counted.used, counted.limit), (101, 900), "all that was counted before, of this period's limit");
+    let held = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Ledger::open(dir.path()).unwrap());
+        let mut some = 50;
+        while !opening.is_finished() {
+            first.settle().unwrap();
+            some -= spend(&first, &id, &quota, now, some.min(1));
+        }
+        opening.join().unwrap()
+    });
+    assert!(!first.alone.load(Ordering::Acquire), "it made room");
+    held.settle().unwrap();
+    assert!(!held.alone.load(Ordering::Acquire), "the first still counts");
+    let before = first.usage(&id, &quota, period::day(now), period::day(now)).unwrap()[0].used + 10;
+    let total = AtomicU64::new(before);
+    std::thread::scope(|scope| {
+        for ledger in [&first, &held, &first, &held] {
+            let (total, id, quota) = (&total, &id, &quota);
+            scope.spawn(move || total.fetch_add(spend(ledger, id, quota, now, 200), Ordering::Relaxed));
+        }
+    });
+    let so_far = total.into_inner();
+    drop(first);
+    held.settle().unwrap();
+    assert!(held.alone.load(Ordering::Acquire), "it is the only one now");
+    assert_eq!(spend(&held, &id, &quota, now, 2000), 1000 - so_far, "what the other counted is known");
+    assert_eq!(spend(&held, &id, &quota, ms("2026-11-30"), 2000), 1000);
+    drop(held);
+    let last = Ledger::open(dir.path()).unwrap();
+    let days: Vec<u64> = ["2026-11-25", "2026-11-26", "2026-11-30"]
+        .map(|date| {
+            last.usage(&id, &quota, period::parse(date).unwrap(), period::parse(date).unwrap()).unwrap()[0].used
+        })
+        .to_vec();
+    assert_eq!(days, [10, 990, 1000], "and all of it is in the file");
+}
+
+#[test]
+fn a_key_that_nobody_used_for_long_is_looked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.settle().unwrap();
+    let (early, late) = (ms("2026-01-01"), ms("2026-03-01"));
+    let quota = quota(5, Period::Day);
+    assert_eq!(spend(&ledger, &id("p", "a"), &quota, early, 9), 5);
+    // Its slot was given to another key meanwhile.
+    let slot = ledger.slot(&id("p", "a"), period::day(early)).unwrap();
+    let head = Head { id: id("p", "b"), first: period::day(late) }.encode();
+    let other: Vec<u8> = head.into_iter().chain([0; SLOT]).take(SLOT).collect();
+    ledger.file.write_all_at(&other, offset(slot)).unwrap();
+    assert_eq!(spend(&ledger, &id("p", "a"), &quota, late, 9), 5);
+    assert_ne!(ledger.slot(&id("p", "a"), period::day(late)).unwrap(), slot);
 }

@@ -8,12 +8,13 @@ use aws_credential_types::Credentials;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use aws_sigv4::http_request::{
-    PayloadChecksumKind, SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+    PayloadChecksumKind, SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings, sign,
 };
-use aws_sigv4::sign::v4;
+use aws_sigv4::sign::{v4, v4a};
 use aws_smithy_runtime_api::client::identity::Identity;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::HOST;
@@ -107,6 +108,47 @@ impl Aws<'_> {
         target
     }
 
+    /// SigV4a, for a set of regions: the fields.
+    pub fn fields_for_regions(&self, regions: &str, method: &str, target: &str) -> Pairs {
+        let identity = self.identity();
+        let params = v4a::SigningParams::builder().identity(&identity).region_set(regions).name(self.service);
+        let params = params.time(self.at).settings(SigningSettings::default()).build().unwrap();
+        let (fields, _, _) = signed(method, target, &[], SignableBody::Bytes(b""), &params.into());
+        fields
+    }
+
+    /// A body in signed chunks of `size` bytes (`aws-chunked`), as S3 clients send it: the fields, and the body as it is sent.
+    pub fn chunked(&self, method: &str, target: &str, body: &[u8], size: usize) -> (Pairs, Vec<u8>) {
+        let identity = self.identity();
+        let mut settings = SigningSettings::default();
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let params = self.params(&identity, settings);
+        let length = body.len().to_string();
+        let more = [("content-encoding", "aws-chunked"), ("x-amz-decoded-content-length", length.as_str())];
+        let whole = SignableBody::Precomputed("STREAMING-AWS4-HMAC-SHA256-PAYLOAD".to_owned());
+        let (mut fields, _, mut signature) = signed(method, target, &more, whole, &params.into());
+        fields.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let params = self.params(&identity, ());
+        let mut sent = Vec::new();
+        for chunk in body.chunks(size).chain([&b""[..]]) {
+            let chunk = Bytes::copy_from_slice(chunk);
+            signature = v4::sign_chunk(&chunk, &signature, &params).unwrap().into_parts().1;
+            sent.extend_from_slice(format!("{:x};chunk-signature={signature}\r\n", chunk.len()).as_bytes());
+            sent.extend_from_slice(&chunk);
+            sent.extend_from_slice(b"\r\n");
+        }
+        (fields, sent)
+    }
+
+    fn identity(&self) -> Identity {
+        Credentials::new(self.id, self.secret, None, None, "test").into()
+    }
+
+    fn params<'s, S: Default>(&'s self, identity: &'s Identity, settings: S) -> v4::SigningParams<'s, S> {
+        let params = v4::SigningParams::builder().identity(identity).region(self.region).name(self.service);
+        params.time(self.at).settings(settings).build().unwrap()
+    }
+
     fn sign(
         &self,
         method: &str,
@@ -115,26 +157,31 @@ impl Aws<'_> {
         body: &[u8],
         mut settings: SigningSettings,
     ) -> (Pairs, Pairs) {
-        let identity: Identity = Credentials::new(self.id, self.secret, None, None, "test").into();
+        let identity = self.identity();
         if self.tells_hash {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         }
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(self.region)
-            .name(self.service)
-            .time(self.at)
-            .settings(settings)
-            .build()
-            .unwrap();
-        let url = format!("http://{HOST}{target}");
-        let signed = [("host", HOST)].into_iter().chain(more.iter().copied());
-        let request = SignableRequest::new(method, &url, signed, SignableBody::Bytes(body)).unwrap();
-        let (signed, _) = sign(request, &params.into()).unwrap().into_parts();
-        let fields = signed.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let parameters = signed.params().iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let params = self.params(&identity, settings);
+        let (fields, parameters, _) = signed(method, target, more, SignableBody::Bytes(body), &params.into());
         (fields, parameters)
     }
+}
+
+/// What a signer adds: fields, parameters of the query, and the signature that is among them.
+fn signed(
+    method: &str,
+    target: &str,
+    more: &[(&str, &str)],
+    body: SignableBody<'_>,
+    params: &SigningParams<'_>,
+) -> (Pairs, Pairs, String) {
+    let url = format!("http://{HOST}{target}");
+    let fields = [("host", HOST)].into_iter().chain(more.iter().copied());
+    let request = SignableRequest::new(method, &url, fields, body).unwrap();
+    let (added, signature) = sign(request, params).unwrap().into_parts();
+    let fields = added.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let parameters = added.params().iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    (fields, parameters, signature)
 }
 
 /// SHA-256 in hex, as `sha256sum` writes it.

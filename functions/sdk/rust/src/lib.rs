@@ -33,7 +33,7 @@ mod bindings {
 
 pub use bindings::rimward::edge::types::{EditError, Field, HostError, MessageBody};
 pub use bindings::rimward::edge::{
-    answer, call, clock, config, crypto, fetch, geo, kv, log, origin, request, response, secrets,
+    answer, call, clock, config, crypto, fetch, geo, kv, log, origin, request, response, secrets, who,
 };
 pub use ext::{cookie, field, header, log_panics, redirect, respond};
 

@@ -164,7 +164,7 @@ fn chunks_are_chained_with_ecdsa() {
     let random = aws_lc_rs::rand::SystemRandom::new();
     let keys =
         key::Keys::new(Arc::new(vec![key("AKIDEXAMPLE", KeyMaterial::Public(pair.public_key().as_ref().to_vec()))]));
-    let (prover, _) = keys.asymmetric(Some(0)).unwrap();
+    let prover = keys.asymmetric(Some(0)).unwrap().prover;
     let link = |previous: &str, data: &[u8]| {
         let text = format!("AWS4-ECDSA-P256-SHA256-PAYLOAD\nD\nS\n{previous}\n{}\n{}", hex(&EMPTY), hash(data));
         hex(pair.sign(&random, text.as_bytes()).unwrap().as_ref())

@@ -8,12 +8,12 @@
 //! synced: what a power failure tears is recognised by its checksum.
 
 mod blocks;
-mod codec;
+pub mod codec;
 mod index;
 mod journal;
 mod queue;
 mod recover;
-mod segment;
+pub mod segment;
 pub(super) mod seldom;
 mod spool;
 mod turn;

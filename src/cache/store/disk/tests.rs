@@ -40,7 +40,9 @@ fn settle(tiers: &'static Tiers) {
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files.filter(|path| path.file_name().unwrap() != "lock").collect();
+    // Neither the lock nor the list of invalidated URLs, which a thread may just be beginning, holds answers.
+    let apart = ["lock", "invalidated", "invalidated.draft"];
+    let mut files: Vec<_> = files.filter(|path| apart.iter().all(|name| !path.ends_with(name))).collect();
     files.sort();
     files
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::{Disk, segment};
+use crate::cache::invalidated::Invalidated;
 use crate::cache::object::KeyHash;
 use crate::cache::store::StoreError;
 use crate::cache::store::memory::Memory;
@@ -21,6 +22,9 @@ use crate::config::compiled;
 /// Slots whose change is remembered while another process has the directory, 16 bytes each. Past it, what that process
 /// leaves behind is dropped.
 const CHANGED: usize = 256 << 10;
+
+/// The file of URLs that unsafe requests invalidated.
+const INVALIDATED: &str = "invalidated";
 
 /// The disk tier, once it is this process's turn.
 #[derive(Debug)]
@@ -32,9 +36,15 @@ pub struct Turn {
 
 // === impl Turn ===
 impl Turn {
-    /// Opens the tier in `config.path`, made when it is missing, or has a thread wait for it. Errors when the directory cannot
+    /// Opens the tier in `config.path`, made when it is missing, or has a thread wait for it. What `invalidated` remembers is kept
+    /// there with it. Errors when the directory cannot
     /// be used.
-    pub fn take(config: &compiled::Disk, memory: Memory, counters: Arc<Counters>) -> Result<Turn, StoreError> {
+    pub fn take(
+        config: &compiled::Disk,
+        memory: Memory,
+        counters: Arc<Counters>,
+        invalidated: Arc<Invalidated>,
+    ) -> Result<Turn, StoreError> {
         let unusable = |source| StoreError::Path { path: config.path.clone(), source };
         let lock = prepare(&config.path).map_err(unusable)?;
         let turn = Turn { disk: Arc::default(), changed: Arc::default() };
@@ -45,6 +55,11 @@ impl Turn {
                 // Held until the tier is there: a change is either in the set or made in the tier.
                 let mut changed = changed.lock();
                 if changed.len() >= CHANGED {
+                    empty(&config.path)?;
+                }
+                // Before anything is found that an earlier process was told not to serve.
+                if !invalidated.keep(&config.path.join(INVALIDATED))? {
+                    log::error!("cache disk: what is stored is dropped, for it may be invalidated");
                     empty(&config.path)?;
                 }
                 let opened = Disk::open(&config, lock, memory, counters)?;

@@ -11,7 +11,7 @@ use http::header::{COOKIE, HeaderName, SET_COOKIE};
 use crate::hooks::exchange::{Exchange, Response};
 use crate::hooks::fields;
 
-use super::super::write::{comma, key, member, string, text};
+use super::super::write::{comma, key, member, principal, string, text};
 use super::pairs::{self, Group};
 
 pub fn event(exchange: &Exchange) -> String {
@@ -23,7 +23,9 @@ pub fn event(exchange: &Exchange) -> String {
     member(&mut out, "distributionId", &exchange.site.distribution);
     member(&mut out, "eventType", exchange.event.as_str());
     member(&mut out, "requestId", &exchange.request_id);
-    _ = write!(out, "}},\"viewer\":{{\"ip\":\"{}\"}},\"request\":{{", request.client_ip);
+    _ = write!(out, "}},\"viewer\":{{\"ip\":\"{}\"", request.client_ip);
+    principal(&mut out, exchange);
+    out.push_str("},\"request\":{");
     member(&mut out, "method", request.method.as_str());
     member(&mut out, "uri", &request.uri);
     key(&mut out, "querystring");

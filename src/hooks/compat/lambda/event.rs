@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Version};
 use crate::hooks::exchange::{Exchange, Origin, Request, Response};
 use crate::hooks::fields;
 
-use super::super::write::{base64, comma, key, member, number, string, text, title};
+use super::super::write::{base64, comma, key, member, number, principal, string, text, title};
 
 /// What AWS says of every custom origin's TLS; this PoP speaks TLS 1.2 and 1.3 only.
 pub const SSL_PROTOCOLS: &str = "[\"TLSv1.2\"]";
@@ -24,7 +24,9 @@ pub fn event(exchange: &Exchange) -> String {
     member(&mut out, "distributionId", &exchange.site.distribution);
     member(&mut out, "eventType", exchange.event.as_str());
     member(&mut out, "requestId", &exchange.request_id);
-    out.push_str("},\"request\":");
+    out.push('}');
+    principal(&mut out, exchange);
+    out.push_str(",\"request\":");
     write_request(&mut out, request, exchange.event.is_request());
     if let Some(response) = &exchange.response {
         key(&mut out, "response");

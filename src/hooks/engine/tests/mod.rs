@@ -107,6 +107,7 @@ fn exchange(event: Event) -> Exchange {
         uri: "/a/b".into(),
         query: "q=1".into(),
         client_ip: [192, 0, 2, 7].into(),
+        who: None,
         version: Version::HTTP_2,
         tls: true,
         headers: headers(&[("host", "example.test"), ("x-two", "one"), ("x-two", "two"), ("x-edge-secret", "hidden")]),

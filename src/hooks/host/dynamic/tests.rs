@@ -39,6 +39,7 @@ fn state(dir: &Path, grants: Grants) -> CallState {
         uri: "/".into(),
         query: String::new(),
         client_ip: [192, 0, 2, 1].into(),
+        who: None,
         version: Version::HTTP_11,
         tls: false,
         headers: HeaderMap::new(),

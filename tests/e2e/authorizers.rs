@@ -1,0 +1,148 @@
+//! Authorizers: functions that decide, as API Gateway asks them.
+//!
+//! In: functions in JavaScript, what viewers send. Out: who gets in, how often a function was asked. Never: events and answers in
+//! detail (tests beside the code hold them).
+
+use std::sync::Barrier;
+
+use crate::access::pop;
+use crate::harness::credentials::sha256;
+use crate::harness::{Origin, Pop, until};
+
+const ALLOW: &str =
+    "policyDocument: { Version: '2012-10-17', Statement: [{ Action: '*', Effect: 'Allow', Resource: '*' }] }";
+
+fn start(origin: &Origin, function: &str, authorizer: &str, behavior: &str) -> Pop {
+    let tables = format!(
+        "[[function]]\nname = \"auth\"\nfile = \"auth.js\"\ncpu = \"1s\"\n[[authorizer]]\nname = \"a\"\nfunction = \
+         \"auth\"\n{authorizer}\n"
+    );
+    let setup = pop(origin, &tables, behavior);
+    std::fs::write(setup.dir().join("auth.js"), function).unwrap();
+    setup.start()
+}
+
+/// How often the function was asked, once `requests` are in the log.
+fn asked(pop: &Pop, requests: usize) -> usize {
+    let lines = until("the log", || Some(pop.access_log()).filter(|lines| lines.len() >= requests));
+    let functions = lines.iter().filter_map(|line| line["functions"].as_array());
+    functions.flatten().filter(|call| call["event"] == "authorizer").count()
+}
+
+/// `identityValidationExpression`: "it will return a 401 without calling the Lambda function".
+#[test]
+fn a_token_that_does_not_match_is_not_asked_about() {
+    let origin = Origin::counting("");
+    let function = format!("exports.handler = async (event) => ({{ principalId: 'user', {ALLOW} }});");
+    let authorizer = "validate = \"Bearer [a-z0-9]+\"";
+    let pop = start(&origin, &function, authorizer, "access = { authorizer = \"a\" }\ncache = false");
+    for (token, want) in
+        [("Bearer abc", 200), ("Bearer ", 401), ("Bearer abc!", 401), ("x Bearer abc", 401), ("Bearer abc\tx", 401)]
+    {
+        let reply = pop.get_with("/a", &[("Authorization", token)]);
+        assert_eq!(reply.status, want, "{token:?}: {}", reply.text());
+        if want == 401 {
+            assert_eq!(reply.text(), "{\"message\":\"Unauthorized\"}");
+            assert_eq!(reply.field("x-amzn-errortype"), Some("UnauthorizedException"));
+        }
+    }
+    assert_eq!((asked(&pop, 5), origin.count()), (1, 1));
+}
+
+#[test]
+fn the_same_is_asked_once_however_many_wait() {
+    let origin = Origin::counting("");
+    let slow = "for (let n = 0; n < 400000; n++) { sum = (sum * 31 + n) % 65521; }";
+    let function = format!(
+        "exports.handler = async (event) => {{ let sum = 0; {slow} if (event.authorizationToken === 'bad') throw new Error('no'); \
+         return {{ principalId: 'user', context: {{ sum }}, {ALLOW} }}; }};"
+    );
+    let pop = start(&origin, &function, "", "access = { authorizer = \"a\" }\ncache = false");
+    let barrier = Barrier::new(12);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                barrier.wait();
+                assert_eq!(pop.get_with("/a", &[("Authorization", "good")]).status, 200);
+            });
+        }
+    });
+    assert_eq!((asked(&pop, 12), origin.count()), (1, 12));
+    let failed = pop.get_with("/a", &[("Authorization", "bad")]);
+    assert_eq!((failed.status, failed.text().as_str()), (500, "{\"message\":null}"));
+    assert_eq!(pop.get_with("/a", &[("Authorization", "bad")]).status, 500);
+    assert_eq!(asked(&pop, 14), 3, "a failure is not kept");
+}
+
+const KEYS: [(&str, &str); 2] = [("acme", "acme-key-0123456789abcdef"), ("other", "other-key-0123456789abcd")];
+
+/// API Gateway's key sources: HEADER and AUTHORIZER.
+#[test]
+fn an_api_key_that_an_authorizer_gives_counts_wherever_the_rule_stands() {
+    let origin = Origin::counting("");
+    let [(_, acme), (_, other)] = KEYS;
+    let function = format!(
+        "exports.handler = async (event) => ({{ principalId: 'user', {ALLOW}, usageIdentifierKey: event.authorizationToken === 'keyed' ? \
+         '{acme}' : undefined }});"
+    );
+    let keys: String = KEYS
+        .iter()
+        .map(|(name, key)| format!("[[api_key]]\nname = \"{name}\"\nsha256 = \"{}\"\n", sha256(key)))
+        .collect();
+    for (rule, header_counts, principal) in [
+        ("[{ authorizer = \"a\" }, \"api_key\"]", true, "user"),
+        ("[\"api_key\", { authorizer = \"a\" }]", true, "acme"),
+        ("[{ authorizer = \"a\" }, \"authorizer_key\"]", false, "user"),
+        ("[{ all = [\"authorizer_key\"] }, { authorizer = \"a\" }]", false, "acme"),
+    ] {
+        let pop = start(
+            &origin,
+            &function,
+            &keys,
+            &format!(
+                "access = {{ all = {rule} }}\ncache = false\nlimit = {{ per = \"api_key\", rate = \"1/h\", burst = 2 }}\n\
+                 identity = {{ header = \"x-user\" }}"
+            ),
+        );
+        let get = |token: &str, fields: &[(&str, &str)]| {
+            let fields: Vec<(&str, &str)> =
+                [("Authorization", token)].into_iter().chain(fields.iter().copied()).collect();
+            pop.get_with("/a", &fields)
+        };
+        // Both use up the bucket of the key that the function gave, whatever the viewer sent.
+        assert_eq!([get("keyed", &[]).status, get("keyed", &[("X-Api-Key", other)]).status], [200, 200], "{rule}");
+        assert_eq!(origin.last().field("x-user"), Some(principal), "{rule}: who is named first");
+        assert_eq!(get("keyed", &[("X-Api-Key", other)]).status, 429, "{rule}");
+        let own = get("plain", &[("X-Api-Key", other)]);
+        assert_eq!(own.status, if header_counts { 200 } else { 403 }, "{rule}: {}", own.text());
+        let none = get("plain", &[]);
+        assert_eq!((none.status, none.text().as_str()), (403, "{\"message\":\"Forbidden\"}"), "{rule}");
+    }
+}
+
+/// What a function may have decided by is who asks: without identity sources that is all it was shown.
+#[test]
+fn without_identity_sources_answers_are_shared_by_nobody() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let function = "exports.handler = async (event) => ({ isAuthorized: event.headers['x-who'] !== 'eve' });";
+    let authorizer = "kind = \"request-2.0\"\nidentity = []\nttl = \"0s\"";
+    let pop = start(&origin, function, authorizer, "access = { authorizer = \"a\" }");
+    let get = |path: &str, who: &str| pop.get_with(path, &[("X-Who", who)]);
+    let alice = get("/a", "alice");
+    assert_eq!(alice.status, 200, "{}", alice.text());
+    let bob = get("/a", "bob");
+    assert!(!bob.hit() && bob.text() != alice.text(), "{:?}", bob.cache());
+    assert!(get("/a", "alice").hit() && get("/a", "bob").hit());
+    let eve = get("/a", "eve");
+    assert_eq!((eve.status, eve.text().as_str()), (403, "{\"message\":\"Forbidden\"}"), "as HTTP APIs say it");
+    assert_eq!(asked(&pop, 5), 5);
+}
+
+#[test]
+fn a_function_of_an_http_api_that_fails_is_told_as_there() {
+    let origin = Origin::counting("");
+    let function = "exports.handler = async () => { throw new Error('broken'); };";
+    let pop = start(&origin, function, "kind = \"request-2.0\"", "access = { authorizer = \"a\" }\ncache = false");
+    let reply = pop.get_with("/a", &[("Authorization", "t")]);
+    assert_eq!((reply.status, reply.text().as_str()), (500, "{\"message\":\"Internal Server Error\"}"));
+}
