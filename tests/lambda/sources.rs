@@ -77,6 +77,7 @@ pub fn events() -> LambdaEvents {
     LambdaEvents {
         table: "todo".into(),
         batch: 100,
+        parallel: 1,
         window: Duration::ZERO,
         latest: false,
         patterns: Vec::new(),
