@@ -94,6 +94,16 @@ fn all_pops_at_once_admit_no_more_than_the_bound() {
     }
 }
 
+/// After `all`, the rest of the quota is admitted one by one wherever it is asked for, and nothing past it.
+fn up_to_the_last(world: &World, all: u64) {
+    for (i, pop) in world.pops.iter().cycle().take((LIMIT - all) as usize).enumerate() {
+        assert!(admitted(pop), "{i}");
+        counted(world, all + i as u64 + 1);
+    }
+    assert!(world.pops.iter().all(|pop| !admitted(pop)));
+    counted(world, LIMIT);
+}
+
 #[test]
 fn a_quota_is_exact_once_all_were_heard() {
     let mut world = World::start(metered(&format!("quota = {{ limit = {LIMIT}, period = \"month\" }}")));
@@ -112,13 +122,7 @@ fn a_quota_is_exact_once_all_were_heard() {
     assert_eq!(all, 42);
     world.leaves[2].restart();
     counted(&world, all);
-    // Up to the last one, and no further.
-    for (i, pop) in world.pops.iter().cycle().take((LIMIT - all) as usize).enumerate() {
-        assert!(admitted(pop), "{i}");
-        counted(&world, all + i as u64 + 1);
-    }
-    assert!(world.pops.iter().all(|pop| !admitted(pop)));
-    counted(&world, LIMIT);
+    up_to_the_last(&world, all);
 }
 
 /// What a PoP counts before and after it is killed, all of it cut off, is told once it hears the others again, and counts once.
@@ -143,12 +147,7 @@ fn a_quota_is_exact_after_a_restart_that_nobody_heard_of() {
     world.leaves[2].restart();
     connected(&world.pops[2], true);
     counted(&world, all);
-    for (i, pop) in world.pops.iter().cycle().take((LIMIT - all) as usize).enumerate() {
-        assert!(admitted(pop), "{i}");
-        counted(&world, all + i as u64 + 1);
-    }
-    assert!(world.pops.iter().all(|pop| !admitted(pop)));
-    counted(&world, LIMIT);
+    up_to_the_last(&world, all);
 }
 
 /// Each part of a fleet that is cut apart has its share, and what all parts admitted is known afterwards.
