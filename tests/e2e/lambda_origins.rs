@@ -189,19 +189,49 @@ fn a_streamed_answer_comes_as_it_is_written() {
     assert_eq!(service.last().target, "/2021-11-15/functions/todo/response-streaming-invocations?Qualifier=live");
 }
 
-#[test]
-fn a_streamed_answer_that_fails_in_the_middle_is_not_whole() {
-    let service = Origin::start(|x| {
+/// A function that wrote something and failed, once the gate lets it.
+fn failing(gate: impl Fn() + Send + Sync + 'static) -> Origin {
+    Origin::start(move |x| {
         x.head("200 OK", "transfer-encoding: chunked\r\n");
         x.chunk(message("PayloadChunk", b"plain bytes"));
+        gate();
         x.chunk(message("InvokeComplete", b"{\"ErrorCode\":\"Unhandled\",\"ErrorDetails\":\"x\"}"));
         x.last_chunk("");
-    });
+    })
+}
+
+#[test]
+fn a_streamed_answer_that_fails_in_the_middle_is_not_whole() {
+    let (gate, opened) = std::sync::mpsc::channel::<()>();
+    let opened = parking_lot::Mutex::new(opened);
+    let service = failing(move || opened.lock().recv().unwrap());
     let pop = pop(&service, "invoke = \"streamed\", payload = \"function-url\"", "cache = { ttl = \"1h\" }");
     for _ in 0..2 {
-        assert!(pop.raw_get("/s").is_err(), "the viewer sees that it is not whole, and nothing of it is kept");
+        let mut raw = pop.raw();
+        raw.send("GET /s HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(raw.head().unwrap().status, 200);
+        assert_eq!(raw.chunk().unwrap().unwrap(), b"plain bytes");
+        gate.send(()).unwrap();
+        assert!(raw.chunk().is_err(), "the viewer sees that it is not whole");
     }
-    assert_eq!(service.count(), 2);
+    assert_eq!(service.count(), 2, "nothing of it is kept");
+}
+
+/// The failure may come before the viewer was told anything: it is told of the failure then, in a whole answer.
+#[test]
+fn a_streamed_answer_that_fails_at_once_is_no_success() {
+    let service = failing(|| {});
+    let pop = pop(
+        &service,
+        "invoke = \"streamed\", payload = \"function-url\"",
+        "cache = { ttl = \"1h\", error_ttl = \"0s\" }",
+    );
+    for asked in 1..=10 {
+        if let Ok(reply) = pop.raw_get("/s") {
+            assert_eq!(reply.status, 502, "{reply:?}");
+        }
+        assert_eq!(service.count(), asked, "nothing of it is kept");
+    }
 }
 
 /// Another PoP checks the signature, as AWS would: its check passes AWS's own vectors.

@@ -4,9 +4,7 @@
 //! exchange.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +12,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -35,13 +33,6 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The body of an answer. One that ends in an error is a truncated answer: it is not kept, and viewers see that it is not whole.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
-/// A body whose error comes a turn after what was before it: hyper drops at an error what it has not written yet, head and all, and
-/// the viewer would see a failed origin or a broken answer as chance has it.
-struct UpToError {
-    body: Body,
-    error: Option<BodyError>,
-}
-
 /// What is at the other end of the pipe.
 #[async_trait::async_trait]
 pub trait Endpoint: std::fmt::Debug + Send + Sync {
@@ -57,8 +48,7 @@ pub trait Endpoint: std::fmt::Debug + Send + Sync {
 
 /// Serves one exchange. Errors are the proxy's to see: it sees the connection end.
 pub async fn serve(endpoint: &dyn Endpoint, about: &About, half: DuplexStream) {
-    let exchange =
-        service_fn(async |request| Ok::<_, Infallible>(endpoint.answer(request, about).await.map(UpToError::new)));
+    let exchange = service_fn(async |request| Ok::<_, Infallible>(endpoint.answer(request, about).await));
     let mut connection = http1::Builder::new();
     connection.keep_alive(false).max_headers(HEADERS_MAX);
     if let Err(error) = connection.serve_connection(TokioIo::new(half), exchange).await {
@@ -69,41 +59,6 @@ pub async fn serve(endpoint: &dyn Endpoint, about: &About, half: DuplexStream) {
 /// A body that is there already.
 pub fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
-}
-
-// === impl UpToError ===
-
-impl UpToError {
-    fn new(body: Body) -> Self {
-        UpToError { body, error: None }
-    }
-}
-
-impl HttpBody for UpToError {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(error) = self.error.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            Some(Err(error)) => {
-                self.error = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            other => Poll::Ready(other),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.error.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 // === the same answer to every request ===
