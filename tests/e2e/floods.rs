@@ -206,7 +206,7 @@ fn a_body_slower_than_the_minimum_ends_its_stream() {
     let answered =
         std::iter::from_fn(|| frames.next()).find(|frame| frame.stream != 0).map(|frame| (frame.stream, frame.kind));
     assert_eq!(answered, Some((5, HEADERS)));
-    assert_eq!(target.pop.metric("rimward_connections_refused_total", &["why=\"slow\""]), 1.0);
+    target.pop.counted("rimward_connections_refused_total", &["why=\"slow\""], 1.0);
     let line = target.pop.log_line("/up");
     assert_eq!((&line["status"], &line["method"]), (&json!(408), &json!("POST")));
     target.lives();

@@ -31,9 +31,8 @@ fn failures_have_their_documented_status_and_name_and_are_never_stored() {
                 assert!(!reply.text().contains("on purpose"), "a function's own words stay with the operator");
             }
             assert!(calls(&pop, 2).iter().any(|(_, how)| how == outcome), "{name} at {event}: {:?}", calls(&pop, 2));
-            let counted =
-                pop.metric("rimward_function_calls_total", &["function=\"f\"", &format!("outcome=\"{outcome}\"")]);
-            assert!(counted >= 2.0, "{name} at {event}: {counted}");
+            let labels = ["function=\"f\"", &format!("outcome=\"{outcome}\"")];
+            pop.counts_to("rimward_function_calls_total", &labels, 2.0);
         }
     }
 }

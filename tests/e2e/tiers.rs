@@ -173,7 +173,7 @@ fn the_shield_fills_once_for_all_pops() {
     let asked: Vec<Value> = fleet.node("fra-1").access_log();
     let others = asked.iter().filter(|line| line["viewer"] != "127.0.0.1").count();
     assert!(others == 0 && asked.len() <= 4, "other nodes' requests are in their own logs: {asked:?}");
-    assert!(fleet.node("fra-1").metric("rimward_tier_requests_total", &["side=\"answered\""]) >= 2.0);
+    fleet.node("fra-1").counts_to("rimward_tier_requests_total", &["side=\"answered\""], 2.0);
     let via = origin.requests()[0].field("via").unwrap().to_owned();
     assert!(via.ends_with("FRA.rimward (Rimward)"), "{via}");
 }
@@ -232,7 +232,7 @@ fn only_a_node_has_a_nodes_rights() {
     assert_eq!(forged.ask("fra-1", "/a", b"k", |_| {}).status, 403, "another secret");
     assert_eq!(origin.count(), 0);
     let fra = forged.node("fra-1");
-    assert_eq!(fra.metric("rimward_tier_requests_total", &["result=\"forged\""]), 3.0);
+    fra.counted("rimward_tier_requests_total", &["result=\"forged\""], 3.0);
     // A viewer that may come in sends the field: nobody sees it.
     let reply = fra.get_with("/a", &[("X-Api-Key", &key), ("Rimward-Peer", "v1; mode=fill")]);
     assert_eq!((reply.status, reply.field("rimward-peer")), (200, None));
@@ -254,7 +254,8 @@ fn a_key_has_one_node_in_its_pop() {
     }
     assert_eq!(origin.count(), PATHS, "each was filled once");
     for pop in &fleet.nodes {
-        assert!(pop.metric("rimward_tier_requests_total", &["side=\"asked\""]) > 0.0, "both have keys");
+        // Both have keys.
+        pop.counts_to("rimward_tier_requests_total", &["side=\"asked\""], 1.0);
     }
 }
 
@@ -288,8 +289,9 @@ fn functions_run_once() {
     let events: Vec<&str> =
         line["functions"].as_array().unwrap().iter().map(|call| call["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["viewer-request", "viewer-response"]);
-    let calls = |node: &str| fleet.node(node).metric("rimward_function_calls_total", &[]);
-    assert_eq!((calls("nrt-1"), calls("fra-1")), (2.0, 2.0));
+    for node in ["nrt-1", "fra-1"] {
+        fleet.node(node).counted("rimward_function_calls_total", &[], 2.0);
+    }
 }
 
 #[test]

@@ -185,6 +185,18 @@ impl Pop {
             .sum()
     }
 
+    /// Waits until a metric has come to `at_least`, since a request is counted behind its answer; what it then is.
+    pub fn counts_to(&self, name: &str, labels: &[&str], at_least: f64) -> f64 {
+        until(&format!("{name} {labels:?} to come to {at_least}"), || {
+            Some(self.metric(name, labels)).filter(|now| *now >= at_least)
+        })
+    }
+
+    /// As [`Pop::counts_to`], and it is `exactly` that.
+    pub fn counted(&self, name: &str, labels: &[&str], exactly: f64) {
+        assert_eq!(self.counts_to(name, labels, exactly), exactly, "{name} {labels:?}");
+    }
+
     /// Replaces everything below `[observe]` in the file, nothing else: the process may notice by itself.
     pub fn rewrite(&self, rest: &str) {
         write_config(self.dir(), &self.head, rest);
