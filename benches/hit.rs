@@ -11,7 +11,6 @@ use pingora::http::ResponseHeader;
 use rimward::cache::object::{Meta, Stamp};
 use rimward::cache::store::Admission;
 use rimward::config;
-use rimward::config::compiled::Listener;
 use rimward::listen::head::{self, Parsed};
 use rimward::proxy::fast::{self, Arrival};
 use rimward::proxy::plan::{self, Scratch, Target};
@@ -99,9 +98,7 @@ fn hits(bench: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(store(&pop.shared, PLAIN));
     let mut scratch = Scratch::default();
-    let peer = "127.0.0.1:5".parse().unwrap();
-    let listener =
-        Listener { address: "127.0.0.1:9".parse().unwrap(), tls: None, h2: true, trusted_proxies: Vec::new() };
+    let viewer = "127.0.0.1:5".parse().unwrap();
     let mut group = bench.benchmark_group("hit of 1 KiB");
     for (name, raw) in [("1 field", PLAIN), ("12 fields", BROWSER)] {
         group.bench_function(format!("head to answer, {name}"), |bench| {
@@ -114,8 +111,7 @@ fn hits(bench: &mut Criterion) {
                 let keep_alive = request.keep_alive;
                 let host = plan::host_name(request.head.host);
                 let behavior = plan::route(&snapshot, host, Target::parse(request.head.target).path);
-                let (listener, certificate) = (&listener, None);
-                let arrival = Arrival { raw, peer, listener, certificate, tls: false, keep_alive, behavior };
+                let arrival = Arrival { raw, viewer, certificate: None, tls: false, keep_alive, behavior };
                 let hit = fast::answer(&pop.shared, &snapshot, &request, arrival, &mut scratch).unwrap();
                 assert!(hit.is_some(), "not a hit");
                 hit

@@ -58,8 +58,7 @@ pub fn unsatisfied(total: u64) -> String {
 }
 
 /// Whether the viewer's part is of this very answer (RFC 9110 §13.1.5): a strong match of the tag, or exactly its date.
-/// A date is taken as strong (§8.8.2.2): a viewer that has a tag sends that, and one that has none would else never
-/// resume.
+/// `last_modified` is one that [`is_strong`].
 fn if_range_holds<F: Fields>(request: &F, etag: Option<&[u8]>, last_modified: Option<&[u8]>) -> bool {
     let mut lines = request.lines(&IF_RANGE);
     let condition = match (lines.next(), lines.next()) {
@@ -72,6 +71,12 @@ fn if_range_holds<F: Fields>(request: &F, etag: Option<&[u8]>, last_modified: Op
     }
     let Some(since) = date::parse(condition) else { return false };
     last_modified.and_then(date::parse) == Some(since)
+}
+
+/// Whether a `Last-Modified` tells every version apart: the answer is of a later second (RFC 9110 §8.8.2.2).
+pub fn is_strong(last_modified: &[u8], date: Option<&[u8]>) -> bool {
+    let modified = date::parse(last_modified);
+    modified.zip(date.and_then(date::parse)).is_some_and(|(modified, date)| date > modified)
 }
 
 /// `None` where the field is to be ignored.
@@ -246,6 +251,21 @@ mod tests {
         }
         let twice = fields(&[("range", "bytes=0-1"), ("if-range", "\"a\""), ("if-range", "\"a\"")]);
         assert_eq!(resolve(&twice, &Method::GET, 9, Some(b"\"a\""), None, MAX), Ranges::Whole);
+    }
+
+    #[test]
+    fn a_date_is_strong_a_second_later() {
+        let modified = b"Mon, 05 Jan 2026 00:00:00 GMT";
+        for (date, strong) in [
+            (Some("Mon, 05 Jan 2026 00:00:01 GMT"), true),
+            (Some("Mon, 05 Jan 2026 00:00:00 GMT"), false),
+            (Some("Sun, 04 Jan 2026 00:00:00 GMT"), false),
+            (Some("soon"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_strong(modified, date.map(str::as_bytes)), strong, "{date:?}");
+        }
+        assert!(!is_strong(b"soon", Some(modified)));
     }
 
     #[test]

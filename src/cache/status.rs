@@ -18,6 +18,8 @@ pub enum Outcome {
     Hit,
     /// The request went on to the origin.
     Fwd(FwdReason),
+    /// Neither: the edge answered by itself (RFC 9211 §2.1, §2.2: both parameters are absent).
+    Here,
 }
 
 /// Why a request went on to the origin (RFC 9211 §2.2).
@@ -84,7 +86,7 @@ impl<'a> CacheStatus<'a> {
     pub fn refused(pop: &'a str, reason: &'a str) -> Self {
         CacheStatus {
             pop,
-            outcome: Outcome::Fwd(FwdReason::Bypass),
+            outcome: Outcome::Here,
             ttl_s: None,
             stored: false,
             collapsed: false,
@@ -104,6 +106,7 @@ impl<'a> CacheStatus<'a> {
                 out.write_str("; fwd=")?;
                 out.write_str(reason.as_str())?;
             }
+            Outcome::Here => {}
         }
         if let Some(status) = self.fwd_status {
             out.write_str("; fwd-status=")?;

@@ -187,6 +187,8 @@ impl Lambda {
         let made = made.map(|function| (function.name.clone(), Arc::new(Entry::made(function, &owner, &code))));
         let mut known: BTreeMap<_, _> = made.collect();
         known.extend(registry::configured(spec, &code, now_ms())?);
+        let mut mappings = inner.store.mappings().map_err(LambdaError::Store)?;
+        mappings.extend(source::configured(spec, now_ms()));
         let settings = Settings::new(spec, &inner.dir);
         inner.spec.store(Arc::new(spec.clone()));
         inner.registry.set(known);
@@ -194,8 +196,6 @@ impl Lambda {
             inner.schedule.set(settings);
         }
         inner.in_force();
-        let mut mappings = inner.store.mappings().map_err(LambdaError::Store)?;
-        mappings.extend(source::configured(spec, now_ms()));
         let mappings = mappings.into_iter().map(|mapping: Mapping| (mapping.uuid.clone(), Arc::new(mapping)));
         inner.sources.set(mappings.collect(), inner);
         Ok(())

@@ -96,15 +96,11 @@ impl Endpoints {
         })
     }
 
-    /// Takes over new certificates, client rules and listener settings for the connections to come.
+    /// Takes over the certificates, client rules and listener settings of `fresh` for the connections to come.
     ///
     /// Sockets are neither opened nor closed: the addresses returned were added, removed, or changed between plain text
     /// and TLS, and wait for a restart or an upgrade.
-    ///
-    /// # Errors
-    /// As [`Endpoints::new`]; nothing is changed then.
-    pub fn reload(&self, listeners: &[Listener]) -> Result<Vec<SocketAddr>, ListenError> {
-        let fresh = Self::new(listeners)?;
+    pub fn renew(&self, fresh: &Self) -> Vec<SocketAddr> {
         let mut waiting: Vec<_> = fresh.0.iter().map(|endpoint| endpoint.address).collect();
         for endpoint in &self.0 {
             let new = fresh.0.iter().find(|new| new.address == endpoint.address);
@@ -122,7 +118,7 @@ impl Endpoints {
             }
             waiting.retain(|address| *address != endpoint.address);
         }
-        Ok(waiting)
+        waiting
     }
 }
 
@@ -184,17 +180,18 @@ mod tests {
         .unwrap();
         let changed = Listener { h2: false, ..listener("192.0.2.1:3", tls(dir.path())) };
         let same = listener("192.0.2.1:1", None);
-        let mut waiting = endpoints.reload(&[same.clone(), changed.clone(), listener("192.0.2.1:4", None)]).unwrap();
+        let renew = |listeners: &[Listener]| endpoints.renew(&Endpoints::new(listeners).unwrap());
+        let mut waiting = renew(&[same.clone(), changed.clone(), listener("192.0.2.1:4", None)]);
         waiting.sort();
         assert_eq!(waiting, ["192.0.2.1:2".parse().unwrap(), "192.0.2.1:4".parse().unwrap()]);
         assert!(!endpoints.of(changed.address).unwrap().listener().h2);
 
-        let waiting = endpoints.reload(&[listener("192.0.2.1:1", tls(dir.path()))]).unwrap();
+        let waiting = renew(&[listener("192.0.2.1:1", tls(dir.path()))]);
         assert!(waiting.contains(&same.address));
 
         std::fs::remove_file(dir.path().join("a.pem")).unwrap();
         let broken = Listener { h2: true, ..changed.clone() };
-        assert!(endpoints.reload(&[same, broken]).is_err());
+        assert!(Endpoints::new(&[same, broken]).is_err());
         assert!(!endpoints.of(changed.address).unwrap().listener().h2);
     }
 }

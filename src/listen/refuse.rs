@@ -73,12 +73,12 @@ mod tests {
 
     #[test]
     fn the_answer_closes_and_says_why() {
-        let bytes = Refusal { status: 431, reason: "too many header fields" }.render("FRA; fwd=bypass");
+        let bytes = Refusal { status: 431, reason: "too many header fields" }.render("FRA; detail=x");
         let text = std::str::from_utf8(&bytes).unwrap();
         assert_eq!(
             text,
             "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\ncache-control: no-store\r\n\
-             connection: close\r\ncache-status: FRA; fwd=bypass\r\ncontent-length: 23\r\n\r\ntoo many header fields\n"
+             connection: close\r\ncache-status: FRA; detail=x\r\ncontent-length: 23\r\n\r\ntoo many header fields\n"
         );
     }
 

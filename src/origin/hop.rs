@@ -77,6 +77,15 @@ pub fn hides(fields: &HeaderMap, names: &[HeaderName]) -> bool {
     tokens(fields, header::CONNECTION).any(|name| names.contains(&name))
 }
 
+/// Whether a request asks for another protocol: `Connection` names the field, and no body follows (RFC 9110 §7.8). Any other `Upgrade` is
+/// ignored.
+pub fn upgrades(fields: &HeaderMap) -> bool {
+    let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| fields.contains_key(name));
+    !framed
+        && fields.contains_key(header::UPGRADE)
+        && tokens(fields, header::CONNECTION).any(|name| name == header::UPGRADE)
+}
+
 /// Puts back what [`strip`] took from a handshake that goes on.
 pub fn upgrade(fields: &mut HeaderMap, protocol: HeaderValue) {
     fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

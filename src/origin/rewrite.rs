@@ -73,7 +73,8 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
     for name in [header::EXPECT, header::TRAILER, header::TRANSFER_ENCODING] {
         out.remove(name);
     }
-    let removed: Vec<HeaderName> = out.keys().filter(|name| !goes_on(name, facts)).cloned().collect();
+    let removed: Vec<HeaderName> =
+        out.keys().filter(|name| !goes_on(name, facts.policy, facts.key, facts.method)).cloned().collect();
     for name in removed {
         out.remove(name);
     }
@@ -111,25 +112,25 @@ pub fn unsigned(fields: &mut HeaderMap) {
 }
 
 /// Whether the viewer's own field `name` goes on at all.
-fn goes_on(name: &HeaderName, facts: &Facts<'_>) -> bool {
+pub fn goes_on(name: &HeaderName, policy: &RequestPolicy, key: &KeyPolicy, method: &Method) -> bool {
     let text = name.as_str();
     if SPOOFED.contains(&text) {
         return false;
     }
     if SPOOFED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
         // Of `cloudfront-…`, the edge has set those that the behavior names, and dropped what the viewer sent.
-        let named = matches!(&facts.policy.headers, ForwardHeaders::Only(list) if list.contains(name));
-        return text.starts_with("cloudfront-") && (named || facts.key.headers.contains(name));
+        let named = matches!(&policy.headers, ForwardHeaders::Only(list) if list.contains(name));
+        return text.starts_with("cloudfront-") && (named || key.headers.contains(name));
     }
-    if facts.key.headers.contains(name) {
+    if key.headers.contains(name) {
         return true;
     }
-    match &facts.policy.headers {
+    match &policy.headers {
         ForwardHeaders::All => true,
         ForwardHeaders::AllExcept(list) => !list.contains(name),
         ForwardHeaders::Only(list) if list.contains(name) => true,
         ForwardHeaders::Only(_) | ForwardHeaders::Default => {
-            let reads = [Method::GET, Method::HEAD].contains(facts.method);
+            let reads = [Method::GET, Method::HEAD].contains(method);
             !(DEFAULT_REMOVED.contains(&text) || (*name == header::AUTHORIZATION && reads))
         }
     }

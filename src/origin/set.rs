@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::task::JoinSet;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::OriginError;
 use super::adapter::{About, Adapter, Endpoint};
@@ -41,7 +42,7 @@ pub struct Origins {
 /// What one request asks of an origin.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pick<'a> {
-    /// The cache key's hash: what `Balance::Consistent` goes by.
+    /// What `Balance::Consistent` goes by: the cache key's hash, or [`Pick::unkeyed`].
     pub hash: u64,
     /// Targets of this origin that this request tried already: passed over while others are left.
     pub tried: &'a [TargetId],
@@ -50,6 +51,14 @@ pub struct Pick<'a> {
     pub needs: Needs,
     /// What an origin inside this process is told of the request.
     pub about: Option<&'a Arc<About>>,
+}
+
+// === impl Pick ===
+impl Pick<'_> {
+    /// The hash of a request that has no cache key: each URL has its target.
+    pub fn unkeyed(host: &str, target: &str) -> u64 {
+        xxh3_64_with_seed(target.as_bytes(), xxh3_64(host.as_bytes()))
+    }
 }
 
 /// Answers for an origin that is no plain HTTP server: asked once for each such origin of a configuration.

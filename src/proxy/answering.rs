@@ -41,6 +41,8 @@ pub fn receive(session: &Session, response: &mut ResponseHeader, ctx: &mut Reque
         && response.version != Version::HTTP_2
         && !response.headers.contains_key(header::CONTENT_LENGTH)
         && !response.headers.contains_key(header::TRANSFER_ENCODING);
+    // Where they are announced: nothing can be written between what the encoder holds back and trailers.
+    let trailers = response.headers.contains_key(header::TRAILER);
     let pop = ctx.snapshot.config.pop.code.clone();
     let version = response.version;
     let status = response.status;
@@ -51,7 +53,7 @@ pub fn receive(session: &Session, response: &mut ResponseHeader, ctx: &mut Reque
     if let (Some(compression), Some(slot)) = (&served.compress, &ctx.slot) {
         let method = if session.cache.enabled() { &Method::GET } else { &session.req_header().method };
         if compress::eligible(compression, response.status, &response.headers, method) {
-            match slot.coding {
+            match slot.coding.filter(|_| !trailers) {
                 Some(coding) => {
                     ctx.origin.encoder = Some(
                         Encoder::new(coding).map_err(|e| Error::because(ErrorType::InternalError, "compress", e))?,
@@ -130,6 +132,8 @@ pub fn range(session: &Session, response: &mut ResponseHeader, ctx: &mut Request
         response.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     let Some(total) = length else { return RangeType::None };
     let (etag, modified) = validators(response);
+    let date = response.headers.get(header::DATE).map(|date| date.as_bytes());
+    let modified = modified.filter(|modified| range::is_strong(modified, date));
     let asked = range::resolve(&request.headers, &request.method, total, etag, modified, RANGES_MAX);
     match cut(response, ctx, asked, total) {
         Ok(kind) => kind,
@@ -240,6 +244,10 @@ fn classify(phase: CachePhase, ctx: &RequestCtx) -> (Outcome, StatusOutcome, Res
         _ if error => (Outcome::Error, forwarded(reason(ctx)), ResultType::Error, "origin-failed"),
         CachePhase::Miss | CachePhase::Expired => {
             (Outcome::Miss, forwarded(reason(ctx)), ResultType::Miss, stale_why(ctx))
+        }
+        // Nothing was looked up: the last answer could not be stored.
+        CachePhase::Bypass if ctx.slot.is_some() => {
+            (Outcome::Miss, forwarded(FwdReason::Bypass), ResultType::Miss, disabled_why(phase, ctx))
         }
         _ if ctx.slot.is_some() => (Outcome::Miss, forwarded(reason(ctx)), ResultType::Miss, disabled_why(phase, ctx)),
         _ => (Outcome::Pass, forwarded(reason(ctx)), ResultType::Miss, ctx.cache.why),

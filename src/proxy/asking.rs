@@ -28,7 +28,11 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Notes who asks, and takes the request's time and trace.
-pub fn arrive(shared: &Shared, session: &Session, ctx: &mut RequestCtx) {
+pub fn arrive(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) {
+    // Pingora takes whatever has the field for a tunnel, and a tunnel's bytes are nobody's to check.
+    if !hop::upgrades(&session.req_header().headers) {
+        session.req_header_mut().remove_header(&header::UPGRADE);
+    }
     ctx.viewer = who(session.as_downstream(), &ctx.snapshot.config.listeners);
     ctx.trace = shared.observer.trace(session.req_header().headers.get(TRACEPARENT).map(|v| v.as_bytes()));
 }
@@ -37,6 +41,13 @@ pub fn arrive(shared: &Shared, session: &Session, ctx: &mut RequestCtx) {
 pub fn who(session: &ServerSession, listeners: &[Listener]) -> Option<SocketAddr> {
     let (peer, listener) = ends(session, listeners)?;
     Some(viewer(peer, listener, session.req_header().headers.lines(&X_FORWARDED_FOR)))
+}
+
+/// Who is behind the last hop of a request: the other end of its connection. A node of this fleet is no hop: the viewer whose request it
+/// passed on is.
+fn peer(session: &Session, ctx: &RequestCtx) -> Option<SocketAddr> {
+    let here = || ends(session.as_downstream(), &ctx.snapshot.config.listeners).map(|(peer, _)| peer);
+    if ctx.tier.asked.is_some() { ctx.viewer } else { here().or(ctx.viewer) }
 }
 
 /// The other end of a session's connection, and the listener it came in on.
@@ -178,7 +189,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         key: &behavior.cache.key,
         method: &session.req_header().method,
         version: session.req_header().version,
-        peer: ctx.viewer.map_or(IpAddr::from([0, 0, 0, 0]), |viewer| viewer.ip()),
+        peer: peer(session, ctx).map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()),
         viewer_tls: tiers::is_tls(session, ctx),
         viewer_host: Some(&viewer_host),
         host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),

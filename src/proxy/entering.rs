@@ -423,7 +423,7 @@ pub fn identify(fields: &mut HeaderMap, served: &Served, entry: Option<&Entry>) 
     let principal = entry.and_then(|entry| entry.principal.as_ref());
     if let Some(name) = &identity.header {
         fields.remove(name);
-        if let Some(value) = principal.and_then(|principal| HeaderValue::from_str(&principal.id).ok()) {
+        if let Some(value) = principal.and_then(|principal| HeaderValue::from_bytes(principal.id.as_bytes()).ok()) {
             fields.insert(name.clone(), value);
         }
     }

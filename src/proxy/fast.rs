@@ -16,14 +16,13 @@ use crate::cache::object::{self, KeyHash, Object};
 use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::cache::store::Tiers;
 use crate::cache::vary;
-use crate::config::compiled::{BehaviorId, Listener};
+use crate::config::compiled::BehaviorId;
 use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
 use crate::listen::Peer;
 use crate::listen::head::{Framing, Request};
 use crate::message::{Fields, Head};
 
-use super::asking;
 use super::edge::{RequestId, put_decimal};
 use super::entering::{self, Entered};
 use super::hooked::Hooked;
@@ -56,9 +55,8 @@ const BEYOND: [HeaderName; 11] = [
 /// What is asked, whatever protocol brought it, and by whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
-    /// The connection's other end.
-    pub peer: SocketAddr,
-    pub listener: Option<&'a Listener>,
+    /// The connection's other end, or whom trusted proxies name.
+    pub viewer: SocketAddr,
     pub certificate: Option<&'a Peer>,
     /// With its port, as sent.
     pub host: &'a str,
@@ -98,8 +96,8 @@ pub struct Answer {
 pub struct Arrival<'b> {
     /// The buffer the head borrows.
     pub raw: &'b [u8],
-    pub peer: SocketAddr,
-    pub listener: &'b Listener,
+    /// The connection's other end, or whom trusted proxies name.
+    pub viewer: SocketAddr,
     pub certificate: Option<&'b Peer>,
     pub tls: bool,
     /// Whether the connection goes on after the answer.
@@ -108,9 +106,11 @@ pub struct Arrival<'b> {
     pub behavior: Option<BehaviorId>,
 }
 
-/// Where in the head the parts stand that the log wants, once the answer has left.
-#[derive(Debug, Default)]
+/// Who asked, and where in the head the parts stand that the log wants, once the answer has left.
+#[derive(Debug)]
 pub struct Spans {
+    /// The connection's other end, or whom trusted proxies name.
+    pub viewer: SocketAddr,
     pub host: Range<usize>,
     pub target: Range<usize>,
     pub user_agent: Range<usize>,
@@ -164,7 +164,6 @@ pub fn decide<F: Fields>(
 /// The request as the rules about who may come see it.
 pub fn asked<'a, F: Fields>(ask: Ask<'a>, fields: &'a F) -> Asked<'a, F> {
     let target = Target::parse(ask.target);
-    let name = asking::X_FORWARDED_FOR;
     Asked {
         method: "GET",
         host: ask.host,
@@ -172,7 +171,7 @@ pub fn asked<'a, F: Fields>(ask: Ask<'a>, fields: &'a F) -> Asked<'a, F> {
         query: target.query,
         fields,
         tls: ask.tls,
-        viewer: asking::viewer(ask.peer, ask.listener, fields.lines(&name)).ip(),
+        viewer: ask.viewer.ip(),
         now_ms: now_ms(),
     }
 }
@@ -284,18 +283,25 @@ pub fn answer(
 ) -> Result<Option<Answer>, Box<Refused>> {
     let Some(ask) = ask(request, arrival) else { return Ok(None) };
     let Some(hit) = decide(shared, snapshot, ask, &request.head, &mut scratch.key)? else { return Ok(None) };
-    Ok(Some(written(snapshot, hit, Spans::of(&request.head, arrival.raw), arrival.tls, arrival.keep_alive, scratch)))
+    Ok(Some(written(
+        snapshot,
+        hit,
+        Spans::of(&request.head, arrival.raw, arrival.viewer),
+        arrival.tls,
+        arrival.keep_alive,
+        scratch,
+    )))
 }
 
 /// What is asked, when it is a plain GET.
 pub fn ask<'a>(request: &'a Request<'_>, arrival: Arrival<'a>) -> Option<Ask<'a>> {
-    let Arrival { peer, listener, certificate, tls, behavior, .. } = arrival;
+    let Arrival { viewer, certificate, tls, behavior, .. } = arrival;
     let head = &request.head;
     if head.method != "GET" || head.minor != 1 || request.framing != Framing::None || beyond(head) {
         return None;
     }
-    let (listener, version) = (Some(listener), Version::HTTP_11);
-    Some(Ask { peer, listener, certificate, host: head.host, target: head.target, version, tls, behavior })
+    let version = Version::HTTP_11;
+    Some(Ask { viewer, certificate, host: head.host, target: head.target, version, tls, behavior })
 }
 
 /// Writes a hit's head, and its body when that is small, to `Scratch::out`.
@@ -416,11 +422,18 @@ pub fn names_fields(connection: &[u8]) -> bool {
 
 // === impl Spans ===
 impl Spans {
-    pub fn of(head: &Head<'_>, raw: &[u8]) -> Self {
+    pub fn of(head: &Head<'_>, raw: &[u8], viewer: SocketAddr) -> Self {
         let mut spans = Spans {
+            viewer,
             host: within(raw, head.host.as_bytes()),
             target: within(raw, head.target.as_bytes()),
-            ..Spans::default()
+            user_agent: 0..0,
+            accept: 0..0,
+            accept_encoding: 0..0,
+            referer: 0..0,
+            cookie: 0..0,
+            forwarded_for: 0..0,
+            traceparent: 0..0,
         };
         for field in head.fields {
             let slot = match field.name.len() {

@@ -67,10 +67,23 @@ struct Sent {
 /// What the bytes at hand ask for.
 enum Step {
     Read,
-    Refuse(Refusal),
-    Answer { answer: Box<Answer>, len: usize, keep_alive: bool },
-    Show { candidate: Box<Candidate>, full: Full, spans: Spans, keep_alive: bool },
-    Pass { pass: Box<Pass>, full: Full },
+    /// With whom the log names.
+    Refuse(Refusal, SocketAddr),
+    Answer {
+        answer: Box<Answer>,
+        len: usize,
+        keep_alive: bool,
+    },
+    Show {
+        candidate: Box<Candidate>,
+        full: Full,
+        spans: Spans,
+        keep_alive: bool,
+    },
+    Pass {
+        pass: Box<Pass>,
+        full: Full,
+    },
     Full(Full),
 }
 
@@ -143,7 +156,7 @@ impl Front {
     /// A head that did not come in time, or an idle connection that is over.
     async fn late(&self, wire: Wire, viewer: &Viewer) {
         if let Some(refusal) = wire.refusal() {
-            self.refuse(wire, viewer, refusal).await;
+            self.refuse(wire, viewer, refusal, viewer.address).await;
         }
     }
 
@@ -185,7 +198,7 @@ impl Front {
                         Err(_) => return self.late(wire, viewer).await,
                     }
                 }
-                Step::Refuse(refusal) => return self.refuse(wire, viewer, refusal).await,
+                Step::Refuse(refusal, address) => return self.refuse(wire, viewer, refusal, address).await,
                 Step::Answer { answer, len, keep_alive } => {
                     let before = wire.sent();
                     let written = self.write(&mut wire, &answer, &scratch).await;
@@ -279,32 +292,30 @@ impl Front {
         let mut slots = head::slots();
         let request = match head::parse(raw, &mut slots, &snapshot.config.limits) {
             Parsed::Partial => return Step::Read,
-            Parsed::Refused(refusal) => return Step::Refuse(refusal),
+            Parsed::Refused(refusal) => return Step::Refuse(refusal, viewer.address),
             Parsed::Complete(request) => request,
         };
-        let chosen = self.shared.live.canary_of(|| Some(viewer_of(viewer, &request).ip()));
+        let name = asking::X_FORWARDED_FOR;
+        let address = asking::viewer(viewer.address, Some(&viewer.listener), request.head.lines(&name));
+        let chosen = self.shared.live.canary_of(|| Some(address.ip()));
         let snapshot = chosen.as_ref().unwrap_or(&snapshot);
         // A node asks for many viewers: whether it is one is seen on the full path.
-        if !request.head.has(&FIELD)
-            && entering::early(&self.shared, snapshot, || viewer_of(viewer, &request).ip()).is_err()
-        {
-            return Step::Refuse(Refusal::TOO_MANY);
+        if !request.head.has(&FIELD) && entering::early(&self.shared, snapshot, || address.ip()).is_err() {
+            return Step::Refuse(Refusal::TOO_MANY, address);
         }
         let keep_alive = request.keep_alive && !last;
-        let listener = &viewer.listener;
         let certificate = viewer.tls.as_deref().and_then(|digest| listen::Session::of(digest).peer);
-        let (tls, peer) = (viewer.tls.is_some(), viewer.address);
+        let tls = viewer.tls.is_some();
         // Looked for once: every lane that follows asks for it.
         let behavior =
             plan::route(snapshot, plan::host_name(request.head.host), Target::parse(request.head.target).path);
-        let arrival = Arrival { raw, peer, listener, certificate, tls, keep_alive, behavior };
+        let arrival = Arrival { raw, viewer: address, certificate, tls, keep_alive, behavior };
         let (mut pass, mut candidate, mut handed) = (None, None, None);
         match fast::answer(&self.shared, snapshot, &request, arrival, scratch) {
             Ok(Some(answer)) => return Step::Answer { answer: Box::new(answer), len: request.len, keep_alive },
             Ok(None) => {
-                let name = asking::X_FORWARDED_FOR;
-                let address = asking::viewer(peer, Some(listener), request.head.lines(&name));
-                let from = pass::From { raw, viewer: address, certificate, tls, keep_alive, since, behavior };
+                let peer = viewer.address.ip();
+                let from = pass::From { raw, peer, viewer: address, certificate, tls, keep_alive, since, behavior };
                 let shown = self.candidate(snapshot, &request, arrival, since);
                 let planned = shown.and_then(|shown| match shown {
                     Some(shown) => Ok((Some(shown), None)),
@@ -334,7 +345,9 @@ impl Front {
             last,
         };
         match (candidate, pass) {
-            (Some(candidate), _) => Step::Show { candidate, full, spans: Spans::of(&request.head, raw), keep_alive },
+            (Some(candidate), _) => {
+                Step::Show { candidate, full, spans: Spans::of(&request.head, raw, address), keep_alive }
+            }
             (None, Some(pass)) => Step::Pass { pass, full },
             (None, None) => Step::Full(full),
         }
@@ -383,7 +396,7 @@ impl Front {
         wire.flush().await.is_ok()
     }
 
-    async fn refuse(&self, wire: Wire, viewer: &Viewer, refusal: Refusal) {
+    async fn refuse(&self, wire: Wire, viewer: &Viewer, refusal: Refusal, address: SocketAddr) {
         let metrics = self.shared.observer.metrics();
         metrics.refused(asking::refusal_kind(&refusal));
         let mut status = String::new();
@@ -391,24 +404,17 @@ impl Front {
         let _ = CacheStatus::refused(&self.shared.live.peek().config.pop.code, refusal.reason).write(&mut status);
         let answer = refusal.render(&status);
         let bytes = (wire.buffer().len() as u64, answer.len() as u64);
-        record::finish_refusal(&self.shared.observer, &refusal, viewer.address, viewer.tls.as_deref(), bytes, None);
+        record::finish_refusal(&self.shared.observer, &refusal, address, viewer.tls.as_deref(), bytes, None);
         wire.refuse(&answer).await;
     }
-}
-
-/// The viewer's address, behind trusted proxies the one that they name.
-fn viewer_of(viewer: &Viewer, request: &Request<'_>) -> SocketAddr {
-    let name = asking::X_FORWARDED_FOR;
-    asking::viewer(viewer.address, Some(&viewer.listener), request.head.lines(&name))
 }
 
 /// What the log says of a request whose head is `raw`.
 fn words<'a>(spans: &Spans, raw: &'a [u8], viewer: &'a Viewer, since: Instant, sent: Sent) -> Words<'a> {
     let bytes = |span: &Range<usize>| &raw[span.clone()];
     let text = |span: &Range<usize>| std::str::from_utf8(bytes(span)).unwrap_or("");
-    let forwarded_for = bytes(&spans.forwarded_for);
     Words {
-        viewer: asking::viewer(viewer.address, Some(&viewer.listener), std::iter::once(forwarded_for)),
+        viewer: spans.viewer,
         tls: viewer.tls.as_deref().map(record::tls_words),
         version: Version::HTTP_11,
         host: text(&spans.host),
@@ -418,7 +424,7 @@ fn words<'a>(spans: &Spans, raw: &'a [u8], viewer: &'a Viewer, since: Instant, s
         accept_encoding: bytes(&spans.accept_encoding),
         referer: bytes(&spans.referer),
         cookie: bytes(&spans.cookie),
-        forwarded_for,
+        forwarded_for: bytes(&spans.forwarded_for),
         traceparent: bytes(&spans.traceparent),
         bytes_in: raw.len() as u64,
         bytes_out: sent.bytes,

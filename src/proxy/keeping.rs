@@ -17,7 +17,7 @@ use crate::cache::store::{self, Admission};
 use crate::cache::{key, method, purge, vary};
 use crate::config::compiled::{Behavior, CachePolicy};
 use crate::message::Fields;
-use crate::origin::hop;
+use crate::origin::{hop, rewrite};
 
 use super::context::RequestCtx;
 use super::judge::{self, Verdict};
@@ -109,6 +109,9 @@ pub fn vary_names(meta: &CacheMeta) -> Option<Box<[HeaderName]>> {
     (!names.is_empty()).then_some(names)
 }
 
+/// Why an answer is not stored that says nothing about the next one: the cache is asked again.
+pub const ONE_VIEWERS: &str = "one-viewers";
+
 /// Whether and how an answer is stored.
 pub fn admit(
     shared: &Shared,
@@ -126,7 +129,9 @@ pub fn admit(
     }
     let request = session.req_header();
     // A credential that was for the edge has done its work: who may see the answer is settled by the rule and the key.
-    let authorization = request.headers.contains_key(header::AUTHORIZATION)
+    let (policies, name) = (&served.behavior, header::AUTHORIZATION);
+    let authorization = request.headers.contains_key(&name)
+        && rewrite::goes_on(&name, &policies.request, &policy_of.key, &request.method)
         && !ctx.entered.used_authorization()
         && !ctx.tier.used_authorization();
     let ask = Ask { authorization };
@@ -134,6 +139,10 @@ pub fn admit(
     let times = Times { request_ms: ctx.origin.asked_ms, response_ms };
     let mut header = response.clone();
     let confirmed = session.cache.maybe_cache_meta().and_then(store::stored).map(|stored| stored.meta());
+    let bridges = confirmed.is_some_and(|meta| {
+        let stale_ms = meta.ttl_ms(response_ms).saturating_neg();
+        !meta.must_revalidate && stale_ms < i64::try_from(meta.stale_if_error_ms).unwrap_or(i64::MAX)
+    });
     let verdict = match (ctx.cache.not_modified.take(), session.cache.maybe_cache_meta(), confirmed) {
         (Some(not_modified), Some(stored), Some(meta)) => {
             header = stored.response_header_copy();
@@ -157,6 +166,11 @@ pub fn admit(
     };
     let life = match verdict {
         Admit::Store(life) => life,
+        // About this viewer: what is stored is still good for others, should the origin fail.
+        Admit::Never(why @ (Why::Authorization | Why::SetCookie)) if bridges => {
+            ctx.cache.why = why.as_str();
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(ONE_VIEWERS)));
+        }
         Admit::Never(why) => return Ok(never(ctx, why.as_str())),
     };
     if policy::declared_length(&header.headers).is_some_and(|length| length > shared.tiers.max_object()) {
@@ -218,14 +232,16 @@ pub fn invalidate(shared: &Shared, session: &Session, response: &ResponseHeader,
         return;
     }
     let (host, target) = asking::address(request);
-    let Some(served) = ctx.served() else { return };
     let at = shared.stamps.next(now_nanos());
     for (host, uri) in
         method::targets(&request.method, response.status.as_u16(), &response.headers, plan::host_name(host), target)
     {
         let target = Target::parse(&uri);
-        let uri = key::uri(&served.behavior.cache.key, target.path, target.query);
-        let host = if served.behavior.cache.key.ignore_host { "" } else { &*host };
+        // Each is stored as the behavior has it that serves it.
+        let Some(id) = plan::route(&ctx.snapshot, &host, target.path) else { continue };
+        let policy = &ctx.snapshot.behavior(id).behavior.cache.key;
+        let uri = key::uri(policy, target.path, target.query);
+        let host = if policy.ignore_host { "" } else { &*host };
         shared.tiers.invalidated().note(host, &uri, at);
     }
 }

@@ -3,7 +3,7 @@
 //! In: a parsed HTTP/1.1 head; then the origin's answer. Out: the request as the origin gets it, the answer's lines, or "take
 //! the full path". Never: waits, bytes of a body, anything the full path would decide differently: it asks the same functions.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -49,6 +49,9 @@ pub const ROOM: usize = 64;
 pub struct From<'b> {
     /// The buffer the head borrows.
     pub raw: &'b [u8],
+    /// The connection's other end.
+    pub peer: IpAddr,
+    /// The same, or whom trusted proxies name.
     pub viewer: SocketAddr,
     pub certificate: Option<&'b Peer>,
     pub tls: bool,
@@ -68,7 +71,9 @@ pub struct Pass {
     pub id: RequestId,
     pub started: Instant,
     pub started_ms: u64,
-    pub viewer: SocketAddr,
+    pub peer: IpAddr,
+    /// What consistent balancing goes by.
+    pub hash: u64,
     pub trace: Option<TraceContext>,
     pub spans: Spans,
     /// HEAD, not GET.
@@ -202,9 +207,10 @@ fn planned(
         id: RequestId::random(),
         started: from.since,
         started_ms: now_ms(),
-        viewer: from.viewer,
+        peer: from.peer,
+        hash: Pick::unkeyed(head.host, head.target),
         trace: shared.observer.trace(head.first(&asking::TRACEPARENT)),
-        spans: Spans::of(head, from.raw),
+        spans: Spans::of(head, from.raw, from.viewer),
         head_asked: method == Method::HEAD,
         conditional: head.has(&header::IF_NONE_MATCH) || head.has(&header::IF_MODIFIED_SINCE),
         keep_alive: from.keep_alive,
@@ -223,8 +229,8 @@ fn planned(
 impl Pass {
     /// What is asked of the origin's targets.
     pub fn pick(&self) -> Pick<'_> {
-        // Without a key there is no hash: as on the full path.
-        Pick { hash: 0, tried: &[], viewer_host: Some(&self.viewer_host), needs: Needs::default(), about: None }
+        let (hash, viewer_host) = (self.hash, Some(&self.viewer_host));
+        Pick { hash, tried: &[], viewer_host, needs: Needs::default(), about: None }
     }
 
     /// Writes the request as the origin gets it.
@@ -236,7 +242,7 @@ impl Pass {
             key: &behavior.cache.key,
             method: &method,
             version: Version::HTTP_11,
-            peer: self.viewer.ip(),
+            peer: self.peer,
             viewer_tls: self.tls,
             viewer_host: Some(&self.viewer_host),
             host,

@@ -74,7 +74,8 @@ impl ProxyHttp for Phases {
         if ctx.tier.asked.is_some() {
             return asked::enter(&self.0, session, ctx).await;
         }
-        if let Some(answer) = asked::early(&self.0, ctx).filter(|_| marked) {
+        // Whoever had no such field was counted where the head was read.
+        if let Some(answer) = marked.then(|| asked::early(&self.0, ctx)).flatten() {
             respond::answer(session, ctx, answer, "refused").await?;
             return Ok(true);
         }

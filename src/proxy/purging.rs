@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
+use crate::cache::key;
 use crate::cache::purge::Scope;
 use crate::fleet::{Accepted, Acted, Bus, BusError, Delivered, FleetError, PurgeLog, Purges, Seq, Topic, Vector};
 
 use super::phases::now_nanos;
+use super::plan::{self, Target};
 use super::shared::Shared;
+use super::snapshot::Snapshot;
 
 /// Between two attempts to open a log that another process still holds.
 const RETRY: Duration = Duration::from_millis(20);
@@ -88,6 +91,7 @@ impl Purging {
     /// covers, and the others will be told.
     pub async fn purge(&self, scopes: Vec<Scope>, soft: bool) -> Result<Accepted, FleetError> {
         let tells = self.tells;
+        let scopes = as_stored(&self.shared.live.load(), scopes);
         self.blocking(move |purges, acted| purges.accept(scopes, soft, tells, acted)).await
     }
 
@@ -143,6 +147,21 @@ impl Purging {
         let done = tokio::task::spawn_blocking(move || work(&purges, acted(&shared)));
         done.await.map_err(|join| FleetError::Interrupted(join.to_string()))?
     }
+}
+
+/// The same scopes, and each URL also as the behavior that serves it has it in its key: without the parameters that it does not tell
+/// apart, in its order.
+fn as_stored(snapshot: &Snapshot, mut scopes: Vec<Scope>) -> Vec<Scope> {
+    let stored = scopes.iter().filter_map(|scope| {
+        let Scope::Url { host, uri } = scope else { return None };
+        let target = Target::parse(uri);
+        let behavior = snapshot.behavior(plan::route(snapshot, host, target.path)?);
+        let stored = key::uri(&behavior.behavior.cache.key, target.path, target.query);
+        (*stored != **uri).then(|| Scope::Url { host: host.clone(), uri: stored.into() })
+    });
+    let stored: Vec<Scope> = stored.collect();
+    scopes.extend(stored);
+    scopes
 }
 
 /// What purges act on here, now.

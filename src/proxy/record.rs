@@ -211,7 +211,7 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
         duration_ns: nanos(words.duration),
         first_byte_ns: nanos(pass.told.first_byte.unwrap_or(words.duration)),
         request_id: pass.id.as_str(),
-        viewer: pass.viewer,
+        viewer: words.viewer,
         method: if pass.head_asked { "HEAD" } else { "GET" },
         scheme: if words.tls.is_some() { "https" } else { "http" },
         host: plan::host_name(words.host),
@@ -299,7 +299,7 @@ pub fn finish_refusal(
         origin: None,
         failure: Some(match refusal.status {
             408 => Failure::ClientComm,
-            413 | 414 | 431 => Failure::LimitExceeded,
+            413 | 414 | 429 | 431 => Failure::LimitExceeded,
             _ => Failure::InvalidRequest,
         }),
         error: refusal.reason,

@@ -230,11 +230,13 @@ impl Reload {
     fn commit(&self, old: &Snapshot, new: &Snapshot, mut warnings: Vec<String>) -> Result<Vec<String>, String> {
         let config = &new.config;
         warnings.extend(needs_restart(&old.config, config));
-        let waiting = self.endpoints.reload(&config.listeners).map_err(|error| error.to_string())?;
-        warnings.extend(waiting.iter().map(|address| later(&format!("listener {address}"))));
+        // All that can fail comes first: what is refused has changed nothing.
+        let endpoints = Endpoints::new(&config.listeners).map_err(|error| error.to_string())?;
         if let (Some(spec), Some(lambda)) = (&config.local_lambda, self.shared.integrations.local.lambda()) {
             lambda.apply(spec).map_err(|error| format!("the functions of this machine: {error}"))?;
         }
+        let waiting = self.endpoints.renew(&endpoints);
+        warnings.extend(waiting.iter().map(|address| later(&format!("listener {address}"))));
         self.gate.adjust(&config.limits);
         Ok(warnings)
     }

@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::{Answer, ResultType, errors, headers};
-use crate::cache::status::{CacheStatus, FwdReason, Outcome as StatusOutcome};
+use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
 use crate::fleet::peering::FIELD;
 use crate::observe::{Failure, Outcome};
 
@@ -67,7 +67,10 @@ pub fn dress(
     let snapshot = ctx.snapshot.clone();
     let status = status.unwrap_or(CacheStatus {
         pop: &snapshot.config.pop.code,
-        outcome: StatusOutcome::Fwd(if ctx.origin.attempts > 0 { answering::reason(ctx) } else { FwdReason::Bypass }),
+        outcome: match ctx.origin.attempts {
+            0 => StatusOutcome::Here,
+            _ => StatusOutcome::Fwd(answering::reason(ctx)),
+        },
         ttl_s: None,
         stored: false,
         collapsed: false,

@@ -103,8 +103,8 @@ impl Streams {
         snapshot: &Arc<Snapshot>,
         started: Instant,
     ) -> Result<Found, Box<Refused>> {
-        let ends = asking::ends(session, &snapshot.config.listeners);
-        if let Some(viewer) = asking::who(session, &snapshot.config.listeners) {
+        let viewer = asking::who(session, &snapshot.config.listeners);
+        if let Some(viewer) = viewer {
             entering::early(&self.shared, snapshot, || viewer.ip())?;
         }
         let plain = session.is_body_empty();
@@ -119,11 +119,11 @@ impl Streams {
             return Ok(Found::Nothing);
         }
         let (host, target) = asking::address(request);
-        let Some((peer, listener)) = ends else { return Ok(Found::Nothing) };
+        let Some(viewer) = viewer else { return Ok(Found::Nothing) };
         let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
         let certificate = certificate.and_then(|digest| listen::Session::of(digest).peer);
         let behavior = plan::route(snapshot, plan::host_name(host), Target::parse(target).path);
-        let ask = Ask { peer, listener, certificate, host, target, version: request.version, tls, behavior };
+        let ask = Ask { viewer, certificate, host, target, version: request.version, tls, behavior };
         let mut key = Vec::with_capacity(128);
         if let Some(hit) = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut key)? {
             return Ok(Found::Hit(Box::new(hit)));

@@ -68,8 +68,15 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
     let snapshot = ctx.snapshot.clone();
     let viewer_host = host_value(session);
     let about = snapshot.origins.is_within(current).then(|| about::about(session, ctx));
+    let hash = match &ctx.slot {
+        Some(slot) => u64::from_le_bytes(slot.hash[..8].try_into().unwrap_or_default()),
+        None => {
+            let (host, target) = asking::address(session.req_header());
+            Pick::unkeyed(host, target)
+        }
+    };
     let pick = Pick {
-        hash: ctx.slot.as_ref().map_or(0, |slot| u64::from_le_bytes(slot.hash[..8].try_into().unwrap_or_default())),
+        hash,
         tried: &ctx.origin.tried,
         viewer_host: viewer_host.as_ref(),
         needs: Needs { upgrade: session.is_upgrade_req(), grpc: is_grpc(session.req_header()) },

@@ -117,3 +117,18 @@ fn head_and_get_agree_about_the_coding() {
     assert_eq!(head.field("content-encoding"), get.field("content-encoding"));
     assert!(head.body.is_empty());
 }
+
+/// Nothing can be written between what an encoder still holds and the trailers.
+#[test]
+fn an_answer_that_announces_trailers_is_not_compressed() {
+    let origin = Origin::start(|x| {
+        x.head("200 OK", &format!("{TYPE}Trailer: x-sum\r\nTransfer-Encoding: chunked\r\n"));
+        x.chunk(page());
+        x.last_chunk("X-Sum: 42\r\n");
+    });
+    let pop = Pop::caching(&origin, "compress = true");
+    for _ in 0..2 {
+        let reply = pop.get_with("/a", &[("Accept-Encoding", "gzip")]);
+        assert_eq!((reply.field("content-encoding"), reply.text()), (None, page()));
+    }
+}

@@ -2,8 +2,8 @@
 //!
 //! In: files, good and bad. Out: errors with line, caret and suggestion; snapshots that swap whole. Never: half a reload.
 
-use crate::harness::pop::run;
-use crate::harness::{HOST, Origin, Pop, until};
+use crate::harness::pop::{free_port, run};
+use crate::harness::{HOST, Origin, Pop, Raw, Setup, until};
 use std::path::Path;
 
 fn check(dir: &Path, text: &str) -> (bool, String) {
@@ -127,6 +127,39 @@ fn a_bad_reload_keeps_the_old_snapshot_and_says_why() {
     let reply = pop.reload(&generated("two"));
     assert_eq!(reply.status / 100, 2);
     assert_eq!(pop.get("/").text(), "two");
+}
+
+/// Whatever fails, and however late: what came before it in the file is not in force either.
+#[test]
+fn a_refused_reload_changes_no_part() {
+    let at = free_port();
+    let text = |listener: &str, more: &str| {
+        format!(
+            "[[listener]]\naddress = \"{at}\"\n{listener}[local_lambda]\nlisten = \"127.0.0.1:0\"\n{LAMBDA}{more}{}",
+            generated("one")
+        )
+    };
+    const LAMBDA: &str =
+        "[[lambda]]\nname = \"good\"\nruntime = \"provided.al2023\"\nhandler = \"x\"\ncode = \"{dir}/good\"\n";
+    let mut setup = Setup::new(text("", ""));
+    std::fs::create_dir(setup.dir().join("good")).unwrap();
+    std::fs::write(setup.dir().join("good/bootstrap"), "#!/bin/sh\n").unwrap();
+    std::fs::write(setup.dir().join("bad.zip"), "no zip").unwrap();
+    let dir = setup.dir().display().to_string();
+    setup.rest = setup.rest.replace("{dir}", &dir);
+    let pop = setup.start();
+    let viewer = || {
+        let reply = Raw::connect(at).ask("GET", "/", &[("X-Forwarded-For", "203.0.113.7")]);
+        pop.log_line(reply.field("x-amz-cf-id").unwrap())["viewer"].clone()
+    };
+    assert_eq!(viewer(), "127.0.0.1");
+    let trusted = "trusted_proxies = [\"127.0.0.1\"]\n";
+    let bad = LAMBDA.replace("good", "bad").replace("/bad", "/bad.zip");
+    let refused = pop.reload(&text(trusted, &bad).replace("{dir}", &dir));
+    assert!((400..500).contains(&refused.status), "{} {}", refused.status, refused.text());
+    assert_eq!(viewer(), "127.0.0.1", "{}", refused.text());
+    assert_eq!(pop.reload(&text(trusted, "").replace("{dir}", &dir)).status, 200);
+    assert_eq!(viewer(), "203.0.113.7");
 }
 
 #[test]

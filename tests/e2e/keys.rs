@@ -2,7 +2,7 @@
 //!
 //! In: query, cookies, headers. Out: shared or separate objects as the policy says. Never: two requests that collide.
 
-use crate::harness::{Origin, Pop};
+use crate::harness::{Origin, Pop, Raw, Setup};
 
 /// What the origin saw, as a body: query, cookie and one header.
 fn mirror() -> Origin {
@@ -150,4 +150,29 @@ fn what_is_added_for_the_origin() {
     assert!(seen.field("via").is_some());
     assert_eq!(seen.field("host"), Some(origin.address.to_string().as_str()));
     assert_eq!(seen.fields.iter().filter(|(n, _)| n == "host").count(), 1);
+}
+
+/// Behind trusted proxies, the log has the hop that none of them is, whatever a viewer says; the origin is told of every hop.
+#[test]
+fn hops_are_told_and_the_viewer_is_the_first_that_is_not_trusted() {
+    let origin = mirror();
+    let behaviors = "[[behavior]]\nmatch = \"/pass\"\norigin = \"o\"\nmethods = \"all\"\ncache = false\n\
+                     [[behavior]]\nmatch = \"*\"\norigin = \"o\"\n";
+    let mut setup = Setup::new(format!("{}{behaviors}", origin.config("o")));
+    setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned();
+    let pop = setup.start();
+    // What the viewer made up, and what the proxy added.
+    let said = [("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-For", "203.0.113.7")];
+    for (method, path, asks) in
+        [("GET", "/kept", true), ("GET", "/kept", false), ("GET", "/pass", true), ("POST", "/pass", true)]
+    {
+        let reply = Raw::connect(pop.extra[0]).ask(method, path, &said);
+        let line = pop.log_line(reply.field("x-amz-cf-id").unwrap());
+        assert_eq!(line["viewer"], "203.0.113.7", "{method} {path}: {line}");
+        assert_eq!(reply.hit(), !asks);
+        if asks {
+            let told = origin.last().field("x-forwarded-for").unwrap().to_owned();
+            assert_eq!(told, "1.2.3.4, 203.0.113.7, 127.0.0.1", "{method} {path}");
+        }
+    }
 }

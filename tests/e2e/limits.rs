@@ -3,10 +3,10 @@
 //! In: many requests. Out: exact counts. Never: the speed of anything; buckets that fill slowly enough that a test's time does not
 //! matter.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use crate::harness::credentials::sha256;
-use crate::harness::{Gate, H2, HOST, Origin, Pop, Raw, until};
+use crate::harness::{Gate, H2, HOST, LOOK_AGAIN, Origin, Pop, Raw, until};
 
 /// SHA-256 of `KEY`.
 const KEY: &str = "tests-key-0123456789abcdef";
@@ -166,6 +166,42 @@ fn a_quota_is_exact_across_kill_and_restart() {
     assert_eq!(pop.get_with("/a", &[("X-Api-Key", "another")]).status, 403, "not metered");
 }
 
+/// Both processes count for a while, and neither lets one request too many or too few in.
+#[test]
+fn a_quota_is_exact_across_an_upgrade() {
+    const LIMIT: usize = 1500;
+    let origin = Origin::fixed("Cache-Control: max-age=600\r\n", "x");
+    let tables = with_plan(&format!("quota = {{ limit = {LIMIT}, period = \"month\" }}"));
+    let mut pop = Pop::start(rest(&origin, &tables, "access = \"api_key\""));
+    let address = pop.http;
+    let (admitted, over, hurried) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while over.load(Ordering::Acquire) < 50 {
+                    let fields = [("X-Api-Key", KEY), ("Connection", "close")];
+                    let counted = match Raw::try_connect(address).unwrap().ask("GET", "/a", &fields).status {
+                        200 => &admitted,
+                        429 => &over,
+                        other => panic!("{other}"),
+                    };
+                    counted.fetch_add(1, Ordering::AcqRel);
+                    if !hurried.load(Ordering::Acquire) {
+                        std::thread::park_timeout(5 * LOOK_AGAIN);
+                    }
+                }
+            });
+        }
+        until("the old process to count", || (admitted.load(Ordering::Acquire) >= 50).then_some(()));
+        let mut old = pop.upgrade();
+        until("the old process to end", || old.try_wait().unwrap());
+        pop.wait_ready();
+        assert_eq!(over.load(Ordering::Acquire), 0, "the new process has something left to count");
+        hurried.store(true, Ordering::Release);
+    });
+    assert_eq!(admitted.load(Ordering::Acquire), LIMIT);
+}
+
 #[test]
 fn plans_throttle_by_method_first_then_by_key() {
     let origin = Origin::counting("");
@@ -185,6 +221,20 @@ fn the_account_limit_is_for_everybody() {
     let reply = pop.get("/a");
     assert_eq!((reply.status, reply.field("ratelimit")), (200, None), "no viewer's business");
     assert_eq!(statuses(&pop, 2, &[]), [200, 429]);
+}
+
+#[test]
+fn a_request_is_counted_once_for_its_address_whichever_path_it_takes() {
+    let origin = Origin::counting("");
+    let rates = "[rates]\nper_address = 40\n";
+    for (what, behavior, method) in
+        [("full path", "cache = false\nmethods = \"all\"", "POST"), ("miss", "", "GET"), ("head", "", "HEAD")]
+    {
+        let pop = Pop::start(rest(&origin, rates, behavior));
+        let mut raw = pop.raw();
+        let statuses: Vec<u16> = (0..30).map(|n| raw.ask(method, &format!("/{n}"), &[]).status).collect();
+        assert_eq!(statuses, [200; 30], "{what}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! In: origins that refuse, fail, hang or lie about who they are. Out: another one, or an error that says why. Never: a second POST.
 
 use crate::harness::pop::free_port;
-use crate::harness::{Authority, Gate, Origin, Pop, Setup, until};
+use crate::harness::{Authority, Gate, Origin, Pop, Reply, Setup, until};
 
 fn named(name: &'static str) -> Origin {
     Origin::start(move |x| x.reply("200 OK", "Cache-Control: no-store\r\n", name))
@@ -149,10 +149,23 @@ fn balance() {
 
     let (a, b) = (named("a"), named("b"));
     let pop = Pop::start(targets(&[&a, &b], "balance = \"consistent\""));
-    let first: Vec<String> = (0..20).map(|n| pop.get(&format!("/{n}")).text()).collect();
-    let again: Vec<String> = (0..20).map(|n| pop.get(&format!("/{n}")).text()).collect();
-    assert_eq!(first, again, "the same URL asks the same target");
-    assert!(a.count() > 0 && b.count() > 0, "and both have some");
+    shares(&a, &b, |path| pop.get(path));
+
+    // What has no key has its URL.
+    let (a, b) = (named("a"), named("b"));
+    let text =
+        targets(&[&a, &b], "balance = \"consistent\"").replace("cache = { error_ttl = \"0s\" }", "cache = false");
+    let pop = Pop::start(text);
+    shares(&a, &b, |path| pop.get(path));
+    shares(&a, &b, |path| pop.raw().ask("POST", path, &[]));
+}
+
+/// Each URL asks one of the two, and each of the two is asked.
+fn shares(a: &Origin, b: &Origin, ask: impl Fn(&str) -> Reply) {
+    let (had_a, had_b) = (a.count(), b.count());
+    let all = || -> Vec<String> { (0..20).map(|n| ask(&format!("/{n}")).text()).collect() };
+    assert_eq!(all(), all(), "the same URL asks the same target");
+    assert!(a.count() > had_a && b.count() > had_b, "and both have some");
 }
 
 #[test]

@@ -225,3 +225,21 @@ fn the_admin_api_wants_its_token_and_says_what_is_wrong() {
     }
     assert!(pop.get("/other").hit(), "none of these purged anything");
 }
+
+/// A URL is purged as it was asked for, also with what the key leaves out or has in another order.
+#[test]
+fn a_purge_by_url_covers_what_the_key_makes_of_it() {
+    let origin = Origin::counting("Cache-Control: max-age=600\r\n");
+    let key = "cache = { key.query = { except = [\"utm\"] }, key.sort_query = true }";
+    let pop = Pop::caching(&origin, key);
+    let all = ["/a?utm=1", "/b?y=1&x=2&utm=3", "/c?z=1"];
+    for path in all {
+        pop.get(path);
+        assert!(pop.get(path).hit(), "{path}");
+    }
+    for path in &all[..2] {
+        pop.purge(&json!({"url": format!("http://{HOST}{path}")}));
+        assert!(!pop.get(path).hit(), "{path}");
+    }
+    assert!(pop.get(all[2]).hit(), "nothing else is gone");
+}

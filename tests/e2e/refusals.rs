@@ -127,3 +127,33 @@ fn hop_by_hop_fields_are_neither_forwarded_nor_stored() {
     let seen = origin.last();
     assert_eq!((seen.field("x-mine"), seen.field("te"), seen.field("x-far")), (None, None, Some("2")));
 }
+
+/// What its location names is stored as the behavior has it that serves it.
+#[test]
+fn location_in_another_behavior_is_invalidated_by_that_ones_key() {
+    let origin = Origin::start(|x| {
+        let location = if x.request.target == "/form" { "Location: /list?id=1\r\n" } else { "" };
+        x.reply("200 OK", &format!("Cache-Control: max-age=60\r\n{location}"), "x");
+    });
+    let pop = Pop::start(format!(
+        "{}\n[[behavior]]\nmatch = \"/form\"\norigin = \"o\"\nmethods = \"all\"\ncache = {{ key.query = \"none\" }}\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = {{ key.query = \"all\" }}\n",
+        origin.config("o")
+    ));
+    for path in ["/list?id=1", "/list?id=2"] {
+        pop.get(path);
+    }
+    pop.send("POST", "/form", &[], b"x");
+    assert!(!pop.get("/list?id=1").hit());
+    assert!(pop.get("/list?id=2").hit());
+}
+
+/// The origin never sees the field, so that its answer is everybody's.
+#[test]
+fn an_authorization_that_does_not_go_on_changes_nothing() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "x");
+    let pop = Pop::caching(&origin, "");
+    pop.get_with("/a", &[("Authorization", "Bearer x")]);
+    assert_eq!(origin.last().field("authorization"), None);
+    assert!(pop.get("/a").hit());
+}

@@ -254,3 +254,18 @@ fn an_origin_that_comes_back_is_noticed() {
     broken.store(false, Ordering::Release);
     until("a new answer", || (pop.get("/a").text() != "v1").then_some(()));
 }
+
+/// A viewer who gets a cookie instead of what is stored changes nothing for the others.
+#[test]
+fn an_answer_for_one_viewer_does_not_end_stale_if_error_for_all() {
+    let origin = Origin::start(|x| match (x.field("x-new").is_some(), x.nth) {
+        (_, 0) => x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\n", "good"),
+        (true, _) => x.reply("200 OK", "Cache-Control: max-age=1\r\nSet-Cookie: a=1\r\n", "new"),
+        (false, _) => x.reply("500 Internal", "", "bad"),
+    });
+    let pop = Pop::caching(&origin, "");
+    pop.get("/a");
+    until("one viewer's own answer", || (pop.get_with("/a", &[("X-New", "1")]).text() == "new").then_some(()));
+    let reply = pop.get("/a");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{:?}", reply.fields);
+}

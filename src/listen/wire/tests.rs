@@ -326,7 +326,7 @@ async fn a_refused_viewer_gets_the_whole_answer_while_it_sends() {
         let stream: pingora::protocols::l4::stream::Stream = socket.into();
         let mut wire = Wire::new(Box::new(stream), Arc::new(limits()));
         wire.fill().await.unwrap();
-        wire.refuse(&Refusal::bad("no").render("FRA; fwd=bypass")).await;
+        wire.refuse(&Refusal::bad("no").render("FRA")).await;
     });
     let mut viewer = tokio::net::TcpStream::connect(address).await.unwrap();
     viewer.write_all(&vec![b'x'; 100_000]).await.unwrap();

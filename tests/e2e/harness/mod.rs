@@ -22,7 +22,7 @@ pub use origin::{Exchange, Origin};
 pub use pop::{HOST, Pop, Setup};
 pub use raw::Raw;
 pub use reply::{Broken, Reply};
-pub use wait::{Gate, PATIENCE, until};
+pub use wait::{Gate, LOOK_AGAIN, PATIENCE, until};
 
 /// A byte stream of either kind: plain TCP or TLS.
 pub trait Duplex: std::io::Read + std::io::Write + Send {}
