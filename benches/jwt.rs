@@ -1,5 +1,5 @@
-//! What does a token cost a request, and what a signed URL? Seen before: hash, look-up, claims. New: 5 µs
-//! more than its signature.
+//! What does a token cost a request, and what a signed URL? Seen before: hash, look-up, claims, at most 5 µs. New: at most 1.2 ×
+//! its signature alone (`signature/…/prepared key`).
 #![allow(clippy::unwrap_used)]
 
 use aws_lc_rs::rand::SystemRandom;

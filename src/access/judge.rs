@@ -73,12 +73,14 @@ pub struct Entry {
 }
 
 /// Which parameters of the query were for the edge: they are not part of what is asked for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Used {
     /// Those of a CloudFront signed URL.
     pub signed: bool,
     /// Those of a presigned request (SigV4).
     pub presigned: bool,
+    /// Names of those that had tokens.
+    pub tokens: Vec<String>,
 }
 
 /// What has to be known first.
@@ -184,9 +186,7 @@ impl Guards {
                     jwt::Now::Wait(_) if facts.fetched.contains(&rule.issuer) => verifier.verify_after(rule, asked),
                     jwt::Now::Wait(fetch) => return Verdict::Wait(Wait::Keys(rule.issuer, fetch)),
                 };
-                let authorization = TokenFrom::Header(http::header::AUTHORIZATION);
-                let authorization = verifier.issuer().from.contains(&authorization);
-                outcome.map(|principal| Entry { authorization, ..Entry::of(principal) }).into()
+                outcome.map(|principal| shown(Entry::of(principal), verifier.place(asked))).into()
             }
             Rule::SigV4(id) => {
                 let Some(verifier) = self.signers.get(*id) else { return unknown() };
@@ -269,7 +269,7 @@ impl Guards {
             return Verdict::Deny(denied);
         }
         let principal = Principal::new(Kind::SigV4, verified.principal(), verifier.name());
-        let used = Used { signed: false, presigned: verified.presigned };
+        let used = Used { presigned: verified.presigned, ..Used::default() };
         let authorization = !verified.presigned;
         Verdict::Enter(Box::new(Entry { payload: Some(verified), used, authorization, ..Entry::of(principal) }))
     }
@@ -277,7 +277,7 @@ impl Guards {
     fn signed<F: Fields>(&self, id: KeyGroupId, asked: &Asked<'_, F>) -> Result<Entry, Denied> {
         let Some(group) = self.groups.get(id) else { return Err(Denied::new(Reason::SignedInvalid, "no such group")) };
         group.verify(asked)?;
-        Ok(Entry { used: Used { signed: true, presigned: false }, ..Entry::default() })
+        Ok(Entry { used: Used { signed: true, ..Used::default() }, ..Entry::default() })
     }
 
     fn authorized<F: Fields>(&self, id: AuthorizerId, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
@@ -333,25 +333,56 @@ impl Entry {
         self.usage_key = self.usage_key.take().or(more.usage_key);
         self.used.signed |= more.used.signed;
         self.used.presigned |= more.used.presigned;
+        self.used.tokens.extend(more.used.tokens);
         self.authorization |= more.authorization;
     }
 }
 
 // === impl Used ===
 impl Used {
-    pub fn any(self) -> bool {
-        self.signed || self.presigned
+    pub fn any(&self) -> bool {
+        self.signed || self.has_secrets()
+    }
+
+    /// Whether some of them let in whoever has them, for longer or for more than this URL.
+    pub fn has_secrets(&self) -> bool {
+        self.presigned || !self.tokens.is_empty()
     }
 
     /// What of `query` is asked for.
-    pub fn rest(self, query: Option<&str>) -> Option<Cow<'_, str>> {
+    pub fn rest<'q>(&self, query: Option<&'q str>) -> Option<Cow<'q, str>> {
         let rest = if self.signed { signed::stripped(query) } else { query.map(Cow::Borrowed) };
-        match (self.presigned, rest) {
-            (false, rest) => rest,
-            (true, Some(Cow::Owned(rest))) => sigv4::stripped(Some(&rest)).map(|rest| Cow::Owned(rest.into_owned())),
-            (true, rest) => sigv4::stripped(query.filter(|_| rest.is_some())),
-        }
+        let rest = if self.presigned { then(rest, sigv4::stripped) } else { rest };
+        self.tokens.iter().fold(rest, |rest, name| then(rest, |query| without(query, name)))
     }
+}
+
+/// The query without the parameters of that name.
+fn without<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q, str>> {
+    let others = query?.split('&').filter(|pair| pair.split_once('=').map_or(*pair, |(name, _)| name) != name);
+    let rest = others.collect::<Vec<_>>().join("&");
+    (!rest.is_empty()).then_some(Cow::Owned(rest))
+}
+
+/// Takes more out of what is left.
+fn then<'q>(
+    rest: Option<Cow<'q, str>>,
+    strip: impl for<'s> Fn(Option<&'s str>) -> Option<Cow<'s, str>>,
+) -> Option<Cow<'q, str>> {
+    match rest? {
+        Cow::Borrowed(rest) => strip(Some(rest)),
+        Cow::Owned(rest) => strip(Some(&rest)).map(|rest| Cow::Owned(rest.into_owned())),
+    }
+}
+
+/// Notes where a token was that let in: what has done its work there is not part of what is asked for.
+fn shown(mut entry: Entry, place: Option<&TokenFrom>) -> Entry {
+    match place {
+        Some(TokenFrom::Header(name)) => entry.authorization = *name == http::header::AUTHORIZATION,
+        Some(TokenFrom::Query(name)) => entry.used.tokens.push(name.clone()),
+        Some(TokenFrom::Cookie(_)) | None => {}
+    }
+    entry
 }
 
 // === impl Verdict ===

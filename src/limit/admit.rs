@@ -10,7 +10,7 @@
 //! 3. the behavior's own limits, in the order written;
 //! 4. the account.
 //!
-//! A limit that is not reached is not touched. What an earlier one took stays taken when a later one refuses, as with AWS: a
+//! A limit that is not reached is not touched. What an earlier one took stays taken when a later one refuses, a quota too: a
 //! client that is refused has used up its share all the same. Only requests that run are given back.
 
 use std::borrow::Cow;

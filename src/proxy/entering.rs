@@ -57,8 +57,17 @@ impl Entered {
     }
 
     /// Which parameters of the query are not part of what is asked for.
-    pub fn used(&self) -> Used {
-        self.entry.as_ref().map_or_else(Used::default, |entry| entry.used)
+    pub fn used(&self) -> &Used {
+        static NOTHING: Used = Used { signed: false, presigned: false, tokens: Vec::new() };
+        self.entry.as_ref().map_or(&NOTHING, |entry| &entry.used)
+    }
+
+    /// What of a query may be written down.
+    pub fn loggable<'q>(&self, query: &'q str) -> Cow<'q, str> {
+        match self.used().has_secrets() {
+            true => self.used().rest(Some(query)).unwrap_or_default(),
+            false => Cow::Borrowed(query),
+        }
     }
 
     /// Whether the Authorization field was for the edge, and has done its work.
@@ -361,11 +370,7 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
     if announced.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    ctx.room = shared.guard.room(announced.unwrap_or(RETRY_BUFFER));
-    if ctx.room.is_none() {
-        let what = "too many signed bodies are read at once";
-        return Err(Error::explain(ErrorType::HTTPStatus(503), what));
-    }
+    let mut reserved = 0;
     let mut body = BytesMut::new();
     loop {
         if announced.unwrap_or(0) - body.len().min(announced.unwrap_or(0)) <= RETRY_BUFFER {
@@ -377,6 +382,18 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
         let Some(part) = part else { break };
         if body.len() + part.len() > most {
             return Err(too_large());
+        }
+        // Room is for what came: what is only announced would be anybody's to reserve.
+        while reserved < body.len() + part.len() {
+            let Some(more) = shared.guard.room(RETRY_BUFFER) else {
+                let what = "too many signed bodies are read at once";
+                return Err(Error::explain(ErrorType::HTTPStatus(503), what));
+            };
+            match &mut ctx.room {
+                Some(room) => room.merge(more),
+                None => ctx.room = Some(more),
+            }
+            reserved += RETRY_BUFFER;
         }
         body.extend_from_slice(&part);
     }

@@ -57,6 +57,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
     let served = ctx.served();
     let unrouted = observer.metrics().unrouted().clone();
     let error_words = if ctx.answer.error.is_empty() { ctx.origin.error.as_str() } else { ctx.answer.error.as_str() };
+    let query = ctx.entered.loggable(target.query.unwrap_or(""));
     let record = Record {
         started_ms: ctx.started_ms,
         duration_ns: nanos(duration),
@@ -67,7 +68,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         scheme: if tls.is_some() { "https" } else { "http" },
         host: plan::host_name(host),
         path: target.path.as_bytes(),
-        query: target.query.unwrap_or("").as_bytes(),
+        query: query.as_bytes(),
         protocol: protocol(request.version),
         tls: tls.map(|tls| tls_words(tls)),
         behavior: served.map_or(&*unrouted, |s| &*s.metrics),
@@ -156,6 +157,7 @@ impl<'a> Words<'a> {
 /// Tells the observer about a hit of the fast lane.
 pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
     let target = Target::parse(words.target);
+    let query = hit.entered.loggable(target.query.unwrap_or(""));
     let record = Record {
         started_ms: hit.started_ms,
         duration_ns: nanos(words.duration),
@@ -166,7 +168,7 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         scheme: if words.tls.is_some() { "https" } else { "http" },
         host: plan::host_name(words.host),
         path: target.path.as_bytes(),
-        query: target.query.unwrap_or("").as_bytes(),
+        query: query.as_bytes(),
         protocol: protocol(words.version),
         tls: words.tls,
         behavior: &hit.served.metrics,

@@ -21,7 +21,7 @@ pub fn pop(origin: &Origin, guards: &str, behavior: &str) -> Setup {
 }
 
 /// One issuer whose keys are in a file.
-fn with_issuer(origin: &Origin, mint: &Mint, issuer: &str, behavior: &str) -> Pop {
+pub fn with_issuer(origin: &Origin, mint: &Mint, issuer: &str, behavior: &str) -> Pop {
     let setup = pop(
         origin,
         &format!(
@@ -34,7 +34,7 @@ fn with_issuer(origin: &Origin, mint: &Mint, issuer: &str, behavior: &str) -> Po
     setup.start()
 }
 
-fn claims(sub: &str) -> Value {
+pub fn claims(sub: &str) -> Value {
     json!({"iss": ISSUER, "aud": "web", "sub": sub, "scope": "read write", "cognito:groups": ["admins"], "tenant": "t1"})
 }
 

@@ -56,6 +56,7 @@ mod stale;
 mod streaming;
 mod tables;
 mod tiers;
+mod tokens;
 mod traces;
 mod truncation;
 mod tunnels;

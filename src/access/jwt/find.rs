@@ -1,6 +1,6 @@
 //! Find: where a request carries its token.
 //!
-//! In: the places an issuer names, a request. Out: the token's text, none, or that there are several. Never: a choice between two
+//! In: the places an issuer names, a request. Out: the token's text and its place, none, or that there are several. Never: a choice between two
 //! in one place: what we check and what the origin reads could differ.
 
 use http::HeaderName;
@@ -15,7 +15,7 @@ use crate::message::Fields;
 /// # Errors
 /// [`Reason::TokenMissing`]; [`Reason::TokenInvalid`] for two header lines, cookies or parameters of one name, or bytes that are
 /// no text.
-pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Result<&'a str, Denied> {
+pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Result<(&'a TokenFrom, &'a str), Denied> {
     for place in from {
         let found = match place {
             TokenFrom::Header(name) => header(name, asked.fields)?,
@@ -23,7 +23,7 @@ pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Resu
             TokenFrom::Query(name) => only(parameters(name, asked.query))?,
         };
         if let Some(token) = found.filter(|token| !token.is_empty()) {
-            return Ok(token);
+            return Ok((place, token));
         }
     }
     Err(Denied::new(Reason::TokenMissing, "no token"))
@@ -114,7 +114,8 @@ mod tests {
                 viewer: [127, 0, 0, 1].into(),
                 now_ms: 0,
             };
-            assert_eq!(token(&from, &asked).map_err(|denied| denied.reason), want, "{name}");
+            let got = token(&from, &asked).map(|(_, token)| token);
+            assert_eq!(got.map_err(|denied| denied.reason), want, "{name}");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::seen::Verified;
 use super::token::{Header, Malformed, Parsed, TOKEN_MAX};
 use super::{claims, find};
 use crate::access::{Asked, Denied, Kind, Principal, Reason};
-use crate::config::compiled::{Issuer, JwtRule};
+use crate::config::compiled::{Issuer, JwtRule, TokenFrom};
 use crate::crypto::sha256;
 use crate::message::Fields;
 
@@ -72,10 +72,18 @@ impl Verifier {
         &self.issuer
     }
 
+    /// Where the request has the token that is judged.
+    pub fn place<'a, F: Fields>(&'a self, asked: &Asked<'a, F>) -> Option<&'a TokenFrom> {
+        match &self.issuer.from[..] {
+            [only] => Some(only),
+            from => find::token(from, asked).ok().map(|(place, _)| place),
+        }
+    }
+
     /// Decides with the keys that are held. Old keys are fetched anew in the background meanwhile.
     pub fn verify_now<F: Fields>(&self, rule: &JwtRule, asked: &Asked<'_, F>) -> Now {
         let token = match find::token(&self.issuer.from, asked) {
-            Ok(token) => token,
+            Ok((_, token)) => token,
             Err(denied) => return Now::Done(Err(denied)),
         };
         match self.attempt(rule, token, asked.now_ms) {
@@ -92,10 +100,12 @@ impl Verifier {
     /// # Errors
     /// [`Reason::TokenMissing`], [`Reason::TokenInvalid`], [`Reason::TokenScope`], [`Reason::TokenKeys`].
     pub fn verify_after<F: Fields>(&self, rule: &JwtRule, asked: &Asked<'_, F>) -> Result<Principal, Denied> {
-        match self.attempt(rule, find::token(&self.issuer.from, asked)?, asked.now_ms) {
+        match self.attempt(rule, find::token(&self.issuer.from, asked)?.1, asked.now_ms) {
             Try::Done(outcome) => outcome,
             Try::Wants(why, kid, denied) => {
-                if let (Why::Unknown, Some(kid)) = (why, kid) {
+                // Only a set that was fetched for this token says that there is no such key: a fetch may have failed.
+                let fetched = self.jwks.held().is_some_and(|held| held.fetched_ms >= asked.now_ms);
+                if let (Why::Unknown, Some(kid), true) = (why, kid, fetched) {
                     self.jwks.without(&kid);
                 }
                 Err(denied)

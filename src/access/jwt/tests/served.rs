@@ -133,6 +133,21 @@ async fn a_storm_of_unknown_kids() {
     assert_eq!(case.stub.count(), 3);
 }
 
+/// A fetch that failed does not say that there is no such key.
+#[tokio::test]
+async fn a_kid_is_not_unknown_because_a_fetch_failed() {
+    let (old, new) = (Mint::new("P-256", "old"), Mint::new("P-256", "new"));
+    let case = Case::new(Mood::Serve(set(&[old.jwk()]))).await;
+    let (verifier, now_ms) = (case.verifier(), clock());
+    let (old_token, new_token) = (old.token("ES256", &claims(now_ms)), new.token("ES256", &claims(now_ms)));
+    assert_eq!(verify(&verifier, &old_token, now_ms).await, None);
+    case.stub.becomes(Mood::Status(500));
+    assert_eq!(verify(&verifier, &new_token, now_ms + 10).await, Some(Reason::TokenInvalid));
+    assert_eq!(case.stub.count(), 2);
+    case.stub.becomes(Mood::Serve(set(&[old.jwk(), new.jwk()])));
+    assert_eq!(verify(&verifier, &new_token, now_ms + 60_000).await, None);
+}
+
 #[tokio::test]
 async fn the_last_good_keys_serve_until_they_are_too_old() {
     let mint = Mint::new("P-256", "k");

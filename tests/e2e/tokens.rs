@@ -1,0 +1,63 @@
+//! Tokens: what becomes of one that has let in.
+//!
+//! In: tokens in every place that an issuer names. Out: what origin, cache and log get to see. Never: which tokens let in (`access`).
+
+use serde_json::json;
+
+use crate::access::{claims, with_issuer};
+use crate::harness::credentials::Mint;
+use crate::harness::{Origin, until};
+
+const FROM: &str = "from = [\"cookie:session\", \"query:token\", \"header:authorization\"]\n";
+
+#[test]
+fn a_token_is_taken_from_where_it_was_and_nowhere_else() {
+    let (origin, mint) = (Origin::counting("Cache-Control: max-age=60\r\n"), Mint::new("k"));
+    let forward =
+        "access = { jwt = \"pool\" }\nforward = { headers = [\"authorization\"], query = \"all\", cookies = \"all\" }";
+    let token = mint.token(claims("ana"));
+    let (bearer, session) = (format!("Bearer {token}"), format!("session={token}"));
+    for (what, path, fields, target, authorization) in [
+        ("query", format!("/q?a=1&token={token}&b=2"), &[][..], "/q?a=1&b=2", None),
+        ("query alone", format!("/q?token={token}"), &[], "/q", None),
+        ("header", "/h?token=".to_owned(), &[("Authorization", bearer.as_str())], "/h?token=", Some(bearer.as_str())),
+        (
+            "cookie",
+            "/c".to_owned(),
+            &[("Cookie", session.as_str()), ("Authorization", "Basic b3JpZ2luOnM=")],
+            "/c",
+            Some("Basic b3JpZ2luOnM="),
+        ),
+    ] {
+        for cached in [false, true] {
+            let pop = with_issuer(&origin, &mint, FROM, &format!("{forward}\ncache = {cached}"));
+            let asked = origin.count();
+            for _ in 0..2 {
+                assert_eq!(pop.get_with(&path, fields).status, 200, "{what}");
+            }
+            let seen = origin.last();
+            assert_eq!((seen.target.as_str(), seen.field("authorization")), (target, authorization), "{what} {cached}");
+            // An answer to somebody else's Authorization is not kept; one to a token that the edge has used is.
+            let kept = cached && what != "cookie";
+            assert_eq!(origin.count() - asked, if kept { 1 } else { 2 }, "{what} {cached}");
+            let lines = until("both lines", || Some(pop.access_lines()).filter(|lines| lines.len() == 2));
+            assert!(lines.iter().all(|line| !line.contains(&token)), "{what} {cached}: {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_a_name_in_another_script_is_told_to_the_origin() {
+    let (origin, mint) = (Origin::counting(""), Mint::new("k"));
+    let pop = with_issuer(
+        &origin,
+        &mint,
+        "principal_claim = \"name\"\n",
+        "access = { jwt = \"pool\" }\nidentity = { header = \"x-user\" }\ncache = false",
+    );
+    let mut claims = claims("u1");
+    claims["name"] = json!("J\u{fc}rgen");
+    let fields = [("Authorization", format!("Bearer {}", mint.token(claims)))];
+    assert_eq!(pop.get_with("/a", &[("Authorization", fields[0].1.as_str())]).status, 200);
+    assert_eq!(origin.last().field("x-user"), Some("J\u{fc}rgen"));
+}
