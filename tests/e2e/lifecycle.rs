@@ -105,7 +105,21 @@ fn sigterm_lets_requests_in_flight_finish() {
 }
 
 #[test]
-fn an_idle_process_ends_at_once_and_within_its_drain_time_otherwise() {
+fn an_idle_process_ends_at_once() {
+    let origin = Origin::fixed("Cache-Control: max-age=600\r\n", "served");
+    let mut setup = Setup::new(format!("{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n", origin.config("o")));
+    // Longer than anybody waits here.
+    setup.pop = "drain = \"10m\"".to_owned();
+    let mut pop = setup.start();
+    let mut kept = pop.raw();
+    kept.get("/a");
+    pop.signal("TERM");
+    assert!(pop.wait().success());
+    assert!(kept.closed());
+}
+
+#[test]
+fn an_answer_without_end_ends_with_the_drain_time() {
     let gate = Gate::new();
     let held = gate.clone();
     let origin = Origin::start(move |x| {
@@ -118,9 +132,10 @@ fn an_idle_process_ends_at_once_and_within_its_drain_time_otherwise() {
     let mut pop = setup.start();
     let mut viewer = pop.raw();
     viewer.send(request("GET", "/for-ever", &[], b""));
-    viewer.head().unwrap();
+    let head = viewer.head().unwrap();
     pop.signal("TERM");
     pop.wait();
+    assert!(viewer.body("GET", head).is_err(), "what is cut off is seen as such");
     gate.open();
 }
 

@@ -13,7 +13,7 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// HTTP/2: by ALPN with TLS, by prior knowledge (h2c) without.
     pub h2: bool,
-    /// Addresses whose `X-Forwarded-For` / `Forwarded` chain is kept and whose left-most hop is the viewer.
+    /// Addresses whose `X-Forwarded-For` is believed: the right-most hop in it that is none of them is the viewer.
     pub trusted_proxies: Vec<IpNet>,
 }
 

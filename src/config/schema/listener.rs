@@ -42,8 +42,8 @@ pub struct Listener {
     /// Offer HTTP/2: by ALPN with TLS, by prior knowledge (h2c) without.
     #[serde(default = "yes")]
     pub h2: bool,
-    /// Proxies in front of us, as addresses or CIDR blocks: their `X-Forwarded-For` / `Forwarded` is believed, and its
-    /// left-most hop is the viewer. From everybody else both are ignored.
+    /// Proxies in front of us, as addresses or CIDR blocks: their `X-Forwarded-For` is believed, and the right-most hop in it that is
+    /// none of them is the viewer. From everybody else it is ignored; `Forwarded` always is.
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
 }
@@ -106,11 +106,12 @@ pub struct Limits {
     /// Addresses and CIDR blocks that `connections_per_address` is not for: the fleet's other nodes and load balancers, on whose connections
     /// come the requests of many viewers. That a request is a node's is known only once it is read.
     pub connections_exempt: Vec<String>,
-    /// From the first byte of a request (or the end of the last one) to the end of its header section; then 408 and close.
+    /// From the first byte of a request to the end of its header section; then 408 and close. For the first of a connection, from its
+    /// beginning.
     pub header_timeout: Duration,
     /// Header lines in one request; more are refused with 431.
     pub header_count: usize,
-    /// Bytes of one request's header section, request line included; more are refused with 431. CloudFront's bound.
+    /// Bytes of one request's header section, over HTTP/2 with its pseudo fields; more are refused with 431. CloudFront's bound.
     pub header_size: ByteSize,
     /// Bytes of the request target (path and query); longer ones are refused with 414. CloudFront's bound.
     pub uri_size: ByteSize,

@@ -65,7 +65,8 @@ enum Field {
     Pattern,
     OriginFirstByte,
     OriginLastByte,
-    /// A service we do not have (field-level encryption, country), or header copies we do not keep.
+    /// A service we do not have (field-level encryption), the viewer's country and network, which the log is not told, or header copies we
+    /// do not keep.
     Nothing,
 }
 
