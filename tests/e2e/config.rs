@@ -2,7 +2,7 @@
 //!
 //! In: files, good and bad. Out: errors with line, caret and suggestion; snapshots that swap whole. Never: half a reload.
 
-use crate::harness::pop::{free_port, run};
+use crate::harness::pop::{TOKEN, free_port, run};
 use crate::harness::{HOST, Origin, Pop, Raw, Setup, until};
 use std::path::Path;
 
@@ -70,7 +70,22 @@ fn secrets_are_never_printed() {
     let dir = tempfile::tempdir().unwrap();
     let text = format!("{GOOD}headers = {{ x-key = \"env:RIMWARD_TEST_TOKEN\" }}\n");
     let (_, said) = check(dir.path(), &text);
-    assert!(!said.contains(crate::harness::pop::TOKEN), "{said}");
+    assert!(!said.contains(TOKEN), "{said}");
+
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "x");
+    let key = format!("{}headers = {{ x-key = \"env:RIMWARD_TEST_TOKEN\" }}\n", origin.config("o"));
+    let text = |origin: &str| format!("{key}[[behavior]]\nmatch = \"*\"\norigin = \"{origin}\"\n");
+    let pop = Pop::start(text("o"));
+    let id = pop.get("/a").field("x-amz-cf-id").unwrap().to_owned();
+    assert_eq!(origin.last().field("x-key"), Some(TOKEN), "it is in use");
+    let refused = pop.reload(&text("nobody"));
+    assert!((400..500).contains(&refused.status));
+    let shown = ["/status", "/config", "/metrics", "/top", "/functions", "/keys", "/fleet"]
+        .map(|path| pop.admin("GET", path, ""));
+    assert_eq!(shown[1].status, 200);
+    let mut said: Vec<String> = shown.iter().map(|reply| reply.text()).collect();
+    said.extend([refused.text(), pop.log_line(&id).to_string(), pop.stderr()]);
+    assert!(said.iter().all(|said| !said.contains(TOKEN)), "{said:?}");
 }
 
 #[test]
