@@ -186,6 +186,19 @@ fn signed() {
 }
 
 #[test]
+fn authorizer() {
+    drive(
+        fuzz_targets::authorizer::run,
+        &[
+            br#"{"principalId":"u","policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":"Allow","Resource":"arn:aws:execute-api:*:*:api/prod/GET/pets/*"}]},"context":{"n":1},"usageIdentifierKey":"k"}"#,
+            br#"{"principalId":"u","policyDocument":{"Statement":{"Action":"*","Effect":"Deny","Resource":"*"}}}"#,
+            br#"{"isAuthorized":true,"context":{"a":"b"}}"#,
+            br#"{"isAuthorized":"true"}"#,
+        ],
+    );
+}
+
+#[test]
 fn template() {
     drive_for(
         ITERATIONS_SLOW,

@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod answer;
+pub mod authorizer;
 pub mod bus;
 pub mod chunks;
 pub mod conditional;
