@@ -1,6 +1,6 @@
 //! Authorizers: functions that decide, as API Gateway asks them.
 //!
-//! In: functions in JavaScript, what viewers send. Out: who gets in, how often a function was asked. Never: events and answers in
+//! In: functions in JavaScript and WebAssembly, what viewers send. Out: who gets in, how often a function was asked. Never: events and answers in
 //! detail (tests beside the code hold them).
 
 use std::sync::Barrier;
@@ -145,4 +145,56 @@ fn a_function_of_an_http_api_that_fails_is_told_as_there() {
     let pop = start(&origin, function, "kind = \"request-2.0\"", "access = { authorizer = \"a\" }\ncache = false");
     let reply = pop.get_with("/a", &[("Authorization", "t")]);
     assert_eq!((reply.status, reply.text().as_str()), (500, "{\"message\":\"Internal Server Error\"}"));
+}
+
+/// Of any language: it takes the event as text, and gives its decision as text. This one allows `GET /pets/*` to whose token begins with
+/// "o", and throws "Unauthorized" otherwise.
+#[test]
+fn a_module_of_another_language_decides() {
+    const SAYS: &str = r#"{"principalId":"wat","policyDocument":{"Statement":[{"Action":"execute-api:Invoke","Effect":"Allow","Resource":"arn:aws:execute-api:*:*:*/GET/pets/*"}]},"context":{"by":"wat"}}"#;
+    let data: String = SAYS.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    // It looks for what stands behind `nToken":"` in the event.
+    let wat = format!(
+        r#"(module
+          (memory (export "memory") 4)
+          (global $next (mut i32) (i32.const 131072))
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.get $next) (global.set $next (i32.add (global.get $next) (local.get 3))))
+          (func (export "rimward:edge/lambda-edge@0.1.0#handle") (param $at i32) (param $len i32) (param i32 i32) (result i32)
+            (local $end i32)
+            (local.set $end (i32.add (local.get $at) (local.get $len)))
+            (i32.store (i32.const 0) (i32.const 1))
+            (i32.store (i32.const 4) (i32.const 1010))
+            (i32.store (i32.const 8) (i32.const 12))
+            (loop $next
+              (if (i32.and
+                    (i64.eq (i64.load (local.get $at)) (i64.load (i32.const 1000)))
+                    (i32.eq (i32.load8_u offset=9 (local.get $at)) (i32.const 111)))
+                (then
+                  (i32.store (i32.const 0) (i32.const 0))
+                  (i32.store (i32.const 4) (i32.const 1024))
+                  (i32.store (i32.const 8) (i32.const {}))))
+              (local.set $at (i32.add (local.get $at) (i32.const 1)))
+              (br_if $next (i32.lt_u (local.get $at) (local.get $end))))
+            (i32.const 0))
+          (data (i32.const 1000) "nToken\":\"")
+          (data (i32.const 1010) "Unauthorized")
+          (data (i32.const 1024) "{data}"))"#,
+        SAYS.len()
+    );
+    let origin = Origin::counting("");
+    let tables =
+        "[[function]]\nname = \"auth\"\nfile = \"auth.wat\"\n[[authorizer]]\nname = \"a\"\nfunction = \"auth\"\n";
+    let behavior = "access = { authorizer = \"a\" }\ncache = false\nidentity = { header = \"x-user\", claims = { x-by = \"by\" } }";
+    let setup = pop(&origin, tables, behavior);
+    std::fs::write(setup.dir().join("auth.wat"), wat).unwrap();
+    let pop = setup.start();
+    let ask = |token: &str, path: &str| pop.get_with(path, &[("Authorization", token)]);
+    let reply = ask("open", "/pets/1");
+    assert_eq!(reply.status, 200, "{} {:?}", reply.text(), pop.access_lines());
+    let seen = origin.last();
+    assert_eq!((seen.field("x-user"), seen.field("x-by")), (Some("wat"), Some("wat")));
+    assert_eq!(ask("open", "/owners/1").status, 403, "the policy is for pets");
+    assert_eq!(ask("shut", "/pets/1").status, 401, "it threw \"Unauthorized\"");
+    assert_eq!(origin.count(), 1);
 }
