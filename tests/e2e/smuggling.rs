@@ -156,6 +156,32 @@ fn whatever_can_be_read_in_two_ways_is_refused_and_closed() {
 }
 
 #[test]
+fn a_bad_chunk_behind_good_ones_leaves_the_request_unfinished() {
+    let (origin, bodies) = listening();
+    let pop = Pop::caching(&origin, "methods = \"all\"");
+    for (n, bad) in
+        ["zz\r\nabc", "+3\r\nabc", "3\nabc", "3\r\nabcdef", "3\r\nabc\n0", "3;a\nb\r\nabc"].into_iter().enumerate()
+    {
+        let mut viewer = pop.raw();
+        viewer.send(format!("{STREAMING}3\r\nabc\r\n"));
+        origin.wait(n + 1);
+        // The edge may be gone before the last of it is sent.
+        let _ = viewer.try_send(format!("{bad}\r\n0\r\n\r\n{BEHIND}"));
+        // The request is at the origin by now: an answer may come or not, but no other one.
+        let status = viewer.try_reply("POST").map_or(0, |reply| reply.status);
+        assert!(matches!(status, 0 | 400), "{bad:?}: {status}");
+        assert!(viewer.closed() && viewer.rest().is_empty(), "{bad:?}: and closed");
+        until("the origin to see it end", || (bodies.lock().len() == n + 1).then_some(()));
+    }
+    assert_eq!(pop.get("/fine").text(), "reached");
+    for body in bodies.lock().iter() {
+        let body = String::from_utf8_lossy(body);
+        assert!(!body.contains("0\r\n\r\n") && !body.contains("smuggled"), "whole at the origin: {body:?}");
+    }
+    assert!(origin.requests().iter().all(|seen| seen.target != "/smuggled"));
+}
+
+#[test]
 fn what_only_looks_odd_is_served() {
     let origin = Origin::start(|x| {
         let body = format!("{}|{}", x.request.target, String::from_utf8_lossy(&x.request.body));
