@@ -106,9 +106,6 @@ fn read<'b>(
         Err(error) => return Err(refused(error, bytes)),
     };
     let line_end = lines(&bytes[..len])?;
-    if len - line_end > limits.header_size {
-        return Err(TOO_LARGE);
-    }
 
     let httparse::Request { method: Some(method), path: Some(sent), version: Some(minor), headers } = request else {
         return Err(Refusal::bad("incomplete request line"));
@@ -116,6 +113,10 @@ fn read<'b>(
     let fields: &'b [Header<'b>] = headers;
     if sent.len() > limits.uri_size {
         return Err(URI_TOO_LONG);
+    }
+    // The request line counts, as the pseudo fields do over HTTP/2: one request, one size, whatever it comes over.
+    if len > limits.header_size {
+        return Err(TOO_LARGE);
     }
     if method == "CONNECT" {
         return Err(Refusal { status: 501, reason: "CONNECT is not served here" });
@@ -172,12 +173,11 @@ const BARE_LF: Refusal = Refusal::bad("line end without CR");
 
 /// Whether an unfinished head may still become one within the limits.
 fn bounded(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    match memchr::memchr(b'\n', bytes) {
-        None if bytes.len() > limits.uri_size.saturating_add(LINE_REST) => Err(URI_TOO_LONG),
-        None => Ok(()),
-        Some(end) if bytes.len() - end > limits.header_size.saturating_add(1) => Err(TOO_LARGE),
-        Some(_) => Ok(()),
+    let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    if line > limits.uri_size.saturating_add(LINE_REST) {
+        return Err(URI_TOO_LONG);
     }
+    if bytes.len() > limits.header_size { Err(TOO_LARGE) } else { Ok(()) }
 }
 
 /// Where the request line ends; every line must end with CR LF (RFC 9112 §2.2: a bare LF may be taken for a line end

@@ -57,9 +57,10 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Who that is not for.
     pub connections_exempt: Vec<IpNet>,
-    /// From the first byte of a request (or the end of the last one) to the end of its header section.
+    /// From the first byte of a request to the end of its header section.
     pub header_timeout: Duration,
     pub header_count: usize,
+    /// Of a whole head, request line included.
     pub header_size: usize,
     pub uri_size: usize,
     /// Between requests on a kept connection, and between two bytes of a tunnel.

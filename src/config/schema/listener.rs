@@ -111,7 +111,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Header lines in one request; more are refused with 431.
     pub header_count: usize,
-    /// Bytes of one request's header section, over HTTP/2 with its pseudo fields; more are refused with 431. CloudFront's bound.
+    /// Bytes of one request's head: the request line (over HTTP/2 the pseudo fields) and the header section; more are refused with 431.
+    /// CloudFront's bound.
     pub header_size: ByteSize,
     /// Bytes of the request target (path and query); longer ones are refused with 414. CloudFront's bound.
     pub uri_size: ByteSize,

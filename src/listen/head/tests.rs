@@ -195,7 +195,7 @@ fn connections() {
 
 #[test]
 fn bounds() {
-    let limits = Limits { uri_size: 10, header_size: 40, header_count: 2, body_size: 9, ..limits() };
+    let limits = Limits { uri_size: 10, header_size: 56, header_count: 2, body_size: 9, ..limits() };
     let long = |n: usize| "x".repeat(n);
     for (sent, want) in [
         (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", long(9)), "GET /xxxxxxxxx h 1.1 None"),
@@ -204,6 +204,13 @@ fn bounds() {
         (format!("GET /{}", long(20)), "partial"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", long(24)), "GET / h 1.1 None"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", long(25)), "431: header section too large"),
+        // The request line counts: nine bytes more there are nine fewer for the fields.
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", long(9), long(15)), "GET /xxxxxxxxx h 1.1 None"),
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", long(9), long(16)), "431: header section too large"),
+        // What is too long is named: the target, though the whole is too large as well.
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", long(60)), "414: request target too long"),
+        (format!("GET /{} HTTP/1.1\r\nHost: h", long(100)), "414: request target too long"),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}", long(29)), "431: header section too large"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}", long(60)), "431: header section too large"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}", long(20)), "partial"),
         ("GET / HTTP/1.1\r\nHost: h\r\nA:\r\nB:\r\n\r\n".into(), "431: too many header fields"),

@@ -16,7 +16,6 @@ pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
-pub const ACK: u8 = 1;
 
 /// One HTTP/2 connection without a mind of its own.
 pub struct Frames {
@@ -27,7 +26,6 @@ pub struct Frames {
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
-    pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
 }
@@ -57,7 +55,7 @@ impl Frames {
         let head = self.raw.try_exactly(9)?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-        Some(Frame { kind: head[3], flags: head[4], stream, payload: self.raw.try_exactly(length)? })
+        Some(Frame { kind: head[3], stream, payload: self.raw.try_exactly(length)? })
     }
 
     /// Reads until the connection ends; the error code of GOAWAY when one came.
