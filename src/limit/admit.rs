@@ -6,12 +6,12 @@
 //! The order is API Gateway's ("Throttle requests to your REST APIs": per-client per-method, per-client, per-method, account):
 //!
 //! 1. the plan's throttle of this key for this stage, path and method;
-//! 2. the plan's throttle of this key over all its stages, then its quota;
+//! 2. the plan's throttle of this key over all its stages, then whether its quota is used up;
 //! 3. the behavior's own limits, in the order written;
 //! 4. the account.
 //!
-//! A limit that is not reached is not touched. What an earlier one took stays taken when a later one refuses, a quota too: a
-//! client that is refused has used up its share all the same. Only requests that run are given back.
+//! A limit that is not reached is not touched. What a rate took stays taken when a later limit refuses; requests that run are given
+//! back. A quota is counted last, once all else admits: a month's share is not for requests that were refused.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,7 +28,7 @@ use super::inflight::{Inflight, Permit};
 use super::ledger::{self, Counted, Ledger};
 use super::plan::{Plan, PlanId};
 use super::registry::{Registry, Scope};
-use crate::config::compiled::{Limit, Per, Rates};
+use crate::config::compiled::{Limit, Per, PeriodQuota, Rates};
 
 /// Bytes of a bucket's key that need no allocation.
 const INLINE: usize = 96;
@@ -163,8 +163,14 @@ impl Limits {
     /// Takes from every limit that concerns a request, or is refused by the first that has nothing left.
     pub fn admit(&self, who: &Who<'_>, now: Now) -> Result<Admitted, Refused> {
         let mut admitted = Admitted::default();
+        let mut metered = None;
         if let (Some(plan), Some(key)) = (who.plan.and_then(|id| self.plans.get(id)), who.api_key) {
-            self.by_plan(plan, key, who, now, &mut admitted)?;
+            by_plan(plan, key, who, now, &mut admitted)?;
+            metered = self.metered(plan, key)?;
+        }
+        if let Some(metered) = &metered {
+            // Whoever has nothing left takes nothing from the limits that others share.
+            metered.look(now)?;
         }
         for bound in self.behaviors.get(who.behavior).map_or(&[][..], Vec::as_slice) {
             bound.admit(who, now, &mut admitted)?;
@@ -176,30 +182,71 @@ impl Limits {
                 return Err(Refused { kind: Kind::Account, limit, retry_after: decision.retry_after, shown: None });
             }
         }
+        if let Some(metered) = &metered {
+            metered.count(now, &mut admitted)?;
+        }
         Ok(admitted)
     }
 
-    fn by_plan(&self, plan: &Plan, key: &str, who: &Who<'_>, now: Now, admitted: &mut Admitted) -> Result<(), Refused> {
-        if let Some(method) = plan.method(who.stage, who.path, who.method) {
-            throttle(&method.name, &method.buckets, key.as_bytes(), now, admitted)?;
+    /// The quota that a key is counted by, if its plan has one.
+    fn metered<'a>(&'a self, plan: &'a Plan, key: &str) -> Result<Option<Metered<'a>>, Refused> {
+        let Some(quota) = &plan.quota else { return Ok(None) };
+        let Some(ledger) = &self.ledger else { return Err(uncounted(plan)) };
+        Ok(Some(Metered { plan, quota, ledger, id: ledger::id(&plan.name, key) }))
+    }
+}
+
+/// A key's quota.
+struct Metered<'a> {
+    plan: &'a Plan,
+    quota: &'a PeriodQuota,
+    ledger: &'a Ledger,
+    id: ledger::Id,
+}
+
+// === impl Metered ===
+impl Metered<'_> {
+    /// Refuses what is past the quota for certain, without a write.
+    fn look(&self, now: Now) -> Result<(), Refused> {
+        match self.ledger.spent(&self.id, self.quota, now.wall_ms) {
+            Ok(None) => Ok(()),
+            Ok(Some(counted)) => Err(self.exceeded(&counted)),
+            Err(error) => Err(self.failed(&error)),
         }
-        if let Some(buckets) = &plan.throttle {
-            throttle(&plan.name, buckets, key.as_bytes(), now, admitted)?;
-        }
-        let Some(quota) = &plan.quota else { return Ok(()) };
-        let uncounted = || Refused { kind: Kind::Uncounted, limit: plan.name.clone(), retry_after: SHORT, shown: None };
-        let Some(ledger) = &self.ledger else { return Err(uncounted()) };
-        let counted = ledger.count(&ledger::id(&plan.name, key), quota, now.wall_ms).map_err(|error| {
-            log::error!("plan {}: {error}", plan.name);
-            uncounted()
-        })?;
-        let shown = quota_shown(plan, &counted, quota.window());
+    }
+
+    fn count(&self, now: Now, admitted: &mut Admitted) -> Result<(), Refused> {
+        let counted = self.ledger.count(&self.id, self.quota, now.wall_ms).map_err(|error| self.failed(&error))?;
         if !counted.admitted {
-            let (limit, retry_after) = (plan.name.clone(), counted.resets_in);
-            return Err(Refused { kind: Kind::QuotaExceeded, limit, retry_after, shown: Some(shown) });
+            return Err(self.exceeded(&counted));
         }
-        admitted.show(shown);
+        admitted.show(quota_shown(self.plan, &counted, self.quota.window()));
         Ok(())
+    }
+
+    fn exceeded(&self, counted: &Counted) -> Refused {
+        let shown = quota_shown(self.plan, counted, self.quota.window());
+        let (limit, retry_after) = (self.plan.name.clone(), counted.resets_in);
+        Refused { kind: Kind::QuotaExceeded, limit, retry_after, shown: Some(shown) }
+    }
+
+    fn failed(&self, error: &ledger::LedgerError) -> Refused {
+        log::error!("plan {}: {error}", self.plan.name);
+        uncounted(self.plan)
+    }
+}
+
+fn uncounted(plan: &Plan) -> Refused {
+    Refused { kind: Kind::Uncounted, limit: plan.name.clone(), retry_after: SHORT, shown: None }
+}
+
+fn by_plan(plan: &Plan, key: &str, who: &Who<'_>, now: Now, admitted: &mut Admitted) -> Result<(), Refused> {
+    if let Some(method) = plan.method(who.stage, who.path, who.method) {
+        throttle(&method.name, &method.buckets, key.as_bytes(), now, admitted)?;
+    }
+    match &plan.throttle {
+        Some(buckets) => throttle(&plan.name, buckets, key.as_bytes(), now, admitted),
+        None => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests of the order of limits, of what a refusal costs, and of what is counted together.
 
 use super::*;
-use crate::config::compiled::{MethodThrottle, Period, PeriodQuota, Quota, UsagePlan};
+use crate::config::compiled::{MethodThrottle, Period, Quota, UsagePlan};
 use std::num::NonZeroU32;
 
 const SECOND: u64 = 1_000_000_000;
@@ -151,6 +151,59 @@ fn a_quota_that_cannot_be_counted_is_not_given_away() {
     let limits = limits(&rates, &[], None);
     assert!(limits.admit(&who(), at(0)).unwrap().shown.is_none());
     assert_eq!(limits.admit(&Who { plan: Some(0), ..who() }, at(0)).unwrap_err().kind, Kind::Uncounted);
+}
+
+/// Concurrency, the behavior's rate and the account refuse in turn; none of that is counted. Shared quotas alike.
+#[test]
+fn a_request_that_a_later_limit_refuses_uses_up_no_quota() {
+    for shared in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::open(dir.path()).unwrap());
+        let day = PeriodQuota { limit: 4, offset: 0, period: Period::Day, shared };
+        let mut rates = rates();
+        rates.plans.push(UsagePlan { quota: Some(day), shared, ..plan("p") });
+        rates.account = Some(quota(4));
+        let own = [Limit { concurrency: NonZeroU32::new(1), ..limit("own", Per::Behavior, 2) }];
+        let limits = limits(&rates, &own, Some(ledger.clone()));
+        let keyed = Who { plan: Some(0), ..who() };
+        let elsewhere = Who { behavior: 1, ..keyed };
+        let refused =
+            |who: &Who<'_>, seconds| limits.admit(who, at(seconds)).map_or_else(|refused| Some(refused.kind), |_| None);
+        let today = crate::limit::period::day(at(0).wall_ms);
+        let used = || ledger.usage(&ledger::id("p", "alice"), &day, today, today).unwrap()[0].used;
+        let first = limits.admit(&keyed, at(0)).unwrap();
+        assert_eq!((refused(&keyed, 0), used()), (Some(Kind::Concurrency), 1));
+        drop(first);
+        assert_eq!((refused(&keyed, 0), used()), (None, 2));
+        assert_eq!((refused(&keyed, 0), used()), (Some(Kind::Throttled), 2));
+        assert_eq!((refused(&elsewhere, 0), used()), (None, 3));
+        assert_eq!((refused(&elsewhere, 0), used()), (None, 4));
+        // The quota's answer comes before the account's, which has nothing left either.
+        assert_eq!((refused(&elsewhere, 0), used()), (Some(Kind::QuotaExceeded), 4));
+        let bob = Who { api_key: Some("bob"), ..elsewhere };
+        assert_eq!(refused(&bob, 0), Some(Kind::Account));
+        // Another key was refused by the account: it has all of its quota.
+        let of_bob = ledger.usage(&ledger::id("p", "bob"), &day, today, today).unwrap();
+        assert_eq!((of_bob[0].used, of_bob[0].remaining), (0, 4));
+    }
+}
+
+#[test]
+fn a_quota_that_is_used_up_takes_nothing_from_the_account() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rates = rates();
+    rates.plans.push(UsagePlan {
+        quota: Some(PeriodQuota { limit: 1, offset: 0, period: Period::Day, shared: false }),
+        ..plan("p")
+    });
+    rates.account = Some(quota(2));
+    let limits = limits(&rates, &[], Some(Arc::new(Ledger::open(dir.path()).unwrap())));
+    let keyed = Who { plan: Some(0), ..who() };
+    assert!(limits.admit(&keyed, at(0)).is_ok());
+    for _ in 0..5 {
+        assert_eq!(limits.admit(&keyed, at(0)).unwrap_err().kind, Kind::QuotaExceeded);
+    }
+    assert!(limits.admit(&who(), at(0)).is_ok());
 }
 
 #[test]

@@ -179,17 +179,8 @@ impl Ledger {
         if !quota.shared {
             return self.count_own(id, quota, now_ms);
         }
-        let today = period::day(now_ms);
-        let begins = period::first(quota.period, today);
-        let others = self.others.used(id, begins, today);
-        let mut left = PeriodQuota { limit: quota.limit.saturating_sub(others), ..*quota };
-        let slot = self.slot(id, today)?;
-        let mut limit = quota.limit;
-        if let Some([all, whole]) = self.judged(slot, id, [quota, &left], (now_ms, today))? {
-            limit = all.limit;
-            let allowed = self.others.allowed(id, begins, whole.used, whole.limit);
-            left.limit -= whole.limit - allowed.min(whole.limit);
-        }
+        let slot = self.slot(id, period::day(now_ms))?;
+        let (left, others, limit) = self.left(slot, id, quota, now_ms)?;
         let mut counted = self.count_own(id, &left, now_ms)?;
         if counted.admitted {
             self.others.change(id[0]);
@@ -197,6 +188,47 @@ impl Ledger {
         counted.used += others;
         counted.limit = limit;
         Ok(counted)
+    }
+
+    /// What [`Ledger::count`] would say of a quota that is used up, and counts nothing; `None` = it may have some left. Only `count`
+    /// is exact: this is to refuse early. Reads the file only while other processes count.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn spent(&self, id: &Id, quota: &PeriodQuota, now_ms: u64) -> Result<Option<Counted>, LedgerError> {
+        // A key that is not known has counted nothing here, and gets a slot only when it is counted.
+        let known = self.index.read().get(id).copied();
+        let Some(slot) = known else { return Ok(None) };
+        let at = (now_ms, period::day(now_ms));
+        if !quota.shared {
+            let judged = self.judged(slot, id, [quota, quota], at)?;
+            return Ok(judged.map(|[counted, _]| counted).filter(|counted| !counted.admitted));
+        }
+        let (left, others, limit) = self.left(slot, id, quota, now_ms)?;
+        let judged = self.judged(slot, id, [&left, &left], at)?;
+        let spent = judged.map(|[counted, _]| counted).filter(|counted| !counted.admitted);
+        Ok(spent.map(|counted| Counted { used: counted.used + others, limit, ..counted }))
+    }
+
+    /// What is left of a shared quota for this node, what other nodes used, and the limit of the period.
+    fn left(
+        &self,
+        slot: u32,
+        id: &Id,
+        quota: &PeriodQuota,
+        now_ms: u64,
+    ) -> Result<(PeriodQuota, u64, u64), LedgerError> {
+        let today = period::day(now_ms);
+        let begins = period::first(quota.period, today);
+        let others = self.others.used(id, begins, today);
+        let mut left = PeriodQuota { limit: quota.limit.saturating_sub(others), ..*quota };
+        let mut limit = quota.limit;
+        if let Some([all, whole]) = self.judged(slot, id, [quota, &left], (now_ms, today))? {
+            limit = all.limit;
+            let allowed = self.others.allowed(id, begins, whole.used, whole.limit);
+            left.limit -= whole.limit - allowed.min(whole.limit);
+        }
+        Ok((left, others, limit))
     }
 
     /// Counts by what this node's processes have counted alone.
