@@ -241,6 +241,30 @@ fn lanes_and_slots_are_bounded() {
 }
 
 #[test]
+fn what_is_spent_is_seen_without_a_count_alone_or_not() {
+    let now = ms("2026-11-26");
+    for alone in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        if alone {
+            ledger.settle().unwrap();
+        }
+        assert_eq!(ledger.alone.load(Ordering::Acquire), alone);
+        for shared in [false, true] {
+            let quota = PeriodQuota { shared, ..quota(3, Period::Month) };
+            let id = id("gold", if shared { "ana" } else { "ben" });
+            for used in 0..3 {
+                assert!(ledger.spent(&id, &quota, now).unwrap().is_none(), "{alone} {shared} {used}");
+                assert!(ledger.count(&id, &quota, now).unwrap().admitted, "{alone} {shared} {used}");
+            }
+            let (spent, counted) = (ledger.spent(&id, &quota, now).unwrap(), ledger.count(&id, &quota, now).unwrap());
+            assert_eq!(spent, Some(counted), "{alone} {shared}");
+            assert!(ledger.spent(&id, &quota, ms("2026-12-01")).unwrap().is_none(), "a new month: {alone} {shared}");
+        }
+    }
+}
+
+#[test]
 fn who_is_alone_counts_from_memory_and_gives_way() {
     let dir = tempfile::tempdir().unwrap();
     let first = Ledger::open(dir.path()).unwrap();
