@@ -129,9 +129,8 @@ pub fn admit(
     }
     let request = session.req_header();
     // A credential that was for the edge has done its work: who may see the answer is settled by the rule and the key.
-    let (policies, name) = (&served.behavior, header::AUTHORIZATION);
-    let authorization = request.headers.contains_key(&name)
-        && rewrite::goes_on(&name, &policies.request, &policy_of.key, &request.method)
+    let authorization = request.headers.contains_key(header::AUTHORIZATION)
+        && rewrite::goes_on(&header::AUTHORIZATION, &served.behavior.request, &policy_of.key, &request.method)
         && !ctx.entered.used_authorization()
         && !ctx.tier.used_authorization();
     let ask = Ask { authorization };
@@ -231,14 +230,15 @@ pub fn invalidate(shared: &Shared, session: &Session, response: &ResponseHeader,
     if !method::invalidates(&request.method, response.status.as_u16()) || ctx.origin.status == 0 {
         return;
     }
-    let (host, target) = asking::address(request);
+    let (host, own) = asking::address(request);
     let at = shared.stamps.next(now_nanos());
     for (host, uri) in
-        method::targets(&request.method, response.status.as_u16(), &response.headers, plan::host_name(host), target)
+        method::targets(&request.method, response.status.as_u16(), &response.headers, plan::host_name(host), own)
     {
         let target = Target::parse(&uri);
-        // Each is stored as the behavior has it that serves it.
-        let Some(id) = plan::route(&ctx.snapshot, &host, target.path) else { continue };
+        // Each is stored as the behavior has it that serves it; where the request's own goes, a function may have changed since.
+        let serves = if uri == own { ctx.behavior } else { plan::route(&ctx.snapshot, &host, target.path) };
+        let Some(id) = serves else { continue };
         let policy = &ctx.snapshot.behavior(id).behavior.cache.key;
         let uri = key::uri(policy, target.path, target.query);
         let host = if policy.ignore_host { "" } else { &*host };

@@ -2,7 +2,7 @@
 //!
 //! In: answers and requests that carry something personal. Out: whether a second viewer sees it. Never: somebody else's cookie.
 
-use crate::harness::{Origin, Pop};
+use crate::harness::{Origin, Pop, Setup};
 
 #[test]
 fn an_answer_to_authorization_is_kept_only_when_it_says_so() {
@@ -156,4 +156,28 @@ fn an_authorization_that_does_not_go_on_changes_nothing() {
     pop.get_with("/a", &[("Authorization", "Bearer x")]);
     assert_eq!(origin.last().field("authorization"), None);
     assert!(pop.get("/a").hit());
+}
+
+/// Its own URL is stored as the behavior has it that it came to, wherever a function sends it.
+#[test]
+fn what_a_function_rewrites_is_invalidated_by_its_own_behaviors_key() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "x");
+    let setup = Setup::new(format!(
+        "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\ncpu = \"1s\"\n\
+         [[behavior]]\nmatch = \"/shop/*\"\norigin = \"o\"\nmethods = \"all\"\nhooks = {{ viewer_request = \"f\" }}\n\
+         cache = {{ key.query = \"all\" }}\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = {{ key.query = \"none\" }}\n",
+        origin.config("o")
+    ));
+    let rewrites = "exports.handler = async (event) => {\n  const request = event.Records[0].cf.request;\n\
+                    request.uri = request.uri.replace('/shop/', '/kept/');\n  return request;\n};\n";
+    std::fs::write(setup.dir().join("f.js"), rewrites).unwrap();
+    let pop = setup.start();
+    let paths = ["/shop/a?id=1", "/shop/a?id=2"];
+    for path in paths {
+        pop.get(path);
+        assert!(pop.get(path).hit(), "{path}");
+    }
+    assert_eq!(pop.send("POST", paths[0], &[], b"x").status, 200);
+    assert_eq!(origin.last().target, "/kept/a?id=1");
+    assert_eq!(paths.map(|path| pop.get(path).hit()), [false, true]);
 }

@@ -1,7 +1,7 @@
 //! Find: where a request carries its token.
 //!
-//! In: the places an issuer names, a request. Out: the token's text and its place, none, or that there are several. Never: a choice between two
-//! in one place: what we check and what the origin reads could differ.
+//! In: the places an issuer names, a request. Out: the token's text and its place, none, or that there are several. Never: a choice
+//! between two in one place: what we check and what the origin reads could differ.
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
