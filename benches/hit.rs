@@ -82,8 +82,15 @@ async fn store(shared: &Shared, raw: &[u8]) {
         tags: [].into(),
         vary: [].into(),
         variance: None,
+        masked: false,
     };
-    view.extensions_mut().insert(Admission { key: bytes.clone().into(), meta, strip: vec![], max_body: u64::MAX });
+    view.extensions_mut().insert(Admission {
+        key: bytes.clone().into(),
+        meta,
+        strip: vec![],
+        max_body: u64::MAX,
+        confirmed: None,
+    });
     let mut key = CacheKey::new(bytes, "");
     key.set_primary_bin_override(hash);
     let span = Span::inactive().handle();

@@ -56,6 +56,7 @@ fn meta() -> Meta {
         tags: Box::new([]),
         vary: Box::new([]),
         variance: None,
+        masked: false,
     }
 }
 

@@ -36,6 +36,7 @@ fn meta() -> Meta {
         tags: ["product-5007", "shop", "images", "front"].map(Into::into).into(),
         vary: Box::new([]),
         variance: None,
+        masked: false,
     }
 }
 

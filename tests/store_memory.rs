@@ -54,9 +54,10 @@ fn admitted(name: &str) -> CacheMeta {
         tags: [].into(),
         vary: [].into(),
         variance: None,
+        masked: false,
     };
     let key = name.as_bytes().into();
-    view.extensions_mut().insert(Admission { key, meta, strip: vec![], max_body: u64::MAX });
+    view.extensions_mut().insert(Admission { key, meta, strip: vec![], max_body: u64::MAX, confirmed: None });
     view
 }
 

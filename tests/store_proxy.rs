@@ -69,12 +69,14 @@ impl ProxyHttp for Front {
             tags: [].into(),
             vary: [].into(),
             variance: None,
+            masked: false,
         };
         view.extensions_mut().insert(Admission {
             key: path.as_bytes().into(),
             meta,
             strip: vec![],
             max_body: u64::MAX,
+            confirmed: None,
         });
         Ok(RespCacheable::Cacheable(view))
     }

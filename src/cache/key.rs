@@ -22,8 +22,7 @@ const INLINE: usize = 16;
 
 /// Appends the key's bytes to `out`: method, host, path, query, cookies, headers, coding.
 ///
-/// The host is compared in lower case and without the port that its scheme implies (80 and 443, as the scheme does not
-/// matter). The path is kept as sent, byte for byte: of the normalisations that RFC 3986 §6.2.2 allows, an origin may
+/// The host is compared in lower case, and with its port: the caller takes off the one that its scheme implies. The path is kept as sent, byte for byte: of the normalisations that RFC 3986 §6.2.2 allows, an origin may
 /// tell `%7e` from `~` or `a/../b` from `b`, and a key that does not would hand one the other's answer. Only the empty
 /// path is "/" (RFC 9110 §4.2.3).
 ///
@@ -40,7 +39,7 @@ pub fn build<F: Fields>(
     out: &mut Vec<u8>,
 ) {
     out.push(GET);
-    let host = if policy.ignore_host { "" } else { without_default_port(host) };
+    let host = if policy.ignore_host { "" } else { host };
     length(out, host.len());
     out.extend(host.bytes().map(|b| b.to_ascii_lowercase()));
     part(out, whole_path(path).as_bytes());
@@ -142,10 +141,6 @@ fn whole_path(path: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }
 
-fn without_default_port(host: &str) -> &str {
-    host.strip_suffix(":80").or_else(|| host.strip_suffix(":443")).unwrap_or(host)
-}
-
 /// LEB128: lengths below 128 are one byte.
 fn length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
@@ -221,10 +216,7 @@ mod tests {
         type Request = (&'static str, &'static str);
         let table: &[(&KeyPolicy, Request, Request, bool)] = &[
             (&plain, ("h", "/a"), ("H", "/a"), true),
-            (&plain, ("h", "/a"), ("h:80", "/a"), true),
-            (&plain, ("h", "/a"), ("h:443", "/a"), true),
             (&plain, ("h", "/a"), ("h:8080", "/a"), false),
-            (&plain, ("[::1]", "/a"), ("[::1]:80", "/a"), true),
             (&plain, ("h", "/a"), ("g", "/a"), false),
             (&any_host, ("h", "/a"), ("g", "/a"), true),
             (&plain, ("h", ""), ("h", "/"), true),

@@ -99,6 +99,8 @@ pub struct Meta {
     pub vary: Box<[HeaderName]>,
     /// Our hash of the request's values of those names; set on each stored variant.
     pub variance: Option<KeyHash>,
+    /// The origin's status was 400 or above, and a function made another of it.
+    pub masked: bool,
 }
 
 impl Meta {

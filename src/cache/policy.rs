@@ -109,6 +109,7 @@ mod fixture {
             tags: Box::new([]),
             vary: Box::new([]),
             variance: None,
+            masked: false,
         }
     }
 }

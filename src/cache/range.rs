@@ -6,7 +6,7 @@
 use super::{conditional, date};
 use crate::message::Fields;
 use http::Method;
-use http::header::{IF_RANGE, RANGE};
+use http::header::{CONTENT_RANGE, IF_RANGE, RANGE};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -50,6 +50,12 @@ pub fn resolve<F: Fields>(
 /// `Content-Range` of one part (§14.4).
 pub fn content_range(range: &Range<u64>, total: u64) -> String {
     format!("bytes {}-{}/{total}", range.start, range.end.saturating_sub(1))
+}
+
+/// The length of the whole that a 206's `Content-Range` states.
+pub fn whole_length<F: Fields>(answer: &F) -> Option<u64> {
+    let (_, whole) = std::str::from_utf8(answer.first(&CONTENT_RANGE)?).ok()?.rsplit_once('/')?;
+    whole.trim().parse().ok()
 }
 
 /// `Content-Range` of a 416 (§15.5.17).

@@ -2,7 +2,11 @@
 //!
 //! In: validators of the origin and of the viewer. Out: 304s that save bodies. Never: an old body under a new validator.
 
-use crate::harness::{Exchange, Origin, Pop, until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::harness::raw::request;
+use crate::harness::{Exchange, Gate, Origin, Pop, until};
 
 /// An origin that knows one version: 304 when asked for it.
 fn versioned(x: &mut Exchange<'_>) {
@@ -33,6 +37,36 @@ fn a_304_renews_the_stored_answer() {
     assert!(after.hit(), "the 304's max-age=600 holds");
     assert_eq!(after.field("x-round"), Some("2"));
     assert_eq!(origin.count(), 2);
+}
+
+/// RFC 9111 §4.3.4: a 304 is about the answer whose validator was sent. One that comes late finds another in its place.
+#[test]
+fn a_late_304_changes_nothing_of_what_was_stored_since() {
+    let gate = Gate::new();
+    let (held, asked) = (gate.clone(), Arc::new(AtomicUsize::new(0)));
+    let revalidations = asked.clone();
+    let origin = Origin::start(move |x| match x.field("if-none-match") {
+        None => x.reply("200 OK", "ETag: \"one\"\r\nCache-Control: no-cache\r\nX-Of: one\r\n", "the first"),
+        Some(_) if revalidations.fetch_add(1, Ordering::AcqRel) == 0 => {
+            held.wait();
+            x.head("304 Not Modified", "ETag: \"one\"\r\nCache-Control: max-age=600\r\n");
+        }
+        Some(_) => x.reply("200 OK", "ETag: \"two\"\r\nCache-Control: max-age=600\r\nX-Of: two\r\n", "the second one"),
+    });
+    let pop = Pop::caching(&origin, "cache = { collapse = false }");
+    assert_eq!(pop.get("/a").text(), "the first");
+    let mut late = pop.raw();
+    late.send(request("GET", "/a", &[], b""));
+    until("its question at the origin", || (asked.load(Ordering::Acquire) == 1).then_some(()));
+    assert_eq!(pop.get("/a").text(), "the second one");
+    gate.open();
+    assert_eq!(late.reply("GET").text(), "the first", "who asked about the first gets the first");
+    let after = pop.get("/a");
+    assert!(after.hit(), "{:?}", after.field("cache-status"));
+    assert_eq!(
+        (after.text().as_str(), after.field("etag"), after.field("x-of")),
+        ("the second one", Some("\"two\""), Some("two"))
+    );
 }
 
 #[test]

@@ -293,6 +293,7 @@ fn disk() {
         tags: ["news".into(), "a".into()].into(),
         vary: [http::header::ACCEPT].into(),
         variance: Some([7; 16]),
+        masked: false,
     };
     let described = codec::encode(b"key", &meta, b"etag: \"a\"\r\n");
     let place = rimward::cache::store::disk::Place {

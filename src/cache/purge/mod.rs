@@ -34,6 +34,7 @@ pub(crate) mod tests {
             tags: tags.iter().map(|tag| (*tag).into()).collect(),
             vary: Box::new([]),
             variance: None,
+            masked: false,
         }
     }
 }

@@ -26,6 +26,7 @@ pub fn meta() -> Meta {
         tags: [].into(),
         vary: [].into(),
         variance: None,
+        masked: false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! object that is still being filled.
 
 use moka::notification::RemovalCause;
+use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::front::{self, Seen};
 use super::stats::Counters;
 use super::table::{Identity, Table};
-use crate::cache::object::{KeyHash, Object};
+use crate::cache::object::{KeyHash, Object, Stamp};
 
 /// Objects in memory, bounded in bytes by [`Object::weight`] (TinyLFU: a newcomer may be refused for what is used more).
 /// Clones share the objects.
@@ -67,6 +68,11 @@ impl Memory {
         self.objects.contains_key(hash)
     }
 
+    /// Whether the slot holds an answer that was asked for after `stamp`: the newer one, whichever came first (RFC 9111 §4).
+    pub fn is_newer(&self, hash: &KeyHash, stamp: Stamp) -> bool {
+        self.table.get(hash).is_some_and(|held| held.meta.fetch_start > stamp)
+    }
+
     /// Offers an object to the tier; it takes the slot's place.
     pub fn insert(&self, object: Arc<Object>) {
         // The table first: when the tier refuses the object at once, it is taken out again.
@@ -85,6 +91,18 @@ impl Memory {
             }
         }
         entry.into_value()
+    }
+
+    /// Puts `new` in the place of `old`, unless the slot holds something else by now. Whether it did.
+    pub fn replace(&self, old: &Arc<Object>, new: Arc<Object>) -> bool {
+        let put = self.objects.entry(new.hash).and_compute_with(|entry| match entry {
+            Some(entry) if Arc::ptr_eq(entry.value(), old) => {
+                self.table.insert(new.clone());
+                Op::Put(new)
+            }
+            _ => Op::Nop,
+        });
+        matches!(put, CompResult::ReplacedWith(_))
     }
 
     /// Whether there was one.

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::cache::object::{Meta, Object};
+use crate::cache::object::{Meta, Object, Stamp};
 pub use disk::Record;
 pub use fill::Fill;
 pub use stats::Stats;
@@ -44,6 +44,8 @@ pub struct Admission {
     pub strip: Vec<HeaderName>,
     /// A body that turns out larger goes to its viewer and is not stored.
     pub max_body: u64,
+    /// The `fetch_start` of the answer that a 304 confirmed: no other is given its fields (RFC 9111 §4.3.4).
+    pub confirmed: Option<Stamp>,
 }
 
 /// What a look-up found: in the extensions of the `CacheMeta` it gives.

@@ -72,7 +72,8 @@ impl Storage for Tiers {
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
         let (admission, ours) = admission(meta)?;
-        Ok(self.refresh(&slot_of(key), &admission.key, ours, meta.headers(), &admission.strip))
+        let Some(confirmed) = admission.confirmed else { return Ok(false) };
+        Ok(self.refresh(&slot_of(key), &admission.key, confirmed, ours, (meta.headers(), &admission.strip)))
     }
 
     fn support_streaming_partial_write(&self) -> bool {

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Admission, Stored, Tiers, fixture, stored};
-use crate::cache::object::{KeyHash, Meta, slot};
+use crate::cache::object::{KeyHash, Meta, Stamp, slot};
 use crate::config::compiled;
 
 pub fn config(memory: u64) -> compiled::Store {
@@ -48,8 +48,22 @@ pub fn admitted(name: &str, meta: Meta, fields: &[(&'static str, &str)], max_bod
     let now = SystemTime::now();
     let mut view = CacheMeta::new(now + Duration::from_secs(60), now, 0, 0, header);
     let strip = vec![HeaderName::from_static("set-cookie")];
-    view.extensions_mut().insert(Admission { key: name.as_bytes().into(), meta, strip, max_body });
+    view.extensions_mut().insert(Admission { key: name.as_bytes().into(), meta, strip, max_body, confirmed: None });
     view
+}
+
+/// What the proxy would make of a 304 for what was fetched at `confirmed`.
+pub fn confirming(name: &str, confirmed: Stamp, meta: Meta, fields: &[(&'static str, &str)]) -> CacheMeta {
+    let mut view = admitted(name, meta.clone(), fields, u64::MAX);
+    let strip = vec![HeaderName::from_static("set-cookie")];
+    let key = name.as_bytes().into();
+    view.extensions_mut().insert(Admission { key, meta, strip, max_body: u64::MAX, confirmed: Some(confirmed) });
+    view
+}
+
+/// When the answer in memory was fetched.
+pub fn fetched(tiers: &Tiers, name: &str) -> Stamp {
+    tiers.memory.get(&hash(name), name.as_bytes()).unwrap().meta.fetch_start
 }
 
 pub async fn begin(tiers: &'static Tiers, name: &str, length: Option<usize>) -> MissHandler {
@@ -274,15 +288,44 @@ async fn a_304_renews_fields_and_meta_and_keeps_the_body() {
     let tiers = tiers(1 << 20);
     fill(tiers, "a", b"body").await;
     let renewed = Meta { lifetime_ms: 99_000, ..fixture::meta() };
-    let view = admitted("a", renewed.clone(), &[("etag", "\"2\""), ("set-cookie", "s=2"), ("content-length", "0")], 9);
+    let fields = [("etag", "\"2\""), ("set-cookie", "s=2"), ("content-length", "0")];
+    let view = confirming("a", fetched(tiers, "a"), renewed.clone(), &fields);
     assert!(tiers.update_meta(&key("a"), &view, &span()).await.unwrap());
     let (view, reader) = find(tiers, &key("a")).await.unwrap();
     assert_eq!((view.headers()["etag"].as_bytes(), view.headers().len()), (&b"\"2\""[..], 2));
     assert_eq!(view.headers()["content-length"], "4");
     assert_eq!(stored(&view).unwrap().meta(), &renewed);
     assert_eq!(read(reader).await.unwrap(), b"body");
-    let gone = admitted("b", renewed, &[], 9);
+    let gone = confirming("b", renewed.fetch_start, renewed, &[]);
     assert!(!tiers.update_meta(&key("b"), &gone, &span()).await.unwrap());
+}
+
+/// RFC 9111 §4: of several answers the newest counts, not the one that took longest.
+#[tokio::test]
+async fn an_older_answer_that_ends_later_takes_nobodys_place() {
+    let tiers = tiers(1 << 20);
+    let mut older = begin(tiers, "a", Some(5)).await;
+    fill(tiers, "a", b"newer").await;
+    older.write_body(Bytes::from_static(b"older"), true).await.unwrap();
+    older.finish().await.unwrap();
+    let (_, reader) = find(tiers, &key("a")).await.unwrap();
+    assert_eq!(read(reader).await.unwrap(), b"newer");
+}
+
+/// RFC 9111 §4.3.4: a 304 is about the answer whose validator was sent, not about what has taken its place meanwhile.
+#[tokio::test]
+async fn a_304_changes_nothing_of_a_newer_answer() {
+    let tiers = tiers(1 << 20);
+    fill(tiers, "a", b"old").await;
+    let old = fetched(tiers, "a");
+    fill(tiers, "a", b"newer").await;
+    let newer = fetched(tiers, "a");
+    assert_ne!(old, newer);
+    let view = confirming("a", old, Meta { lifetime_ms: 99_000, ..fixture::meta() }, &[("etag", "\"old\"")]);
+    assert!(!tiers.update_meta(&key("a"), &view, &span()).await.unwrap());
+    let (view, reader) = find(tiers, &key("a")).await.unwrap();
+    assert_eq!((view.headers().get("etag"), stored(&view).unwrap().meta().fetch_start), (None, newer));
+    assert_eq!(read(reader).await.unwrap(), b"newer");
 }
 
 #[tokio::test]
@@ -364,9 +407,10 @@ async fn pingoras_state_machine_fills_serves_and_revalidates() {
 
     let mut second = cache();
     let (meta, reader) = second.cache_lookup().await.unwrap().unwrap();
+    let confirmed = stored(&meta).unwrap().meta().fetch_start;
     second.cache_found(meta, reader, HitStatus::Expired);
     let renewed = Meta { lifetime_ms: 7, ..fixture::meta() };
-    let merged = admitted("a", renewed.clone(), &[("etag", "\"2\"")], 99);
+    let merged = confirming("a", confirmed, renewed.clone(), &[("etag", "\"2\"")]);
     assert!(second.revalidate_cache_meta(merged).await.unwrap());
     assert_eq!(second.hit_handler().read_body().await.unwrap().unwrap(), "body", "the body read before goes on");
 

@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::stats::{Counters, Stats};
 use super::{StoreError, head};
 use crate::cache::invalidated::Invalidated;
-use crate::cache::object::{Body, KeyHash, Meta, Object};
+use crate::cache::object::{Body, KeyHash, Meta, Object, Stamp};
 use crate::config::compiled;
 
 /// One object may take this share of the memory tier.
@@ -139,7 +139,7 @@ impl Tiers {
 
     /// Ends a fill whose body is whole: it becomes an object where it may.
     pub(super) async fn keep(&'static self, fill: &Arc<Fill>, spool: Option<SpoolWriter>) {
-        if fill.wanted() {
+        if fill.wanted() && !self.memory.is_newer(&fill.hash, fill.meta.fetch_start) {
             match (spool, self.disk()) {
                 (Some(spool), Some(disk)) => self.adopt(fill, disk, spool).await,
                 _ if fill.in_memory() => self.insert(object(fill)),
@@ -165,7 +165,8 @@ impl Tiers {
         let head = head_of(fill);
         match disk.adopt(spool, fill.hash, (&fill.key, &fill.meta, &head)).await {
             // What memory still has is older.
-            Ok(()) => _ = self.memory.remove(&fill.hash),
+            Ok(()) if !self.memory.is_newer(&fill.hash, fill.meta.fetch_start) => _ = self.memory.remove(&fill.hash),
+            Ok(()) => {}
             Err(error) => disk::seldom::warn(&format_args!("a large answer was not kept: {error}")),
         }
     }
@@ -188,29 +189,30 @@ impl Tiers {
         object
     }
 
-    /// Gives what the slot holds new fields and a new meta, and keeps its body: a 304 came (RFC 9111 §4.3.4). Whether the
-    /// slot still holds it.
+    /// Gives the answer that a 304 confirmed new fields and a new meta, and keeps its body (RFC 9111 §4.3.4). Whether the slot still
+    /// holds it: another answer may have taken its place since it was asked about, and keeps what it has.
     pub(super) fn refresh(
         &self,
         hash: &KeyHash,
         key: &[u8],
+        confirmed: Stamp,
         meta: Meta,
-        fields: &HeaderMap,
-        strip: &[HeaderName],
+        (fields, strip): (&HeaderMap, &[HeaderName]),
     ) -> bool {
         let old = self.memory.get(hash, key);
+        if old.as_ref().is_some_and(|old| old.meta.fetch_start != confirmed) {
+            return false;
+        }
         let on_disk = || self.disk().and_then(|disk| disk.body_len(hash));
         let Some(len) = old.as_ref().map(|old| old.body.len()).or_else(on_disk) else { return false };
         let head = head::lines(meta.status, fields, strip, Some(len));
         if let Some(disk) = self.disk_to_change(hash) {
-            disk.refresh(hash, key, &meta, &head);
+            disk.refresh(hash, key, confirmed, &meta, &head);
         }
-        if let Some(old) = old {
-            let (key, body) = (old.key.clone(), old.body.clone());
-            let (checked, live) = (AtomicU64::new(0), AtomicBool::new(true));
-            self.memory.insert(Arc::new(Object { hash: *hash, key, meta, head, body, checked, live }));
-        }
-        true
+        let Some(old) = old else { return true };
+        let (key, body) = (old.key.clone(), old.body.clone());
+        let (checked, live) = (AtomicU64::new(0), AtomicBool::new(true));
+        self.memory.replace(&old, Arc::new(Object { hash: *hash, key, meta, head, body, checked, live }))
     }
 
     /// Ends a fill whose body is not whole.

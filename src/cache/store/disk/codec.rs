@@ -13,6 +13,7 @@ pub type Described = (Box<[u8]>, Meta, Box<[u8]>);
 const MUST_REVALIDATE: u8 = 1;
 const NO_CACHE: u8 = 2;
 const HAS_VARIANCE: u8 = 4;
+const MASKED: u8 = 8;
 
 /// One block of all three: integers little-endian, lists and strings after their length as `u32`.
 pub fn encode(key: &[u8], meta: &Meta, head: &[u8]) -> Vec<u8> {
@@ -20,7 +21,8 @@ pub fn encode(key: &[u8], meta: &Meta, head: &[u8]) -> Vec<u8> {
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     let flags = flag(meta.must_revalidate, MUST_REVALIDATE)
         | flag(meta.no_cache, NO_CACHE)
-        | flag(meta.variance.is_some(), HAS_VARIANCE);
+        | flag(meta.variance.is_some(), HAS_VARIANCE)
+        | flag(meta.masked, MASKED);
     out.extend_from_slice(&meta.status.to_le_bytes());
     out.push(flags);
     for number in [
@@ -75,6 +77,7 @@ pub fn decode(block: &[u8]) -> Option<Described> {
         tags,
         vary,
         variance,
+        masked: flags & MASKED != 0,
     };
     rest.is_empty().then_some((key, meta, head))
 }
@@ -132,6 +135,7 @@ mod tests {
             tags: ["a".into(), "".into(), "ü".into()].into(),
             vary: [http::header::ACCEPT, HeaderName::from_static("x-own")].into(),
             variance: Some([7; 16]),
+            masked: true,
             ..fixture::meta()
         };
         for meta in [plain, full] {

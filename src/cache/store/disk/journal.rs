@@ -17,7 +17,7 @@ use super::blocks::{self, BLOCK};
 use super::index::{Index, Place};
 use super::segment::{self, Entry, HEADER, Kind};
 use super::spool::{Finished, Room, Spool, SpoolWriter};
-use crate::cache::object::KeyHash;
+use crate::cache::object::{KeyHash, Stamp};
 use crate::cache::store::StoreError;
 use crate::cache::store::memory::Memory;
 use crate::cache::store::stats::Counters;
@@ -138,16 +138,29 @@ impl Journal {
         Ok(place)
     }
 
-    /// Appends a new description of what the slot holds; nothing when it holds nothing.
-    pub fn refresh(&self, hash: KeyHash, described: &[u8]) -> io::Result<()> {
+    /// Appends a new description of the answer fetched at `confirmed`; nothing when the slot holds nothing, or another.
+    pub fn refresh(&self, hash: KeyHash, confirmed: Stamp, described: &[u8]) -> io::Result<()> {
         let mut state = self.state.lock();
         self.make_room(&mut state, (HEADER + described.len()) as u64)?;
         // After making room: that may have moved or dropped the body.
         let Some(old) = self.index.get(&hash) else { return Ok(()) };
+        if self.fetched(&hash, old) != Some(confirmed) {
+            return Ok(());
+        }
         let body = (old.body_seg, old.body_at, old.body_len);
         let new = self.append(&mut state, Kind::Refresh, hash, described, Body::None, body)?;
         self.index.replace_if(&hash, old, Place { hit: old.hit, ..new });
         Ok(())
+    }
+
+    /// Whether the slot holds an answer that was asked for after `stamp`: the newer one, whichever came first (RFC 9111 §4).
+    pub fn is_newer(&self, hash: &KeyHash, stamp: Stamp) -> bool {
+        self.index.get(hash).and_then(|place| self.fetched(hash, place)).is_some_and(|held| held > stamp)
+    }
+
+    fn fetched(&self, hash: &KeyHash, place: Place) -> Option<Stamp> {
+        let (_, meta, _) = segment::read_described(&*self.file(place.head_seg)?, hash, place).ok()?;
+        Some(meta.fetch_start)
     }
 
     /// Appends that the slot is empty.

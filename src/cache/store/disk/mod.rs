@@ -28,7 +28,7 @@ use std::sync::Arc;
 use super::StoreError;
 use super::memory::Memory;
 use super::stats::Counters;
-use crate::cache::object::{Body, KeyHash, Meta, Object};
+use crate::cache::object::{Body, KeyHash, Meta, Object, Stamp};
 use crate::config::compiled;
 use index::Index;
 pub use index::Place;
@@ -121,9 +121,9 @@ impl Disk {
         }
     }
 
-    /// Hands the writer thread a new meta and head for what the slot holds.
-    pub fn refresh(&self, hash: &KeyHash, key: &[u8], meta: &Meta, head: &[u8]) {
-        self.queue.refresh(*hash, codec::encode(key, meta, head));
+    /// Hands the writer thread a new meta and head for the answer fetched at `confirmed`, if the slot holds that one then.
+    pub fn refresh(&self, hash: &KeyHash, key: &[u8], confirmed: Stamp, meta: &Meta, head: &[u8]) {
+        self.queue.refresh(*hash, confirmed, codec::encode(key, meta, head));
     }
 
     /// Forgets what the slot holds, now and after a restart. Whether there was anything.
@@ -150,10 +150,14 @@ impl Disk {
         hash: KeyHash,
         (key, meta, head): (&[u8], &Meta, &[u8]),
     ) -> Result<(), StoreError> {
-        let described = codec::encode(key, meta, head);
+        let (described, stamp) = (codec::encode(key, meta, head), meta.fetch_start);
         let finished = spool.finish().await?;
         self.queue.void(hash);
-        let adopted = tokio::task::spawn_blocking(move || self.journal.adopt(finished, hash, &described)).await;
+        let adopt = move || match self.journal.is_newer(&hash, stamp) {
+            true => Ok(()),
+            false => self.journal.adopt(finished, hash, &described),
+        };
+        let adopted = tokio::task::spawn_blocking(adopt).await;
         adopted.map_err(|_| StoreError::FillFailed)?.inspect_err(|_| self.counters.disk_errors.add(1))
     }
 

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use super::codec;
 use super::index::Index;
 use super::journal::Journal;
-use crate::cache::object::{KeyHash, Object};
+use crate::cache::object::{KeyHash, Object, Stamp};
 use crate::cache::store::StoreError;
 use crate::cache::store::stats::Counters;
 
@@ -37,7 +37,7 @@ pub struct Queue {
 #[derive(Debug)]
 enum Job {
     Put(u64, Arc<Object>),
-    Refresh(u64, KeyHash, Vec<u8>),
+    Refresh(u64, KeyHash, Stamp, Vec<u8>),
     /// There are removals.
     Wake,
     #[cfg(test)]
@@ -92,9 +92,9 @@ impl Queue {
     }
 
     /// Hands a new description over. When the queue is full the old one stays: it is stale, and will be asked about again.
-    pub fn refresh(&self, hash: KeyHash, described: Vec<u8>) {
+    pub fn refresh(&self, hash: KeyHash, confirmed: Stamp, described: Vec<u8>) {
         let mut waiting = self.waiting.lock();
-        if !self.hand_over(&mut waiting, 0, |number| Job::Refresh(number, hash, described)) {
+        if !self.hand_over(&mut waiting, 0, |number| Job::Refresh(number, hash, confirmed, described)) {
             self.counters.disk_skipped.add(1);
         }
     }
@@ -165,9 +165,9 @@ impl Writer {
                     self.put(number, &object);
                     self.done(object.body.len());
                 }
-                Job::Refresh(number, hash, described) => {
+                Job::Refresh(number, hash, confirmed, described) => {
                     if !self.removed(number, &hash) {
-                        self.note(self.journal.refresh(hash, &described));
+                        self.note(self.journal.refresh(hash, confirmed, &described));
                     }
                     self.done(0);
                 }
@@ -181,7 +181,7 @@ impl Writer {
     }
 
     fn put(&self, number: u64, object: &Object) {
-        if self.removed(number, &object.hash) {
+        if self.removed(number, &object.hash) || self.journal.is_newer(&object.hash, object.meta.fetch_start) {
             return;
         }
         let described = codec::encode(&object.key, &object.meta, &object.head);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Disk, codec, segment};
 use crate::cache::object::{Meta, Stamp};
-use crate::cache::store::tests::{admitted, begin, config, fill, find, hash, key, read, span};
+use crate::cache::store::tests::{admitted, begin, config, confirming, fetched, fill, find, hash, key, read, span};
 use crate::cache::store::{StoreError, Stored, Tiers, fixture, stored};
 use crate::config::compiled;
 
@@ -96,6 +96,26 @@ async fn answers_survive_a_restart() {
     assert!(find(second, &collision).await.is_none(), "the key is compared");
 }
 
+/// RFC 9111 §4: of several answers the newest counts, also of those that only the disk has.
+#[tokio::test]
+async fn an_older_answer_that_ends_later_takes_nobodys_place_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiers = open(dir.path(), MIB, 64 * MIB);
+    for large in [false, true] {
+        let body = |byte| vec![byte; if large { 2 * MIB as usize } else { 5 }];
+        let name = if large { "large" } else { "small" };
+        let mut older = begin(tiers, name, Some(body(b'o').len())).await;
+        fill(tiers, name, &body(b'n')).await;
+        settle(tiers);
+        tiers.memory.remove(&hash(name));
+        older.write_body(Bytes::from(body(b'o')), true).await.unwrap();
+        older.finish().await.unwrap();
+        settle(tiers);
+        tiers.memory.remove(&hash(name));
+        assert!(get(tiers, name).await.unwrap() == body(b'n'), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn removals_and_renewals_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
@@ -111,13 +131,19 @@ async fn removals_and_renewals_survive_a_restart() {
     }
     fill(first, "again", b"newer").await;
     let renewed = Meta { lifetime_ms: 99, ..fixture::meta() };
-    let view = admitted("renewed", renewed.clone(), &[("etag", "\"2\"")], 99);
+    let view = confirming("renewed", fetched(first, "renewed"), renewed.clone(), &[("etag", "\"2\"")]);
     assert!(first.update_meta(&key("renewed"), &view, &span()).await.unwrap());
+    // Of what only the disk has, a 304 for another answer changes nothing either.
+    let other = confirming("again", renewed.fetch_start, renewed.clone(), &[("etag", "\"other\"")]);
+    settle(first);
+    first.memory.remove(&hash("again"));
+    assert!(first.update_meta(&key("again"), &other, &span()).await.unwrap(), "it is found out when it is written");
     settle(first);
     for tiers in [first, open(dir.path(), MIB, 64 * MIB), open(dir.path(), MIB, 64 * MIB)] {
         tiers.memory.remove(&hash("renewed"));
         assert!(get(tiers, "removed").await.is_none());
         assert!(get(tiers, "void").await.is_none());
+        assert!(find(tiers, &key("again")).await.unwrap().0.headers().get("etag").is_none());
         assert_eq!(get(tiers, "again").await.unwrap(), b"newer");
         let (view, reader) = find(tiers, &key("renewed")).await.unwrap();
         assert_eq!(stored(&view).unwrap().meta(), &renewed);
