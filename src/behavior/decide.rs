@@ -50,6 +50,9 @@ pub fn before_cache<F: Fields>(
     {
         return Some(answer);
     }
+    if let Some(answer) = method::last_hop(behavior, viewer.method, request) {
+        return Some(answer);
+    }
     match &behavior.action {
         Action::Redirect(to) => Some(redirect::answer(to, viewer)),
         Action::Forward(_) => None,

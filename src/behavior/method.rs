@@ -1,11 +1,13 @@
 //! Method: whether a behavior takes a request's method.
 //!
-//! In: the behavior's methods, the request's. Out: nothing, or a 403. Never: the request's fields or body.
+//! In: the behavior's methods, the request's. Out: nothing, a 403, or what OPTIONS asks of this hop. Never: the request's body.
 
-use super::answer::Answer;
+use super::answer::{Answer, ResultType};
 use crate::config::compiled::Behavior;
+use crate::message::Fields;
 use crate::observe::Failure;
-use http::header::ALLOW;
+use bytes::Bytes;
+use http::header::{ALLOW, MAX_FORWARDS};
 use http::{HeaderValue, Method, StatusCode};
 
 /// Refuses a method the behavior does not list: 403, CloudFront's InvalidRequestMethod (AWS, "HTTP methods"), with `Allow`.
@@ -34,6 +36,21 @@ pub fn without_body(method: &Method, has_body: bool) -> Result<(), Answer> {
     }
 }
 
+/// Answers an OPTIONS that goes no further than this hop (RFC 9110 §7.6.2, §9.3.7): `Max-Forwards: 0`.
+pub fn last_hop<F: Fields>(behavior: &Behavior, method: &Method, request: &F) -> Option<Answer> {
+    if method != Method::OPTIONS || request.first(&MAX_FORWARDS)? != b"0" {
+        return None;
+    }
+    let headers = HeaderValue::from_str(&join(&behavior.methods)).ok().map(|list| (ALLOW, list)).into_iter().collect();
+    Some(Answer {
+        status: StatusCode::NO_CONTENT,
+        headers,
+        body: Bytes::new(),
+        result: ResultType::Miss,
+        failure: None,
+    })
+}
+
 /// `GET, HEAD`: a list field's value.
 pub(super) fn join(methods: &[Method]) -> String {
     methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
@@ -52,6 +69,21 @@ mod tests {
         let answer = allowed(&behavior, &Method::POST).unwrap_err();
         assert_eq!((answer.status, answer.failure), (StatusCode::FORBIDDEN, Some(Failure::InvalidMethod)));
         assert!(answer.headers.contains(&(ALLOW, HeaderValue::from_static("GET, HEAD"))));
+    }
+
+    #[test]
+    fn options_may_ask_this_hop_alone() {
+        let fields = |value: &'static str| {
+            http::HeaderMap::from_iter((!value.is_empty()).then(|| (MAX_FORWARDS, HeaderValue::from_static(value))))
+        };
+        for (method, value, want) in [
+            (Method::OPTIONS, "0", true),
+            (Method::OPTIONS, "1", false),
+            (Method::OPTIONS, "", false),
+            (Method::GET, "0", false),
+        ] {
+            assert_eq!(last_hop(&behavior(), &method, &fields(value)).is_some(), want, "{method} {value}");
+        }
     }
 
     #[test]

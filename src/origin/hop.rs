@@ -6,7 +6,7 @@
 use std::fmt::{self, Display, Write};
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use smallvec::SmallVec;
 
 use crate::config::compiled::{KeyPolicy, Select};
@@ -78,11 +78,13 @@ pub fn hides(fields: &HeaderMap, names: &[HeaderName]) -> bool {
 }
 
 /// Whether a request asks for another protocol: `Connection` names the field, and no body follows (RFC 9110 §7.8). Any other `Upgrade` is
-/// ignored.
+/// ignored, and so is h2c's, which asks for this one in another form (RFC 9113 §3.1 has it no more).
 pub fn upgrades(fields: &HeaderMap) -> bool {
     let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| fields.contains_key(name));
+    let lines = fields.get_all(header::UPGRADE).iter();
+    let mut protocols = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     !framed
-        && fields.contains_key(header::UPGRADE)
+        && protocols.any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
         && tokens(fields, header::CONNECTION).any(|name| name == header::UPGRADE)
 }
 
@@ -102,6 +104,17 @@ pub fn via(fields: &mut HeaderMap, received: Version, pop: &str) {
         _ => "1.1",
     };
     push(fields, header::VIA, format_args!("{version} {pop}.rimward (Rimward)"));
+}
+
+/// Counts this hop in `Max-Forwards`, which OPTIONS and TRACE have a meaning for (RFC 9110 §7.6.2). What is no number stays.
+pub fn count_down(fields: &mut HeaderMap, method: &Method) {
+    if *method != Method::OPTIONS && *method != Method::TRACE {
+        return;
+    }
+    let hops = fields.get(header::MAX_FORWARDS).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if let Some(hops) = hops {
+        fields.insert(header::MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
+    }
 }
 
 /// Whether this request came through this PoP [`LOOPS_MAX`] times already: answer 508 (RFC 5842 §7.2).
@@ -173,6 +186,37 @@ mod tests {
         let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["transfer-encoding", "x-end"]);
+    }
+
+    #[test]
+    fn what_asks_for_another_protocol() {
+        for (lines, want) in [
+            ("connection: upgrade\nupgrade: websocket", true),
+            ("connection: keep-alive, Upgrade\nupgrade: h2c, WebSocket", true),
+            ("connection: upgrade\nupgrade: foo/1.0", true),
+            // curl --http2: a form of HTTP that is not spoken here, so the request is an ordinary one (RFC 9110 §7.8).
+            ("connection: Upgrade, HTTP2-Settings\nupgrade: h2c\nhttp2-settings: AA", false),
+            ("connection: upgrade\nupgrade: ", false),
+            ("upgrade: websocket", false),
+            ("connection: upgrade\nupgrade: websocket\ncontent-length: 1", false),
+        ] {
+            assert_eq!(upgrades(&map(lines)), want, "{lines}");
+        }
+    }
+
+    #[test]
+    fn hops_are_counted_where_they_mean_something() {
+        for (method, sent, want) in [
+            (Method::OPTIONS, "5", "4"),
+            (Method::TRACE, "1", "0"),
+            (Method::OPTIONS, "0", "0"),
+            (Method::OPTIONS, "many", "many"),
+            (Method::GET, "5", "5"),
+        ] {
+            let mut fields = map(&format!("max-forwards: {sent}"));
+            count_down(&mut fields, &method);
+            assert_eq!(fields["max-forwards"], want, "{method} {sent}");
+        }
     }
 
     #[test]

@@ -33,6 +33,14 @@ pub fn bodiless(head_asked: bool, status: StatusCode) -> bool {
     head_asked || matches!(status.as_u16(), 101 | 204 | 304)
 }
 
+/// Takes the framing off an answer whose status allows none (RFC 9110 §8.6, RFC 9112 §6.1), once it was read.
+pub fn unframe(fields: &mut HeaderMap, status: StatusCode) {
+    if status == StatusCode::NO_CONTENT {
+        fields.remove(CONTENT_LENGTH);
+        fields.remove(TRANSFER_ENCODING);
+    }
+}
+
 /// Takes off a Transfer-Encoding of RFC 2616 times that means no coding at all.
 pub fn uncode(fields: &mut HeaderMap) {
     if fields.get(TRANSFER_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {

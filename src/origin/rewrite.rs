@@ -3,6 +3,7 @@
 //! In: a copy of the viewer's fields, the behavior's policies, what the edge knows of viewer and origin.
 //! Out: the fields to send. Never: the path or query (see `select`), the body, a field of the response.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderName};
@@ -87,6 +88,7 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
         out.insert(X_AMZ_CF_ID, id);
     }
     hop::via(out, facts.version, facts.pop);
+    hop::count_down(out, facts.method);
     if let Some(upgrade) = upgrade {
         hop::upgrade(out, upgrade);
     }
@@ -114,13 +116,20 @@ pub fn unsigned(fields: &mut HeaderMap) {
 /// Whether the viewer's own field `name` goes on at all.
 pub fn goes_on(name: &HeaderName, policy: &RequestPolicy, key: &KeyPolicy, method: &Method) -> bool {
     let text = name.as_str();
-    if SPOOFED.contains(&text) {
+    // A CGI's environment has `_` for `-` (RFC 3875 §4.1.18).
+    let plain = if text.contains('_') { Cow::Owned(text.replace('_', "-")) } else { Cow::Borrowed(text) };
+    if SPOOFED.contains(&&*plain) {
         return false;
     }
-    if SPOOFED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+    let named =
+        || matches!(&policy.headers, ForwardHeaders::Only(list) if list.contains(name)) || key.headers.contains(name);
+    if SPOOFED_PREFIXES.iter().any(|prefix| plain.starts_with(prefix)) {
         // Of `cloudfront-…`, the edge has set those that the behavior names, and dropped what the viewer sent.
-        let named = matches!(&policy.headers, ForwardHeaders::Only(list) if list.contains(name));
-        return text.starts_with("cloudfront-") && (named || key.headers.contains(name));
+        return text.starts_with("cloudfront-") && named();
+    }
+    if plain == "forwarded" {
+        // It says what Host was asked for, as X-Forwarded-Host does, and no key has it unless the behavior names it.
+        return named();
     }
     if key.headers.contains(name) {
         return true;
@@ -371,6 +380,27 @@ mod tests {
         ] {
             let got = rest(sent("accept-encoding: deflate", Case { encoding, ..case(headers) }));
             assert_eq!(got, want, "{name}");
+        }
+    }
+
+    /// What no key has may not change the answer: a viewer says nothing of hosts and schemes, in any spelling that an origin reads.
+    #[test]
+    fn nobody_speaks_for_the_edge() {
+        let forged = "forwarded: host=evil\nx-forwarded-host: evil\nx_forwarded_host: evil\nX-Forwarded_Proto: x\n\
+                      x_amz_cf_id: x\ncloudfront_viewer_country: XX\nproxy_x: x\nx-mine_too: 1";
+        let edge = "accept-encoding: identity\n";
+        for (headers, keyed, want) in [
+            (ForwardHeaders::Default, &[][..], "user-agent: Rimward\nx-mine_too: 1"),
+            (ForwardHeaders::All, &[], "x-mine_too: 1"),
+            (
+                ForwardHeaders::Only(names(&["forwarded"])),
+                &[],
+                "forwarded: host=evil\nuser-agent: Rimward\nx-mine_too: 1",
+            ),
+            (ForwardHeaders::Default, &["forwarded"], "forwarded: host=evil\nuser-agent: Rimward\nx-mine_too: 1"),
+        ] {
+            let got = rest(sent(forged, Case { keyed, ..case(headers) }));
+            assert_eq!(got, format!("{edge}{want}"));
         }
     }
 

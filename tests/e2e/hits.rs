@@ -30,6 +30,19 @@ fn a_miss_is_stored_and_the_next_request_is_a_hit() {
     assert_eq!(origin.count(), 1);
 }
 
+/// What `curl --http2` sends of a plain URL: an offer that is not taken, on an ordinary request (RFC 9110 §7.8).
+#[test]
+fn an_offer_of_h2c_is_an_ordinary_request() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "hello");
+    let pop = Pop::caching(&origin, "");
+    let offer =
+        [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA")];
+    assert!(!pop.get_with("/a", &offer).hit());
+    let again = pop.get_with("/a", &offer);
+    assert!(again.hit() && again.text() == "hello", "{:?}", again.field("cache-status"));
+    assert_eq!((origin.count(), origin.last().field("upgrade")), (1, None));
+}
+
 #[test]
 fn many_hits_on_one_connection_keep_their_framing() {
     let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "0123456789");

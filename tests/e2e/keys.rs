@@ -152,6 +152,26 @@ fn what_is_added_for_the_origin() {
     assert_eq!(seen.fields.iter().filter(|(n, _)| n == "host").count(), 1);
 }
 
+/// RFC 9110 §4.2.3: only the scheme's own port says nothing. What the key leaves out, no origin is told.
+#[test]
+fn a_port_is_part_of_the_host_but_for_the_schemes_own() {
+    let origin = Origin::start(|x| {
+        let hosts = [x.field("host"), x.field("x-forwarded-host"), x.field("forwarded")];
+        let body = format!("{:?}", hosts.map(Option::unwrap_or_default));
+        x.reply("200 OK", "Cache-Control: max-age=60\r\n", body);
+    });
+    let config = origin.config("o") + "host = \"viewer\"\n";
+    let pop = Pop::start(format!("{config}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n"));
+    let ask = |host: &str| pop.get_with("/a", &[("Host", host), ("Forwarded", "host=evil.example")]);
+    let first = ask("h.example:80");
+    assert_eq!(first.text(), "[\"h.example\", \"h.example\", \"\"]");
+    assert!(ask("h.example").hit());
+    for host in ["h.example:443", "h.example:8080"] {
+        let other = ask(host);
+        assert_eq!((other.hit(), other.text()), (false, format!("[\"{host}\", \"{host}\", \"\"]")));
+    }
+}
+
 /// Behind trusted proxies, the log has the hop that none of them is, whatever a viewer says; the origin is told of every hop.
 #[test]
 fn hops_are_told_and_the_viewer_is_the_first_that_is_not_trusted() {

@@ -86,6 +86,8 @@ fn script(x: &mut Exchange<'_>) {
         }
         "/empty" => x.reply("200 OK", "", ""),
         "/nothing" => x.head("204 No Content", ""),
+        "/nothing-of-length" => x.head("204 No Content", "Content-Length: 0\r\n"),
+        "/nothing-in-chunks" => x.head("204 No Content", "Transfer-Encoding: chunked\r\n"),
         "/same" => x.head("304 Not Modified", "ETag: \"e\"\r\n"),
         "/part" => x.reply("206 Partial Content", "Content-Range: bytes 0-1/5\r\n", "he"),
         "/missing" => x.reply("404 Not Found", "Content-Type: text/html\r\n", "no such page"),
@@ -144,6 +146,8 @@ fn the_lane_and_the_full_path_answer_alike() {
         ("GET", "/both", &[]),
         ("GET", "/empty", &[]),
         ("GET", "/nothing", &[]),
+        ("GET", "/nothing-of-length", &[]),
+        ("GET", "/nothing-in-chunks", &[]),
         ("GET", "/same", &[("If-None-Match", "\"e\"")]),
         ("GET", "/same", &[]),
         ("GET", "/part", &[("Range", "bytes=0-1")]),
@@ -180,6 +184,10 @@ fn the_lane_and_the_full_path_answer_alike() {
                 .collect();
             requests.dedup();
             answers.push((comparable(&reply), comparable_line(&line), requests));
+            if reply.status == 204 {
+                let framing = ["content-length", "transfer-encoding"].map(|name| reply.field(name));
+                assert_eq!(framing, [None, None], "{what}: RFC 9112 §6.1");
+            }
             if reply.status < 502 {
                 assert_eq!(came_by_lane(&reply), lane == "lane", "{what}: {:?}", reply.fields);
             }

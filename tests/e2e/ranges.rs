@@ -126,6 +126,39 @@ fn a_range_of_a_filling_object_does_not_wait_for_its_end() {
     assert_eq!(origin.count(), 1);
 }
 
+/// What could not be stored once passes by the cache; parts and confirmations of it say that it can be stored now.
+#[test]
+fn parts_of_what_was_not_stored_once_lead_back_to_the_cache() {
+    for condition in [("Range", "bytes=5-9"), ("If-None-Match", "\"one\"")] {
+        let origin = Origin::start(|x| {
+            let good = "Cache-Control: max-age=60\r\nETag: \"one\"\r\n";
+            match (x.nth, x.field("range"), x.field("if-none-match")) {
+                (0, ..) => x.reply("200 OK", &format!("{good}Set-Cookie: a=1\r\n"), BODY),
+                (_, Some(_), _) => {
+                    x.reply("206 Partial Content", &format!("{good}Content-Range: bytes 5-9/20\r\n"), &BODY[5..10]);
+                }
+                (_, _, Some(_)) => x.head("304 Not Modified", good),
+                _ => x.reply("200 OK", good, BODY),
+            }
+        });
+        let pop = Pop::caching(&origin, "");
+        assert_eq!(pop.get("/a").param("detail").as_deref(), Some("set-cookie"));
+        let status = if condition.0 == "Range" { 206 } else { 304 };
+        let by = pop.get_with("/a", &[condition]);
+        assert_eq!((by.status, by.fwd().as_str()), (status, "bypass"), "{:?}", by.field("cache-status"));
+        let filling = pop.get_with("/a", &[condition]);
+        assert_eq!(
+            (filling.status, filling.fwd().as_str()),
+            (status, "uri-miss"),
+            "{:?}",
+            filling.field("cache-status")
+        );
+        let after = pop.get_with("/a", &[condition]);
+        assert!(after.status == status && after.hit(), "{condition:?}: {:?}", after.field("cache-status"));
+        assert_eq!(origin.count(), 3);
+    }
+}
+
 #[test]
 fn a_range_for_an_answer_that_may_not_be_stored_still_works() {
     let origin = Origin::start(|x| {
