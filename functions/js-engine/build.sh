@@ -47,6 +47,11 @@ cp -r "$here/node" node
 grep -q '^    rt->stack_limit = 0; /\* no limit \*/$' quickjs/quickjs.c
 sed -i '/^static void update_stack_limit/,/^}/s/^#if defined(__wasi__)$/#if 0/' quickjs/quickjs.c
 
+# QuickJS notes no place for reads of properties: "cannot read property of undefined" would point at the head of its function.
+places=$(grep -c 'emit_source_loc(s);' quickjs/quickjs.c)
+sed -i '/^static __exception int js_parse_postfix_expr(JSParseState \*s, int parse_flags)$/,/^}/s/^\( *\)emit_op(s, OP_get_\(field\|array_el\));$/\1emit_source_loc(s);\n&/' quickjs/quickjs.c
+[ "$(grep -c 'emit_source_loc(s);' quickjs/quickjs.c)" = $((places + 2)) ]
+
 # node/**.js as data, each closed by a zero.
 (cd node && find . -name '*.js' | sed 's,^\./,,' | LC_ALL=C sort) >list
 {

@@ -69,17 +69,29 @@ impl Bench {
         Bench::flavored(source, Flavor::Auto, reuse)
     }
 
+    /// With what was built elsewhere.
+    pub fn made(built: Built) -> Self {
+        Bench::loaded(built, Flavor::Auto, 1, Bench::usual())
+    }
+
     pub fn flavored(source: &Source, flavor: Flavor, reuse: u32) -> Self {
-        let grants = Grants {
+        Bench::granted(source, flavor, reuse, Bench::usual())
+    }
+
+    fn usual() -> Grants {
+        Grants {
             config: vec![("SESSION_KEY".into(), "k".into())],
             kv: vec![KvGrant { store: "rules".into(), write: false }],
             ..Grants::default()
-        };
-        Bench::granted(source, flavor, reuse, grants)
+        }
     }
 
     pub fn granted(source: &Source, flavor: Flavor, reuse: u32, grants: Grants) -> Self {
         let built = build(source, flavor, Mode::Extended).unwrap_or_else(|error| panic!("{source:?}: {error}"));
+        Bench::loaded(built, flavor, reuse, grants)
+    }
+
+    fn loaded(built: Built, flavor: Flavor, reuse: u32, grants: Grants) -> Self {
         let budget = Budget { cpu: Duration::from_secs(3), timeout: Duration::from_secs(30), memory: MEMORY };
         let spec = Spec {
             name: "js".to_owned(),

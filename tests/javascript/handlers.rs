@@ -1,8 +1,9 @@
 //! Handlers: functions as people wrote them, on requests of a table.
 
-use rimward::hooks::build::Source;
+use rimward::config::compiled::{Flavor, Mode};
+use rimward::hooks::build::{Builder, ENGINE, Source};
 
-use crate::bench::{Bench, file, text};
+use crate::bench::{Bench, build, file, text};
 use crate::exchange::{Case, get};
 
 const GOOD: &str = "Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6MTkwMDAwMDAwMH0.kDg6CBCu7f7vDiPclHrNdzNJ9kJYrnkgm8XpJJxUrUX0J0eH4x8PpJxM5jgziaSMBzfAy8aPIoBFS_MaEGB_TFVeVxR_CqkJ1rztYOwZcJStu9Asxj1z8OfPiGuZVuAMObKbW62Q19phTJTKJifQMzQ0wLRf688_qQCpporkfbols61oACKdDcDBUE5CfQvMhF5rnuIVABgfZjMc8-9oxSAd1LdUu-uDF39O-glrM05qcpdYNXMMimsxiyMTKRe3FOtcwWb9Xkl8g-iNtdoMKQEhT_ijaH9Qf0RQJL1OjtxGxiAHlA35NaJTlVqXzh159_y173QsIWqsqNhlzwQ0BA";
@@ -112,14 +113,51 @@ async fn lambda_edge_modules() {
 }
 
 #[tokio::test]
-async fn a_top_level_that_reads_the_clock_runs_at_the_first_call() {
+async fn a_top_level_that_reads_the_clock_gets_the_time_of_the_build() {
     let bench = Bench::of(&Source::Path(file("handlers/page.js")), 1);
-    assert_eq!(bench.built.deferred.as_deref(), Some("clock.now"));
+    assert_eq!(bench.built.deferred, None);
+    let year = &httpdate::fmt_http_date(std::time::SystemTime::now())[12..16];
     check("page.js", "viewer-request", vec![get("items", "/?item=a%20b&item=<x>").gives(&[
         "answer 200",
         "content-type: text/html; charset=utf-8",
-        "body <!doctype html>\n<title>2 items</title>\n<ul><li>a b</li><li>&#60;x&#62;</li></ul>\n<footer>© 2027</footer>",
+        &format!("body <!doctype html>\n<title>2 items</title>\n<ul><li>a b</li><li>&#60;x&#62;</li></ul>\n<footer>© {year}</footer>"),
     ])]).await;
+}
+
+#[tokio::test]
+async fn what_the_top_level_may_know_it_is_told_once() {
+    let source = text(
+        "f.js",
+        "const key = process.env.SESSION_KEY, all = { ...process.env }, now = Date.now(), since = performance.now();
+         exports.handler = async () => {
+             const then = Date.now() > now && now % 86400000 === 0;
+             return { status: '200', body: [key, all.SESSION_KEY, process.env.SESSION_KEY, process.env.AWS_LAMBDA_FUNCTION_NAME, then].join() };
+         };",
+    );
+    let config = [("SESSION_KEY".to_owned(), "k".to_owned())];
+    let given = Builder::new(ENGINE).build_for(&source, Flavor::Auto, Mode::Extended, Some(&config)).unwrap();
+    assert_eq!(given.deferred, None, "with its configuration it is evaluated once");
+    let unknown = build(&source, Flavor::Auto, Mode::Extended).unwrap();
+    assert_eq!(unknown.deferred.as_deref(), Some("process.env.SESSION_KEY"));
+    // Where it was evaluated once, its clock is a day's beginning before the call; else the call's own.
+    for (built, want) in [(given, "k,k,k,js,true"), (unknown, "k,k,k,js,false")] {
+        let called = Bench::made(built).run("viewer-request", &get("", "/")).await;
+        called.outcome.unwrap();
+        assert_eq!(called.exchange.answer().unwrap().body, want);
+    }
+}
+
+#[tokio::test]
+async fn what_only_a_call_has_runs_the_top_level_at_the_first_one() {
+    for (top, needs) in [
+        ("const id = require('crypto').randomUUID();", "crypto.random"),
+        ("const name = process.env.AWS_LAMBDA_FUNCTION_NAME;", "process.env.AWS_LAMBDA_FUNCTION_NAME"),
+    ] {
+        let source = text("f.js", &format!("{top} exports.handler = async (e) => e.Records[0].cf.request;"));
+        let built = Builder::new(ENGINE).build_for(&source, Flavor::Auto, Mode::Extended, Some(&[])).unwrap();
+        assert_eq!(built.deferred.as_deref(), Some(needs), "{top}");
+        Bench::made(built).run("viewer-request", &get("", "/")).await.outcome.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -199,6 +237,17 @@ async fn errors_say_where() {
         ("exports.handler = (e, c, done) => done(new TypeError('no'));", "TypeError: no", "at f.js:1:44"),
         ("exports.handler = (e, c, done) => done('words');", "string: words", ""),
         ("exports.handler = () => { null.x; };", "TypeError: cannot read property 'x' of null", "f.js:1:"),
+        // Reads of what is not there, the commonest fault: the place of the read, not of its function.
+        (
+            "exports.handler = async (event) => {\n  const { headers } = event.Records[0].cf.request;\n\n  return headers['x-none'][0].value;\n};",
+            "TypeError: cannot read property '0' of undefined",
+            "f.js:4:",
+        ),
+        (
+            "exports.handler = async (event) => {\n  const none = event.none;\n  await 0;\n  return none.deep;\n};",
+            "TypeError: cannot read property 'deep' of undefined",
+            "f.js:4:",
+        ),
         (
             "exports.handler = () => new Promise(() => {});",
             "Runtime.NeverSettles: the handler's promise never settles",
@@ -209,7 +258,16 @@ async fn errors_say_where() {
             "Error: lost",
             "f.js:1:",
         ),
-        ("exports.handler = async () => require('zlib');", "Error: Node's module 'zlib' is not in this engine", ""),
+        (
+            "exports.handler = async () => require('zlib').gzipSync('x');",
+            "Error: zlib.gzipSync is not in this engine",
+            "",
+        ),
+        (
+            "exports.handler = async () => require('node:sqlite');",
+            "Error: Node's module 'sqlite' is not in this engine",
+            "",
+        ),
         (
             "exports.handler = async () => require('aws-sdk');",
             "Error: Cannot find module 'aws-sdk': the AWS SDK is not",

@@ -108,11 +108,15 @@ fn strict_cloudfront_functions_are_held_to_their_limits() {
         ("function handler(event) { return eval('event'); }", "f.js:1:34: eval is not available"),
         ("var f = [].constructor.constructor; f('return 1')();\nfunction handler(e) { return e; }", "EvalError"),
     ] {
-        let error = build(&text("f.js", source), Flavor::CloudFront2, Mode::Strict).unwrap_err();
-        assert!(error.to_string().contains(want), "{error}");
+        for flavor in [Flavor::CloudFront2, Flavor::Auto] {
+            let error = build(&text("f.js", source), flavor, Mode::Strict).unwrap_err();
+            assert!(error.to_string().contains(want), "{flavor:?}: {error}");
+        }
     }
     let long = format!("function handler(event) {{ return event.request; }} //{}", "x".repeat(10_240));
-    let error = build(&text("f.js", &long), Flavor::CloudFront1, Mode::Strict).unwrap_err();
-    assert!(error.to_string().contains("10240") || error.to_string().contains("10290"), "{error}");
+    for flavor in [Flavor::CloudFront1, Flavor::Auto] {
+        let error = build(&text("f.js", &long), flavor, Mode::Strict).unwrap_err();
+        assert!(error.to_string().contains("10240") || error.to_string().contains("10290"), "{flavor:?}: {error}");
+    }
     build(&text("f.js", &long), Flavor::CloudFront1, Mode::Extended).unwrap();
 }

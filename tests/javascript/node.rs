@@ -51,6 +51,12 @@ async fn events_streams_and_timers_as_in_node() {
     check("events").await;
 }
 
+/// What well-known packages of npm ask for, also of modules that do nothing here.
+#[tokio::test]
+async fn what_packages_ask_for_as_in_node() {
+    check("packages").await;
+}
+
 #[tokio::test]
 async fn text_as_in_node() {
     check("text").await;

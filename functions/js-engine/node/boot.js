@@ -16,7 +16,8 @@ function shim(name) {
   const own = { exports: {} };
   shims.set(name, own);
   try {
-    host.compileShim(name).call(undefined, host, shim, own, own.exports);
+    if (!host.hasShim(name)) own.exports = shim('internal/absent').make(name);
+    else host.compileShim(name).call(undefined, host, shim, own, own.exports);
   } catch (e) {
     shims.delete(name);
     throw e;
@@ -24,13 +25,11 @@ function shim(name) {
   return own.exports;
 }
 
-const ABSENT = new Set(['async_hooks', 'child_process', 'cluster', 'dgram', 'diagnostics_channel', 'dns', 'domain', 'http2', 'inspector',
-  'net', 'readline', 'repl', 'tls', 'trace_events', 'tty', 'v8', 'vm', 'wasi', 'worker_threads', 'zlib']);
-
 function builtin(spec) {
   const name = spec.startsWith('node:') ? spec.slice(5) : spec;
   if (open(name) && !name.startsWith('@')) return name;
-  if (spec.startsWith('node:') || ABSENT.has(name)) throw coded('ERR_UNKNOWN_BUILTIN_MODULE', `Node's module '${name}' is not in this engine`);
+  if (shim('internal/absent').names.has(name)) return name;
+  if (spec.startsWith('node:')) throw coded('ERR_UNKNOWN_BUILTIN_MODULE', `Node's module '${name}' is not in this engine`);
   return null;
 }
 

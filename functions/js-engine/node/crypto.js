@@ -146,6 +146,12 @@ function publicKey(key) {
   throw coded(TypeError, 'ERR_INVALID_ARG_TYPE', 'The "key" argument is not a key');
 }
 
+// What is neither PEM nor JWK is no key: libraries try a shared secret as a public key first.
+function encoded(text) {
+  if (text.startsWith('{') || /-----BEGIN (?:[A-Z]+ )?(?:PUBLIC KEY|CERTIFICATE|PRIVATE KEY)-----/.test(text)) return text;
+  throw coded(Error, 'ERR_OSSL_UNSUPPORTED', 'error:1E08010C:DECODER routines::unsupported');
+}
+
 function pem(der, label) {
   return `-----BEGIN ${label}-----\n${Buffer.from(der).toString('base64').replace(/.{64}(?=.)/g, '$&\n')}\n-----END ${label}-----\n`;
 }
@@ -245,12 +251,36 @@ function webAlgorithm(algorithm, key) {
   return { 'RSASSA-PKCS1-V1_5': size === '1' ? 'RSA-SHA1' : `RS${size}`, 'RSA-PSS': `PS${size}`, ECDSA: `ES${size}`, ED25519: 'EdDSA' }[nameOf(algorithm)] ?? unsupported(nameOf(algorithm));
 }
 
+const NAMES = { 'RSASSA-PKCS1-V1_5': 'RSASSA-PKCS1-v1_5', 'RSA-PSS': 'RSA-PSS', HMAC: 'HMAC', ECDSA: 'ECDSA', ED25519: 'Ed25519' };
+
+// A key's algorithm as the specification has it: `hash` is an object, RSA keys say how long they are.
+function imported(algorithm, format, data) {
+  const info = typeof algorithm === 'string' ? { name: algorithm } : { ...algorithm };
+  info.name = NAMES[nameOf(info)] ?? info.name;
+  if (info.hash !== undefined) info.hash = { name: String(info.hash.name ?? info.hash).toUpperCase() };
+  if (info.name.startsWith('RSA')) {
+    const n = format === 'jwk' ? Buffer.from(String(data.n), 'base64url').toString('hex') : modulus(Buffer.from(bytes(data)).toString('hex'));
+    info.modulusLength = n.replace(/^(?:00)+/, '').length * 4;
+    info.publicExponent = format === 'jwk' ? new Uint8Array(Buffer.from(String(data.e), 'base64url')) : new Uint8Array([1, 0, 1]);
+  }
+  if (info.name === 'HMAC') info.length ??= 8 * (format === 'jwk' ? Buffer.from(data.k, 'base64url') : bytes(data)).length;
+  return info;
+}
+
+// The first long INTEGER of an SPKI.
+function modulus(hex) {
+  const found = /028([12])/.exec(hex);
+  if (!found) return '';
+  const size = 2 * Number(found[1]), at = found.index + 4;
+  return hex.slice(at + size, at + size + 2 * parseInt(hex.slice(at, at + size), 16));
+}
+
 const subtle = {
   async digest(algorithm, data) {
     return copy(digest(hashOf(algorithm), bytes(data)));
   },
   async importKey(format, data, algorithm, extractable, usages) {
-    const info = typeof algorithm === 'string' ? { name: algorithm } : { ...algorithm };
+    const info = imported(algorithm, format, data);
     if (format === 'raw' && nameOf(info) === 'HMAC') return new CryptoKey('secret', info, extractable, usages, Buffer.from(bytes(data)));
     if (format === 'jwk' && data.kty === 'oct') return new CryptoKey('secret', info, extractable, usages, Buffer.from(data.k, 'base64url'));
     if (format === 'jwk') return data.d ? unsupported('a private key') : new CryptoKey('public', info, extractable, usages, JSON.stringify(data));
@@ -281,7 +311,7 @@ const webcrypto = { subtle, getRandomValues: (target) => randomFillSync(target),
 module.exports = {
   createHash: (name) => new Hash(name), createHmac: (name, key) => new Hmac(name, key), createVerify: (name) => new Verify(name), verify,
   hash: (name, data, encoding = 'hex') => shown(digest(hashName(name), bytes(data)), encoding),
-  createPublicKey: (key) => new KeyObject('public', publicKey(key)), createSecretKey: (key, encoding) => new KeyObject('secret', Buffer.from(bytes(key, encoding))), KeyObject,
+  createPublicKey: (key) => new KeyObject('public', encoded(publicKey(key))), createSecretKey: (key, encoding) => new KeyObject('secret', Buffer.from(bytes(key, encoding))), KeyObject,
   randomBytes, pseudoRandomBytes: randomBytes, randomFillSync, randomFill: (target, done) => queueMicrotask(() => done(null, randomFillSync(target))), randomInt, randomUUID,
   timingSafeEqual, getRandomValues: webcrypto.getRandomValues, subtle, webcrypto, Hash, Hmac, Verify,
   getHashes: () => ['RSA-SHA1', 'RSA-SHA256', 'RSA-SHA384', 'RSA-SHA512', 'md5', 'sha1', 'sha256', 'sha384', 'sha512'], getCiphers: () => [], getCurves: () => [],

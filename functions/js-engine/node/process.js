@@ -4,15 +4,24 @@ const EventEmitter = require('events');
 // What Lambda sets, as far as it means something here.
 const FIXED = { AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs20.x', AWS_REGION: 'us-east-1', AWS_DEFAULT_REGION: 'us-east-1', LAMBDA_TASK_ROOT: '/var/task',
   TZ: ':UTC', LANG: 'en_US.UTF-8', PATH: '/bin', NODE_ENV: 'production', HOME: '/' };
-// A function's config may name another: what is read of them while it is built would be kept.
+// Known at a call only.
+const CALLS = new Set(['AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION']);
+// What a config may name anew: where it is not known while the function is built, what was read would be kept.
 const REGIONS = new Set(['AWS_REGION', 'AWS_DEFAULT_REGION']);
 // Read by libraries as they load; a function that sets them in its config sees them at a call.
 const IGNORED = new Set(['DEBUG', 'NODE_DEBUG', 'NO_COLOR', 'FORCE_COLOR', 'COLORTERM', 'TERM', 'CI', 'NODE_V8_COVERAGE', 'READABLE_STREAM', 'NODE_OPTIONS', 'toJSON']);
 
 let config = null, changed = {};
 
+// While the function is built, what it is built for; null where that is not known.
 function values() {
-  if (host.building()) return null;
+  if (host.building()) {
+    try {
+      return { ...FIXED, ...JSON.parse(host.call('config.all')) };
+    } catch {
+      return null;
+    }
+  }
   if (!config) {
     const { function: name, version } = JSON.parse(host.call('call.info'));
     config = { ...FIXED, AWS_LAMBDA_FUNCTION_NAME: name, AWS_LAMBDA_FUNCTION_VERSION: version, ...JSON.parse(host.call('config.all')) };
@@ -31,6 +40,7 @@ function whole() {
 function lookup(key) {
   if (typeof key !== 'string') return undefined;
   if (Object.hasOwn(changed, key)) return changed[key];
+  if (CALLS.has(key)) host.needsHost(`process.env.${key}`);
   const own = values();
   if (own) return Object.hasOwn(own, key) ? own[key] : undefined;
   if (REGIONS.has(key) || (!Object.hasOwn(FIXED, key) && !IGNORED.has(key))) host.needsHost(`process.env.${key}`);

@@ -377,8 +377,28 @@ function pipeline(...streams) {
   return all.at(-1);
 }
 
+// Stages that are functions take what comes as an iterable; the last may return a promise instead of another.
+function composed(stages) {
+  let current = stages[0];
+  if (typeof current === 'function') current = current();
+  for (const [at, stage] of stages.entries()) {
+    if (at === 0) continue;
+    if (typeof stage !== 'function') {
+      const source = current instanceof Stream ? current : Readable.from(current);
+      if (at + 1 === stages.length) return new Promise((resolve, reject) => pipeline(source, stage, (e) => (e ? reject(e) : resolve())));
+      current = source.pipe(stage);
+    } else {
+      current = stage(current);
+    }
+  }
+  return current;
+}
+
 const promises = {
-  pipeline: (...streams) => new Promise((resolve, reject) => pipeline(...streams, (e) => (e ? reject(e) : resolve()))),
+  pipeline(...streams) {
+    if (streams.some((stage) => typeof stage === 'function')) return Promise.resolve().then(() => composed(streams));
+    return new Promise((resolve, reject) => pipeline(...streams, (e) => (e ? reject(e) : resolve())));
+  },
   finished: (stream) => new Promise((resolve, reject) => finished(stream, (e) => (e ? reject(e) : resolve()))),
 };
 

@@ -29,18 +29,24 @@ pub struct Kept {
     dir: PathBuf,
 }
 
+/// How long a build is kept: its top level may have read the clock.
+const AGE_S: u64 = 30 * 86_400;
+
 /// What stands before the component.
 #[derive(Serialize, Deserialize)]
 struct Head {
+    /// Seconds since the epoch.
+    built_s: u64,
     cloudfront: bool,
     deferred: Option<String>,
     logs: Vec<String>,
 }
 
-/// Names what is built of a bundle by this version with this engine.
-pub fn name(engine: &str, flavor: Flavor, bundle: &[u8]) -> String {
+/// Names what is built of a bundle for this configuration, by this version with this engine.
+pub fn name(engine: &str, flavor: Flavor, bundle: &[u8], config: Option<&str>) -> String {
     let mut context = Context::new(&SHA256);
-    for part in [env!("CARGO_PKG_VERSION").as_bytes(), engine.as_bytes(), format!("{flavor:?}").as_bytes(), bundle] {
+    let (version, flavor) = (env!("CARGO_PKG_VERSION").as_bytes(), format!("{flavor:?}"));
+    for part in [version, engine.as_bytes(), flavor.as_bytes(), bundle, config.unwrap_or_default().as_bytes()] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
@@ -72,6 +78,7 @@ impl Kept {
     fn write(&self, name: &str, built: &Built) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         let head = Head {
+            built_s: now_s(),
             cloudfront: built.api == Api::CloudFront,
             deferred: built.deferred.clone(),
             logs: built.logs.clone(),
@@ -107,7 +114,11 @@ impl Kept {
     }
 }
 
-/// `None`: damaged, or not ours.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// `None`: damaged, too old, or not ours.
 fn read(file: &[u8]) -> Option<Built> {
     let (sum, content) = file.split_at_checked(DIGEST)?;
     if digest(&SHA256, content).as_ref() != sum {
@@ -116,7 +127,10 @@ fn read(file: &[u8]) -> Option<Built> {
     let (length, rest) = content.split_at_checked(LENGTH)?;
     let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
     let (head, component) = rest.split_at_checked(length)?;
-    let Head { cloudfront, deferred, logs } = serde_json::from_slice(head).ok()?;
+    let Head { built_s, cloudfront, deferred, logs } = serde_json::from_slice(head).ok()?;
+    if now_s().saturating_sub(built_s) > AGE_S {
+        return None;
+    }
     let api = if cloudfront { Api::CloudFront } else { Api::LambdaEdge };
     Some(Built { component: component.to_vec(), api, deferred, logs })
 }
@@ -129,7 +143,7 @@ mod tests {
     fn what_is_kept_comes_back_and_what_is_damaged_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::new(dir.path().join("built"));
-        let name = name("engine", Flavor::Auto, b"source");
+        let name = name("engine", Flavor::Auto, b"source", None);
         assert!(kept.find(&name).is_none());
         let logs = vec!["{}".to_owned()];
         kept.put(
@@ -153,10 +167,11 @@ mod tests {
     #[test]
     fn other_sources_engines_and_flavors_have_other_names() {
         let names = [
-            name("engine", Flavor::Auto, b"source"),
-            name("engine", Flavor::Auto, b"source2"),
-            name("engine2", Flavor::Auto, b"source"),
-            name("engine", Flavor::LambdaEdge, b"source"),
+            name("engine", Flavor::Auto, b"source", None),
+            name("engine", Flavor::Auto, b"source2", None),
+            name("engine2", Flavor::Auto, b"source", None),
+            name("engine", Flavor::Auto, b"source", Some("{}")),
+            name("engine", Flavor::LambdaEdge, b"source", None),
         ];
         let distinct: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());

@@ -11,14 +11,17 @@ mod kept;
 mod lint;
 mod typescript;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::config::compiled::{Flavor, Mode};
 
-use super::engine::{Evaluated, SnapshotError, Snapshotter};
+use super::engine::{Evaluated, SnapshotError, Snapshotter, World};
 use super::failure::Api;
 use bundle::Bundle;
 pub use diagnose::Diagnosis;
@@ -31,6 +34,7 @@ const ENGINE_SHA256: &str = include_str!("../../../functions/js-engine/engine.sh
 
 /// Bytes of source a CloudFront function may have (CloudFront Developer Guide, "Quotas on CloudFront Functions").
 const CLOUDFRONT_BYTES: usize = 10_240;
+const DAY_S: u64 = 86_400;
 
 /// Why a function was not built.
 #[derive(Debug, thiserror::Error)]
@@ -112,25 +116,47 @@ impl Builder {
         Ok(self.snapshotter.get_or_init(|| made))
     }
 
-    /// A function for `flavor`; in strict mode also held to AWS's limits.
+    /// A function for `flavor`, whose configuration is not known yet; in strict mode also held to AWS's limits.
     pub fn build(&self, source: &Source, flavor: Flavor, mode: Mode) -> Result<Built, BuildError> {
+        self.build_for(source, flavor, mode, None)
+    }
+
+    /// The same of a function with this configuration, which its top level may read. What it reads of the clock is the time of the build,
+    /// to the day.
+    pub fn build_for(
+        &self,
+        source: &Source,
+        flavor: Flavor,
+        mode: Mode,
+        given: Option<&[(String, String)]>,
+    ) -> Result<Built, BuildError> {
         let strict = mode == Mode::Strict;
         let bundle = Bundle::read(source)?;
         if strict && matches!(flavor, Flavor::CloudFront1 | Flavor::CloudFront2) {
             held_to_limits(&bundle, flavor)?;
         }
         let encoded = bundle.encode(flavor, strict, false);
-        let name = kept::name(ENGINE_SHA256, flavor, &encoded);
+        let config = given.map(|pairs| json!(pairs.iter().cloned().collect::<BTreeMap<_, _>>()).to_string());
+        let world = World { config, now_ms: today() };
+        let name = kept::name(ENGINE_SHA256, flavor, &encoded, world.config.as_deref());
         if let Some(built) = self.kept.as_ref().and_then(|kept| kept.find(&name)) {
             return Ok(built);
         }
         let snapshotter = self.snapshotter()?;
-        let mut evaluated = snapshotter.evaluate(&encoded)?;
+        let mut evaluated = snapshotter.evaluate(&encoded, &world)?;
         let deferred = evaluated.needs.take();
         let api = self.api(&bundle, flavor, &evaluated, deferred.is_some())?;
+        if strict && flavor == Flavor::Auto && api == Api::CloudFront {
+            // Only now it is known whose limits it is held to.
+            let built = self.build_for(source, flavor_of(flavor, api), mode, given)?;
+            if let Some(kept) = &self.kept {
+                kept.put(&name, &built);
+            }
+            return Ok(built);
+        }
         if deferred.is_some() {
             let logs = std::mem::take(&mut evaluated.logs);
-            evaluated = snapshotter.evaluate(&bundle.encode(flavor_of(flavor, api), strict, true))?;
+            evaluated = snapshotter.evaluate(&bundle.encode(flavor_of(flavor, api), strict, true), &world)?;
             evaluated.report.as_ref().map_err(|error| BuildError::Source(Diagnosis::read(error, &bundle)))?;
             evaluated.logs = logs;
         }
@@ -155,6 +181,12 @@ impl Builder {
             (Err(_), _) => Ok(Api::LambdaEdge),
         }
     }
+}
+
+/// The day's first millisecond: what is built of one source on one day is the same.
+fn today() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_secs() / DAY_S * DAY_S * 1000
 }
 
 /// The flavor to write down once it is known.

@@ -54,6 +54,15 @@ pub struct Evaluated {
     pub module: Vec<u8>,
 }
 
+/// What the top level of a function is told of the world, which a snapshot keeps.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// Its configuration as a JSON object; `None` = it is not known yet.
+    pub config: Option<String>,
+    /// Milliseconds since the epoch: the clock stands still.
+    pub now_ms: u64,
+}
+
 /// The engine module, compiled once, for any number of snapshots.
 pub struct Snapshotter {
     wasm: Vec<u8>,
@@ -66,6 +75,7 @@ struct State {
     /// This thread's CPU time when it began.
     began: Duration,
     logs: Vec<String>,
+    world: World,
 }
 
 /// CPU time of this thread.
@@ -98,7 +108,7 @@ impl Snapshotter {
     }
 
     /// Evaluates a bundle (functions/js-engine/src/bundle.c) in a fresh engine.
-    pub fn evaluate(&self, bundle: &[u8]) -> Result<Evaluated, SnapshotError> {
+    pub fn evaluate(&self, bundle: &[u8], world: &World) -> Result<Evaluated, SnapshotError> {
         let (done, ended) = std::sync::mpsc::channel::<()>();
         let clock = self.engine.clone();
         let ticker = std::thread::spawn(move || {
@@ -106,15 +116,16 @@ impl Snapshotter {
                 clock.increment_epoch();
             }
         });
-        let result = self.run(bundle);
+        let result = self.run(bundle, world);
         drop(done);
         let _ = ticker.join();
         result
     }
 
-    fn run(&self, bundle: &[u8]) -> Result<Evaluated, SnapshotError> {
+    fn run(&self, bundle: &[u8], world: &World) -> Result<Evaluated, SnapshotError> {
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
-        let mut store = Store::new(&self.engine, State { limits, began: spent(), logs: Vec::new() });
+        let state = State { limits, began: spent(), logs: Vec::new(), world: world.clone() };
+        let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| match context.data().is_late() {
@@ -172,7 +183,7 @@ fn wizer() -> Wizer {
     wizer
 }
 
-/// `dynamic.call` while there is no host: the engine asks only for `log.write`, and gets an empty answer.
+/// `dynamic.call` while there is no host: the engine asks only for what is answered here.
 fn call(
     mut caller: Caller<'_, State>,
     op: u32,
@@ -186,11 +197,27 @@ fn call(
     };
     let (data, state) = memory.data_and_store_mut(&mut caller);
     let operation = slice(data, op, op_len).ok_or_else(|| wasmtime::Error::msg("bad pointer"))?;
-    if operation == b"log.write" && state.logs.len() < LINES {
-        let line = slice(data, payload, len).ok_or_else(|| wasmtime::Error::msg("bad pointer"))?;
-        state.logs.push(String::from_utf8_lossy(line).into_owned());
-    }
-    memory.write(&mut caller, result as usize, &[0; 12])?;
+    let answer = match operation {
+        b"clock.now" => Some(state.world.now_ms.to_string()),
+        b"config.all" => state.world.config.clone(),
+        b"log.write" => {
+            let line = slice(data, payload, len).ok_or_else(|| wasmtime::Error::msg("bad pointer"))?;
+            if state.logs.len() < LINES {
+                state.logs.push(String::from_utf8_lossy(line).into_owned());
+            }
+            Some(String::new())
+        }
+        _ => None,
+    };
+    let (failed, answer) = (answer.is_none(), answer.unwrap_or_default());
+    let Some(Extern::Func(realloc)) = caller.get_export("cabi_realloc") else {
+        return Err(wasmtime::Error::msg("no allocator"));
+    };
+    let size = u32::try_from(answer.len())?;
+    let at = realloc.typed::<(u32, u32, u32, u32), u32>(&caller)?.call(&mut caller, (0, 0, 1, size))?;
+    memory.write(&mut caller, at as usize, answer.as_bytes())?;
+    let words = [u32::from(failed), at, size].map(u32::to_le_bytes);
+    memory.write(&mut caller, result as usize, words.as_flattened())?;
     Ok(())
 }
 

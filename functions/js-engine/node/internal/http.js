@@ -106,7 +106,8 @@ class ClientRequest extends Writable {
     const port = this.port && !/:\d+$/.test(host) ? `:${this.port}` : '';
     const headers = [];
     for (const [name, value] of this.#headers.values()) {
-      if (/^(host|content-length|connection|transfer-encoding)$/i.test(name)) continue;
+      // Nothing here could decompress an answer.
+      if (/^(host|content-length|connection|transfer-encoding|accept-encoding)$/i.test(name)) continue;
       for (const one of Array.isArray(value) ? value : [value]) headers.push([name, String(one)]);
     }
     const request = { method: this.method, url: `${this.protocol}//${host}${port}${this.path}`, headers, body: Buffer.concat(this.#chunks).toString('base64'), ...(this.timeout && { timeoutMs: this.timeout }) };

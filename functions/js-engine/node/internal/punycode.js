@@ -42,4 +42,31 @@ function encode(label) {
   return `xn--${out}`;
 }
 
+function decode(text) {
+  const points = [];
+  const basic = text.lastIndexOf('-');
+  for (let at = 0; at < basic; at++) points.push(text.charCodeAt(at));
+  let n = 128, i = 0, bias = 72;
+  for (let at = basic + 1; at < text.length; ) {
+    const before = i;
+    for (let weight = 1, k = BASE; ; k += BASE) {
+      const code = text.charCodeAt(at++);
+      const value = code >= 97 && code < 123 ? code - 97 : code >= 48 && code < 58 ? code - 22 : BASE;
+      if (value >= BASE) throw new RangeError('Invalid input');
+      i += value * weight;
+      const t = k <= bias ? TMIN : k >= bias + TMAX ? TMAX : k - bias;
+      if (value < t) break;
+      weight *= BASE - t;
+    }
+    const count = points.length + 1;
+    bias = adapt(i - before, count, before === 0);
+    n += Math.floor(i / count);
+    i %= count;
+    points.splice(i++, 0, n);
+  }
+  return String.fromCodePoint(...points);
+}
+
+exports.encode = encode;
+exports.decode = decode;
 exports.toASCII = (name) => name.normalize('NFKC').toLowerCase().split(/[.\u3002]/).map((l) => (/[^\x00-\x7f]/.test(l) ? encode(l) : l)).join('.');

@@ -1,0 +1,100 @@
+'use strict';
+// What packages of npm ask of Node's modules as they load, and after: jsonwebtoken, jose, axios, node-fetch, jwks-rsa, middy, debug.
+const out = [];
+async function t(label, fn) {
+  let got;
+  try {
+    got = await fn();
+    if (got === undefined) got = 'undefined';
+  } catch (e) {
+    got = `${e.name} ${e.code ?? ''}`;
+  }
+  out.push([label, got]);
+}
+
+const RSA = { kty: 'RSA', e: 'AQAB', n: 'ALkFxprWEQkxB6aNs-ymSgMpQKlJtNDXrNyHVMaVpSDb2Uu9s6Pb8pDg3J2Jqaqw3WmR2qFUM-uKgFDsQ4vQcU4lXpRMKwMRy1dQ4nWSHCW5mXJ9-wE4rYh8m0zRlHWvxjGm1qYwMlQm4hT9Q2jE3Y3jZ2sOeGJ4wPzLkQ8n2p9R' };
+
+exports.handler = async () => {
+  const crypto = require('crypto');
+  for (const key of ['shared-secret', '', 'a.b.c']) await t(`public key of ${key}`, () => crypto.createPublicKey(key) && 'a key');
+  await t('public key of a JWK', () => crypto.createPublicKey({ key: RSA, format: 'jwk' }).asymmetricKeyType);
+  await t('secret key', () => crypto.createSecretKey(Buffer.from('shared-secret')).type);
+  const { subtle } = crypto.webcrypto;
+  for (const algorithm of [{ name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }, { name: 'rsassa-pkcs1-v1_5', hash: { name: 'sha-384' } }, { name: 'RSA-PSS', hash: 'SHA-512' }]) {
+    await t(`import ${JSON.stringify(algorithm)}`, async () => {
+      const key = await subtle.importKey('jwk', RSA, algorithm, true, ['verify']);
+      const { name, hash, modulusLength, publicExponent } = key.algorithm;
+      return [key.type, key.extractable, key.usages, name, hash, modulusLength, Array.from(publicExponent)];
+    });
+  }
+  await t('import HMAC', async () => {
+    const key = await subtle.importKey('raw', Buffer.from('0123456789abcdef'), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+    return [key.type, key.algorithm.name, key.algorithm.hash, key.algorithm.length];
+  });
+
+  const net = require('net');
+  for (const address of ['1.2.3.4', '1.2.3', '01.2.3.4', '256.1.1.1', '::', '::1', '1::', '2001:db8::1', '1:2:3:4:5:6:7:8', '1:2:3:4:5:6:7::', '1:2:3:4:5:6:7', '1::2::3', '::ffff:1.2.3.4', '::1.2.3.400', 'fe80::1%eth0', 'g::1', ':1', '']) await t(`isIP ${address}`, () => [net.isIP(address), net.isIPv4(address), net.isIPv6(address)]);
+
+  const punycode = require('punycode');
+  for (const name of ['mañana.com', 'example.com', 'bücher.de', '日本語.jp', '☃-⌘.com', 'xn--maana-pta.com', 'xn--bcher-kva.de']) await t(`punycode ${name}`, () => [punycode.toASCII(name), punycode.toUnicode(name)]);
+  for (const text of ['mañana', '☃-⌘', 'abc', 'ü', '他们为什么不说中文']) await t(`encode ${text}`, () => [punycode.encode(text), punycode.decode(punycode.encode(text)), punycode.ucs2.encode(punycode.ucs2.decode(text))]);
+  await t('decode nonsense', () => punycode.decode('ls8h=') && 'text');
+
+  await t('tty', () => [require('tty').isatty(1), typeof require('tty').ReadStream]);
+  await t('what is there by name', () => {
+    const names = { zlib: ['gunzip', 'createGunzip', 'brotliDecompressSync', 'constants'], tls: ['connect', 'TLSSocket'], http2: ['connect', 'constants'], dns: ['lookup', 'promises'],
+      worker_threads: ['Worker'], 'stream/web': ['ReadableStream', 'TransformStream'], child_process: ['spawn'], vm: ['Script'], v8: ['serialize'], cluster: ['fork'], readline: ['createInterface'],
+      dgram: ['createSocket'], net: ['Socket', 'connect'], async_hooks: ['AsyncResource', 'createHook'] };
+    return Object.entries(names).map(([name, members]) => [name, members.map((member) => typeof require(`node:${name}`)[member])]);
+  });
+  await t('the main thread', () => [require('worker_threads').isMainThread, require('worker_threads').threadId, require('cluster').isPrimary]);
+  await t('a class of what is missing', () => typeof class extends require('net').Socket {});
+
+  const { AsyncLocalStorage, AsyncResource } = require('async_hooks');
+  const storage = new AsyncLocalStorage();
+  await t('a store', async () => {
+    const seen = [storage.getStore() ?? null];
+    const result = await storage.run({ id: 1 }, async (more) => {
+      seen.push(storage.getStore().id, more);
+      await 0;
+      seen.push(storage.getStore().id);
+      seen.push(storage.run({ id: 2 }, () => storage.getStore().id));
+      seen.push(storage.exit(() => storage.getStore() ?? null));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      return storage.getStore().id;
+    }, 'more');
+    return [...seen, result, storage.getStore() ?? null];
+  });
+  await t('a store of what fails', async () => {
+    const failed = await storage.run(1, async () => { await 0; throw new RangeError('x'); }).catch((e) => e.name);
+    const thrown = (() => { try { storage.run(2, () => { throw new TypeError('y'); }); } catch (e) { return e.name; } })();
+    return [failed, thrown, storage.getStore() ?? null];
+  });
+  await t('a resource', () => new AsyncResource('X').runInAsyncScope(function (a) { return [this.b, a]; }, { b: 1 }, 2));
+
+  const channels = require('diagnostics_channel');
+  await t('channels', () => {
+    const channel = channels.channel('rimward:test'), heard = [];
+    const before = channel.hasSubscribers;
+    const listen = (message, name) => heard.push([message, name]);
+    channel.subscribe(listen);
+    channel.publish({ a: 1 });
+    return [before, channel.hasSubscribers, channel === channels.channel('rimward:test'), channel.unsubscribe(listen), channel.hasSubscribers, heard];
+  });
+
+  const { pipeline } = require('stream/promises');
+  const { Readable, PassThrough } = require('stream');
+  await t('pipeline into a function', async () => {
+    const parts = [];
+    await pipeline(Readable.from(['a', 'b', 'c']), async function* (source) { for await (const part of source) yield String(part).toUpperCase(); }, async (source) => { for await (const part of source) parts.push(String(part)); });
+    return parts;
+  });
+  await t('pipeline through a function', async () => {
+    const end = new PassThrough(), parts = [];
+    end.on('data', (part) => parts.push(String(part)));
+    await pipeline(['x', 'y'], async function* (source) { for await (const part of source) yield `${part}!`; }, end);
+    return parts;
+  });
+  await t('pipeline of what fails', async () => pipeline(Readable.from(['a']), async () => { throw new RangeError('no'); }));
+  return out;
+};
