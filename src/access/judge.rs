@@ -165,9 +165,7 @@ impl Guards {
                     match self.one(rule, asked, facts, given) {
                         Verdict::Enter(_) => return Verdict::Deny(Denied::new(Reason::Excluded, format!("{rule:?}"))),
                         // What cannot be known is not known not to be.
-                        Verdict::Deny(why) if matches!(why.reason, Reason::AuthorizerFailed | Reason::TokenKeys) => {
-                            return Verdict::Deny(why);
-                        }
+                        Verdict::Deny(why) if why.reason.is_unknown() => return Verdict::Deny(why),
                         Verdict::Deny(_) => {}
                         wait @ Verdict::Wait(_) => return wait,
                     }

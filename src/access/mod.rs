@@ -128,6 +128,8 @@ pub enum Reason {
     /// The function's answer allows other resources.
     AuthorizerNotAllowed,
     AuthorizerFailed,
+    /// A path that is too long to be asked about.
+    AuthorizerTooLong,
     Country,
     Address,
     Certificate,
@@ -193,11 +195,17 @@ impl Reason {
             Reason::AuthorizerDenies => "authorizer_denies",
             Reason::AuthorizerNotAllowed => "authorizer_not_allowed",
             Reason::AuthorizerFailed => "authorizer_failed",
+            Reason::AuthorizerTooLong => "authorizer_too_long",
             Reason::Country => "country",
             Reason::Address => "address",
             Reason::Certificate => "certificate",
             Reason::Excluded => "excluded",
         }
+    }
+
+    /// Whether it could not be found out if the rule holds.
+    pub fn is_unknown(self) -> bool {
+        matches!(self, Reason::AuthorizerFailed | Reason::AuthorizerTooLong | Reason::TokenKeys)
     }
 
     /// Whether nothing was shown at all.

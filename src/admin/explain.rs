@@ -315,6 +315,7 @@ answer: The viewer got 200, 1200 bytes, in 1.234 ms; CloudFront calls it Hit.
             wall_ns: 50_000,
             edits,
             error: if edits == 0 { "it asked for more than 1 MiB".into() } else { "".into() },
+            result: None,
         };
         let calls = [call(CallOutcome::Ok, 2), call(CallOutcome::Memory, 0)];
         let visit = Visit {

@@ -244,6 +244,8 @@ fn config() -> Config {
             body_min_rate: 0,
             body_grace: second,
             body_size: 1,
+            signed_bodies: 1,
+            signed_bodies_per_address: 1,
             write_timeout: second,
             requests_per_connection: 1,
             h2_streams: 1,

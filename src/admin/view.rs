@@ -120,6 +120,7 @@ mod tests {
             wall_ns: 3_000_000,
             edits: 0,
             error: "".into(),
+            result: None,
         };
         let calls = [call(CallOutcome::Ok), call(CallOutcome::Timeout)];
         pop.metrics.finish(&Record { calls: &calls, ..sample(pop.metrics.unrouted()) });

@@ -3,6 +3,8 @@
 //! In: the message as the event shows it. Out: the same after every accepted edit, and the list of them. Never: an edit that makes
 //! an invalid message; each is checked as it is made, and a refused one changes nothing.
 
+mod origin;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use super::event::Event;
 use super::fields::{self, Access};
 use super::limits::Limits;
 use super::{Who, valid};
+
+pub use origin::{Origin, shown};
 
 /// Why an edit was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -122,20 +126,6 @@ pub struct Body {
     pub truncated: bool,
 }
 
-/// The origin in force, as a function sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    pub name: String,
-    pub host: String,
-    pub port: u16,
-    pub tls: bool,
-    pub path: String,
-    pub read_timeout: Duration,
-    pub keepalive_timeout: Duration,
-    /// Names only where the values are secrets.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-}
-
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: StatusCode,
@@ -165,25 +155,6 @@ pub struct Exchange {
 const FIELDS_MAX: usize = 256;
 /// Statuses that move on to a group's next member: as many as there are from 400 to 599.
 const FAILOVER_MAX: usize = 200;
-
-// === impl Origin ===
-impl Origin {
-    /// What a function sees of the origin after a change of it; of another origin of the configuration only its name is known here.
-    fn patch(&mut self, patch: &OriginPatch) {
-        if let Some(name) = &patch.base {
-            self.name.clone_from(name);
-        }
-        if let Some(host) = &patch.host {
-            self.host.clone_from(host);
-        }
-        if let Some(path) = &patch.path {
-            self.path.clone_from(path);
-        }
-        self.port = patch.port.unwrap_or(self.port);
-        self.tls = patch.tls.unwrap_or(self.tls);
-        self.read_timeout = patch.read_timeout.unwrap_or(self.read_timeout);
-    }
-}
 
 // === impl Exchange ===
 impl Exchange {
@@ -376,7 +347,8 @@ impl Exchange {
                 if !patch.base.iter().all(known) {
                     return Err(EditError::Invalid);
                 }
-                valid::patch(self.site.mode, patch)?;
+                let own = self.request.origin.as_ref().map(|origin| origin.headers.as_slice());
+                valid::patch(self.site.mode, patch, own.unwrap_or_default())?;
             }
             OriginChange::Group { members, failover } => {
                 let errors = failover.iter().all(|status| (400..=599).contains(&status.as_u16()));

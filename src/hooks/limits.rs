@@ -3,9 +3,12 @@
 //! Source: CloudFront Developer Guide, "Quotas on Lambda@Edge" and "Restrictions on edge functions". `Strict` has AWS's numbers;
 //! `Extended` has bounds of this PoP's own, which only keep a call from holding too much.
 
+use std::time::Duration;
+
 use crate::config::compiled::Mode;
 
 use super::event::Event;
+use super::failure::Api;
 
 /// Bytes of a request body that functions see at either request event; the rest is cut off and marked. AWS's number at viewer-request; at
 /// origin-request AWS shows 1 MB, and Pingora can send 64 KiB again that were read before an origin was chosen, of which one read brings
@@ -63,9 +66,44 @@ impl Limits {
     }
 }
 
+/// What a function of AWS's may not have at `event`, in words; `None`: it keeps to the quotas (Developer Guide, "Quotas on Lambda@Edge",
+/// "Quotas on CloudFront Functions"; code of CloudFront functions is measured when it is built).
+pub fn beyond_quota(api: Api, event: Event, memory: usize, timeout: Duration, stores: usize) -> Option<&'static str> {
+    match (api, event.is_viewer()) {
+        (Api::LambdaEdge, true) if memory > 128 << 20 => Some("`memory` is at most 128MiB at viewer events"),
+        (Api::LambdaEdge, true) if timeout > Duration::from_secs(5) => Some("`timeout` is at most 5s at viewer events"),
+        (Api::LambdaEdge, false) if memory > 10_240 << 20 => Some("`memory` is at most 10240MiB"),
+        (Api::LambdaEdge, false) if timeout > Duration::from_secs(30) => {
+            Some("`timeout` is at most 30s at origin events")
+        }
+        (Api::CloudFront, _) if stores > 1 => Some("a CloudFront function has at most one key-value store"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_strict_functions_may_not_have() {
+        let (viewer, origin) = (Event::ViewerRequest, Event::OriginResponse);
+        let mib = |n: usize| n << 20;
+        for (api, event, memory, seconds, stores, good) in [
+            (Api::LambdaEdge, viewer, mib(128), 5, 3, true),
+            (Api::LambdaEdge, viewer, mib(128) + 1, 5, 0, false),
+            (Api::LambdaEdge, viewer, mib(1), 6, 0, false),
+            (Api::LambdaEdge, origin, mib(10_240), 30, 0, true),
+            (Api::LambdaEdge, origin, mib(10_240) + 1, 30, 0, false),
+            (Api::LambdaEdge, origin, mib(1), 31, 0, false),
+            (Api::CloudFront, viewer, mib(1), 1, 1, true),
+            (Api::CloudFront, viewer, mib(1), 1, 2, false),
+            (Api::Native, viewer, mib(999), 60, 9, true),
+        ] {
+            let beyond = beyond_quota(api, event, memory, Duration::from_secs(seconds), stores);
+            assert_eq!(beyond.is_none(), good, "{api:?} {event} {memory} {seconds} {stores}: {beyond:?}");
+        }
+    }
 
     /// CloudFront Developer Guide, "Quotas on Lambda@Edge"; what `Extended` has is at least as much.
     #[test]

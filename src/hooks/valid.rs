@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::compiled::Mode;
 
@@ -100,8 +100,8 @@ pub fn port(port: u16) -> bool {
     port == 80 || port == 443 || port >= 1024
 }
 
-/// An origin as a function may describe it.
-pub fn patch(mode: Mode, patch: &OriginPatch) -> Result<(), EditError> {
+/// An origin as a function may describe it. Of `own`, the fields it has, the operator's may stay, whatever they are called.
+pub fn patch(mode: Mode, patch: &OriginPatch, own: &[(HeaderName, HeaderValue)]) -> Result<(), EditError> {
     let text = |value: &String| HeaderValue::from_str(value).is_ok_and(|value| host_field(value.as_bytes()));
     let valid = patch.host.as_deref().is_none_or(host)
         && patch.host_header.as_ref().is_none_or(text)
@@ -115,11 +115,11 @@ pub fn patch(mode: Mode, patch: &OriginPatch) -> Result<(), EditError> {
         return Err(EditError::Invalid);
     }
     let fields = patch.headers.as_deref().unwrap_or_default();
-    if fields.iter().any(|(name, _)| !fields::for_origin(name.as_str())) {
+    if fields.iter().any(|line| !fields::for_origin(line.0.as_str()) && !own.contains(line)) {
         return Err(EditError::Forbidden);
     }
     let size: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    let long = |(name, value): &(http::HeaderName, HeaderValue)| {
+    let long = |(name, value): &(HeaderName, HeaderValue)| {
         name.as_str().len() > ORIGIN_FIELD_NAME || value.len() > ORIGIN_FIELD_VALUE
     };
     let strict = mode == Mode::Strict && (fields.len() > ORIGIN_FIELDS || fields.iter().any(long));

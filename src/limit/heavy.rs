@@ -83,7 +83,7 @@ impl fmt::Debug for Heavy {
 }
 
 /// An IPv4 address, or the /64 that one IPv6 subscriber has at least (RFC 6177 §2).
-fn network(address: IpAddr) -> u64 {
+pub(super) fn network(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(v4) => u64::from(v4.to_bits()),
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {

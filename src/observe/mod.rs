@@ -10,6 +10,7 @@ pub mod recent;
 pub mod record;
 pub mod trace;
 
+pub use log::cloudfront::Whence;
 pub use metrics::{
     BehaviorMetrics, FunctionMetrics, Metrics, NameNumbers, Numbers, OriginMetrics, PurgeScope, Refusal, TierResult,
 };

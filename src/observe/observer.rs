@@ -2,7 +2,7 @@
 //!
 //! In: a [`Record`]. Out: counts, a log line, spans. Never: waits; what cannot be kept is dropped and counted.
 
-use super::log::AccessLog;
+use super::log::{AccessLog, Places};
 use super::recent::Recent;
 use super::trace::export::Exporter;
 use super::trace::{self, TraceContext};
@@ -40,6 +40,13 @@ impl Observer {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Tells the log where addresses are.
+    pub fn look_up(&self, places: Places) {
+        if let Some(log) = &self.log {
+            log.look_up(places);
+        }
     }
 
     /// The newest requests.

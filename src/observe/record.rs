@@ -90,7 +90,19 @@ pub struct Call {
     pub edits: u32,
     /// Why it failed, in the function's own words or the engine's, bounded; "" = it did not.
     pub error: Box<str>,
+    /// AWS's name for the failure, one of [`FUNCTION_ERRORS`]; `None` = it did not.
+    pub result: Option<&'static str>,
 }
+
+/// CloudFront's result types of calls that failed (Developer Guide, "Standard log file fields").
+pub const FUNCTION_ERRORS: [&str; 6] = [
+    "LambdaValidationError",
+    "LambdaExecutionError",
+    "LambdaLimitExceeded",
+    "FunctionValidationError",
+    "FunctionExecutionError",
+    "FunctionThrottledError",
+];
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,6 +49,7 @@ pub fn receive(session: &Session, response: &mut ResponseHeader, ctx: &mut Reque
     respond::edit(response, |fields| origin::response::clean(fields, status, version, &pop, SystemTime::now()))?;
     origin::response::length(&response.headers)
         .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "origin", e).into_up())?;
+    respond::edit(response, |fields| origin::response::unframe(fields, status))?;
     let Some(served) = ctx.behavior.map(|id| ctx.snapshot.clone().behavior(id).behavior.clone()) else { return Ok(()) };
     if let (Some(compression), Some(slot)) = (&served.compress, &ctx.slot) {
         let method = if session.cache.enabled() { &Method::GET } else { &session.req_header().method };
@@ -245,10 +246,6 @@ fn classify(phase: CachePhase, ctx: &RequestCtx) -> (Outcome, StatusOutcome, Res
         CachePhase::Miss | CachePhase::Expired => {
             (Outcome::Miss, forwarded(reason(ctx)), ResultType::Miss, stale_why(ctx))
         }
-        // Nothing was looked up: the last answer could not be stored.
-        CachePhase::Bypass if ctx.slot.is_some() => {
-            (Outcome::Miss, forwarded(FwdReason::Bypass), ResultType::Miss, disabled_why(phase, ctx))
-        }
         _ if ctx.slot.is_some() => (Outcome::Miss, forwarded(reason(ctx)), ResultType::Miss, disabled_why(phase, ctx)),
         _ => (Outcome::Pass, forwarded(reason(ctx)), ResultType::Miss, ctx.cache.why),
     }
@@ -258,6 +255,7 @@ fn classify(phase: CachePhase, ctx: &RequestCtx) -> (Outcome, StatusOutcome, Res
 pub fn reason(ctx: &RequestCtx) -> FwdReason {
     match ctx.slot {
         None => passed(ctx.cache.why),
+        Some(_) if ctx.cache.bypassed => FwdReason::Bypass,
         Some(_) if ctx.cache.asked_for_new => FwdReason::Request,
         Some(_) if ctx.cache.found_stale => FwdReason::Stale,
         Some(_) if ctx.cache.vary_found => FwdReason::VaryMiss,

@@ -20,7 +20,7 @@ use crate::origin::rewrite::{Encoding, Facts};
 use crate::origin::{self, hop, select};
 
 use super::context::RequestCtx;
-use super::plan::Target;
+use super::plan::{self, Target};
 use super::shared::Shared;
 use super::{applying, handing, phases, respond, tiers, upstream};
 
@@ -176,12 +176,12 @@ pub fn loops(session: &Session, ctx: &RequestCtx) -> bool {
 pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     let Some(served) = ctx.served() else { return Ok(()) };
     let behavior = &served.behavior;
-    let (host, target) = address(session.req_header());
+    let (_, target) = address(session.req_header());
     let target = Target::parse(target);
     let origin = ctx.origin.current.map(|id| &ctx.snapshot.config.origins[id]);
     let (asked, query) = origin_path(behavior, target);
     let (mut asked, mut query) = (asked.into_owned(), query.into_owned());
-    let viewer_host = HeaderValue::from_str(host).map_err(|_| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
+    let viewer_host = viewer_host(session, ctx).ok_or_else(|| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
     let coding = ctx.slot.as_ref().and_then(|slot| slot.coding);
     let codings = coding.as_slice();
     let facts = Facts {
@@ -231,6 +231,12 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     let prefix = ctx.hooks.way.as_ref().and_then(|way| way.path.as_deref());
     let to = joined(prefix.unwrap_or(origin.map_or("", |origin| origin.path.as_str())), &asked, &query);
     request.set_raw_path(to.as_bytes())
+}
+
+/// The Host that an origin is told the viewer asked for.
+pub fn viewer_host(session: &Session, ctx: &RequestCtx) -> Option<HeaderValue> {
+    let (host, _) = address(session.req_header());
+    HeaderValue::from_str(plan::host_sent(host, tiers::is_tls(session, ctx))).ok()
 }
 
 /// The target an origin is asked for: with its prefix, the behavior's path, and the query that goes on.

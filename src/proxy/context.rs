@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use pingora::proxy::Session;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::Denied;
 use crate::access::sigv4::PayloadCheck;
 use crate::behavior::compress::Encoder;
 use crate::cache::object::Stamp;
 use crate::config::compiled::{BehaviorId, Generated, OriginId};
-use crate::limit::Refused;
+use crate::limit::{Hold, Refused};
 use crate::observe::{Failure, Outcome, TraceContext};
 use crate::origin::{TargetId, TargetRef};
 
@@ -57,7 +56,7 @@ pub struct RequestCtx {
     /// It was read, and is what was signed.
     pub verified: bool,
     /// Room for it in memory.
-    pub room: Option<OwnedSemaphorePermit>,
+    pub held: Option<Hold>,
     /// Why its body was not taken.
     pub denied: Option<Denied>,
     pub body_in: u64,
@@ -91,6 +90,8 @@ pub struct CacheNote {
     pub found_stale: bool,
     /// The object found was good, but the request asked for a newer one.
     pub asked_for_new: bool,
+    /// Nothing was looked up: the last answer could not be stored.
+    pub bypassed: bool,
     /// What is stored under this URL varies.
     pub vary_found: bool,
     /// How the wait for the soft timeout ended, if there was one.
@@ -179,7 +180,7 @@ impl RequestCtx {
             refused: None,
             payload: None,
             verified: false,
-            room: None,
+            held: None,
             denied: None,
             body_in: 0,
             upload: None,

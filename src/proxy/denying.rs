@@ -33,6 +33,7 @@ const MISMATCH: &str = r#"{"message":"The request signature we calculated does n
 const INCOMPLETE: &str = r#"{"message":"The request signature does not conform to AWS standards."}"#;
 const NOT_AUTHORIZED: &str = r#"{"Message":"User is not authorized to access this resource"}"#;
 const EXPLICIT: &str = r#"{"Message":"User is not authorized to access this resource with an explicit deny"}"#;
+const TOO_LONG: &str = r#"{"message":"Request URI too long"}"#;
 const MISSING_KEY: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>MissingKey</Code><Message>Missing Key-Pair-Id query parameter or cookie value</Message></Error>"#;
 const ACCESS_DENIED: &str =
     r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Access denied</Message></Error>"#;
@@ -73,6 +74,7 @@ fn usual(reason: Reason) -> (u16, &'static str, &'static str, Option<&'static st
         Reason::AuthorizerDenies => (403, "AccessDeniedException", EXPLICIT, None),
         Reason::AuthorizerUnauthorized => (401, "UnauthorizedException", UNAUTHORIZED, None),
         Reason::AuthorizerFailed => (500, "AuthorizerConfigurationException", r#"{"message":null}"#, None),
+        Reason::AuthorizerTooLong => (414, "", TOO_LONG, None),
         Reason::SignedMissing => (403, "", MISSING_KEY, None),
         Reason::SignedInvalid => (403, "", ACCESS_DENIED, None),
     }
@@ -164,6 +166,7 @@ mod tests {
             (Reason::AuthorizerDenies, 403, "AccessDeniedException", EXPLICIT, None),
             (Reason::AuthorizerUnauthorized, 401, "UnauthorizedException", UNAUTHORIZED, None),
             (Reason::AuthorizerFailed, 500, "AuthorizerConfigurationException", r#"{"message":null}"#, None),
+            (Reason::AuthorizerTooLong, 414, "", TOO_LONG, None),
             (Reason::SignedMissing, 403, "", MISSING_KEY, None),
             (Reason::SignedInvalid, 403, "", ACCESS_DENIED, None),
         ] {

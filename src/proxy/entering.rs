@@ -26,7 +26,7 @@ use super::phases::now_ms;
 use super::plan::Target;
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
-use super::{applying, asking, authorizing, denying, respond, uploads};
+use super::{applying, asking, authorizing, denying, record, respond, uploads};
 
 /// Bytes of a body that is read before its signature can be checked: API Gateway's payload limit.
 const SIGNED_BODY_MAX: usize = 10 << 20;
@@ -370,7 +370,7 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
     if announced.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    let mut reserved = 0;
+    let mut hold = shared.guard.bodies.begin(ctx.viewer.unwrap_or(record::NOBODY).ip());
     let mut body = BytesMut::new();
     loop {
         if announced.unwrap_or(0) - body.len().min(announced.unwrap_or(0)) <= RETRY_BUFFER {
@@ -383,20 +383,12 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
         if body.len() + part.len() > most {
             return Err(too_large());
         }
-        // Room is for what came: what is only announced would be anybody's to reserve.
-        while reserved < body.len() + part.len() {
-            let Some(more) = shared.guard.room(RETRY_BUFFER) else {
-                let what = "too many signed bodies are read at once";
-                return Err(Error::explain(ErrorType::HTTPStatus(503), what));
-            };
-            match &mut ctx.room {
-                Some(room) => room.merge(more),
-                None => ctx.room = Some(more),
-            }
-            reserved += RETRY_BUFFER;
-        }
+        let limits = &ctx.snapshot.config.limits;
+        hold.more(part.len(), limits.signed_bodies, limits.signed_bodies_per_address)
+            .map_err(|full| Error::explain(ErrorType::HTTPStatus(503), full.to_string()))?;
         body.extend_from_slice(&part);
     }
+    ctx.held = Some(hold);
     ctx.body_in += body.len() as u64;
     Ok(body.freeze())
 }

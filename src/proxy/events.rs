@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::{Answer, ResultType};
+use crate::cache::store;
 use crate::config::compiled::{Generated, OriginId};
 use crate::hooks::{Api, Body, Edit, Event, Failure, OriginChange, Request, Response};
 
@@ -90,7 +91,7 @@ pub async fn origin_request(session: &mut Session, ctx: &mut RequestCtx, origin:
         (None, true) => read_body(session, &ctx.upload).await?,
     };
     // Which target is asked is not decided yet; what it is called is.
-    let host = HeaderValue::from_str(asking::address(session.req_header()).0).ok();
+    let host = asking::viewer_host(session, ctx);
     ctx.origin.host = ctx.snapshot.origins.host(origin, host.as_ref());
     let request = views::origin_request(session, ctx, origin, body)?;
     ctx.hooks.ran_for = Some(origin);
@@ -130,6 +131,7 @@ pub async fn origin_response(session: &mut Session, response: &mut ResponseHeade
         return Ok(());
     }
     let confirmed = response.status == StatusCode::NOT_MODIFIED;
+    let ended = ends_here(session, response);
     let message = (views::asked(session, ctx)?, Some(views::response(response)));
     match run(ctx, &served.chains.origin_response, Event::OriginResponse, message).await {
         Ran::Go(edits, _) => {
@@ -143,10 +145,14 @@ pub async fn origin_response(session: &mut Session, response: &mut ResponseHeade
                 response.set_status(status)?;
                 ctx.hooks.origin_status = Some(before.as_u16());
             }
-            match changed.body {
-                Some(body) => replace(session, response, ctx, body, changed.coding_set),
-                None => Ok(()),
+            let Some(body) = changed.body else { return Ok(()) };
+            // A request that cannot be sent again keeps its answer, with this body in place of the one that comes.
+            if session.as_ref().retry_buffer_truncated() && !session.cache.enabled() && !ended {
+                respond::edit(response, |headers| applying::reframe(headers, &body, changed.coding_set))?;
+                ctx.hooks.viewer_body = Some(body);
+                return Ok(());
             }
+            replace(session, response, ctx, body, changed.coding_set)
         }
         Ran::Answer(..) => Ok(()),
         Ran::Fail(failed, api) => Err(fails(&mut ctx.hooks, failed, api)),
@@ -170,10 +176,9 @@ pub async fn viewer_response(
     ctx: &mut RequestCtx,
 ) -> Result<bool> {
     let Some(served) = chains(ctx, Event::ViewerResponse) else { return Ok(false) };
-    if !ctx.is_viewer()
-        || ctx.tier.asked.is_some()
-        || !is_shown(response.status, ctx.hooks.origin_status.unwrap_or(ctx.origin.status))
-    {
+    let masked = session.cache.maybe_cache_meta().and_then(store::stored).is_some_and(|stored| stored.meta().masked);
+    let origin = ctx.hooks.origin_status.unwrap_or(ctx.origin.status);
+    if !ctx.is_viewer() || ctx.tier.asked.is_some() || !is_shown(response.status, origin >= 400 || masked) {
         return Ok(false);
     }
     let ended = ends_here(session, response);
@@ -210,9 +215,9 @@ pub fn bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Whether viewer-response functions see an answer; `origin` is the status its origin gave it.
-pub fn is_shown(status: StatusCode, origin: u16) -> bool {
-    status.as_u16() < 400 && origin < 400 && status != StatusCode::SWITCHING_PROTOCOLS
+/// Whether viewer-response functions see an answer; `failed`: its origin gave it a status of 400 or above.
+pub fn is_shown(status: StatusCode, failed: bool) -> bool {
+    status.as_u16() < 400 && !failed && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Puts on an answer's head what viewer-response functions made of it. `Some` = the body that takes the place of the one that comes,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,14 +15,14 @@ use parking_lot::Mutex;
 
 use tokio::sync::Notify;
 
-use crate::config::compiled::{self, Behavior, Config, OnError};
+use crate::config::compiled::{self, Behavior, Config, Mode, OnError};
 use crate::geo::Db;
 use crate::hooks::build::{Builder, Source};
 use crate::hooks::engine::{Budget, Engine, EngineSettings, Function, Web};
 use crate::hooks::host::Services;
 use crate::hooks::host::fetch::Fetcher;
 use crate::hooks::host::kv::{KvFiles, KvStores};
-use crate::hooks::{Event, Site};
+use crate::hooks::{Event, Site, limits};
 use crate::integration::Integrations;
 use crate::lambda::Scripts;
 use crate::observe::{FunctionMetrics, Metrics};
@@ -43,6 +44,8 @@ pub enum LoadError {
     Stores(String),
     #[error("function '{name}' ({file}): {reason}")]
     Function { name: String, file: String, reason: String },
+    #[error("behavior '{behavior}': function '{function}' at {event}: {what} with mode = \"strict\"")]
+    Quota { behavior: String, function: String, event: Event, what: &'static str },
     #[error("behavior '{behavior}': function '{function}' has no handler for {event}; it has {has}")]
     Handler { behavior: String, function: String, event: Event, has: String },
 }
@@ -58,6 +61,8 @@ pub struct Functions {
     geo: Mutex<Option<(u64, Arc<Db>)>>,
     /// One load at a time.
     loading: Mutex<()>,
+    /// Nobody is served yet.
+    starting: AtomicBool,
 }
 
 /// A function of one configuration.
@@ -116,6 +121,15 @@ impl Functions {
             recorder: OnceLock::new(),
             geo: Mutex::new(None),
             loading: Mutex::new(()),
+            starting: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether functions are compiled as fast as can be, since nobody is served yet.
+    pub fn starting(&self, starting: bool) {
+        self.starting.store(starting, Ordering::Relaxed);
+        if let Some(engine) = self.engine.get() {
+            engine.hurry(starting);
         }
     }
 
@@ -205,7 +219,7 @@ impl Functions {
         }
         let built = self
             .builder
-            .build(&Source::Path(spec.file.clone()), spec.flavor, spec.mode)
+            .build_for(&Source::Path(spec.file.clone()), spec.flavor, spec.mode, Some(&spec.grants.config))
             .map_err(|error| error.to_string())?;
         for line in built.logs {
             log::info!(target: "function", "{} at load: {line}", spec.name);
@@ -258,6 +272,7 @@ impl Functions {
             artifacts: config.engine.artifacts.clone(),
         };
         let engine = Engine::new(&settings).map_err(|error| LoadError::Engine(error.to_string()))?;
+        engine.hurry(self.starting.load(Ordering::Relaxed));
         Ok(self.engine.get_or_init(|| engine))
     }
 }
@@ -322,16 +337,18 @@ fn link(
             has: if has.is_empty() { "none".to_owned() } else { has.join(", ") },
         });
     }
+    let memory = hook.memory.unwrap_or(spec.memory);
+    let beyond = || limits::beyond_quota(loaded.function.api(), event, memory, spec.timeout, spec.grants.kv.len());
+    if let Some(what) = (spec.mode == Mode::Strict).then(beyond).flatten() {
+        let (behavior, function) = (behavior.name.clone(), spec.name.clone());
+        return Err(LoadError::Quota { behavior, function, event, what });
+    }
     let pop = &config.pop.code;
     Ok(Link {
         loaded: loaded.clone(),
         skip_on_error: hook.on_error == OnError::Skip,
         include_body: hook.include_body && event.is_request(),
-        budget: Budget {
-            cpu: hook.cpu.unwrap_or(spec.cpu),
-            timeout: spec.timeout,
-            memory: hook.memory.unwrap_or(spec.memory),
-        },
+        budget: Budget { cpu: hook.cpu.unwrap_or(spec.cpu), timeout: spec.timeout, memory },
         site: Arc::new(Site {
             pop: pop.clone(),
             behavior: behavior.name.clone(),

@@ -10,20 +10,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::access::jwt;
 use crate::access::keys::{Key, Keys};
 use crate::config::compiled::Config;
 use crate::fleet::{KeyStore, KeyStoreError, StoredKey};
-use crate::limit::{Clock, Ledger, Limits, Registry};
+use crate::limit::{Clock, Held, Ledger, Limits, Registry};
 
 use super::functions::LoadError;
 use super::steering::Known;
-
-/// KiB of signed bodies that are read before they are checked, all together.
-const ROOM_KIB: usize = 64 << 10;
 
 /// How often counted requests are written through to the disk.
 const SYNC: Duration = Duration::from_secs(1);
@@ -40,7 +37,8 @@ pub struct Guard {
     pub pops: Known,
     state: PathBuf,
     ledger: OnceLock<Arc<Ledger>>,
-    bodies: Arc<Semaphore>,
+    /// Bodies that are read before they are checked.
+    pub bodies: Arc<Held>,
     /// Keys are read and put in force by one at a time, so that what was read last is in force.
     turn: Mutex<()>,
     /// Whether they are.
@@ -69,7 +67,7 @@ impl Guard {
             pops: Known::default(),
             state: state.to_owned(),
             ledger: OnceLock::new(),
-            bodies: Arc::new(Semaphore::new(ROOM_KIB)),
+            bodies: Arc::default(),
             turn: Mutex::default(),
             read: AtomicBool::new(false),
         };
@@ -104,12 +102,6 @@ impl Guard {
     /// Whether the keys in force are those of the store: not while it could not be read.
     pub fn has_read_keys(&self) -> bool {
         self.read.load(Ordering::Acquire)
-    }
-
-    /// Room for a body of so many bytes, while the permit is held; `None` = there is none.
-    pub fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024).max(1)).ok()?;
-        self.bodies.clone().try_acquire_many_owned(kib).ok()
     }
 
     /// The limits of a configuration, with the state of those that were there before.

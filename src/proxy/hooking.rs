@@ -79,6 +79,8 @@ pub async fn run(
     let mut edits = Vec::new();
     for link in links {
         let kept = link.skip_on_error.then(|| (request.clone(), response.clone()));
+        // Another function of the chain asked for the body; this one's association did not.
+        let unseen = if link.include_body { None } else { request.body.take() };
         let exchange = match response {
             None => Exchange::request(event, &link.site, request_id, now_ms, request),
             Some(response) => Exchange::response(event, &link.site, request_id, now_ms, request, response),
@@ -104,6 +106,7 @@ pub async fn run(
         }
         edits.append(&mut called.exchange.take_edits());
         (request, response) = (called.exchange.request, called.exchange.response);
+        request.body = request.body.or(unseen);
     }
     Ran::Go(edits, Some(Box::new(request)))
 }
@@ -128,6 +131,7 @@ fn outcome(called: &Called) -> CallOutcome {
 
 /// What the record says of a call at `event`.
 pub fn told(loaded: &Loaded, event: &'static str, called: &Called) -> Call {
+    let failure = called.outcome.as_ref().err();
     Call {
         function: Arc::clone(&loaded.metrics),
         event,
@@ -135,7 +139,8 @@ pub fn told(loaded: &Loaded, event: &'static str, called: &Called) -> Call {
         cpu_ns: u64::try_from(called.cpu.as_nanos()).unwrap_or(u64::MAX),
         wall_ns: u64::try_from(called.wall.as_nanos()).unwrap_or(u64::MAX),
         edits: u32::try_from(called.exchange.edits().len()).unwrap_or(u32::MAX),
-        error: called.outcome.as_ref().err().map(words).unwrap_or_default(),
+        error: failure.map(words).unwrap_or_default(),
+        result: failure.map(|failure| failure.result_type(loaded.function.api())),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::{HeaderName, Method, header};
+use http::{HeaderName, Method, StatusCode, header};
 use pingora::Result;
 use pingora::cache::{CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::ResponseHeader;
@@ -14,7 +14,7 @@ use crate::behavior::compress;
 use crate::cache::object::Meta;
 use crate::cache::policy::{self, Admit, Ask, Times, Why};
 use crate::cache::store::{self, Admission};
-use crate::cache::{key, method, purge, vary};
+use crate::cache::{key, method, purge, range, vary};
 use crate::config::compiled::{Behavior, CachePolicy};
 use crate::message::Fields;
 use crate::origin::{hop, rewrite};
@@ -109,8 +109,8 @@ pub fn vary_names(meta: &CacheMeta) -> Option<Box<[HeaderName]>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Why an answer is not stored that says nothing about the next one: the cache is asked again.
-pub const ONE_VIEWERS: &str = "one-viewers";
+/// Why an answer is not stored beside which what is stored stays: the cache is asked again.
+pub const BRIDGED: &str = "bridged";
 
 /// Whether and how an answer is stored.
 pub fn admit(
@@ -124,6 +124,7 @@ pub fn admit(
         return Ok(never(ctx, "bypass"));
     };
     let policy_of = &served.behavior.cache;
+    ctx.cache.bypassed = session.cache.bypassing();
     if ctx.origin.close_delimited {
         return Ok(never(ctx, "no-length"));
     }
@@ -136,12 +137,20 @@ pub fn admit(
     let ask = Ask { authorization };
     let response_ms = now_ms();
     let times = Times { request_ms: ctx.origin.asked_ms, response_ms };
+    if ctx.cache.bypassed && matches!(response.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) {
+        let most = shared.tiers.max_object().min(policy_of.max_object);
+        let large = session.cache.predicted_uncacheable_reason() == Some(NoCacheReason::Custom(Why::TooLarge.as_str()))
+            || range::whole_length(&response.headers).is_some_and(|length| length > most);
+        let verdict = policy::admit(policy_of, ask, 200, &response.headers, times);
+        return Ok(deferred(ctx, verdict, large, response));
+    }
     let mut header = response.clone();
     let confirmed = session.cache.maybe_cache_meta().and_then(store::stored).map(|stored| stored.meta());
     let bridges = confirmed.is_some_and(|meta| {
         let stale_ms = meta.ttl_ms(response_ms).saturating_neg();
         !meta.must_revalidate && stale_ms < i64::try_from(meta.stale_if_error_ms).unwrap_or(i64::MAX)
     });
+    let validated = ctx.cache.not_modified.is_some();
     let verdict = match (ctx.cache.not_modified.take(), session.cache.maybe_cache_meta(), confirmed) {
         (Some(not_modified), Some(stored), Some(meta)) => {
             header = stored.response_header_copy();
@@ -165,10 +174,10 @@ pub fn admit(
     };
     let life = match verdict {
         Admit::Store(life) => life,
-        // About this viewer: what is stored is still good for others, should the origin fail.
-        Admit::Never(why @ (Why::Authorization | Why::SetCookie)) if bridges => {
+        // What is stored may still serve, should the origin fail (RFC 5861 §4): the cache is asked again.
+        Admit::Never(why) if bridges && !matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE) => {
             ctx.cache.why = why.as_str();
-            return Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(ONE_VIEWERS)));
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(BRIDGED)));
         }
         Admit::Never(why) => return Ok(never(ctx, why.as_str())),
     };
@@ -199,6 +208,8 @@ pub fn admit(
         tags: purge::parse_tags(&policy_of.tag_headers, &header.headers),
         vary: names,
         variance: None,
+        masked: confirmed.is_some_and(|meta| validated && meta.masked)
+            || ctx.hooks.origin_status.is_some_and(|status| status >= 400),
     };
     ctx.cache.stored = true;
     ctx.cache.ttl_s = Some(meta.ttl_ms(response_ms).div_euclid(1000));
@@ -213,10 +224,24 @@ pub fn admit(
     out.extensions_mut().insert(Admission {
         key: slot.key.into(),
         meta,
+        confirmed: confirmed.map(|meta| meta.fetch_start),
         strip: life.strip,
         max_body: policy_of.max_object,
     });
     Ok(RespCacheable::Cacheable(out))
+}
+
+/// A part, or "you have it", of what could not be stored the last time. Nothing of it is stored; where its fields allow it, the next
+/// request asks for the whole.
+fn deferred(ctx: &mut RequestCtx, verdict: Admit, large: bool, response: &ResponseHeader) -> RespCacheable {
+    match verdict {
+        Admit::Never(why) => never(ctx, why.as_str()),
+        Admit::Store(_) if large => never(ctx, Why::TooLarge.as_str()),
+        Admit::Store(_) => {
+            ctx.cache.why = "deferred";
+            RespCacheable::Cacheable(CacheMeta::new(UNIX_EPOCH, UNIX_EPOCH, 0, 0, response.clone()))
+        }
+    }
 }
 
 fn never(ctx: &mut RequestCtx, why: &'static str) -> RespCacheable {

@@ -32,7 +32,7 @@ use super::edge::{self, RequestId};
 use super::entering::{self, Entered};
 use super::fast::{self, Spans, names_fields};
 use super::phases::now_ms;
-use super::plan::{Scratch, Target};
+use super::plan::{self, Scratch, Target};
 use super::prior::{Prior, Trouble};
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
@@ -219,7 +219,7 @@ fn planned(
         told: Told::default(),
         entered,
         tls: from.tls,
-        viewer_host: section.value(head.host.as_bytes()).ok()?,
+        viewer_host: section.value(plan::host_sent(head.host, from.tls).as_bytes()).ok()?,
         target: asking::origin_target(rules, Some(&snapshot.config.origins[origin]), target),
         fields,
     }))
@@ -298,6 +298,7 @@ impl Pass {
         response::uncode(fields);
         response::clean(fields, head.status, head.version, &snapshot.config.pop.code, SystemTime::now());
         let framing = answer::framing(self.head_asked, head.status, fields)?;
+        response::unframe(fields, head.status);
         if framing == Framing::Close {
             // An end that a viewer can see, on a connection that goes on.
             fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

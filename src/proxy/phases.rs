@@ -420,7 +420,11 @@ impl ProxyHttp for Phases {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
-        let (mut status, kind) = failure::classify(error);
+        let (mut status, mut kind) = failure::classify(error);
+        if ctx.hooks.failed.as_ref().is_some_and(|failed| !failed.is_limit()) {
+            // A function's own fault: its status, 503, would say that there was too much of something.
+            kind = crate::observe::Failure::Internal;
+        }
         respond::fail(ctx, kind, failure::words(error));
         if let Some(refusal) = Refusal::of(error) {
             status = refusal.status;

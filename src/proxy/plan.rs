@@ -50,6 +50,11 @@ pub fn host_name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
+/// A viewer's Host without the port that its scheme implies, which says nothing (RFC 9110 §4.2.3): as keys have it and origins get it.
+pub fn host_sent(host: &str, tls: bool) -> &str {
+    host.strip_suffix(if tls { ":443" } else { ":80" }).unwrap_or(host)
+}
+
 /// The behavior that serves `host` and `path`. As CloudFront does, patterns are matched against the path in one spelling
 /// (Developer Guide, "Path pattern"). A path that an origin may read as another one, which is guarded, is guarded as that one.
 pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Option<BehaviorId> {
@@ -94,7 +99,7 @@ pub fn slot<F: Fields>(
         key::part(key, behavior.name.as_bytes());
         key::part(key, if behavior.per_principal { apart } else { b"" });
     }
-    key::build(&behavior.cache.key, host, target.path, target.query, fields, coding, key);
+    key::build(&behavior.cache.key, host_sent(host, tls), target.path, target.query, fields, coding, key);
     (key::hash(key), coding)
 }
 
@@ -124,6 +129,20 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(host_name(host), want);
+        }
+    }
+
+    #[test]
+    fn hosts_as_they_are_sent() {
+        for (host, tls, want) in [
+            ("a.example:80", false, "a.example"),
+            ("a.example:443", true, "a.example"),
+            ("a.example:443", false, "a.example:443"),
+            ("a.example:80", true, "a.example:80"),
+            ("a.example:8080", false, "a.example:8080"),
+            ("[::1]:80", false, "[::1]"),
+        ] {
+            assert_eq!(host_sent(host, tls), want, "{host} {tls}");
         }
     }
 

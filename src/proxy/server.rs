@@ -123,6 +123,8 @@ impl Pop {
         let gate = Gate::new(&config.limits);
         let told = config.fleet.bus.is_some().then(|| Arc::new(Notify::new()));
         let functions = Functions::new(&state, told.clone());
+        // Beside a process that hands over, compiling leaves the machine to that one's requests.
+        functions.starting(!start.upgrade);
         let loaded = functions.load(&config, None, observer.metrics())?;
         let endpoint = |origin: &Origin| loaded.endpoint(&integrations, origin);
         let origins = Arc::new(Origins::new(&config.origins, &endpoint, None, &names)?.among(
@@ -132,6 +134,7 @@ impl Pop {
         )?);
         let guard = Guard::new(&state, &config, told.clone())?;
         let snapshot = Arc::new(Snapshot::new(config, origins, loaded, &guard, &integrations, observer.metrics())?);
+        functions.starting(false);
         warming::warm(&snapshot, None);
         let live = Live::new(snapshot);
         let shared = Arc::new(Shared::new(live, tiers, observer, functions, guard, integrations));
@@ -152,6 +155,8 @@ impl Pop {
             pop.try_addresses()?;
         }
         pop.publish_numbers();
+        let live = pop.shared.clone();
+        pop.shared.observer.look_up(Box::new(move |address| live.live.peek().whence(address)));
         Ok(pop)
     }
 

@@ -19,7 +19,7 @@ use crate::geo::Place;
 use crate::integration::Integrations;
 use crate::integration::lambda::Function;
 use crate::limit::Limits;
-use crate::observe::{BehaviorMetrics, Metrics, OriginMetrics};
+use crate::observe::{BehaviorMetrics, Metrics, OriginMetrics, Whence};
 use crate::origin::Origins;
 use crate::route::Table;
 
@@ -159,6 +159,12 @@ impl Snapshot {
     /// The country of an address, ISO 3166-1 alpha-2.
     pub fn country(&self, address: IpAddr) -> Option<[u8; 2]> {
         <[u8; 2]>::try_from(self.place(address)?.country?.as_bytes()).ok()
+    }
+
+    /// What the log says of where an address is.
+    pub fn whence(&self, address: IpAddr) -> Whence {
+        let place = self.place(address).unwrap_or_default();
+        Whence { country: place.country.and_then(|code| code.as_bytes().try_into().ok()), asn: place.asn }
     }
 
     /// The behavior with this index; indexes come from this snapshot's own routes.

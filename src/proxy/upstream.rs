@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method};
+use http::Method;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
@@ -66,7 +66,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
     // What was read of the body is sent, and counted, again.
     ctx.body_in = 0;
     let snapshot = ctx.snapshot.clone();
-    let viewer_host = host_value(session);
+    let viewer_host = asking::viewer_host(session, ctx);
     let about = snapshot.origins.is_within(current).then(|| about::about(session, ctx));
     let hash = match &ctx.slot {
         Some(slot) => u64::from_le_bytes(slot.hash[..8].try_into().unwrap_or_default()),
@@ -100,14 +100,10 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
 
 /// A peer that serves `answer` from within this process, so that it is filtered and cached like any origin's.
 fn adapter(session: &Session, ctx: &mut RequestCtx, answer: &Arc<Generated>) -> Result<Box<HttpPeer>> {
-    let picked = Adapter::generated("edge", answer).pick(host_value(session).as_ref(), Arc::default());
+    let picked = Adapter::generated("edge", answer).pick(asking::viewer_host(session, ctx).as_ref(), Arc::default());
     ctx.origin.target = None;
     ctx.origin.host = Some(picked.host);
     Ok(picked.peer)
-}
-
-fn host_value(session: &Session) -> Option<HeaderValue> {
-    HeaderValue::from_str(asking::address(session.req_header()).0).ok()
 }
 
 /// No target could be chosen: retried at the next member, else an upstream error with the reason.
@@ -174,8 +170,11 @@ pub fn move_on(ctx: &mut RequestCtx, to: OriginId) {
     if let Some(way) = &mut ctx.hooks.way {
         (way.reroute, way.path, way.headers) = (None, None, None);
     }
-    ctx.hooks.origin_edits.clear();
-    ctx.hooks.request_body.clone_from(&ctx.hooks.viewer_body_edit);
+    // Functions that chose a group made the request for all its members: they do not run again.
+    if ctx.hooks.chosen_group.as_ref().is_none_or(|group| !group.members.contains(&to)) {
+        ctx.hooks.origin_edits.clear();
+        ctx.hooks.request_body.clone_from(&ctx.hooks.viewer_body_edit);
+    }
 }
 
 /// Decides after a failed attempt without an answer: `true` = go round again. Order: the same origin while attempts are

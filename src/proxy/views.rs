@@ -136,6 +136,7 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         _ => None,
     };
     let target = http.and_then(|http: &HttpOrigin| http.targets.first());
+    let own = way.and_then(|way| way.headers.as_ref()).unwrap_or(&origin.headers);
     let mut seen = exchange::Origin {
         name: origin.name.clone(),
         host: target.map_or_else(|| origin.name.clone(), |target| target.host.clone()),
@@ -144,8 +145,7 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         path: origin.path.clone(),
         read_timeout: http.map_or(std::time::Duration::from_secs(30), |http| http.read_timeout),
         keepalive_timeout: http.map_or(std::time::Duration::from_secs(5), |http| http.keepalive_timeout),
-        // Their values may be secrets.
-        headers: Vec::new(),
+        headers: own.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect(),
     };
     if let Some(path) = way.and_then(|way| way.path.as_ref()) {
         seen.path.clone_from(path);

@@ -39,9 +39,14 @@ pub struct Memo {
 /// An answer that several wait for. Whoever is first asks; when that one goes away, the next does.
 type Flight = Arc<OnceCell<Arc<Decision>>>;
 
+/// Longest ARN of a method that a REST API asks about, in bytes ("Output from an API Gateway Lambda authorizer").
+const MAX_ARN: usize = 1600;
+
 /// What a request says to an authorizer.
 #[derive(Debug)]
 pub struct Question {
+    /// The method's ARN.
+    resource: String,
     identity: Vec<u8>,
     /// The values of its identity sources, in order.
     sources: Vec<String>,
@@ -100,11 +105,16 @@ impl Memo {
     /// What to ask.
     ///
     /// # Errors
-    /// A source of identity is missing or empty: the function is not asked.
+    /// A source of identity is missing or empty, or the method's ARN too long: the function is not asked.
     pub fn question<F: Fields>(&self, asked: &Asked<'_, F>) -> Result<Question, Denied> {
         let sources = Vec::with_capacity(self.spec.identity.len());
         let shown = self.spec.identity.is_empty().then(|| everything(asked));
-        let mut question = Question { identity: Vec::new(), sources, shown };
+        let resource = self.resource(asked.method, asked.path);
+        if resource.len() > MAX_ARN && self.spec.kind != AuthorizerKind::Request2 {
+            let words = format!("{}: the method's ARN has {} bytes of {MAX_ARN}", self.spec.name, resource.len());
+            return Err(Denied::new(Reason::AuthorizerTooLong, words));
+        }
+        let mut question = Question { resource, identity: Vec::new(), sources, shown };
         for source in &self.spec.identity {
             // Of several, the function may be shown another than the one that its answer is kept under.
             let only = |values: Vec<String>| match <[String; 1]>::try_from(values) {
@@ -182,11 +192,11 @@ impl Memo {
         about: &About<'_>,
         lines: &[(String, String)],
     ) -> String {
-        let resource = self.resource(asked.method, asked.path);
+        let Question { resource, sources, .. } = question;
         match self.spec.kind {
-            AuthorizerKind::Token => event::token(question.sources.first().map_or("", String::as_str), &resource),
-            AuthorizerKind::Request1 => event::request_1(asked, about, lines, &resource),
-            AuthorizerKind::Request2 => event::request_2(asked, about, lines, &question.sources, &resource),
+            AuthorizerKind::Token => event::token(sources.first().map_or("", String::as_str), resource),
+            AuthorizerKind::Request1 => event::request_1(asked, about, lines, resource),
+            AuthorizerKind::Request2 => event::request_2(asked, about, lines, sources, resource),
         }
     }
 
@@ -223,12 +233,11 @@ impl Memo {
             }
             Decision::Simple { allowed: true, id, context } => Ok((principal(id, context), None)),
             Decision::Policy { id, policy, context, usage_key } => {
-                let resolved = path::resolved(asked.path);
-                for path in std::iter::once(asked.path).chain(resolved.as_deref()) {
-                    let resource = self.resource(asked.method, path);
+                let resolved = path::resolved(asked.path).map(|path| self.resource(asked.method, &path));
+                for resource in std::iter::once(&question.resource).chain(&resolved) {
                     let request = iam::Request {
                         action: "execute-api:Invoke",
-                        resource: &resource,
+                        resource,
                         source_ip: asked.viewer,
                         now_ms: asked.now_ms,
                         secure: asked.tls,

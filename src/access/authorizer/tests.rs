@@ -236,6 +236,25 @@ fn a_token_must_match_as_a_whole() {
     assert!(TokenPattern::parse("a)|(b").is_err(), "it does not end the group that it is put into");
 }
 
+/// "Output from an API Gateway Lambda authorizer": 1,600 bytes; HTTP APIs are told no limit.
+#[test]
+fn a_rest_apis_method_arn_has_at_most_1600_bytes() {
+    let fields = fields(&[("authorization", "t")]);
+    let room = 1600 - "arn:aws:execute-api:us-east-1:000000000000:api/prod/GET/".len();
+    for (kind, len, want) in [
+        (AuthorizerKind::Token, room, None),
+        (AuthorizerKind::Token, room + 1, Some(Reason::AuthorizerTooLong)),
+        (AuthorizerKind::Request1, room, None),
+        (AuthorizerKind::Request1, room + 1, Some(Reason::AuthorizerTooLong)),
+        (AuthorizerKind::Request2, room + 1, None),
+    ] {
+        let path = format!("/{}", "p".repeat(len));
+        let asked = asked(&path, None, &fields);
+        let reason = Memo::new(&spec(kind, vec![header("authorization")])).question(&asked).err().map(|why| why.reason);
+        assert_eq!(reason, want, "{kind:?} {len}");
+    }
+}
+
 #[test]
 fn without_sources_all_that_is_shown_keeps_principals_apart() {
     let memo = Memo::new(&Authorizer { ttl: Duration::ZERO, ..spec(AuthorizerKind::Request1, Vec::new()) });

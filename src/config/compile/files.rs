@@ -186,7 +186,7 @@ impl Report<'_> {
     }
 
     /// What "env:NAME" or "file:path" stands for; `None` = it is no reference.
-    fn reference(&mut self, at: &At, text: &str) -> Checked<Option<String>> {
+    pub(super) fn reference(&mut self, at: &At, text: &str) -> Checked<Option<String>> {
         if let Some(name) = text.strip_prefix("env:") {
             return match lookup(name) {
                 Some(value) => Ok(Some(value)),

@@ -153,6 +153,8 @@ pub(super) fn limits(written: schema::Limits, report: &mut Report<'_>) -> Checke
         body_min_rate: written.body_min_rate.get(),
         body_grace: written.body_grace.get(),
         body_size: written.body_size.get(),
+        signed_bodies: usize::try_from(written.signed_bodies.get()).unwrap_or(usize::MAX),
+        signed_bodies_per_address: usize::try_from(written.signed_bodies_per_address.get()).unwrap_or(usize::MAX),
         write_timeout: written.write_timeout.get(),
         requests_per_connection: written.requests_per_connection,
         h2_streams: written.h2_streams,

@@ -228,7 +228,7 @@ fn within(
     Ok(None)
 }
 
-/// Fields that every request to the origin gets.
+/// Fields that every request to the origin gets. Those that stand elsewhere (`env:`, `file:`) are sensitive: functions see their names.
 fn headers(
     at: &At,
     origin: &schema::Origin,
@@ -243,11 +243,12 @@ fn headers(
             }
             name => name,
         };
-        let value = report.maybe_secret(&at, &value.0);
-        let value = HeaderValue::from_str(value?.expose()).map_err(|_| -> Refused {
+        let secret = report.reference(&at, &value.0)?;
+        let mut line = HeaderValue::from_str(secret.as_ref().unwrap_or(&value.0)).map_err(|_| -> Refused {
             report.refuse_hidden(&at, "a header value is one line of visible text", "this one, once resolved, is not")
         })?;
-        Ok((name?, Secret::new(value)))
+        line.set_sensitive(secret.is_some());
+        Ok((name?, Secret::new(line)))
     });
     all(each.collect::<Vec<_>>())
 }

@@ -71,6 +71,9 @@ pub struct Limits {
     pub body_min_rate: u64,
     pub body_grace: Duration,
     pub body_size: u64,
+    /// Held at once to be checked against their signatures: of all viewers, and of one address.
+    pub signed_bodies: usize,
+    pub signed_bodies_per_address: usize,
     /// How long one write to a viewer may make no progress.
     pub write_timeout: Duration,
     pub requests_per_connection: u32,

@@ -46,7 +46,8 @@ pub struct Function {
     /// CloudFront function, an exported one Lambda@Edge).
     #[serde(default)]
     pub flavor: Flavor,
-    /// "extended" refuses only what would break a message; "strict" has AWS's limits and validation, exactly.
+    /// "extended" refuses only what would break a message; "strict" has AWS's validation and its quotas: of messages, of CloudFront
+    /// functions' code and stores, of Lambda@Edge functions' memory and time.
     #[serde(default)]
     pub mode: Mode,
     /// CPU time one call may take.

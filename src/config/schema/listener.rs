@@ -127,6 +127,11 @@ pub struct Limits {
     pub body_grace: Duration,
     /// Bytes of one request body; larger ones are refused with 413. A behavior may only lower it.
     pub body_size: ByteSize,
+    /// Bytes of bodies held at once to be checked against their signatures: those without `x-amz-content-sha256`, and those that functions
+    /// see. Past it they are refused with 503.
+    pub signed_bodies: ByteSize,
+    /// The same of one address (IPv6: one /64).
+    pub signed_bodies_per_address: ByteSize,
     /// How long one write to a viewer may make no progress.
     pub write_timeout: Duration,
     /// Requests served on one connection before it is closed.
@@ -154,6 +159,8 @@ impl Default for Limits {
             body_min_rate: ByteSize::bytes(240),
             body_grace: Duration::secs(10),
             body_size: ByteSize::gib(1),
+            signed_bodies: ByteSize::mib(64),
+            signed_bodies_per_address: ByteSize::mib(32),
             write_timeout: Duration::secs(30),
             requests_per_connection: 10_000,
             h2_streams: 128,

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use aws_lc_rs::{digest, hmac, rand};
@@ -31,6 +32,8 @@ pub struct Artifacts {
     dir: PathBuf,
     key: hmac::Key,
     compilers: OnceLock<Result<ThreadPool, String>>,
+    /// Nobody is served yet: compiling is all there is to do.
+    hurried: AtomicBool,
 }
 
 /// What is compiled: a component or a module.
@@ -77,20 +80,31 @@ impl Artifacts {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)?;
         let key = key(&dir.join("key")).map_err(failed)?;
-        Ok(Artifacts { dir: dir.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key), compilers: OnceLock::new() })
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        Ok(Artifacts { dir: dir.to_owned(), key, compilers: OnceLock::new(), hurried: AtomicBool::new(false) })
     }
 
-    /// The code of a component or module: loaded, or compiled on threads that leave the machine to others. Blocks.
+    /// Whether what is compiled from now on has the priority of requests.
+    pub fn hurry(&self, hurried: bool) {
+        self.hurried.store(hurried, Ordering::Relaxed);
+    }
+
+    /// The code of a component or module: loaded, or compiled, on threads that leave the machine to others unless it hurries. Blocks.
     pub fn code<C: Code>(&self, engine: &Engine, wasm: &[u8]) -> Result<C, EngineError> {
         let name = name(engine, wasm);
         let path = self.dir.join(&name);
         if let Some(code) = self.load(engine, &name, &path) {
             return Ok(code);
         }
-        let compilers = self.compilers.get_or_init(compilers);
-        let compilers = compilers.as_ref().map_err(|error| EngineError::Start(error.clone()))?;
         let failed = |error: wasmtime::Error| EngineError::Compile(format!("{error:#}"));
-        let compiled = compilers.install(|| C::compile(engine, wasm)).map_err(failed)?;
+        let compiled = if self.hurried.load(Ordering::Relaxed) {
+            C::compile(engine, wasm)
+        } else {
+            let compilers = self.compilers.get_or_init(compilers);
+            let compilers = compilers.as_ref().map_err(|error| EngineError::Start(error.clone()))?;
+            compilers.install(|| C::compile(engine, wasm))
+        };
+        let compiled = compiled.map_err(failed)?;
         match self.save(&name, &path, &compiled) {
             // Mapped from the file, so that its pages are the page cache's.
             Ok(()) => self.load(engine, &name, &path),

@@ -147,9 +147,10 @@ impl Function {
         self.api
     }
 
-    /// Whether it can be attached to that event.
+    /// Whether it can be attached to that event: CloudFront functions to viewer events alone (Developer Guide, "Differences between
+    /// CloudFront Functions and Lambda@Edge").
     pub fn handles(&self, event: Event) -> bool {
-        self.handlers.of(event).is_some()
+        self.handlers.of(event).is_some() && (self.api != Api::CloudFront || event.is_viewer())
     }
 
     /// Whether it takes events of other kinds than CloudFront's: it has a Lambda handler.

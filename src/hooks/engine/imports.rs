@@ -165,7 +165,10 @@ impl origin::Host for CallState {
             tls: origin.tls,
             path: origin.path.clone(),
             read_timeout_ms: u32::try_from(origin.read_timeout.as_millis()).unwrap_or(u32::MAX),
-            headers: origin.headers.iter().map(|(name, value)| field(name, value)).collect(),
+            headers: origin
+                .shown()
+                .map(|(name, value)| types::Field { name: name.into(), value: value.into() })
+                .collect(),
         })
     }
 
@@ -185,7 +188,10 @@ impl origin::Host for CallState {
             port: Some(to.port),
             tls: Some(to.tls),
             path: Some(to.path),
-            headers: Some(headers),
+            headers: Some(match &self.exchange.request.origin {
+                Some(origin) => origin.meant(headers),
+                None => headers,
+            }),
             read_timeout: (to.read_timeout_ms > 0).then(|| Duration::from_millis(to.read_timeout_ms.into())),
             ..OriginPatch::default()
         };

@@ -45,7 +45,7 @@ use ticker::Ticker;
 pub use function::{Budget, Called, Function, Question, Said};
 pub use load::component;
 pub use shape::{Made, SECTION, Shape};
-pub use snapshot::{Evaluated, SnapshotError, Snapshotter};
+pub use snapshot::{Evaluated, SnapshotError, Snapshotter, World};
 pub use web::{Web, WebBody};
 
 /// Shared code that is kept at hand; functions keep theirs as long as they live.
@@ -149,6 +149,11 @@ impl Engine {
     ) -> Result<Arc<Web>, EngineError> {
         self.shared.ticker.start(Arc::downgrade(&self.shared))?;
         Web::load(&self.shared, wasm, spec, services).map(Arc::new)
+    }
+
+    /// Whether what is compiled from now on has the priority of requests: before there are any.
+    pub fn hurry(&self, hurried: bool) {
+        self.shared.artifacts.hurry(hurried);
     }
 
     /// Instances that live now, idle ones too.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hooks::exchange::{Edit, OriginChange, OriginPatch};
+use crate::hooks::exchange::{Edit, OriginChange, OriginPatch, shown};
 
 use super::message::{Raw, millis};
 
@@ -78,9 +78,7 @@ impl Change {
 impl To {
     fn of(patch: &OriginPatch) -> Self {
         // A secret the function passed through is not written down.
-        let line = |(name, value): &(http::HeaderName, http::HeaderValue)| {
-            (name.to_string(), Raw::of(if value.is_sensitive() { b"" } else { value.as_bytes() }))
-        };
+        let line = |(name, value): &(http::HeaderName, http::HeaderValue)| (name.to_string(), Raw::of(shown(value)));
         To {
             base: patch.base.clone(),
             host: patch.host.clone(),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::compiled::Mode;
-use crate::hooks::exchange::{Body, Exchange, Origin, Request, Response, Site};
+use crate::hooks::exchange::{Body, Exchange, Origin, Request, Response, Site, shown};
 use crate::hooks::{Event, Who, valid};
 
 use super::TestEventError;
@@ -208,9 +208,7 @@ impl Asked {
 // === impl InForce ===
 impl InForce {
     fn of(origin: &Origin) -> Self {
-        let line = |(name, value): &(HeaderName, HeaderValue)| {
-            (name.to_string(), Raw::of(if value.is_sensitive() { b"" } else { value.as_bytes() }))
-        };
+        let line = |(name, value): &(HeaderName, HeaderValue)| (name.to_string(), Raw::of(shown(value)));
         InForce {
             name: origin.name.clone(),
             host: origin.host.clone(),

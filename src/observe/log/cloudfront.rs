@@ -25,6 +25,15 @@ pub const REALTIME_HEADER: &str = "#Version: 1.0\n#Fields: timestamp c-ip time-t
     sc-content-len sc-range-start sc-range-end c-port x-edge-detailed-result-type c-country cs-accept-encoding \
     cs-accept cache-behavior-path-pattern cs-headers cs-header-names cs-headers-count origin-fbl origin-lbl asn\n";
 
+/// What a database says of a viewer's address.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Whence {
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<[u8; 2]>,
+    /// Autonomous system.
+    pub asn: Option<u32>,
+}
+
 /// What stands in a column.
 #[derive(Debug, Clone, Copy)]
 enum Field {
@@ -65,8 +74,9 @@ enum Field {
     Pattern,
     OriginFirstByte,
     OriginLastByte,
-    /// A service we do not have (field-level encryption), the viewer's country and network, which the log is not told, or header copies we
-    /// do not keep.
+    Country,
+    Asn,
+    /// A service we do not have (field-level encryption), or header copies we do not keep.
     Nothing,
 }
 
@@ -147,7 +157,7 @@ const REALTIME: [Field; 43] = {
         RangeLast,
         Port,
         DetailedResult,
-        Nothing,
+        Country,
         AcceptEncoding,
         Accept,
         Pattern,
@@ -156,27 +166,27 @@ const REALTIME: [Field; 43] = {
         Nothing,
         OriginFirstByte,
         OriginLastByte,
-        Nothing,
+        Asn,
     ]
 };
 
 /// Appends a line of the standard log, with its line feed.
 pub fn write_standard(out: &mut Vec<u8>, record: &Record<'_>, pop: &str) {
-    write(out, &STANDARD, record, pop);
+    write(out, &STANDARD, record, pop, Whence::default());
 }
 
 /// Appends a line of the real-time log, with its line feed.
-pub fn write_realtime(out: &mut Vec<u8>, record: &Record<'_>, pop: &str) {
-    write(out, &REALTIME, record, pop);
+pub fn write_realtime(out: &mut Vec<u8>, record: &Record<'_>, pop: &str, whence: Whence) {
+    write(out, &REALTIME, record, pop, whence);
 }
 
-fn write(out: &mut Vec<u8>, fields: &[Field], record: &Record<'_>, pop: &str) {
+fn write(out: &mut Vec<u8>, fields: &[Field], record: &Record<'_>, pop: &str, whence: Whence) {
     for (at, &field) in fields.iter().enumerate() {
         if at > 0 {
             out.push(b'\t');
         }
         let before = out.len();
-        put(out, field, record, pop);
+        put(out, field, record, pop, whence);
         if out.len() == before {
             out.push(b'-');
         }
@@ -184,7 +194,7 @@ fn write(out: &mut Vec<u8>, fields: &[Field], record: &Record<'_>, pop: &str) {
     out.push(b'\n');
 }
 
-fn put(out: &mut Vec<u8>, field: Field, record: &Record<'_>, pop: &str) {
+fn put(out: &mut Vec<u8>, field: Field, record: &Record<'_>, pop: &str, whence: Whence) {
     match field {
         Field::Date => Civil::from_ms(record.started_ms).push_date(out),
         Field::Time => Civil::from_ms(record.started_ms).push_time(out),
@@ -228,6 +238,8 @@ fn put(out: &mut Vec<u8>, field: Field, record: &Record<'_>, pop: &str) {
             record.origin.and_then(|visit| visit.first_byte_ns).into_iter().for_each(|nanos| seconds(out, nanos));
         }
         Field::OriginLastByte => record.origin.into_iter().for_each(|visit| seconds(out, visit.total_ns)),
+        Field::Country => encode(out, whence.country.as_ref().map_or(b"", |code| code)),
+        Field::Asn => whence.asn.into_iter().for_each(|asn| push_u64(out, asn.into())),
         Field::Nothing => {}
     }
 }
@@ -272,7 +284,11 @@ mod tests {
     use crate::observe::Metrics;
     use crate::observe::record::{Failure, sample};
 
-    fn columns(write: fn(&mut Vec<u8>, &Record<'_>, &str), header: &str, record: &Record<'_>) -> Vec<(String, String)> {
+    fn columns(
+        write: impl Fn(&mut Vec<u8>, &Record<'_>, &str),
+        header: &str,
+        record: &Record<'_>,
+    ) -> Vec<(String, String)> {
         let mut out = Vec::new();
         write(&mut out, record, "FRA");
         let line = String::from_utf8(out).unwrap();
@@ -353,7 +369,10 @@ mod tests {
     fn a_real_time_line() {
         let metrics = Metrics::new("FRA", 0);
         let record = Record { viewer: "[2001:db8::1]:9".parse().unwrap(), ..sample(metrics.unrouted()) };
-        let got = columns(write_realtime, REALTIME_HEADER, &record);
+        let got = {
+            let whence = Whence { country: Some(*b"DE"), asn: Some(3320) };
+            columns(|out, record, pop| write_realtime(out, record, pop, whence), REALTIME_HEADER, &record)
+        };
         for (name, want) in [
             ("timestamp", "1700000000.123"),
             ("c-ip", "2001:db8::1"),
@@ -361,7 +380,8 @@ mod tests {
             ("cs-host", "shop.example"),
             ("cache-behavior-path-pattern", "shop.example/*"),
             ("origin-fbl", "-"),
-            ("asn", "-"),
+            ("c-country", "DE"),
+            ("asn", "3320"),
         ] {
             assert!(got.contains(&(name.to_owned(), want.to_owned())), "{name}: {got:?}");
         }

@@ -7,12 +7,13 @@ use std::fmt;
 use super::cells::{BOUNDS_NS, Counters, Latency, LatencySum};
 use super::change;
 use super::totals::FunctionTotals;
-use crate::observe::record::{Call, CallOutcome};
+use crate::observe::record::{Call, CallOutcome, FUNCTION_ERRORS};
 
 /// Counts of one function.
 pub struct FunctionMetrics {
     name: String,
     outcomes: Counters<{ CallOutcome::ALL.len() }>,
+    errors: Counters<{ FUNCTION_ERRORS.len() }>,
     cpu: Latency,
     wall: Latency,
 }
@@ -21,6 +22,8 @@ pub struct FunctionMetrics {
 #[derive(Debug)]
 pub struct FunctionSum {
     pub outcomes: [u64; CallOutcome::ALL.len()],
+    /// By AWS's name.
+    pub errors: [u64; FUNCTION_ERRORS.len()],
     pub cpu: LatencySum,
     pub wall: LatencySum,
 }
@@ -31,6 +34,7 @@ impl FunctionMetrics {
         FunctionMetrics {
             name: name.to_owned(),
             outcomes: Counters::default(),
+            errors: Counters::default(),
             cpu: Latency::default(),
             wall: Latency::default(),
         }
@@ -42,6 +46,9 @@ impl FunctionMetrics {
 
     pub(super) fn finish(&self, call: &Call) {
         self.outcomes.add(call.outcome as usize);
+        if let Some(at) = call.result.and_then(|result| FUNCTION_ERRORS.iter().position(|error| *error == result)) {
+            self.errors.add(at);
+        }
         self.cpu.add(call.cpu_ns);
         self.wall.add(call.wall_ns);
     }
@@ -50,7 +57,7 @@ impl FunctionMetrics {
         let (mut cpu, mut wall) = (LatencySum::default(), LatencySum::default());
         self.cpu.add_to(&mut cpu);
         self.wall.add_to(&mut wall);
-        FunctionSum { outcomes: self.outcomes.get(), cpu, wall }
+        FunctionSum { outcomes: self.outcomes.get(), errors: self.errors.get(), cpu, wall }
     }
 }
 

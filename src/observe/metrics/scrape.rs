@@ -4,7 +4,7 @@
 
 use super::cells::{BOUNDS_NS, BehaviorSum, LatencySum, STATUS_CLASSES};
 use super::{Metrics, PurgeScope, Refusal, TierResult};
-use crate::observe::record::{CallOutcome, Failure, Outcome};
+use crate::observe::record::{CallOutcome, FUNCTION_ERRORS, Failure, Outcome};
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::sync::atomic::Ordering;
@@ -89,7 +89,7 @@ fn origins(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
 
 fn functions(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     let functions = metrics.functions.read().clone();
-    let (mut calls, mut cpu, mut wall) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut calls, mut errors, mut cpu, mut wall) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for function in &functions {
         let sum = function.sum();
         for (outcome, &count) in CallOutcome::ALL.iter().zip(&sum.outcomes) {
@@ -97,11 +97,17 @@ fn functions(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
                 calls.push(counter([("function", function.name()), ("outcome", outcome.as_str())], count));
             }
         }
+        for (result, &count) in FUNCTION_ERRORS.iter().zip(&sum.errors) {
+            if count > 0 {
+                errors.push(counter([("function", function.name()), ("result", result)], count));
+            }
+        }
         cpu.push(histogram([("function", function.name())], &sum.cpu));
         wall.push(histogram([("function", function.name())], &sum.wall));
     }
     families.extend([
         counters("function_calls_total", "Finished function calls.", calls),
+        counters("function_errors_total", "Calls that failed, by AWS's result type.", errors),
         family("function_cpu_seconds", "CPU time of a call.", MetricType::HISTOGRAM, cpu),
         family("function_seconds", "Time of a call, waiting included.", MetricType::HISTOGRAM, wall),
     ]);

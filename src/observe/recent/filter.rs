@@ -117,6 +117,7 @@ mod tests {
             wall_ns: 1,
             edits: 0,
             error: "".into(),
+            result: None,
         }];
         // GET https://shop.example/a b, 200, a hit in 1.23 ms.
         let record = Record { calls: &calls, ..sample(metrics.unrouted()) };

@@ -201,6 +201,8 @@ mod tests {
         body_min_rate: 0,
         body_grace: Duration::MAX,
         body_size: 1 << 30,
+        signed_bodies: 1,
+        signed_bodies_per_address: 1,
         write_timeout: Duration::MAX,
         requests_per_connection: 1000,
         h2_streams: 1,

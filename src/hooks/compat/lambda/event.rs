@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, Version};
 
-use crate::hooks::exchange::{Exchange, Origin, Request, Response};
+use crate::hooks::exchange::{Exchange, Origin, Request, Response, shown};
 use crate::hooks::fields;
 
 use super::super::write::{base64, comma, key, member, number, principal, string, text, title};
@@ -91,11 +91,6 @@ fn write_origin(out: &mut String, origin: &Origin) {
     key(out, "sslProtocols");
     out.push_str(SSL_PROTOCOLS);
     out.push_str("}}");
-}
-
-/// What a function sees of an origin's own field: of a secret, nothing.
-pub fn shown(value: &HeaderValue) -> &[u8] {
-    if value.is_sensitive() { &[] } else { value.as_bytes() }
 }
 
 fn write_fields(out: &mut String, headers: &HeaderMap, titled: bool) {

@@ -8,7 +8,7 @@ use http::header::HOST;
 use http::{HeaderName, HeaderValue};
 
 use crate::config::compiled::Mode;
-use crate::hooks::exchange::{EditError, Exchange, Origin, OriginChange, OriginPatch};
+use crate::hooks::exchange::{Exchange, Origin, OriginChange, OriginPatch, shown};
 use crate::hooks::failure::Failure;
 use crate::hooks::{fields, valid};
 
@@ -16,7 +16,6 @@ use super::super::Warnings;
 use super::super::error::{invalid, property, quote, wrong_kind};
 use super::super::parse::Node;
 use super::super::write::same;
-use super::event::shown;
 
 /// Bytes of a bucket's domain name (CloudFront Developer Guide, "Lambda@Edge event structure", S3 origin).
 const BUCKET_MAX: usize = 128;
@@ -26,6 +25,25 @@ const SECONDS: std::ops::RangeInclusive<u64> = 1..=120;
 const PROTOCOLS: [&str; 5] = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "SSLv3"];
 
 type Lines = Vec<(HeaderName, HeaderValue)>;
+
+/// `customHeaders` against the event's.
+enum Own {
+    Unsaid,
+    Same,
+    These(Lines),
+}
+
+// === impl Own ===
+impl Own {
+    /// Fields that nobody asked for stay with the host that they are for: another may not learn them.
+    fn patch(self, elsewhere: bool) -> Option<Lines> {
+        match self {
+            Own::These(lines) => Some(lines),
+            Own::Unsaid if elsewhere => Some(Lines::new()),
+            Own::Unsaid | Own::Same => None,
+        }
+    }
+}
 
 pub fn accept(exchange: &mut Exchange, origin: &Node<'_>, warnings: &mut Warnings) -> Result<(), Failure> {
     let Node::Object(_) = origin else { return Err(wrong_kind("origin", "an object", origin)) };
@@ -89,7 +107,7 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
         read_timeout: silence
             .filter(|secs| now.is_none_or(|now| now.read_timeout.as_secs() != *secs))
             .map(Duration::from_secs),
-        headers: headers(exchange, custom, "origin.custom.customHeaders")?,
+        headers: headers(exchange, custom, "origin.custom.customHeaders")?.patch(host.is_some()),
         ..OriginPatch::default()
     })
 }
@@ -121,7 +139,7 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>) -> Result<OriginPatch, Failu
             .transpose()?,
         port: Some(443),
         tls: Some(true),
-        headers: headers(exchange, s3, "origin.s3.customHeaders")?.or_else(|| Some(Vec::new())),
+        headers: headers(exchange, s3, "origin.s3.customHeaders")?.patch(true),
         ..OriginPatch::default()
     })
 }
@@ -181,14 +199,15 @@ fn prefix(place: &str, path: &str) -> Result<String, Failure> {
     Err(invalid(format_args!("\"{place}.path\" must be {words}, not {}", quote(path))))
 }
 
-/// The origin's own fields, when they are not those of the event. A secret that comes back as it was shown stays what it is.
-fn headers(exchange: &Exchange, of: &Node<'_>, place: &str) -> Result<Option<Lines>, Failure> {
+/// What becomes of the origin's own fields. A secret that comes back as it was shown stays what it is.
+fn headers(exchange: &Exchange, of: &Node<'_>, place: &str) -> Result<Own, Failure> {
     let members = match of.get("customHeaders") {
-        Node::Absent | Node::Null => return Ok(None),
+        Node::Absent | Node::Null => return Ok(Own::Unsaid),
         Node::Object(members) => members,
         other => return Err(wrong_kind(place, "an object", other)),
     };
-    let now = exchange.request.origin.as_ref().map(|origin| origin.headers.as_slice()).unwrap_or_default();
+    let shown_origin = exchange.request.origin.as_ref();
+    let now = shown_origin.map(|origin| origin.headers.as_slice()).unwrap_or_default();
     let mut wanted = Lines::new();
     for (name, list) in members {
         let Node::List(list) = list else {
@@ -209,8 +228,8 @@ fn headers(exchange: &Exchange, of: &Node<'_>, place: &str) -> Result<Option<Lin
             wanted.push((own.clone(), value));
         }
     }
-    if wanted.len() == now.len() && wanted.iter().all(|line| now.contains(line)) {
-        return Ok(None);
+    if shown_origin.is_some() && wanted.len() == now.len() && wanted.iter().all(|line| now.contains(line)) {
+        return Ok(Own::Same);
     }
     for (name, value) in &wanted {
         // What the operator configured may stay, whatever it is called.
@@ -224,8 +243,5 @@ fn headers(exchange: &Exchange, of: &Node<'_>, place: &str) -> Result<Option<Lin
             return Err(invalid(format_args!("the header \"{name}\" of {place} is already in the request's headers")));
         }
     }
-    if let Some((name, _)) = wanted.iter().find(|(name, _)| !fields::for_origin(name.as_str())) {
-        return Err(super::super::error::field(exchange.event, name.as_str(), EditError::Forbidden));
-    }
-    Ok(Some(wanted))
+    Ok(Own::These(wanted))
 }
