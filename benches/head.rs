@@ -37,6 +37,8 @@ fn limits() -> Limits {
         body_min_rate: 500,
         body_grace: Duration::from_secs(5),
         body_size: 1 << 30,
+        signed_bodies: 1 << 20,
+        signed_bodies_per_address: 1 << 20,
         write_timeout: Duration::from_secs(30),
         requests_per_connection: 10_000,
         h2_streams: 128,

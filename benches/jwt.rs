@@ -22,7 +22,7 @@ use serde_json::json;
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
@@ -30,6 +30,8 @@ use x509_parser::public_key::RSAPublicKey;
 const NOW_MS: u64 = 1_767_225_600_000;
 /// Fresh tokens made before a run; each is verified once, then they come again, long forgotten.
 const FRESH: usize = 4096;
+/// Turns that the ratio is the median of.
+const TURNS: usize = 31;
 
 struct Signer {
     alg: &'static str,
@@ -132,20 +134,20 @@ fn tokens(c: &mut Criterion) {
         // A clock that goes on makes every look-up a miss: what was seen counts for a minute.
         let (mut at, mut n) = (NOW_MS, 0);
         let verifier = signer.verifier();
-        c.bench_function(&format!("token/{alg}/fresh"), |b| {
-            b.iter(|| {
-                n = (n + 1) % FRESH;
-                at = if n == 0 { NOW_MS + (at - NOW_MS + 61_000) % 3_000_000 } else { at };
-                assert!(good(&verifier, &rule, black_box(&sent[n]), at));
-            });
-        });
-        raw(c, &signer, &tokens);
+        let mut fresh = || {
+            n = (n + 1) % FRESH;
+            at = if n == 0 { NOW_MS + (at - NOW_MS + 61_000) % 3_000_000 } else { at };
+            assert!(good(&verifier, &rule, black_box(&sent[n]), at));
+        };
+        c.bench_function(&format!("token/{alg}/fresh"), |b| b.iter(&mut fresh));
+        raw(c, &signer, &tokens, &mut fresh);
     }
 }
 
 /// The signatures of the same tokens alone: with a parsed key, and with one that is read each time. All of them, as one signature again
-/// and again is what a processor's predictions learn.
-fn raw(c: &mut Criterion, signer: &Signer, tokens: &[String]) {
+/// and again is what a processor's predictions learn. Last, what a `fresh` token costs as a multiple of its signature: the median of
+/// turns by turns, which a busy machine slows alike.
+fn raw(c: &mut Criterion, signer: &Signer, tokens: &[String], fresh: &mut impl FnMut()) {
     let parts = tokens.iter().map(|token| token.rsplit_once('.').unwrap());
     let parts = parts.map(|(signed, signature)| (signed.as_bytes(), URL_SAFE_NO_PAD.decode(signature).unwrap()));
     let parts: Vec<(&[u8], Vec<u8>)> = parts.collect();
@@ -181,6 +183,21 @@ fn raw(c: &mut Criterion, signer: &Signer, tokens: &[String]) {
             assert!(unparsed.verify(signed, signature).is_ok());
         });
     });
+    let mut n = 0;
+    let mut signature_alone = || {
+        let (signed, signature) = next(&mut n);
+        assert!(prepared.verify(signed, signature));
+    };
+    let mut ratios: Vec<f64> = (0..TURNS).map(|_| timed(fresh) / timed(&mut signature_alone)).collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    println!("token/{}/fresh: {:.2} × its signature with a prepared key", signer.alg, ratios[TURNS / 2]);
+}
+
+/// Seconds of one turn.
+fn timed(work: &mut impl FnMut()) -> f64 {
+    let began = Instant::now();
+    (0..FRESH / 4).for_each(|_| work());
+    began.elapsed().as_secs_f64()
 }
 
 fn urls(c: &mut Criterion) {

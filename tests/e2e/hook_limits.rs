@@ -33,6 +33,11 @@ fn failures_have_their_documented_status_and_name_and_are_never_stored() {
             assert!(calls(&pop, 2).iter().any(|(_, how)| how == outcome), "{name} at {event}: {:?}", calls(&pop, 2));
             let labels = ["function=\"f\"", &format!("outcome=\"{outcome}\"")];
             pop.counts_to("rimward_function_calls_total", &labels, 2.0);
+            assert_eq!(
+                pop.metric("rimward_function_errors_total", &["function=\"f\"", want]),
+                2.0,
+                "{name} at {event}"
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ mod harness;
 mod hits;
 mod hook_lanes;
 mod hook_limits;
+mod hook_origins;
 mod hooks;
 mod images;
 mod keys;

@@ -5,7 +5,7 @@
 use crate::harness::names::{
     BEHAVIOR, CACHE, CONNECTIONS, DURATION, HOST, METHOD, ORIGIN_REQUESTS, PATH, REASON, REQUESTS, STATUS,
 };
-use crate::harness::{Origin, Pop, Setup, until};
+use crate::harness::{Origin, Pop, Raw, Setup, until};
 use serde_json::Value;
 
 fn start() -> (Origin, Pop) {
@@ -88,15 +88,26 @@ fn cloudfronts_standard_format() {
 #[test]
 fn cloudfronts_real_time_format() {
     let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "hello");
-    let mut setup = Setup::new(format!("{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n", origin.config("o")));
+    let database = concat!(env!("CARGO_MANIFEST_DIR"), "/geo/test.mmdb");
+    let behavior = "[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n";
+    let mut setup = Setup::new(format!("[geo]\ndatabases = [\"{database}\"]\n\n{}{behavior}", origin.config("o")));
     setup.log_format = "cloudfront-realtime".to_owned();
+    setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned();
     let pop = setup.start();
-    pop.get("/a");
-    let line = until("a record", || pop.access_lines().into_iter().find(|line| !line.starts_with('#')));
-    let fields: Vec<&str> = line.split('\t').collect();
-    assert!(fields.len() >= 40, "{} fields", fields.len());
-    assert_eq!((fields[1], fields[3], fields[5]), ("127.0.0.1", "200", "GET"));
-    assert!(fields[0].parse::<f64>().is_ok(), "{}", fields[0]);
+    // A miss of the full path, then hits of the fast lane.
+    for (at, (from, country, asn)) in
+        [("192.0.2.1", "DE", "-"), ("192.0.2.200", "US", "-"), ("198.51.100.1", "-", "64496"), ("198.18.0.1", "-", "-")]
+            .into_iter()
+            .enumerate()
+    {
+        Raw::connect(pop.extra[0]).ask("GET", "/a", &[("X-Forwarded-For", from)]);
+        let line = until("a record", || pop.access_lines().into_iter().filter(|line| !line.starts_with('#')).nth(at));
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert_eq!(fields.len(), 43, "{line}");
+        assert_eq!((fields[1], fields[3], fields[5]), (from, "200", "GET"));
+        assert!(fields[0].parse::<f64>().is_ok(), "{}", fields[0]);
+        assert_eq!((fields[33], fields[42]), (country, asn), "c-country and asn of {from}");
+    }
 }
 
 #[test]

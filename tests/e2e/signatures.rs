@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::access::pop;
 use crate::harness::credentials::{Aws, borrowed};
-use crate::harness::{H2, Origin, Pop, until};
+use crate::harness::raw::request;
+use crate::harness::{H2, Origin, Pop, Raw, until};
 
 const SECRET: &str = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY";
 
@@ -138,6 +139,32 @@ fn a_signed_body_is_checked_before_the_origin_has_it() {
     let bodies: Vec<&[u8]> = requests.iter().filter(whole).map(|seen| seen.body.as_slice()).collect();
     assert_eq!(bodies.len(), 4, "the origin never had an altered request as a whole");
     assert!(bodies.iter().all(|body| *body == b"{\"a\":1}" || *body == large));
+}
+
+/// Bodies that must be read before anybody knows whose they are: one address cannot hold more memory with them than it may.
+#[test]
+fn unchecked_bodies_of_one_address_are_bounded() {
+    let origin = Origin::counting("");
+    let pop = signer(&origin, "", "[limits]\nsigned_bodies_per_address = \"200KiB\"");
+    let (first, second) = (vec![b'1'; 160_000], vec![b'2'; 100_000]);
+    let mut slow = Raw::connect(pop.http);
+    let sent = request("POST", "/first", &borrowed(&aws().fields("POST", "/first", &first)), &first);
+    let (begun, rest) = sent.split_at(sent.len() - 1000);
+    slow.send(begun);
+    let fields = aws().fields("POST", "/second", &second);
+    until("the first is held", || {
+        (pop.send("POST", "/second", &borrowed(&fields), &second).status == 503).then_some(())
+    });
+    pop.log_line("limits.signed_bodies_per_address");
+    let told = Aws { tells_hash: true, ..aws() }.fields("POST", "/told", &second);
+    assert_eq!(
+        pop.send("POST", "/told", &borrowed(&told), &second).status,
+        200,
+        "a told hash is checked as it streams"
+    );
+    slow.send(rest);
+    assert_eq!(slow.reply("POST").status, 200);
+    assert_eq!(pop.send("POST", "/second", &borrowed(&fields), &second).status, 200, "there is room again");
 }
 
 #[test]

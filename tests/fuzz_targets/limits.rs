@@ -18,6 +18,8 @@ pub fn limits() -> Limits {
         body_min_rate: 0,
         body_grace: second,
         body_size: 64,
+        signed_bodies: 64,
+        signed_bodies_per_address: 64,
         write_timeout: second,
         requests_per_connection: 1,
         h2_streams: 1,

@@ -86,6 +86,7 @@ impl World {
                 tags: [format!("t{url}").into()].into(),
                 vary: Box::new([]),
                 variance: None,
+                masked: false,
             };
             if process.marks.verdict(&meta) == Verdict::Keep {
                 node.stored.insert(url, Object { meta, checked: 0.into(), fetched });

@@ -224,14 +224,16 @@ pub fn value(pop: &Pop, key: &str) -> Option<String> {
 
 /// Writes one.
 pub fn put(pop: &Pop, key: &str, value: &str) -> Reply {
-    let state = pop.admin("GET", "/key-value-stores/flags", "");
-    let etag = state.field("etag").unwrap().to_owned();
     let bearer = format!("Bearer {TOKEN}");
-    let fields = [("Authorization", bearer.as_str()), ("If-Match", &etag), ("Content-Type", "application/json")];
     let body = json!({"Puts": [{"Key": key, "Value": value}]}).to_string();
-    let mut raw = Raw::connect(pop.admin);
-    raw.send(request("POST", "/key-value-stores/flags/keys", &fields, body.as_bytes()));
-    raw.reply("POST")
+    // What another node changed since the store's ETag was read is a conflict: the next try has the new one, as AWS's clients do.
+    until("the store as it was read", || {
+        let etag = pop.admin("GET", "/key-value-stores/flags", "").field("etag")?.to_owned();
+        let fields = [("Authorization", bearer.as_str()), ("If-Match", &etag), ("Content-Type", "application/json")];
+        let mut raw = Raw::connect(pop.admin);
+        raw.send(request("POST", "/key-value-stores/flags/keys", &fields, body.as_bytes()));
+        Some(raw.reply("POST")).filter(|reply| reply.status != 409)
+    })
 }
 
 /// Makes an API key of the plan `gold`.
