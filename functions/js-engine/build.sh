@@ -2,7 +2,7 @@
 # Builds engine.wasm from the published QuickJS-ng sources and the files beside this script. Same inputs, same bytes.
 #   ./build.sh          writes engine.wasm and engine.sha256
 #   ./build.sh check    builds and compares with engine.sha256; leaves both files alone
-# Needs: cargo (only to fetch a crate) and python3 with venv. Everything else is fetched by pinned version and checksum.
+# Needs: cargo (only to fetch a crate), patch, and python3 with venv. Everything else is fetched by pinned version and checksum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -51,6 +51,8 @@ sed -i '/^static void update_stack_limit/,/^}/s/^#if defined(__wasi__)$/#if 0/' 
 places=$(grep -c 'emit_source_loc(s);' quickjs/quickjs.c)
 sed -i '/^static __exception int js_parse_postfix_expr(JSParseState \*s, int parse_flags)$/,/^}/s/^\( *\)emit_op(s, OP_get_\(field\|array_el\));$/\1emit_source_loc(s);\n&/' quickjs/quickjs.c
 [ "$(grep -c 'emit_source_loc(s);' quickjs/quickjs.c)" = $((places + 2)) ]
+
+patch -s -p1 --fuzz=0 <"$here/src/async_store.patch"
 
 # node/**.js as data, each closed by a zero.
 (cd node && find . -name '*.js' | sed 's,^\./,,' | LC_ALL=C sort) >list

@@ -31,6 +31,11 @@ async fn check(name: &str) {
 }
 
 #[tokio::test]
+async fn async_storage_as_in_node() {
+    check("async").await;
+}
+
+#[tokio::test]
 async fn buffer_as_in_node() {
     check("buffer").await;
 }

@@ -1,60 +1,64 @@
-// async_hooks: AsyncLocalStorage as far as one event at a time needs it. `run` with an async function holds until its promise settles;
-// two that overlap see the later one's store.
+// async_hooks: AsyncLocalStorage and AsyncResource. The engine carries one frame, a Map of stores that is never changed, along with the
+// code that runs: into promise reactions, microtasks and timers, from where they were asked for.
 const { missing } = require('internal/absent');
 
+function within(frame, fn, self, args) {
+  const before = host.store();
+  host.enter(frame);
+  try {
+    return Reflect.apply(fn, self, args);
+  } finally {
+    host.enter(before);
+  }
+}
+
+function bound(fn, self) {
+  const frame = host.store();
+  return function (...args) {
+    return within(frame, fn, self === undefined ? this : self, args);
+  };
+}
+
 class AsyncLocalStorage {
-  #store;
+  // `disable` leaves the frames that hold a store behind: they are of an age that is over.
+  #age = {};
+  #with(store) {
+    return new Map(host.store()).set(this, { age: this.#age, store });
+  }
   run(store, fn, ...args) {
-    const before = this.#store;
-    this.#store = store;
-    let result;
-    try {
-      result = fn(...args);
-    } catch (e) {
-      this.#store = before;
-      throw e;
-    }
-    if (typeof result?.then !== 'function') {
-      this.#store = before;
-      return result;
-    }
-    const restore = () => {
-      if (this.#store === store) this.#store = before;
-    };
-    return result.then((value) => (restore(), value), (e) => {
-      restore();
-      throw e;
-    });
+    return within(this.#with(store), fn, undefined, args);
   }
   exit(fn, ...args) {
     return this.run(undefined, fn, ...args);
   }
   getStore() {
-    return this.#store;
+    const own = host.store()?.get(this);
+    return own?.age === this.#age ? own.store : undefined;
   }
   enterWith(store) {
-    this.#store = store;
+    host.enter(this.#with(store));
   }
   disable() {
-    this.#store = undefined;
+    this.#age = {};
   }
   static bind(fn) {
-    return fn;
+    return bound(fn);
   }
   static snapshot() {
-    return (fn, ...args) => fn(...args);
+    return bound((fn, ...args) => fn(...args));
   }
 }
 
 class AsyncResource {
+  #frame = host.store();
   constructor(type) {
     this.type = type;
   }
   runInAsyncScope(fn, self, ...args) {
-    return fn.apply(self, args);
+    return within(this.#frame, fn, self, args);
   }
-  bind(fn) {
-    return fn.bind(this);
+  bind(fn, self) {
+    return within(this.#frame, bound, undefined, [fn, self]);
   }
   emitDestroy() {
     return this;
@@ -65,8 +69,8 @@ class AsyncResource {
   triggerAsyncId() {
     return 0;
   }
-  static bind(fn) {
-    return fn;
+  static bind(fn, type, self) {
+    return bound(fn, self);
   }
 }
 

@@ -14,6 +14,7 @@
 
 JSRuntime *rt;
 JSContext *ctx;
+JSValue async_store = JS_UNDEFINED;
 
 static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable;
 static JSAtom a_request, a_then;
@@ -83,6 +84,14 @@ static JSValue js_finish(JSContext *c, JSValueConst this, int argc, JSValueConst
   if (mine != serial) return JS_UNDEFINED;
   bool bad = argc > 0 && !JS_IsNull(argv[0]) && !JS_IsUndefined(argv[0]);
   settle(bad, bad ? JS_DupValue(ctx, argv[0]) : argc > 1 ? JS_DupValue(ctx, argv[1]) : JS_NULL);
+  return JS_UNDEFINED;
+}
+
+static JSValue js_store(JSContext *c, JSValueConst this, int argc, JSValueConst *argv) { return JS_DupValue(ctx, async_store); }
+
+// enter(store): from here on, and in what is asked for from here on.
+static JSValue js_enter(JSContext *c, JSValueConst this, int argc, JSValueConst *argv) {
+  keep(&async_store, JS_DupValue(ctx, argv[0]));
   return JS_UNDEFINED;
 }
 
@@ -314,6 +323,7 @@ EXPORT("rimward:edge/lambda-edge@0.1.0#handle")
 void *handle(char *event, size_t event_len, char *context, size_t len) {
   JS_UpdateStackTop(rt);
   forget();
+  keep(&async_store, JS_UNDEFINED);
   serial++;
   settled = failed = false;
   event[event_len] = context[len] = 0;
@@ -344,18 +354,24 @@ EXPORT("cabi_post_rimward:edge/lambda-edge@0.1.0#handle") void after(void *unuse
 static void method(JSValueConst o, const char *name, JSCFunction *f, int n) { JS_SetPropertyStr(ctx, o, name, JS_NewCFunction(ctx, f, name, n)); }
 
 // waitFor(promise): runs the loop at the top level, for `await` there.
-static JSValue js_wait(JSContext *c, JSValueConst this, int argc, JSValueConst *argv) {
+static JSValue wait_for(JSValueConst promise) {
   for (;;) {
     if (!run_jobs()) break;
-    JSPromiseStateEnum s = JS_PromiseState(ctx, argv[0]);
-    if (s == JS_PROMISE_FULFILLED) return JS_PromiseResult(ctx, argv[0]);
-    if (s == JS_PROMISE_REJECTED) return JS_Throw(ctx, JS_PromiseResult(ctx, argv[0]));
+    JSPromiseStateEnum s = JS_PromiseState(ctx, promise);
+    if (s == JS_PROMISE_FULFILLED) return JS_PromiseResult(ctx, promise);
+    if (s == JS_PROMISE_REJECTED) return JS_Throw(ctx, JS_PromiseResult(ctx, promise));
     if (!advance() && !JS_IsJobPending(rt)) return JS_ThrowPlainError(ctx, "the top level waits for something that never happens");
   }
   settled = false;
   JSValue e = result;
   result = JS_UNDEFINED;
   return JS_Throw(ctx, e);
+}
+
+static JSValue js_wait(JSContext *c, JSValueConst this, int argc, JSValueConst *argv) {
+  JSValue store = JS_DupValue(ctx, async_store), v = wait_for(argv[0]);
+  keep(&async_store, store);
+  return v;
 }
 
 // found: {handler, cloudfront, alone}
@@ -399,6 +415,8 @@ static JSValue host_object(void) {
   method(host, "call", js_call, 3);
   method(host, "context", js_context, 0);
   method(host, "setOrigin", js_origin, 1);
+  method(host, "store", js_store, 0);
+  method(host, "enter", js_enter, 1);
   method(host, "building", js_building, 0);
   method(host, "needsHost", js_needs_host, 1);
   method(host, "random", js_random, 0);

@@ -10,6 +10,9 @@
 extern JSRuntime *rt;
 extern JSContext *ctx;
 
+// What async_hooks keeps for the code that runs (async_store.patch).
+extern JSValue async_store;
+
 // --- host.c: the one import, and memory for what the host writes
 
 // Calls `dynamic.call`. The answer is the caller's to free(); false: it is an error message.

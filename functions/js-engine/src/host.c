@@ -30,7 +30,7 @@ static void need_host(const char *op, size_t len) {
 
 bool host_call(const char *op, size_t op_len, const uint8_t *payload, size_t payload_len, uint8_t **out, size_t *out_len) {
   // Whoever builds takes log lines of the top level, and knows the time and perhaps the configuration; everything else has to wait for a call.
-  bool known = strncmp(op, "log.", 4) == 0 || strncmp(op, "clock.now", op_len) == 0 || strncmp(op, "config.all", op_len) == 0;
+  bool known = strncmp(op, "log.", 4) == 0 || strcmp(op, "clock.now") == 0 || strcmp(op, "config.all") == 0;
   if (building && !known) {
     need_host(op, op_len);
     const char *why = "not available while the function is built";

@@ -15,6 +15,7 @@ class Timeout {
     this.due = now + this.delay;
     this.order = order++;
     this.id = this.order + 1;
+    this.store = host.store();
   }
   ref() {
     return this;
@@ -104,7 +105,12 @@ function tick() {
   now = Math.max(now, next.due);
   if (next.repeat) next.due = now + next.delay, next.order = order++;
   else timers = timers.filter((t) => t !== next);
-  next.fn(...next.args);
+  host.enter(next.store);
+  try {
+    next.fn(...next.args);
+  } finally {
+    host.enter(undefined);
+  }
   return true;
 }
 
