@@ -63,6 +63,13 @@ pub fn build(source: &Source, flavor: Flavor, mode: Mode) -> Result<Built, Build
     shared().builder.build(source, flavor, mode)
 }
 
+/// With a configuration that is known.
+pub fn build_for(source: &Source, config: &[(&str, &str)]) -> Built {
+    let config: Vec<_> = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let built = shared().builder.build_for(source, Flavor::Auto, Mode::Extended, Some(&config));
+    built.unwrap_or_else(|error| panic!("{source:?}: {error}"))
+}
+
 // === impl Bench ===
 impl Bench {
     pub fn of(source: &Source, reuse: u32) -> Self {

@@ -1,9 +1,9 @@
 //! Handlers: functions as people wrote them, on requests of a table.
 
 use rimward::config::compiled::{Flavor, Mode};
-use rimward::hooks::build::{Builder, ENGINE, Source};
+use rimward::hooks::build::{Built, Source};
 
-use crate::bench::{Bench, build, file, text};
+use crate::bench::{Bench, build, build_for, file, text};
 use crate::exchange::{Case, get};
 
 const GOOD: &str = "Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6MTkwMDAwMDAwMH0.kDg6CBCu7f7vDiPclHrNdzNJ9kJYrnkgm8XpJJxUrUX0J0eH4x8PpJxM5jgziaSMBzfAy8aPIoBFS_MaEGB_TFVeVxR_CqkJ1rztYOwZcJStu9Asxj1z8OfPiGuZVuAMObKbW62Q19phTJTKJifQMzQ0wLRf688_qQCpporkfbols61oACKdDcDBUE5CfQvMhF5rnuIVABgfZjMc8-9oxSAd1LdUu-uDF39O-glrM05qcpdYNXMMimsxiyMTKRe3FOtcwWb9Xkl8g-iNtdoMKQEhT_ijaH9Qf0RQJL1OjtxGxiAHlA35NaJTlVqXzh159_y173QsIWqsqNhlzwQ0BA";
@@ -134,8 +134,7 @@ async fn what_the_top_level_may_know_it_is_told_once() {
              return { status: '200', body: [key, all.SESSION_KEY, process.env.SESSION_KEY, process.env.AWS_LAMBDA_FUNCTION_NAME, then].join() };
          };",
     );
-    let config = [("SESSION_KEY".to_owned(), "k".to_owned())];
-    let given = Builder::new(ENGINE).build_for(&source, Flavor::Auto, Mode::Extended, Some(&config)).unwrap();
+    let given = build_for(&source, &[("SESSION_KEY", "k")]);
     assert_eq!(given.deferred, None, "with its configuration it is evaluated once");
     let unknown = build(&source, Flavor::Auto, Mode::Extended).unwrap();
     assert_eq!(unknown.deferred.as_deref(), Some("process.env.SESSION_KEY"));
@@ -152,11 +151,67 @@ async fn what_only_a_call_has_runs_the_top_level_at_the_first_one() {
     for (top, needs) in [
         ("const id = require('crypto').randomUUID();", "crypto.random"),
         ("const name = process.env.AWS_LAMBDA_FUNCTION_NAME;", "process.env.AWS_LAMBDA_FUNCTION_NAME"),
+        ("const key = process.env.AWS_SECRET_ACCESS_KEY;", "process.env.AWS_SECRET_ACCESS_KEY"),
+        ("const all = { ...process.env };", "process.env"),
     ] {
         let source = text("f.js", &format!("{top} exports.handler = async (e) => e.Records[0].cf.request;"));
-        let built = Builder::new(ENGINE).build_for(&source, Flavor::Auto, Mode::Extended, Some(&[])).unwrap();
+        let built = build_for(&source, &[("AWS_SECRET_ACCESS_KEY", "s3cret")]);
         assert_eq!(built.deferred.as_deref(), Some(needs), "{top}");
         Bench::made(built).run("viewer-request", &get("", "/")).await.outcome.unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_has_what_was_read_and_no_credentials() {
+    let source = text("f.js", "const color = process.env.COLOR; exports.handler = async () => ({ status: '200', body: color });");
+    let holds = |built: &Built, text: &str| built.component.windows(text.len()).any(|at| at == text.as_bytes());
+    let one = build_for(&source, &[("COLOR", "ultramarine"), ("AWS_SECRET_ACCESS_KEY", "s3cret-1")]);
+    assert_eq!(one.deferred, None);
+    assert!(holds(&one, "ultramarine") && !holds(&one, "s3cret-1"));
+    let other = build_for(&source, &[("COLOR", "vermilion"), ("AWS_SECRET_ACCESS_KEY", "s3cret-2")]);
+    assert!(holds(&other, "vermilion") && !holds(&other, "ultramarine"));
+}
+
+/// In runtime 1.0 bytes are strings, and keys and data where they come back.
+#[tokio::test]
+async fn runtime_1_has_byte_strings() {
+    let source = text(
+        "f.js",
+        "var crypto = require('crypto'), top = String.bytesFrom([200, 201]);
+         function mac(key, data) { return crypto.createHmac('sha256', key).update(data).digest(); }
+         function md5(data) { return crypto.createHash('md5').update(data).digest('hex'); }
+         function handler(event) {
+             var bytes = crypto.createHash('sha256').update('a').digest();
+             event.request.uri = '/' + [typeof bytes, bytes.length, md5(mac(mac('key', 'day'), 'region')), md5(top), md5('é')].join('/');
+             return event.request;
+         }",
+    );
+    // The sums are what Node gives for the same bytes.
+    let bytes = "string/32/a6592b3fcaaab959f5f97877529b3702/337fa723cce95d6f7ccc24b646da3a91";
+    let bench = Bench::flavored(&source, Flavor::CloudFront1, 8);
+    for call in 0..3 {
+        let lines = bench.call("viewer-request", &get("", "/")).await;
+        assert_eq!(lines, [format!("uri /{bytes}/66ddcd97cfdeabb2f6fb8a999b4bc76f")], "{call}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_async_hooks_ends_with_its_call() {
+    let source = text(
+        "f.js",
+        "const storage = new (require('async_hooks').AsyncLocalStorage)();
+         exports.handler = async () => {
+             const before = storage.getStore();
+             storage.enterWith('mine');
+             await 0;
+             return { status: '200', body: `${before} ${storage.getStore()}` };
+         };",
+    );
+    let bench = Bench::of(&source, 8);
+    for _ in 0..3 {
+        let called = bench.run("viewer-request", &get("", "/")).await;
+        called.outcome.unwrap();
+        assert_eq!(called.exchange.answer().unwrap().body, "undefined mine");
     }
 }
 

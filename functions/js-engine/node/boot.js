@@ -368,7 +368,7 @@ function installed(name) {
 // --- what C asks for
 
 function forget() {
-  shims.get('internal/loop')?.exports.forget();
+  for (const name of ['internal/loop', 'internal/cloudfront1']) shims.get(name)?.exports.forget();
 }
 
 function tick() {
@@ -408,6 +408,12 @@ const requestPrototype = Object.create(Object.prototype, {
 // --- the function itself
 
 function evaluate() {
+  const own = handlers();
+  shims.get('internal/cloudfront1')?.exports.keep();
+  return own;
+}
+
+function handlers() {
   if (isEsm(ENTRY)) {
     preload(text(ENTRY));
     const [done, namespace, meta] = imports(ENTRY);

@@ -6,8 +6,11 @@ function coded(Type, code, message) {
   return Object.assign(new Type(message), { code });
 }
 
+// Runtime cloudfront-js-1.0 has no Buffer: bytes are strings there, one character a byte.
+const strings = host.flavor === 2 ? require('internal/cloudfront1') : null;
+
 function bytes(data, encoding) {
-  if (typeof data === 'string') return Buffer.from(data, encoding);
+  if (typeof data === 'string') return strings?.bytes(data) ?? Buffer.from(data, encoding);
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
   throw coded(TypeError, 'ERR_INVALID_ARG_TYPE', `The "data" argument must be of type string or an instance of Buffer, TypedArray, or DataView. Received ${data === null || data === undefined ? data : `type ${typeof data}`}`);
@@ -61,7 +64,10 @@ class Collector {
   }
 }
 
-const shown = (out, encoding) => (encoding && encoding !== 'buffer' ? out.toString(encoding) : out);
+function shown(out, encoding) {
+  if (encoding && encoding !== 'buffer') return out.toString(encoding);
+  return strings ? strings.made(out) : out;
+}
 
 class Hash extends Collector {
   #name;
@@ -135,21 +141,24 @@ function secret(key) {
   return bytes(key);
 }
 
+// What is not PEM is no key: libraries try a shared secret as a public key first.
+function encoded(text) {
+  if (/-----BEGIN (?:[A-Z]+ )?(?:PUBLIC KEY|CERTIFICATE|PRIVATE KEY)-----/.test(text)) return text;
+  throw coded(Error, 'ERR_OSSL_UNSUPPORTED', 'error:1E08010C:DECODER routines::unsupported');
+}
+
 // PEM or JWK as text.
 function publicKey(key) {
-  if (key instanceof KeyObject || key instanceof CryptoKey) return key.data ?? key.own;
-  if (typeof key === 'string') return key;
-  if (ArrayBuffer.isView(key)) return Buffer.from(key).toString();
+  if (key instanceof KeyObject || key instanceof CryptoKey) {
+    if (key.type === 'secret') throw coded(TypeError, 'ERR_CRYPTO_INVALID_KEY_OBJECT_TYPE', 'Invalid key object type secret, expected public.');
+    return key.data ?? key.own;
+  }
+  if (typeof key === 'string') return encoded(key);
+  if (ArrayBuffer.isView(key)) return encoded(Buffer.from(key).toString());
   if (key?.format === 'jwk') return JSON.stringify(key.key);
   if (key?.format === 'der') return pem(bytes(key.key), key.type === 'pkcs1' ? 'RSA PUBLIC KEY' : 'PUBLIC KEY');
   if (key?.key !== undefined) return publicKey(key.key);
   throw coded(TypeError, 'ERR_INVALID_ARG_TYPE', 'The "key" argument is not a key');
-}
-
-// What is neither PEM nor JWK is no key: libraries try a shared secret as a public key first.
-function encoded(text) {
-  if (text.startsWith('{') || /-----BEGIN (?:[A-Z]+ )?(?:PUBLIC KEY|CERTIFICATE|PRIVATE KEY)-----/.test(text)) return text;
-  throw coded(Error, 'ERR_OSSL_UNSUPPORTED', 'error:1E08010C:DECODER routines::unsupported');
 }
 
 function pem(der, label) {
@@ -257,6 +266,7 @@ const NAMES = { 'RSASSA-PKCS1-V1_5': 'RSASSA-PKCS1-v1_5', 'RSA-PSS': 'RSA-PSS', 
 function imported(algorithm, format, data) {
   const info = typeof algorithm === 'string' ? { name: algorithm } : { ...algorithm };
   info.name = NAMES[nameOf(info)] ?? info.name;
+  if (info.hash === undefined && /^(RSA|HMAC)/.test(info.name)) throw coded(TypeError, 'ERR_MISSING_OPTION', `importKey of '${info.name}' needs a 'hash'`);
   if (info.hash !== undefined) info.hash = { name: String(info.hash.name ?? info.hash).toUpperCase() };
   if (info.name.startsWith('RSA')) {
     const n = format === 'jwk' ? Buffer.from(String(data.n), 'base64url').toString('hex') : modulus(Buffer.from(bytes(data)).toString('hex'));
@@ -311,7 +321,7 @@ const webcrypto = { subtle, getRandomValues: (target) => randomFillSync(target),
 module.exports = {
   createHash: (name) => new Hash(name), createHmac: (name, key) => new Hmac(name, key), createVerify: (name) => new Verify(name), verify,
   hash: (name, data, encoding = 'hex') => shown(digest(hashName(name), bytes(data)), encoding),
-  createPublicKey: (key) => new KeyObject('public', encoded(publicKey(key))), createSecretKey: (key, encoding) => new KeyObject('secret', Buffer.from(bytes(key, encoding))), KeyObject,
+  createPublicKey: (key) => new KeyObject('public', publicKey(key)), createSecretKey: (key, encoding) => new KeyObject('secret', Buffer.from(bytes(key, encoding))), KeyObject,
   randomBytes, pseudoRandomBytes: randomBytes, randomFillSync, randomFill: (target, done) => queueMicrotask(() => done(null, randomFillSync(target))), randomInt, randomUUID,
   timingSafeEqual, getRandomValues: webcrypto.getRandomValues, subtle, webcrypto, Hash, Hmac, Verify,
   getHashes: () => ['RSA-SHA1', 'RSA-SHA256', 'RSA-SHA384', 'RSA-SHA512', 'md5', 'sha1', 'sha256', 'sha384', 'sha512'], getCiphers: () => [], getCurves: () => [],

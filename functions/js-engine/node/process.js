@@ -13,7 +13,7 @@ const IGNORED = new Set(['DEBUG', 'NODE_DEBUG', 'NO_COLOR', 'FORCE_COLOR', 'COLO
 
 let config = null, changed = {};
 
-// While the function is built, what it is built for; null where that is not known.
+// While the function is built, what it is built for; null where that is not known. A value that is null must not lie in a snapshot.
 function values() {
   if (host.building()) {
     try {
@@ -31,9 +31,9 @@ function values() {
 
 function whole() {
   const own = values();
-  if (!own) host.needsHost('process.env');
+  if (!own || Object.values(own).includes(null)) host.needsHost('process.env');
   const all = { ...(own ?? FIXED), ...changed };
-  for (const key of Object.keys(all)) if (all[key] === undefined) delete all[key];
+  for (const key of Object.keys(all)) if (all[key] === undefined || all[key] === null) delete all[key];
   return all;
 }
 
@@ -42,7 +42,12 @@ function lookup(key) {
   if (Object.hasOwn(changed, key)) return changed[key];
   if (CALLS.has(key)) host.needsHost(`process.env.${key}`);
   const own = values();
-  if (own) return Object.hasOwn(own, key) ? own[key] : undefined;
+  if (own) {
+    const value = Object.hasOwn(own, key) ? own[key] : undefined;
+    if (value !== null) return value;
+    host.needsHost(`process.env.${key}`);
+    return undefined;
+  }
   if (REGIONS.has(key) || (!Object.hasOwn(FIXED, key) && !IGNORED.has(key))) host.needsHost(`process.env.${key}`);
   return Object.hasOwn(FIXED, key) ? FIXED[key] : undefined;
 }

@@ -14,10 +14,16 @@ async function t(label, fn) {
 
 const RSA = { kty: 'RSA', e: 'AQAB', n: 'ALkFxprWEQkxB6aNs-ymSgMpQKlJtNDXrNyHVMaVpSDb2Uu9s6Pb8pDg3J2Jqaqw3WmR2qFUM-uKgFDsQ4vQcU4lXpRMKwMRy1dQ4nWSHCW5mXJ9-wE4rYh8m0zRlHWvxjGm1qYwMlQm4hT9Q2jE3Y3jZ2sOeGJ4wPzLkQ8n2p9R' };
 
+// The same key, as the older kind of PEM.
+const PKCS1 = '-----BEGIN RSA PUBLIC KEY-----\nMIGJAoGBALkFxprWEQkxB6aNs+ymSgMpQKlJtNDXrNyHVMaVpSDb2Uu9s6Pb8pDg3J2Jqaqw3WmR2qFUM+uKgFDsQ4vQcU4lXpRMKwMRy1dQ4nWSHCW5mXJ9+wE4rYh8m0zRlHWvxjGm1qYwMlQm4hT9Q2jE3Y3jZ2sOeGJ4wPzLkQ8n2p9RAgMBAAE=\n-----END RSA PUBLIC KEY-----\n';
+
 exports.handler = async () => {
   const crypto = require('crypto');
-  for (const key of ['shared-secret', '', 'a.b.c']) await t(`public key of ${key}`, () => crypto.createPublicKey(key) && 'a key');
+  for (const key of ['shared-secret', '', 'a.b.c', '{"a":"secret"}']) await t(`public key of ${key}`, () => crypto.createPublicKey(key) && 'a key');
   await t('public key of a JWK', () => crypto.createPublicKey({ key: RSA, format: 'jwk' }).asymmetricKeyType);
+  await t('public key of a secret key', () => crypto.createPublicKey(crypto.createSecretKey(Buffer.from('shared-secret'))) && 'a key');
+  await t('public key of PKCS#1', () => [crypto.createPublicKey(PKCS1).asymmetricKeyType, crypto.createPublicKey({ key: Buffer.from(PKCS1.split('\n')[1], 'base64'), format: 'der', type: 'pkcs1' }).type]);
+  await t('a check with a secret', () => crypto.createVerify('RSA-SHA256').update('x').verify('shared-secret', Buffer.alloc(4)));
   await t('secret key', () => crypto.createSecretKey(Buffer.from('shared-secret')).type);
   const { subtle } = crypto.webcrypto;
   for (const algorithm of [{ name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }, { name: 'rsassa-pkcs1-v1_5', hash: { name: 'sha-384' } }, { name: 'RSA-PSS', hash: 'SHA-512' }]) {
@@ -27,6 +33,7 @@ exports.handler = async () => {
       return [key.type, key.extractable, key.usages, name, hash, modulusLength, Array.from(publicExponent)];
     });
   }
+  await t('import without a hash', () => subtle.importKey('raw', Buffer.from('0123456789abcdef'), { name: 'HMAC' }, false, ['sign']));
   await t('import HMAC', async () => {
     const key = await subtle.importKey('raw', Buffer.from('0123456789abcdef'), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
     return [key.type, key.algorithm.name, key.algorithm.hash, key.algorithm.length];

@@ -34,6 +34,8 @@ const ENGINE_SHA256: &str = include_str!("../../../functions/js-engine/engine.sh
 
 /// Bytes of source a CloudFront function may have (CloudFront Developer Guide, "Quotas on CloudFront Functions").
 const CLOUDFRONT_BYTES: usize = 10_240;
+/// Keys of a configuration whose values must not lie in a snapshot, which is kept on disk.
+const CREDENTIALS: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 const DAY_S: u64 = 86_400;
 
 /// Why a function was not built.
@@ -136,8 +138,7 @@ impl Builder {
             held_to_limits(&bundle, flavor)?;
         }
         let encoded = bundle.encode(flavor, strict, false);
-        let config = given.map(|pairs| json!(pairs.iter().cloned().collect::<BTreeMap<_, _>>()).to_string());
-        let world = World { config, now_ms: today() };
+        let world = World { config: given.map(told), now_ms: today() };
         let name = kept::name(ENGINE_SHA256, flavor, &encoded, world.config.as_deref());
         if let Some(built) = self.kept.as_ref().and_then(|kept| kept.find(&name)) {
             return Ok(built);
@@ -181,6 +182,12 @@ impl Builder {
             (Err(_), _) => Ok(Api::LambdaEdge),
         }
     }
+}
+
+/// A configuration as a snapshot may hold it: of credentials that they are there, as `null`.
+fn told(config: &[(String, String)]) -> String {
+    let values = config.iter().map(|(key, value)| (key, (!CREDENTIALS.contains(&key.as_str())).then_some(value)));
+    json!(values.collect::<BTreeMap<_, _>>()).to_string()
 }
 
 /// The day's first millisecond: what is built of one source on one day is the same.

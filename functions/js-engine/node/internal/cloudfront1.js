@@ -13,6 +13,15 @@ function bytesOf(string) {
   return host.decode(string, LATIN1);
 }
 
+// Byte strings that were made, so that `crypto` can tell them from text: while the function was loaded, and in this call.
+const early = new Set(), late = new Set();
+
+function made(bytes) {
+  const text = host.encode(bytes, LATIN1);
+  if (bytes.some((byte) => byte > 127)) late.add(text);
+  return text;
+}
+
 const methods = {
   // Characters from a byte string that is UTF-8.
   fromUTF8(start = 0, end = this.length) {
@@ -24,23 +33,28 @@ const methods = {
     return bytes && host.encode(bytes, LATIN1);
   },
   toUTF8(start = 0, end = this.length) {
-    return host.encode(host.decode(String(this).slice(start, end), 0), LATIN1);
+    return made(host.decode(String(this).slice(start, end), 0));
   },
   toBytes(start = 0, end = this.length) {
     const bytes = bytesOf(String(this).slice(start, end));
-    return bytes && host.encode(bytes, LATIN1);
+    return bytes && made(bytes);
   },
 };
 
 function bytesFrom(source, encoding) {
-  if (typeof source === 'string') return host.encode(host.decode(source, encodingOf(encoding)), LATIN1);
-  if (source && typeof source === 'object') return host.encode(Uint8Array.from(source), LATIN1);
+  if (typeof source === 'string') return made(host.decode(source, encodingOf(encoding)));
+  if (source && typeof source === 'object') return made(Uint8Array.from(source));
   throw new TypeError('value is not a string or array');
 }
 
 for (const [name, value] of Object.entries(methods)) Object.defineProperty(String.prototype, name, { value, writable: true, configurable: true });
 Object.defineProperty(String, 'bytesFrom', { value: bytesFrom, writable: true, configurable: true });
 
+exports.made = made;
+// The bytes of a byte string; null of other text.
+exports.bytes = (text) => (early.has(text) || late.has(text) ? host.decode(text, LATIN1) : null);
+exports.keep = () => late.forEach((text) => early.add(text));
+exports.forget = () => late.clear();
 exports.remove = () => {
   for (const name of Object.keys(methods)) delete String.prototype[name];
   delete String.bytesFrom;
