@@ -49,8 +49,8 @@ pub struct Facts<'a> {
     pub has_body: bool,
     /// SHA-256 of the whole body, once it was read.
     pub body: Option<[u8; 32]>,
-    /// The keys of these issuers were waited for.
-    pub fetched: &'a [usize],
+    /// The keys of these issuers were waited for, since when (milliseconds since the epoch).
+    pub fetched: &'a [(usize, u64)],
     /// What authorizers said of this request.
     pub decisions: &'a [(AuthorizerId, Arc<Decision>)],
 }
@@ -150,9 +150,12 @@ impl Guards {
                 let mut denied: Option<Denied> = None;
                 for rule in rules {
                     match self.one(rule, asked, facts, given) {
-                        // The most telling refusal: of a credential that was shown.
+                        // The most telling refusal: that it cannot be known, then that of a credential that was shown.
                         Verdict::Deny(why) => match &denied {
-                            Some(first) if !first.reason.is_missing() || why.reason.is_missing() => {}
+                            Some(first) if first.reason.is_unknown() => {}
+                            Some(first)
+                                if !why.reason.is_unknown()
+                                    && (!first.reason.is_missing() || why.reason.is_missing()) => {}
                             _ => denied = Some(why),
                         },
                         other => return other,
@@ -179,10 +182,13 @@ impl Guards {
             Rule::AuthorizerKey => self.api_key(given.map(str::as_bytes), facts).into(),
             Rule::Jwt(rule) => {
                 let Some(verifier) = self.issuers.get(rule.issuer) else { return unknown() };
-                let outcome = match verifier.verify_now(rule, asked) {
-                    jwt::Now::Done(outcome) => outcome,
-                    jwt::Now::Wait(_) if facts.fetched.contains(&rule.issuer) => verifier.verify_after(rule, asked),
-                    jwt::Now::Wait(fetch) => return Verdict::Wait(Wait::Keys(rule.issuer, fetch)),
+                let fetched = facts.fetched.iter().find(|(issuer, _)| *issuer == rule.issuer);
+                let outcome = match fetched {
+                    Some((_, since_ms)) => verifier.verify_after(rule, asked, *since_ms),
+                    None => match verifier.verify_now(rule, asked) {
+                        jwt::Now::Done(outcome) => outcome,
+                        jwt::Now::Wait(fetch) => return Verdict::Wait(Wait::Keys(rule.issuer, fetch)),
+                    },
                 };
                 outcome.map(|principal| shown(Entry::of(principal), verifier.place(asked))).into()
             }
@@ -308,6 +314,8 @@ impl Guards {
 // === impl Entry ===
 impl Entry {
     fn of(principal: Principal) -> Self {
+        // An origin that gets the token reads all of its claims, and one in this process is told them.
+        let says = (principal.kind == Kind::Jwt).then(|| principal.says());
         let mut apart = vec![match principal.kind {
             Kind::ApiKey => b'k',
             Kind::Jwt => b'j',
@@ -319,6 +327,7 @@ impl Entry {
             apart.extend_from_slice(&(part.len() as u64).to_be_bytes());
             apart.extend_from_slice(part.as_bytes());
         }
+        apart.extend(says.into_iter().flatten());
         Entry { principal: Some(principal), apart, ..Entry::default() }
     }
 
@@ -357,7 +366,8 @@ impl Used {
 
 /// The query without the parameters of that name.
 fn without<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q, str>> {
-    let others = query?.split('&').filter(|pair| pair.split_once('=').map_or(*pair, |(name, _)| name) != name);
+    let sent = |pair: &'q str| pair.split_once('=').map_or(pair, |(name, _)| name);
+    let others = query?.split('&').filter(|pair| !jwt::is_named(sent(pair), name));
     let rest = others.collect::<Vec<_>>().join("&");
     (!rest.is_empty()).then_some(Cow::Owned(rest))
 }

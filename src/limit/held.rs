@@ -56,6 +56,9 @@ impl Hold {
     /// # Errors
     /// One of the bounds is reached; nothing was counted.
     pub fn more(&mut self, bytes: usize, all: usize, each: usize) -> Result<(), Full> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let mut state = self.held.state.lock();
         if state.all.saturating_add(bytes) > all {
             return Err(Full::All);
@@ -94,6 +97,8 @@ mod tests {
         let held = Arc::new(Held::default());
         let begin = |address: &str| held.begin(address.parse().unwrap());
         let (mut a, mut a_again, mut b) = (begin("192.0.2.1"), begin("::ffff:192.0.2.1"), begin("192.0.2.2"));
+        assert_eq!(b.more(0, 200, 100), Ok(()));
+        assert!(held.state.lock().of.is_empty(), "who holds nothing takes no room");
         assert_eq!(a.more(60, 200, 100), Ok(()));
         assert_eq!(a_again.more(41, 200, 100), Err(Full::Address));
         assert_eq!(a_again.more(40, 200, 100), Ok(()));

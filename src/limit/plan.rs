@@ -70,13 +70,14 @@ impl Plan {
         self.stages.is_empty() || self.stages.iter().any(|opened| opened == stage)
     }
 
-    /// The first that fits, as written.
+    /// The first that fits, as written. A REST API's resource is the same with a slash behind it.
     pub(super) fn method(&self, stage: &str, path: &str, method: &str) -> Option<&Method> {
+        let bare = path.strip_suffix('/').unwrap_or(path);
         self.methods.iter().find(|throttle| {
             let of = &throttle.of;
             of.stage.as_ref().is_none_or(|of| of == stage)
                 && of.method.as_ref().is_none_or(|of| of.as_str() == method)
-                && matches(&of.path, path)
+                && (matches(&of.path, path) || matches(&of.path, bare))
         })
     }
 }

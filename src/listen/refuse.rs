@@ -51,18 +51,22 @@ impl Refusal {
         out.put_slice(self.status.to_string().as_bytes());
         out.put_slice(b" ");
         out.put_slice(phrase.as_bytes());
-        out.put_slice(
-            b"\r\ncontent-type: text/plain\r\ncache-control: no-store\r\nconnection: close\r\ncache-status: ",
-        );
+        // Of too many requests, API Gateway's words, as the other lanes have them.
+        let (media, body) = match self.status {
+            429 => ("application/json", r#"{"message":"Too Many Requests"}"#.to_owned()),
+            _ => ("text/plain", format!("{}\n", self.reason)),
+        };
+        out.put_slice(b"\r\ncontent-type: ");
+        out.put_slice(media.as_bytes());
+        out.put_slice(b"\r\ncache-control: no-store\r\nconnection: close\r\ncache-status: ");
         out.put_slice(cache_status.as_bytes());
         out.put_slice(b"\r\ncontent-length: ");
-        out.put_slice((self.reason.len() + 1).to_string().as_bytes());
+        out.put_slice(body.len().to_string().as_bytes());
         if self.status == 429 {
-            out.put_slice(b"\r\nretry-after: 1");
+            out.put_slice(b"\r\nx-amzn-errortype: TooManyRequestsException\r\nretry-after: 1");
         }
         out.put_slice(b"\r\n\r\n");
-        out.put_slice(self.reason.as_bytes());
-        out.put_slice(b"\n");
+        out.put_slice(body.as_bytes());
         out
     }
 }

@@ -15,13 +15,15 @@ pub fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(without_dots(&String::from_utf8_lossy(&decoded), false))
 }
 
-/// The path as the most generous origin may read it: everything decoded, several slashes one, backslashes slashes, dot segments
-/// resolved. `None`: it is the path as sent.
+/// The path as the most generous origin may read it: everything decoded, several slashes one, backslashes slashes, a segment's
+/// parameters (`;`, RFC 3986 §3.3) taken off as servlets do, dot segments resolved. `None`: it is the path as sent.
 pub fn resolved(path: &str) -> Option<String> {
     if is_plain(path, true) {
         return None;
     }
     let plain = String::from_utf8_lossy(&decoded(path.as_bytes(), |_| true)).replace('\\', "/");
+    let names: Vec<&str> = plain.split('/').map(|segment| segment.split(';').next().unwrap_or(segment)).collect();
+    let plain = names.join("/");
     Some(without_dots(&plain, true)).filter(|resolved| resolved != path)
 }
 
@@ -31,17 +33,18 @@ pub fn has_dots(path: &str) -> bool {
         return false;
     }
     let plain = decoded(path.as_bytes(), |_| true);
-    plain.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment == b"." || segment == b"..")
+    let name = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+    plain.split(|byte| matches!(byte, b'/' | b'\\')).any(name)
 }
 
-/// Whether it has no second reading: nothing encoded, no backslash, no segment that begins with a dot; `single`: no empty segment
+/// Whether it has no second reading: nothing encoded, no backslash, no parameter, no segment that begins with a dot; `single`: no empty segment
 /// either. One walk, as every request comes here.
 fn is_plain(path: &str, single: bool) -> bool {
     let mut before = 0;
     path.bytes().all(|byte| {
         let second = before == b'/' && (byte == b'.' || (single && byte == b'/'));
         before = byte;
-        !second && !matches!(byte, b'%' | b'\\')
+        !second && !matches!(byte, b'%' | b'\\' | b';')
     })
 }
 
@@ -129,12 +132,25 @@ mod tests {
             ("/x/..%2fprivate/a", Some("/private/a")),
             ("/a%20b", Some("/a b")),
             ("/a/%2e/", Some("/a/")),
+            // Servlet containers: what follows a semicolon is a parameter of its segment.
+            ("/private;v=1/a", Some("/private/a")),
+            ("/private;/a;b", Some("/private/a")),
+            ("/;/private/a", Some("/private/a")),
+            ("/x/..;/private/a", Some("/private/a")),
+            ("/x/..;a=b/private%3Bc/a", Some("/private/a")),
         ] {
             assert_eq!(resolved(path).as_deref(), want, "{path}");
         }
-        for (path, want) in
-            [("/a/../b", true), ("/a/%2e%2e/b", true), ("/a%2f..%2fb", true), ("/a..b", false), ("/.a", false)]
-        {
+        for (path, want) in [
+            ("/a/../b", true),
+            ("/a/%2e%2e/b", true),
+            ("/a%2f..%2fb", true),
+            ("/a..b", false),
+            ("/.a", false),
+            ("/a/..;/b", true),
+            ("/a/.%3bx/b", true),
+            ("/a;..", false),
+        ] {
             assert_eq!(has_dots(path), want, "{path}");
         }
     }

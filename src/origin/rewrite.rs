@@ -27,6 +27,8 @@ const DEFAULT_REMOVED: [&str; 6] =
 /// `HTTP_PROXY` in a CGI's environment.)
 const SPOOFED: [&str; 7] =
     ["x-amz-cf-id", "x-forwarded-proto", "x-forwarded-host", "x-amzn-cf-id", "x-amzn-cf-xff", "proxy", "rimward-peer"];
+/// How frameworks are told another method than the request's.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 const SPOOFED_PREFIXES: [&str; 3] = ["cloudfront-", "x-edge-", "proxy-"];
 
 /// What the origin is told about codings.
@@ -101,16 +103,24 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
     }
 }
 
-/// Takes out what a request signed for the edge must not carry on: the signature, which could be used again, the session token, and a
-/// method other than the one that was signed (API Gateway drops the first and the last). A presigned request's parameters are no part of
-/// what is asked for any more.
+/// Takes out what a request signed for the edge must not carry on: the signature, which could be used again (API Gateway drops it), and
+/// the session token. A presigned request's parameters are no part of what is asked for any more.
 pub fn unsigned(fields: &mut HeaderMap) {
     let signature = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4-");
     if fields.get(header::AUTHORIZATION).is_some_and(signature) {
         fields.remove(header::AUTHORIZATION);
     }
     fields.remove("x-amz-security-token");
-    fields.remove("x-http-method-override");
+}
+
+/// Takes out what would make the request another than a rule let in: a method in the place of the one that was judged, in whatever
+/// spelling an origin takes for it.
+pub fn as_judged(fields: &mut HeaderMap) {
+    let overrides = |name: &HeaderName| METHOD_OVERRIDES.contains(&name.as_str().replace('_', "-").as_str());
+    let overrides: Vec<HeaderName> = fields.keys().filter(|name| overrides(name)).cloned().collect();
+    for name in overrides {
+        fields.remove(name);
+    }
 }
 
 /// Whether the viewer's own field `name` goes on at all.
@@ -402,6 +412,16 @@ mod tests {
             let got = rest(sent(forged, Case { keyed, ..case(headers) }));
             assert_eq!(got, format!("{edge}{want}"));
         }
+    }
+
+    #[test]
+    fn nothing_of_a_signature_goes_on_and_no_other_method() {
+        let mut fields =
+            map("authorization: AWS4-HMAC-SHA256 x\nx-amz-security-token: t\nx-http-method-override: PUT\n\
+             x_http_method_override: DELETE\nx-method-override: PUT\nx_http-method: PUT\nx-method: kept");
+        unsigned(&mut fields);
+        as_judged(&mut fields);
+        assert_eq!(fields.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-method"]);
     }
 
     #[test]

@@ -214,6 +214,9 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         parts.headers.insert(TRACEPARENT, value);
     }
     applying::origin_request(&mut parts.headers, &mut asked, &mut query, &ctx.hooks.origin_edits);
+    if ctx.entered.entry.is_some() {
+        origin::rewrite::as_judged(&mut parts.headers);
+    }
     if let Some(verified) = ctx.entered.entry.as_ref().and_then(|entry| entry.payload.as_ref()) {
         origin::rewrite::unsigned(&mut parts.headers);
         if let Some(length) = verified.decoded_length() {

@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::access::sigv4::PayloadCheck;
-use crate::access::{Asked, Certificate, Denied, Entry, Facts, Kind, Reason, Used, Verdict, Wait};
+use crate::access::{Asked, Certificate, Denied, Entry, Facts, Reason, Used, Verdict, Wait};
 use crate::behavior::Answer;
 use crate::behavior::viewer::{self, Known};
 use crate::limit::headers::{RATE_LIMIT, RATE_LIMIT_POLICY, Shown};
@@ -117,14 +117,8 @@ pub fn now<F: Fields>(
     }
 }
 
-/// Keeps apart too what the origin is told of who asks: its answer may depend on it. Of a token, an origin in this process is told all
-/// claims, and another one that gets the token itself can read them.
+/// Keeps apart too what the origin is told of who asks: its answer may depend on it.
 fn told(mut entry: Entry, served: &Served) -> Entry {
-    let token =
-        entry.principal.as_ref().filter(|principal| principal.kind == Kind::Jwt && served.behavior.per_principal);
-    if let Some(principal) = token {
-        entry.apart.extend_from_slice(&principal.says());
-    }
     for (_, claim) in &served.behavior.identity.claims {
         let Entry { principal, apart, .. } = &mut entry;
         let value = principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(words).unwrap_or_default();
@@ -314,8 +308,9 @@ async fn judge(
             Verdict::Enter(entry) => return Ok(Ok(entry)),
             Verdict::Deny(denied) => return Ok(Err(denied)),
             Verdict::Wait(Wait::Keys(issuer, fetch)) => {
+                let since_ms = fetch.since_ms();
                 fetch.done().await;
-                fetched.push(issuer);
+                fetched.push((issuer, since_ms));
             }
             Verdict::Wait(Wait::Body) => {
                 let read = read_body(shared, session, ctx, served).await?;
@@ -377,7 +372,7 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
             session.as_mut().enable_retry_buffering();
         }
         uploads::wait(&ctx.upload);
-        let part = session.as_mut().read_request_body().await?;
+        let part = session.as_mut().read_request_body().await.map_err(|error| error.into_down())?;
         uploads::came(&ctx.upload, part.as_ref(), part.is_none());
         let Some(part) = part else { break };
         if body.len() + part.len() > most {

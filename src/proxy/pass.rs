@@ -254,6 +254,9 @@ impl Pass {
             custom: &self.snapshot.config.origins[self.origin].headers,
         };
         rewrite::request(&mut self.fields, &facts);
+        if self.entered.entry.is_some() {
+            rewrite::as_judged(&mut self.fields);
+        }
         if self.entered.entry.as_ref().is_some_and(|entry| entry.payload.is_some()) {
             rewrite::unsigned(&mut self.fields);
         }

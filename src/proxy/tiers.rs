@@ -198,6 +198,9 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     for name in [header::EXPECT, header::TRAILER, header::TRANSFER_ENCODING] {
         fields.remove(name);
     }
+    if ctx.entered.entry.is_some() {
+        rewrite::as_judged(fields);
+    }
     if ctx.entered.entry.as_ref().is_some_and(|entry| entry.payload.is_some()) {
         rewrite::unsigned(fields);
     }

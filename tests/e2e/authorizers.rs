@@ -147,6 +147,19 @@ fn a_function_of_an_http_api_that_fails_is_told_as_there() {
     assert_eq!((reply.status, reply.text().as_str()), (500, "{\"message\":\"Internal Server Error\"}"));
 }
 
+/// What cannot be known is not known not to be: a wrong credential beside it makes it no more certain.
+#[test]
+fn none_of_what_cannot_be_judged_lets_nobody_in() {
+    let origin = Origin::counting("");
+    let function = "exports.handler = async () => { throw new Error('broken'); };";
+    let rule = "access = { none = [{ any = [\"api_key\", { authorizer = \"a\" }] }] }\ncache = false";
+    let pop = start(&origin, function, "", rule);
+    for fields in [&[("Authorization", "t")][..], &[("Authorization", "t"), ("X-Api-Key", "bogus")]] {
+        assert_eq!(pop.get_with("/a", fields).status, 500, "{fields:?}");
+    }
+    assert_eq!(origin.count(), 0);
+}
+
 /// Of any language: it takes the event as text, and gives its decision as text. This one allows `GET /pets/*` to whose token begins with
 /// "o", and throws "Unauthorized" otherwise.
 #[test]

@@ -5,10 +5,36 @@
 use serde_json::json;
 
 use crate::access::{claims, with_issuer};
-use crate::harness::credentials::Mint;
+use crate::harness::credentials::{Mint, sha256};
 use crate::harness::{Origin, until};
 
+const KEY: &str = "tokens-key-0123456789abcdef";
 const FROM: &str = "from = [\"cookie:session\", \"query:token\", \"header:authorization\"]\n";
+
+/// What a token says keeps answers apart wherever it stands in an `all`: the origin that gets it can read all of it.
+#[test]
+fn claims_keep_answers_apart_beside_an_api_key() {
+    let mint = Mint::new("k1");
+    let origin = Origin::start(|x| {
+        let body = x.field("authorization").unwrap_or_default().to_owned();
+        x.reply("200 OK", "Cache-Control: public, max-age=60\r\n", body);
+    });
+    for rule in ["[\"api_key\", { jwt = \"pool\" }]", "[{ jwt = \"pool\" }, \"api_key\"]"] {
+        let behavior = format!("access = {{ all = {rule} }}\nforward = {{ headers = [\"authorization\"] }}");
+        let key = format!("[[api_key]]\nname = \"acme\"\nsha256 = \"{}\"\n", sha256(KEY));
+        let pop = with_issuer(&origin, &mint, &key, &behavior);
+        let get = |group: &str| {
+            let mut claims = claims("alice");
+            claims["cognito:groups"] = json!([group]);
+            let token = format!("Bearer {}", mint.token(claims));
+            pop.get_with("/a", &[("X-Api-Key", KEY), ("Authorization", &token)])
+        };
+        let (admins, users, again) = (get("admins"), get("users"), get("admins"));
+        assert_eq!((admins.status, users.status), (200, 200), "{rule}");
+        assert!(!users.hit() && users.body != admins.body, "{rule}");
+        assert!(again.hit() && again.body == admins.body, "{rule}");
+    }
+}
 
 #[test]
 fn a_token_is_taken_from_where_it_was_and_nowhere_else() {

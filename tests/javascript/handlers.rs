@@ -163,7 +163,10 @@ async fn what_only_a_call_has_runs_the_top_level_at_the_first_one() {
 
 #[test]
 fn a_snapshot_has_what_was_read_and_no_credentials() {
-    let source = text("f.js", "const color = process.env.COLOR; exports.handler = async () => ({ status: '200', body: color });");
+    let source = text(
+        "f.js",
+        "const color = process.env.COLOR; exports.handler = async () => ({ status: '200', body: color });",
+    );
     let holds = |built: &Built, text: &str| built.component.windows(text.len()).any(|at| at == text.as_bytes());
     let one = build_for(&source, &[("COLOR", "ultramarine"), ("AWS_SECRET_ACCESS_KEY", "s3cret-1")]);
     assert_eq!(one.deferred, None);

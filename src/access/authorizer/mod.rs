@@ -50,7 +50,7 @@ pub struct Question {
     identity: Vec<u8>,
     /// The values of its identity sources, in order.
     sources: Vec<String>,
-    /// Everything that the function is shown of who asks, where it has no identity sources.
+    /// Everything that the function is shown of who asks, where it has no identity sources, or is asked each time.
     shown: Option<[u8; 32]>,
 }
 
@@ -108,7 +108,8 @@ impl Memo {
     /// A source of identity is missing or empty, or the method's ARN too long: the function is not asked.
     pub fn question<F: Fields>(&self, asked: &Asked<'_, F>) -> Result<Question, Denied> {
         let sources = Vec::with_capacity(self.spec.identity.len());
-        let shown = self.spec.identity.is_empty().then(|| everything(asked));
+        // What is asked anew each time may decide by anything: no source says who is who.
+        let shown = (self.spec.identity.is_empty() || self.spec.ttl.is_zero()).then(|| everything(asked));
         let resource = self.resource(asked.method, asked.path);
         if resource.len() > MAX_ARN && self.spec.kind != AuthorizerKind::Request2 {
             let words = format!("{}: the method's ARN has {} bytes of {MAX_ARN}", self.spec.name, resource.len());

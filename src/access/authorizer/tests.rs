@@ -261,6 +261,10 @@ fn without_sources_all_that_is_shown_keeps_principals_apart() {
     let apart = |path, query, list: &[(&'static str, &'static str)]| {
         memo.question(&asked(path, query, &fields(list))).unwrap().apart()
     };
+    // Nor do the sources of one that is asked each time: it may decide by more.
+    let each = Memo::new(&Authorizer { ttl: Duration::ZERO, ..spec(AuthorizerKind::Request1, vec![header("x-who")]) });
+    let of = |cookie| each.question(&asked("/", None, &fields(&[("x-who", "a"), ("cookie", cookie)]))).unwrap().apart();
+    assert_ne!(of("c=1"), of("c=2"));
     let one = apart("/a", None, &[("x-who", "a"), ("cookie", "c=1")]);
     assert_eq!(one, apart("/b", None, &[("cookie", "c=1"), ("x-who", "a")]), "in any order, for any path");
     for (query, list) in [

@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 
 use crate::access::{Asked, Denied, Reason};
 use crate::config::compiled::TokenFrom;
-use crate::message::Fields;
+use crate::message::{Fields, pairs};
 
 /// The first token in the order of `from`.
 ///
@@ -43,17 +43,32 @@ fn header<'a, F: Fields>(name: &'a HeaderName, fields: &'a F) -> Result<Option<&
 }
 
 /// RFC 6265 §4.2.1.
+///
+/// Many origins take a name without the white space around it: two such are two.
 fn cookies<'a, F: Fields>(name: &'a str, fields: &'a F) -> impl Iterator<Item = &'a [u8]> {
     let pairs = fields.lines(&COOKIE).flat_map(|line| line.split(|byte| *byte == b';'));
-    pairs.filter_map(|pair| value(pair.trim_ascii(), name))
+    pairs.filter_map(move |pair| {
+        let (own, value) = halves(pair)?;
+        (own.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
+    })
 }
 
+/// However the name is encoded.
 fn parameters<'a>(name: &'a str, query: Option<&'a str>) -> impl Iterator<Item = &'a [u8]> {
-    query.unwrap_or_default().as_bytes().split(|byte| *byte == b'&').filter_map(|pair| value(pair, name))
+    let pairs = query.unwrap_or_default().split('&');
+    pairs.filter_map(move |pair| {
+        pair.split_once('=').filter(|(own, _)| is_named(own, name)).map(|(_, value)| value.as_bytes())
+    })
 }
 
-fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+/// Whether a parameter's name, as it was sent, is `name`.
+pub fn is_named(sent: &str, name: &str) -> bool {
+    sent == name || sent.contains(['%', '+']) && pairs::decoded(sent) == name
+}
+
+fn halves(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    Some((&pair[..at], &pair[at + 1..]))
 }
 
 fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a str>, Denied> {
@@ -93,9 +108,12 @@ mod tests {
             ("cookie", &[&cookie], &[("cookie", "a=1; jwt=a.b.c; b=2")], None, Ok("a.b.c")),
             ("cookie lines", &[&cookie], &[("cookie", "a=1"), ("cookie", "jwt=t")], None, Ok("t")),
             ("cookie twice", &[&cookie], &[("cookie", "jwt=a;jwt=b")], None, invalid),
+            ("cookie twice, one with a space", &[&cookie], &[("cookie", "jwt =forged; jwt=b")], None, invalid),
             ("cookie of longer name", &[&cookie], &[("cookie", "xjwt=a; jwtx=b; jwt")], None, missing),
             ("query", &[&query], &[], Some("a=1&token=t&b"), Ok("t")),
             ("query twice", &[&query], &[], Some("token=t&token=u"), invalid),
+            ("query twice, one encoded", &[&query], &[], Some("t%6fken=forged&token=u"), invalid),
+            ("query encoded", &[&query], &[], Some("t%6Fken=t"), Ok("t")),
             ("order", &[&header, &cookie], &[("cookie", "jwt=c"), ("authorization", "h")], None, Ok("h")),
             ("next place", &[&header, &query], &[("authorization", "Basic x")], Some("token=t"), Ok("t")),
         ] {

@@ -14,6 +14,7 @@ mod token;
 mod verifier;
 
 pub use fetch::Fetcher;
+pub(super) use find::is_named;
 pub use jwks::UNKNOWN_INTERVAL;
 pub use keys::{KEYS_MAX, KeySet, SET_MAX, SetError, Verdict};
 pub use registry::{IssuerError, Registry};

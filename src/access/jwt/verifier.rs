@@ -55,6 +55,11 @@ enum Try {
 
 // === impl Fetch ===
 impl Fetch {
+    /// When it was asked for, in milliseconds since the epoch.
+    pub fn since_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     /// Ends when the fetch does, within the issuer's timeout; may be dropped at any time.
     pub async fn done(self) {
         self.jwks.fetched(self.why, self.now_ms).await;
@@ -95,16 +100,21 @@ impl Verifier {
         }
     }
 
-    /// Decides for good, after the wait.
+    /// Decides for good, after the wait for a fetch that was asked for at `since_ms`.
     ///
     /// # Errors
     /// [`Reason::TokenMissing`], [`Reason::TokenInvalid`], [`Reason::TokenScope`], [`Reason::TokenKeys`].
-    pub fn verify_after<F: Fields>(&self, rule: &JwtRule, asked: &Asked<'_, F>) -> Result<Principal, Denied> {
+    pub fn verify_after<F: Fields>(
+        &self,
+        rule: &JwtRule,
+        asked: &Asked<'_, F>,
+        since_ms: u64,
+    ) -> Result<Principal, Denied> {
         match self.attempt(rule, find::token(&self.issuer.from, asked)?.1, asked.now_ms) {
             Try::Done(outcome) => outcome,
             Try::Wants(why, kid, denied) => {
                 // Only a set that was fetched for this token says that there is no such key: a fetch may have failed.
-                let fetched = self.jwks.held().is_some_and(|held| held.fetched_ms >= asked.now_ms);
+                let fetched = self.jwks.held().is_some_and(|held| held.fetched_ms >= since_ms);
                 if let (Why::Unknown, Some(kid), true) = (why, kid, fetched) {
                     self.jwks.without(&kid);
                 }
@@ -122,7 +132,7 @@ impl Verifier {
             Now::Done(outcome) => outcome,
             Now::Wait(fetch) => {
                 fetch.done().await;
-                self.verify_after(rule, asked)
+                self.verify_after(rule, asked, asked.now_ms)
             }
         }
     }

@@ -188,6 +188,20 @@ fn a_request_that_a_later_limit_refuses_uses_up_no_quota() {
     }
 }
 
+/// API Gateway Developer Guide, "Resources": a REST API's resource is the same with a slash behind it.
+#[test]
+fn a_slash_behind_the_path_gets_past_no_methods_throttle() {
+    let mut rates = rates();
+    let method = MethodThrottle { stage: None, path: "/slow".into(), method: None, quota: quota(1) };
+    rates.plans.push(UsagePlan { methods: vec![method], ..plan("p") });
+    let limits = limits(&rates, &[], None);
+    let slow = Who { plan: Some(0), path: "/slow", ..who() };
+    assert!(limits.admit(&slow, at(0)).is_ok());
+    for (path, admitted) in [("/slow", false), ("/slow/", false), ("/slow/x", true), ("/", true)] {
+        assert_eq!(limits.admit(&Who { path, ..slow }, at(0)).is_ok(), admitted, "{path}");
+    }
+}
+
 #[test]
 fn a_quota_that_is_used_up_takes_nothing_from_the_account() {
     let dir = tempfile::tempdir().unwrap();

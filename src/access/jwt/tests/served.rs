@@ -148,6 +148,22 @@ async fn a_kid_is_not_unknown_because_a_fetch_failed() {
     assert_eq!(verify(&verifier, &new_token, now_ms + 60_000).await, None);
 }
 
+/// The proxy's way: the request is judged anew after the wait, a little later. Whoever names the same key again starts no fetch.
+#[tokio::test]
+async fn a_kid_that_the_fetched_set_has_not_is_not_fetched_for_again() {
+    let (old, made_up) = (Mint::new("P-256", "old"), Mint::new("P-256", "made-up"));
+    let case = Case::new(Mood::Serve(set(&[old.jwk()]))).await;
+    let (verifier, now_ms) = (case.verifier(), clock());
+    let token = bearer(&made_up.token("ES256", &claims(now_ms)));
+    assert_eq!(verify(&verifier, &old.token("ES256", &claims(now_ms)), now_ms).await, None);
+    let Now::Wait(fetch) = verifier.verify_now(&ANY, &asked(&token, now_ms + 10)) else { panic!("a fetch may help") };
+    let since_ms = fetch.since_ms();
+    fetch.done().await;
+    assert!(verifier.verify_after(&ANY, &asked(&token, now_ms + 60), since_ms).is_err());
+    assert_eq!(case.stub.count(), 2);
+    assert!(matches!(verifier.verify_now(&ANY, &asked(&token, now_ms + 20_000)), Now::Done(Err(_))));
+}
+
 #[tokio::test]
 async fn the_last_good_keys_serve_until_they_are_too_old() {
     let mint = Mint::new("P-256", "k");
