@@ -39,6 +39,7 @@ fn limits() -> Limits {
         body_size: 1 << 30,
         signed_bodies: 1 << 20,
         signed_bodies_per_address: 1 << 20,
+        signed_body_timeout: Duration::from_secs(30),
         write_timeout: Duration::from_secs(30),
         requests_per_connection: 10_000,
         h2_streams: 128,

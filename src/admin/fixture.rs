@@ -246,6 +246,7 @@ fn config() -> Config {
             body_size: 1,
             signed_bodies: 1,
             signed_bodies_per_address: 1,
+            signed_body_timeout: second,
             write_timeout: second,
             requests_per_connection: 1,
             h2_streams: 1,

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::AdminState;
 use super::answer::{Refused, json_only, now_ms};
 use crate::access::keys::{self, Key};
-use crate::config::compiled::{Period, Rates, UsagePlan};
+use crate::config::compiled::{Period, Rates, UsagePlan, stages_clash};
 use crate::fleet::{KeyChange, KeyStore, KeyStoreError, StoredKey};
 use crate::limit::{Ledger, ledger, period};
 
@@ -341,11 +341,23 @@ impl From<KeyStoreError> for Refused {
 
 fn known_plans(rates: &Rates, plans: &[String]) -> Result<(), Refused> {
     let known = |name: &String| rates.plans.iter().any(|plan| plan.name == *name);
-    let Some(unknown) = plans.iter().find(|name| !known(name)) else { return Ok(()) };
+    let Some(unknown) = plans.iter().find(|name| !known(name)) else { return one_plan_a_stage(rates, plans) };
     let names: Vec<_> = rates.plans.iter().map(|plan| plan.name.as_str()).collect();
     let hint =
         if names.is_empty() { "there are no plans".to_owned() } else { format!("there are: {}", names.join(", ")) };
     Err(bad(format!("there is no plan {unknown:?}"), hint))
+}
+
+/// API Gateway: one plan a stage ("CreateUsagePlanKey").
+fn one_plan_a_stage(rates: &Rates, plans: &[String]) -> Result<(), Refused> {
+    let plans: Vec<_> = plans.iter().filter_map(|name| rates.plans.iter().find(|plan| plan.name == *name)).collect();
+    for (position, plan) in plans.iter().enumerate() {
+        if let Some(other) = plans[..position].iter().find(|other| stages_clash(&plan.stages, &other.stages)) {
+            let error = format!("the plan {:?} opens a stage that {:?} opens already", plan.name, other.name);
+            return Err(bad(error, "a key has one plan a stage"));
+        }
+    }
+    Ok(())
 }
 
 fn not_configured(rates: &Rates, name: &str) -> Result<(), Refused> {

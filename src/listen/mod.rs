@@ -63,6 +63,7 @@ pub(crate) mod tests {
             body_size: 1 << 30,
             signed_bodies: 1 << 20,
             signed_bodies_per_address: 1 << 20,
+            signed_body_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
             requests_per_connection: 1000,
             h2_streams: 100,

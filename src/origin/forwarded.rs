@@ -1,7 +1,7 @@
 //! Forwarded: decides how the viewer is introduced to the origin.
 //!
 //! In: the viewer's address, scheme and Host. Out: `X-Forwarded-For`, `-Proto`, `-Host`, and `Forwarded` where asked for.
-//! Never: drops what others added: the viewer's address is always appended, whoever the peer is. That is what CloudFront
+//! Never: drops what others added to X-Forwarded-For: the viewer's address is always appended, whoever the peer is. That is what CloudFront
 //! does, and an origin that counts hops from the right reads it correctly. Whether the edge itself believes the chain is
 //! decided where the viewer's address is read (a listener's `trusted_proxies`).
 

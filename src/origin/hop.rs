@@ -79,13 +79,17 @@ pub fn hides(fields: &HeaderMap, names: &[HeaderName]) -> bool {
 
 /// Whether a request asks for another protocol: `Connection` names the field, and no body follows (RFC 9110 §7.8). Any other `Upgrade` is
 /// ignored, and so is h2c's, which asks for this one in another form (RFC 9113 §3.1 has it no more).
-pub fn upgrades(fields: &HeaderMap) -> bool {
+/// What it asks for, then; nobody behind is offered h2c either, which would be a tunnel past every rule.
+pub fn upgrades(fields: &HeaderMap) -> Option<HeaderValue> {
     let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| fields.contains_key(name));
+    if framed || !tokens(fields, header::CONNECTION).any(|name| name == header::UPGRADE) {
+        return None;
+    }
     let lines = fields.get_all(header::UPGRADE).iter();
-    let mut protocols = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    !framed
-        && protocols.any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
-        && tokens(fields, header::CONNECTION).any(|name| name == header::UPGRADE)
+    let protocols = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let asked: Vec<&[u8]> =
+        protocols.filter(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c")).collect();
+    if asked.is_empty() { None } else { HeaderValue::from_bytes(&asked.join(&b", "[..])).ok() }
 }
 
 /// Puts back what [`strip`] took from a handshake that goes on.
@@ -191,16 +195,17 @@ mod tests {
     #[test]
     fn what_asks_for_another_protocol() {
         for (lines, want) in [
-            ("connection: upgrade\nupgrade: websocket", true),
-            ("connection: keep-alive, Upgrade\nupgrade: h2c, WebSocket", true),
-            ("connection: upgrade\nupgrade: foo/1.0", true),
+            ("connection: upgrade\nupgrade: websocket", Some("websocket")),
+            ("connection: keep-alive, Upgrade\nupgrade: h2c, WebSocket", Some("WebSocket")),
+            ("connection: upgrade\nupgrade: h2c\nupgrade: websocket", Some("websocket")),
+            ("connection: upgrade\nupgrade: foo/1.0, websocket", Some("foo/1.0, websocket")),
             // curl --http2: a form of HTTP that is not spoken here, so the request is an ordinary one (RFC 9110 §7.8).
-            ("connection: Upgrade, HTTP2-Settings\nupgrade: h2c\nhttp2-settings: AA", false),
-            ("connection: upgrade\nupgrade: ", false),
-            ("upgrade: websocket", false),
-            ("connection: upgrade\nupgrade: websocket\ncontent-length: 1", false),
+            ("connection: Upgrade, HTTP2-Settings\nupgrade: h2c\nhttp2-settings: AA", None),
+            ("connection: upgrade\nupgrade: ", None),
+            ("upgrade: websocket", None),
+            ("connection: upgrade\nupgrade: websocket\ncontent-length: 1", None),
         ] {
-            assert_eq!(upgrades(&map(lines)), want, "{lines}");
+            assert_eq!(upgrades(&map(lines)), want.map(HeaderValue::from_static), "{lines}");
         }
     }
 

@@ -76,8 +76,8 @@ pub fn request(out: &mut HeaderMap, facts: &Facts<'_>) {
     for name in [header::EXPECT, header::TRAILER, header::TRANSFER_ENCODING] {
         out.remove(name);
     }
-    let removed: Vec<HeaderName> =
-        out.keys().filter(|name| !goes_on(name, facts.policy, facts.key, facts.method)).cloned().collect();
+    let goes = |name: &HeaderName| goes_on(name, facts.policy, facts.key, facts.method) && !doubles(name, facts.custom);
+    let removed: Vec<HeaderName> = out.keys().filter(|name| !goes(name)).cloned().collect();
     for name in removed {
         out.remove(name);
     }
@@ -120,6 +120,15 @@ pub fn as_judged(fields: &mut HeaderMap) {
     let overrides: Vec<HeaderName> = fields.keys().filter(|name| overrides(name)).cloned().collect();
     for name in overrides {
         fields.remove(name);
+    }
+}
+
+/// Whether a CGI would take the viewer's field for one that the edge writes (RFC 3875 §4.1.18: `_` for `-`).
+fn doubles(name: &HeaderName, custom: &[(HeaderName, Secret<HeaderValue>)]) -> bool {
+    let text = name.as_str();
+    text.contains('_') && {
+        let plain = text.replace('_', "-");
+        plain == "x-forwarded-for" || custom.iter().any(|(own, _)| own.as_str().replace('_', "-") == plain)
     }
 }
 
@@ -396,7 +405,7 @@ mod tests {
     /// What no key has may not change the answer: a viewer says nothing of hosts and schemes, in any spelling that an origin reads.
     #[test]
     fn nobody_speaks_for_the_edge() {
-        let forged = "forwarded: host=evil\nx-forwarded-host: evil\nx_forwarded_host: evil\nX-Forwarded_Proto: x\n\
+        let forged = "x_forwarded_for: 6.6.6.6\nforwarded: host=evil\nx-forwarded-host: evil\nx_forwarded_host: evil\nX-Forwarded_Proto: x\n\
                       x_amz_cf_id: x\ncloudfront_viewer_country: XX\nproxy_x: x\nx-mine_too: 1";
         let edge = "accept-encoding: identity\n";
         for (headers, keyed, want) in [

@@ -30,8 +30,9 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Notes who asks, and takes the request's time and trace.
 pub fn arrive(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) {
     // Pingora takes whatever has the field for a tunnel, and a tunnel's bytes are nobody's to check.
-    if !hop::upgrades(&session.req_header().headers) {
-        session.req_header_mut().remove_header(&header::UPGRADE);
+    match hop::upgrades(&session.req_header().headers) {
+        Some(asked) => _ = session.req_header_mut().insert_header(header::UPGRADE, asked),
+        None => _ = session.req_header_mut().remove_header(&header::UPGRADE),
     }
     ctx.viewer = who(session.as_downstream(), &ctx.snapshot.config.listeners);
     ctx.trace = shared.observer.trace(session.req_header().headers.get(TRACEPARENT).map(|v| v.as_bytes()));

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
+use tokio::time::{Instant, timeout_at};
 
 use crate::access::sigv4::PayloadCheck;
 use crate::access::{Asked, Certificate, Denied, Entry, Facts, Reason, Used, Verdict, Wait};
@@ -367,12 +368,19 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
     }
     let mut hold = shared.guard.bodies.begin(ctx.viewer.unwrap_or(record::NOBODY).ip());
     let mut body = BytesMut::new();
+    let deadline = Instant::now() + ctx.snapshot.config.limits.signed_body_timeout;
     loop {
         if announced.unwrap_or(0) - body.len().min(announced.unwrap_or(0)) <= RETRY_BUFFER {
             session.as_mut().enable_retry_buffering();
         }
         uploads::wait(&ctx.upload);
-        let part = session.as_mut().read_request_body().await.map_err(|error| error.into_down())?;
+        let part = match timeout_at(deadline, session.as_mut().read_request_body()).await {
+            Ok(read) => read.map_err(|error| error.into_down())?,
+            Err(_) => {
+                let what = "a signed body took longer than limits.signed_body_timeout";
+                return Err(Error::explain(ErrorType::HTTPStatus(408), what));
+            }
+        };
         uploads::came(&ctx.upload, part.as_ref(), part.is_none());
         let Some(part) = part else { break };
         if body.len() + part.len() > most {

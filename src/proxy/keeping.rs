@@ -109,8 +109,8 @@ pub fn vary_names(meta: &CacheMeta) -> Option<Box<[HeaderName]>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Why an answer is not stored beside which what is stored stays: the cache is asked again.
-pub const BRIDGED: &str = "bridged";
+/// Why an answer is not stored that says nothing about the next one: the cache is asked again.
+pub const ONE_VIEWERS: &str = "one-viewers";
 
 /// Whether and how an answer is stored.
 pub fn admit(
@@ -174,10 +174,10 @@ pub fn admit(
     };
     let life = match verdict {
         Admit::Store(life) => life,
-        // What is stored may still serve, should the origin fail (RFC 5861 §4): the cache is asked again.
-        Admit::Never(why) if bridges && !matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE) => {
+        // About this viewer: what is stored is still good for others, should the origin fail.
+        Admit::Never(why @ (Why::Authorization | Why::SetCookie)) if bridges => {
             ctx.cache.why = why.as_str();
-            return Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(BRIDGED)));
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(ONE_VIEWERS)));
         }
         Admit::Never(why) => return Ok(never(ctx, why.as_str())),
     };

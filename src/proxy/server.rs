@@ -155,8 +155,10 @@ impl Pop {
             pop.try_addresses()?;
         }
         pop.publish_numbers();
-        let live = pop.shared.clone();
-        pop.shared.observer.look_up(Box::new(move |address| live.live.peek().whence(address)));
+        let shared = Arc::downgrade(&pop.shared);
+        let whence =
+            move |address| shared.upgrade().map(|shared| shared.live.peek().whence(address)).unwrap_or_default();
+        pop.shared.observer.look_up(Box::new(whence));
         Ok(pop)
     }
 

@@ -16,7 +16,7 @@ use crate::origin::Pool;
 use super::functions::Functions;
 use super::guard::Guard;
 use super::handing::Handed;
-use super::keeping::BRIDGED;
+use super::keeping::ONE_VIEWERS;
 use super::snapshot::Live;
 use super::soft::Revalidations;
 
@@ -61,7 +61,7 @@ impl Shared {
             live,
             tiers,
             lock: Box::leak(CacheLock::new_boxed(age)),
-            predictor: Box::leak(Box::new(Predictor::new(PREDICTED_PER_SHARD, Some(|why| why == BRIDGED)))),
+            predictor: Box::leak(Box::new(Predictor::new(PREDICTED_PER_SHARD, Some(|why| why == ONE_VIEWERS)))),
             marks: MarksCell::new(Marks::new(scopes)),
             seen: Seen::default(),
             stamps: Stamps::default(),

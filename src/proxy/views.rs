@@ -113,7 +113,7 @@ pub async fn body(session: &mut Session, upload: &Option<Arc<Upload>>) -> Result
         data.extend_from_slice(&read);
     }
     while data.len() < BODY_SEEN && !downstream.is_body_done() {
-        let more = downstream.read_request_body().await?;
+        let more = downstream.read_request_body().await.map_err(|error| error.into_down())?;
         uploads::came(upload, more.as_ref(), more.is_none());
         match more {
             Some(more) => data.extend_from_slice(&more),

@@ -20,6 +20,7 @@ pub fn limits() -> Limits {
         body_size: 64,
         signed_bodies: 64,
         signed_bodies_per_address: 64,
+        signed_body_timeout: second,
         write_timeout: second,
         requests_per_connection: 1,
         h2_streams: 1,

@@ -139,7 +139,7 @@ impl Tiers {
 
     /// Ends a fill whose body is whole: it becomes an object where it may.
     pub(super) async fn keep(&'static self, fill: &Arc<Fill>, spool: Option<SpoolWriter>) {
-        if fill.wanted() && !self.memory.is_newer(&fill.hash, fill.meta.fetch_start) {
+        if fill.wanted() && !self.has_newer(fill).await {
             match (spool, self.disk()) {
                 (Some(spool), Some(disk)) => self.adopt(fill, disk, spool).await,
                 _ if fill.in_memory() => self.insert(object(fill)),
@@ -149,6 +149,18 @@ impl Tiers {
         // In this order: a look-up in between finds what was stored, or the fill, never neither.
         fill.complete();
         self.fills.remove(fill);
+    }
+
+    /// Whether a tier has an answer that was asked for after this one: the newer one, whichever ended first (RFC 9111 §4).
+    async fn has_newer(&'static self, fill: &Fill) -> bool {
+        let stamp = fill.meta.fetch_start;
+        if self.memory.holds(&fill.hash) {
+            return self.memory.is_newer(&fill.hash, stamp);
+        }
+        match self.disk() {
+            Some(disk) => disk.is_newer(fill.hash, stamp).await,
+            None => false,
+        }
     }
 
     /// The slot's record on disk and its first bytes, or the object that it became in memory.
@@ -163,7 +175,8 @@ impl Tiers {
 
     async fn adopt(&self, fill: &Fill, disk: &'static Disk, spool: SpoolWriter) {
         let head = head_of(fill);
-        match disk.adopt(spool, fill.hash, (&fill.key, &fill.meta, &head)).await {
+        let newer = || self.memory.is_newer(&fill.hash, fill.meta.fetch_start);
+        match disk.adopt(spool, fill.hash, (&fill.key, &fill.meta, &head), newer).await {
             // What memory still has is older.
             Ok(()) if !self.memory.is_newer(&fill.hash, fill.meta.fetch_start) => _ = self.memory.remove(&fill.hash),
             Ok(()) => {}

@@ -5,7 +5,9 @@
 use std::num::NonZeroU32;
 
 use super::{Checked, Report, access, all, pattern, signer};
-use crate::config::compiled::{ApiKey, Limit, MethodThrottle, Per, Period, PeriodQuota, Quota, Rates, UsagePlan};
+use crate::config::compiled::{
+    ApiKey, Limit, MethodThrottle, Per, Period, PeriodQuota, Quota, Rates, UsagePlan, stages_clash,
+};
 use crate::config::schema;
 use crate::config::source::At;
 use crate::config::units::Rate;
@@ -215,13 +217,7 @@ fn api_key(at: &At, written: &schema::ApiKey, plans: &[schema::UsagePlan], repor
         let Some(plan) = plans.iter().find(|plan| plan.name == *name) else {
             return Err(report.unknown(&at, "usage plan", name, plans.iter().map(|plan| plan.name.as_str())));
         };
-        // API Gateway: one plan a stage ("CreateUsagePlanKey").
-        let clash = opened.iter().find(|other| {
-            other.stages.is_empty()
-                || plan.stages.is_empty()
-                || other.stages.iter().any(|one| plan.stages.contains(one))
-        });
-        if let Some(other) = clash {
+        if let Some(other) = opened.iter().find(|other| stages_clash(&plan.stages, &other.stages)) {
             return Err(report.refuse(&at, format!("'{name}' opens a stage that '{}' opens already", other.name)));
         }
         opened.push(plan);

@@ -73,6 +73,12 @@ pub struct UsagePlan {
     pub shared: bool,
 }
 
+/// Whether plans that open these stages (none = every one) both open one: a key has one plan for each (API Gateway,
+/// "CreateUsagePlanKey").
+pub fn stages_clash(one: &[String], other: &[String]) -> bool {
+    one.is_empty() || other.is_empty() || one.iter().any(|stage| other.contains(stage))
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct MethodThrottle {
     /// `None` = every stage of the plan.

@@ -74,6 +74,8 @@ pub struct Limits {
     /// Held at once to be checked against their signatures: of all viewers, and of one address.
     pub signed_bodies: usize,
     pub signed_bodies_per_address: usize,
+    /// How long such a body may take.
+    pub signed_body_timeout: Duration,
     /// How long one write to a viewer may make no progress.
     pub write_timeout: Duration,
     pub requests_per_connection: u32,

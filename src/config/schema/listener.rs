@@ -132,6 +132,8 @@ pub struct Limits {
     pub signed_bodies: ByteSize,
     /// The same of one address (IPv6: one /64).
     pub signed_bodies_per_address: ByteSize,
+    /// How long such a body may take to arrive; then 408.
+    pub signed_body_timeout: Duration,
     /// How long one write to a viewer may make no progress.
     pub write_timeout: Duration,
     /// Requests served on one connection before it is closed.
@@ -161,6 +163,7 @@ impl Default for Limits {
             body_size: ByteSize::gib(1),
             signed_bodies: ByteSize::mib(64),
             signed_bodies_per_address: ByteSize::mib(32),
+            signed_body_timeout: Duration::secs(120),
             write_timeout: Duration::secs(30),
             requests_per_connection: 10_000,
             h2_streams: 128,

@@ -47,8 +47,8 @@ pub struct Origin {
     #[serde(default = "origin_word")]
     pub host: String,
     /// Headers added to every request to this origin, in place of the viewer's. Values are plain, "env:NAME" (read at load)
-    /// or "file:path" (its text without surrounding white space); none of them is ever logged. Functions at origin events see the plain ones,
-    /// and of the others the names.
+    /// or "file:path" (its text without surrounding white space); none of them is ever logged. Functions at origin events, and recordings
+    /// of their calls, have the plain ones, and of the others the names.
     #[serde(default)]
     pub headers: BTreeMap<String, Reference>,
     /// How long to wait for what.

@@ -203,6 +203,7 @@ mod tests {
         body_size: 1 << 30,
         signed_bodies: 1,
         signed_bodies_per_address: 1,
+        signed_body_timeout: Duration::MAX,
         write_timeout: Duration::MAX,
         requests_per_connection: 1000,
         h2_streams: 1,

@@ -143,15 +143,19 @@ impl Disk {
         begun.inspect_err(|_| self.counters.disk_errors.add(1)).ok()?
     }
 
-    /// Makes a whole spooled body an object of this tier.
+    /// Makes a whole spooled body an object of this tier, unless `newer` says once it is whole that there is a newer one.
     pub async fn adopt(
         &'static self,
         spool: SpoolWriter,
         hash: KeyHash,
         (key, meta, head): (&[u8], &Meta, &[u8]),
+        newer: impl Fn() -> bool,
     ) -> Result<(), StoreError> {
         let (described, stamp) = (codec::encode(key, meta, head), meta.fetch_start);
         let finished = spool.finish().await?;
+        if newer() {
+            return Ok(());
+        }
         self.queue.void(hash);
         let adopt = move || match self.journal.is_newer(&hash, stamp) {
             true => Ok(()),
@@ -159,6 +163,14 @@ impl Disk {
         };
         let adopted = tokio::task::spawn_blocking(adopt).await;
         adopted.map_err(|_| StoreError::FillFailed)?.inspect_err(|_| self.counters.disk_errors.add(1))
+    }
+
+    /// Whether the slot holds an answer that was asked for after `stamp`.
+    pub async fn is_newer(&'static self, hash: KeyHash, stamp: Stamp) -> bool {
+        if self.index.get(&hash).is_none() {
+            return false;
+        }
+        tokio::task::spawn_blocking(move || self.journal.is_newer(&hash, stamp)).await.unwrap_or(false)
     }
 
     /// Bytes on disk and objects found there.

@@ -206,8 +206,7 @@ fn headers(exchange: &Exchange, of: &Node<'_>, place: &str) -> Result<Own, Failu
         Node::Object(members) => members,
         other => return Err(wrong_kind(place, "an object", other)),
     };
-    let shown_origin = exchange.request.origin.as_ref();
-    let now = shown_origin.map(|origin| origin.headers.as_slice()).unwrap_or_default();
+    let now = exchange.request.origin.as_ref().map(|origin| origin.headers.as_slice()).unwrap_or_default();
     let mut wanted = Lines::new();
     for (name, list) in members {
         let Node::List(list) = list else {
@@ -228,7 +227,11 @@ fn headers(exchange: &Exchange, of: &Node<'_>, place: &str) -> Result<Own, Failu
             wanted.push((own.clone(), value));
         }
     }
-    if shown_origin.is_some() && wanted.len() == now.len() && wanted.iter().all(|line| now.contains(line)) {
+    if wanted.is_empty() && now.is_empty() {
+        // The event showed none, or does not know them: another host is told none.
+        return Ok(Own::Unsaid);
+    }
+    if wanted.len() == now.len() && wanted.iter().all(|line| now.contains(line)) {
         return Ok(Own::Same);
     }
     for (name, value) in &wanted {
