@@ -44,7 +44,8 @@ fn key() {
     drive(
         fuzz_targets::key::run,
         &[
-            b"a.b:80\n/p\nq=1\nx\ny\0A.b\n/p\nq=1\nx\ny",
+            b"a.b:80\n/p\nq=1\nx\ny\0A.b:80\n/p\nq=1\nx\ny",
+            b"a.b:80\n/p\nq=1\nx\ny\0a.b\n/p\nq=1\nx\ny",
             b"h\n/\0h\n/\n",
             b"h\n/a\nb\0h\n/\na\nb",
             b"h\n\n\n\0h\n/\n\n\n",

@@ -28,8 +28,7 @@ fn parts(text: &[u8]) -> Option<Parts<'_>> {
 
 /// What the key is meant to treat alike, alike.
 fn alike<'a>((host, path, query, lines): &'a Parts<'a>) -> impl PartialEq + 'a {
-    let host = host.strip_suffix(":80").or_else(|| host.strip_suffix(":443")).unwrap_or(host).to_ascii_lowercase();
-    (host, if path.is_empty() { "/" } else { path }, query, lines)
+    (host.to_ascii_lowercase(), if path.is_empty() { "/" } else { path }, query, lines)
 }
 
 fn key((host, path, query, lines): &Parts<'_>) -> Vec<u8> {
