@@ -1,5 +1,6 @@
 // crypto: hashes, HMAC, signature checks and randomness, by the host. Nothing here holds a private key.
 const { Buffer } = require('buffer');
+const { missing } = require('internal/absent');
 const HASHES = { md5: 'md5', sha1: 'sha1', sha256: 'sha256', sha384: 'sha384', sha512: 'sha512', 'rsa-sha1': 'sha1', 'rsa-sha256': 'sha256', 'rsa-sha384': 'sha384', 'rsa-sha512': 'sha512', 'sha-1': 'sha1', 'sha-256': 'sha256', 'sha-384': 'sha384', 'sha-512': 'sha512' };
 
 function coded(Type, code, message) {
@@ -328,4 +329,5 @@ module.exports = {
   constants: { RSA_PKCS1_PADDING: 1, RSA_PKCS1_PSS_PADDING: PSS, RSA_PSS_SALTLEN_DIGEST: -1 },
 };
 for (const name of ['createSign', 'sign', 'createCipheriv', 'createDecipheriv', 'createPrivateKey', 'generateKeyPair', 'generateKeyPairSync', 'createDiffieHellman', 'createECDH',
-  'pbkdf2', 'pbkdf2Sync', 'scrypt', 'scryptSync', 'hkdf', 'hkdfSync', 'publicEncrypt', 'privateDecrypt']) module.exports[name] = () => unsupported(`crypto.${name}`);
+  'pbkdf2', 'pbkdf2Sync', 'scrypt', 'scryptSync', 'hkdf', 'hkdfSync', 'publicEncrypt', 'privateDecrypt', 'privateEncrypt', 'publicDecrypt', 'generateKey', 'generateKeySync',
+  'diffieHellman', 'X509Certificate', 'Sign', 'Cipheriv', 'Decipheriv', 'DiffieHellman', 'ECDH', 'Certificate']) module.exports[name] = missing('crypto', name);

@@ -360,45 +360,54 @@ function finished(stream, options, done) {
   return () => (called = true);
 }
 
-function pipeline(...streams) {
-  const done = typeof streams.at(-1) === 'function' ? streams.pop() : () => {};
-  if (Array.isArray(streams[0])) streams = streams[0];
-  const all = streams.map((s, i) => (i === 0 && !(s instanceof Stream) ? Readable.from(s) : s));
-  let failed = false;
-  const fail = (e) => {
-    if (failed) return;
-    failed = true;
-    for (const s of all) s.destroy?.();
-    done(e);
+// Stages that are functions take what comes as an iterable and give another; the last may give a promise of what `done` gets.
+function piped(stages, done) {
+  if (stages.length === 1 && Array.isArray(stages[0])) stages = stages[0];
+  const all = [];
+  let over = false, result;
+  const end = (error, value) => {
+    if (over) return;
+    over = true;
+    if (error) for (const s of all) s.destroy?.();
+    done(error, value);
   };
-  for (const s of all) s.on('error', fail);
-  for (let i = 0; i + 1 < all.length; i++) all[i].pipe(all[i + 1]);
-  finished(all.at(-1), (e) => (e ? fail(e) : failed || done()));
+  const add = (stream) => {
+    all.push(stream);
+    stream.on('error', end);
+  };
+  try {
+    for (const [at, stage] of stages.entries()) {
+      const before = all.at(-1);
+      if (typeof stage === 'function') {
+        const out = stage(before);
+        if (at + 1 === stages.length && typeof out?.then === 'function') result = out;
+        else add(Readable.from(out));
+      } else {
+        add(stage instanceof Stream ? stage : Readable.from(stage));
+        before?.pipe(stage);
+      }
+    }
+  } catch (e) {
+    result = Promise.reject(e);
+  }
+  if (result) result.then((value) => end(undefined, value), end);
+  else finished(all.at(-1), end);
   return all.at(-1);
 }
 
-// Stages that are functions take what comes as an iterable; the last may return a promise instead of another.
-function composed(stages) {
-  let current = stages[0];
-  if (typeof current === 'function') current = current();
-  for (const [at, stage] of stages.entries()) {
-    if (at === 0) continue;
-    if (typeof stage !== 'function') {
-      const source = current instanceof Stream ? current : Readable.from(current);
-      if (at + 1 === stages.length) return new Promise((resolve, reject) => pipeline(source, stage, (e) => (e ? reject(e) : resolve())));
-      current = source.pipe(stage);
-    } else {
-      current = stage(current);
-    }
-  }
-  return current;
+function pipeline(...stages) {
+  const done = typeof stages.at(-1) === 'function' ? stages.pop() : () => {};
+  return piped(stages, done);
 }
 
+const isOptions = (last) => !(last instanceof Stream) && typeof last === 'object' && !last[Symbol.asyncIterator] && !last[Symbol.iterator];
+
 const promises = {
-  pipeline(...streams) {
-    if (streams.some((stage) => typeof stage === 'function')) return Promise.resolve().then(() => composed(streams));
-    return new Promise((resolve, reject) => pipeline(...streams, (e) => (e ? reject(e) : resolve())));
-  },
+  pipeline: (...stages) => new Promise((resolve, reject) => {
+    const { signal } = stages.length > 1 && isOptions(stages.at(-1)) ? stages.pop() : {};
+    const last = piped(stages, (e, value) => (e ? reject(e) : resolve(value)));
+    signal?.addEventListener('abort', () => last.destroy(Object.assign(new Error('The operation was aborted'), { name: 'AbortError', code: 'ABORT_ERR' })));
+  }),
   finished: (stream) => new Promise((resolve, reject) => finished(stream, (e) => (e ? reject(e) : resolve()))),
 };
 

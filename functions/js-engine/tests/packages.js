@@ -90,7 +90,7 @@ exports.handler = async () => {
   });
 
   const { pipeline } = require('stream/promises');
-  const { Readable, PassThrough } = require('stream');
+  const { Readable, PassThrough, Transform, pipeline: pipelineWith } = require('stream');
   await t('pipeline into a function', async () => {
     const parts = [];
     await pipeline(Readable.from(['a', 'b', 'c']), async function* (source) { for await (const part of source) yield String(part).toUpperCase(); }, async (source) => { for await (const part of source) parts.push(String(part)); });
@@ -102,6 +102,20 @@ exports.handler = async () => {
     await pipeline(['x', 'y'], async function* (source) { for await (const part of source) yield `${part}!`; }, end);
     return parts;
   });
+  await t('pipeline with a callback', () => new Promise((resolve, reject) => {
+    pipelineWith(Readable.from(['a', 'b']), async function* (source) { for await (const part of source) yield `${part}!`; }, async (source) => { let all = ''; for await (const part of source) all += part; return all; }, (e, all) => (e ? reject(e) : resolve(all)));
+  }));
+  await t('pipeline between streams', async () => {
+    const middle = new Transform({ transform(part, _, done) { done(null, String(part).toUpperCase()); } });
+    return pipeline(Readable.from(['a', 'b']), middle, async (source) => { let all = ''; for await (const part of source) all += part; return all; });
+  });
+  await t('pipeline of a stream that fails', () => pipeline(Readable.from(['a']), new Transform({ transform(part, _, done) { done(new RangeError('no')); } }), async (source) => { for await (const part of source) void part; }));
+  await t('pipeline with options', () => pipeline(Readable.from(['a']), async (source) => { for await (const part of source) return String(part); }, { end: true }));
+  await t('consumers', async () => {
+    const { text, json, buffer } = require('stream/consumers');
+    return [await text(Readable.from(['a', 'ü'])), await json(Readable.from(['{"a"', ':1}'])), String(await buffer(Readable.from([Buffer.from('x')])))];
+  });
+  await t('classes that are only named', () => [typeof require('http').Server, typeof require('http').OutgoingMessage, typeof crypto.X509Certificate, typeof crypto.Sign]);
   await t('pipeline of what fails', async () => pipeline(Readable.from(['a']), async () => { throw new RangeError('no'); }));
   return out;
 };

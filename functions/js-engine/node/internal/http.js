@@ -2,6 +2,7 @@
 const EventEmitter = require('events');
 const { Buffer } = require('buffer');
 const { Readable, Writable } = require('stream');
+const { missing } = require('internal/absent');
 
 const STATUS_CODES = { 100: 'Continue', 200: 'OK', 201: 'Created', 202: 'Accepted', 204: 'No Content', 206: 'Partial Content', 301: 'Moved Permanently', 302: 'Found', 303: 'See Other',
   304: 'Not Modified', 307: 'Temporary Redirect', 308: 'Permanent Redirect', 400: 'Bad Request', 401: 'Unauthorized', 402: 'Payment Required', 403: 'Forbidden', 404: 'Not Found',
@@ -158,5 +159,6 @@ module.exports = (protocol) => {
   const createServer = () => {
     throw new Error('a function cannot listen: createServer is not in this engine');
   };
-  return { request, get, createServer, Agent, globalAgent: new Agent(), ClientRequest, IncomingMessage, METHODS, STATUS_CODES, maxHeaderSize: 16384 };
+  const none = Object.fromEntries(['Server', 'ServerResponse', 'OutgoingMessage'].map((name) => [name, missing('http', name)]));
+  return { ...none, request, get, createServer, Agent, globalAgent: new Agent(), ClientRequest, IncomingMessage, METHODS, STATUS_CODES, maxHeaderSize: 16384 };
 };
