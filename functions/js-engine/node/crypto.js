@@ -1,6 +1,7 @@
 // crypto: hashes, HMAC, signature checks and randomness, by the host. Nothing here holds a private key.
 const { Buffer } = require('buffer');
 const { missing } = require('internal/absent');
+const der = require('internal/der');
 const HASHES = { md5: 'md5', sha1: 'sha1', sha256: 'sha256', sha384: 'sha384', sha512: 'sha512', 'rsa-sha1': 'sha1', 'rsa-sha256': 'sha256', 'rsa-sha384': 'sha384', 'rsa-sha512': 'sha512', 'sha-1': 'sha1', 'sha-256': 'sha256', 'sha-384': 'sha384', 'sha-512': 'sha512' };
 
 function coded(Type, code, message) {
@@ -106,11 +107,10 @@ class KeyObject {
   }
   export(options) {
     if (this.type === 'secret') return options?.format === 'jwk' ? { kty: 'oct', k: Buffer.from(this.data).toString('base64url') } : Buffer.from(this.data);
-    if (options?.format === 'jwk') {
-      if (this.data.startsWith('{')) return JSON.parse(this.data);
-      throw new Error('a PEM key cannot be exported as JWK in this engine');
-    }
-    return this.data;
+    const jwk = jwkOf(this.data), old = options?.type === 'pkcs1';
+    if (options?.format === 'jwk') return jwk;
+    const out = old ? der.pkcs1(jwk) : der.spki(jwk);
+    return options?.format === 'der' ? out : pem(out, old ? 'RSA PUBLIC KEY' : 'PUBLIC KEY');
   }
   get symmetricKeySize() {
     return this.type === 'secret' ? this.data.length : undefined;
@@ -126,6 +126,13 @@ class KeyObject {
   get [Symbol.toStringTag]() {
     return 'KeyObject';
   }
+}
+
+// The members of a public key, PEM or JWK, that make it one.
+function jwkOf(text) {
+  if (!text.startsWith('{')) return der.jwk(Buffer.from(text.replace(/-----[^-]+-----|\s/g, ''), 'base64')) ?? unsupported('a key of this kind');
+  const { kty, crv, x, y, n, e } = JSON.parse(text);
+  return { RSA: { kty, n, e }, EC: { kty, x, y, crv }, OKP: { crv, x, kty } }[kty] ?? unsupported(`a key of type '${kty}'`);
 }
 
 // Which kind of key a PEM holds, by the object identifiers within. RSA when none is found.
@@ -270,20 +277,12 @@ function imported(algorithm, format, data) {
   if (info.hash === undefined && /^(RSA|HMAC)/.test(info.name)) throw coded(TypeError, 'ERR_MISSING_OPTION', `importKey of '${info.name}' needs a 'hash'`);
   if (info.hash !== undefined) info.hash = { name: String(info.hash.name ?? info.hash).toUpperCase() };
   if (info.name.startsWith('RSA')) {
-    const n = format === 'jwk' ? Buffer.from(String(data.n), 'base64url').toString('hex') : modulus(Buffer.from(bytes(data)).toString('hex'));
-    info.modulusLength = n.replace(/^(?:00)+/, '').length * 4;
-    info.publicExponent = format === 'jwk' ? new Uint8Array(Buffer.from(String(data.e), 'base64url')) : new Uint8Array([1, 0, 1]);
+    const { n, e } = (format === 'jwk' ? data : der.jwk(bytes(data))) ?? {};
+    info.modulusLength = Buffer.from(String(n), 'base64url').toString('hex').replace(/^(?:00)+/, '').length * 4;
+    info.publicExponent = new Uint8Array(Buffer.from(String(e), 'base64url'));
   }
   if (info.name === 'HMAC') info.length ??= 8 * (format === 'jwk' ? Buffer.from(data.k, 'base64url') : bytes(data)).length;
   return info;
-}
-
-// The first long INTEGER of an SPKI.
-function modulus(hex) {
-  const found = /028([12])/.exec(hex);
-  if (!found) return '';
-  const size = 2 * Number(found[1]), at = found.index + 4;
-  return hex.slice(at + size, at + size + 2 * parseInt(hex.slice(at, at + size), 16));
 }
 
 const subtle = {
@@ -299,8 +298,11 @@ const subtle = {
     return unsupported(`importKey of '${format}'`);
   },
   async exportKey(format, key) {
+    if (!key.extractable) throw new DOMException('key is not extractable', 'InvalidAccessException');
+    const shared = { key_ops: key.usages, ext: true };
     if (key.type === 'secret' && format === 'raw') return copy(key.own);
-    if (format === 'jwk' && key.type === 'secret') return { kty: 'oct', k: key.own.toString('base64url') };
+    if (format === 'jwk') return { ...shared, ...(key.type === 'secret' ? { kty: 'oct', k: key.own.toString('base64url') } : jwkOf(key.own)) };
+    if (format === 'spki' && key.type === 'public') return copy(der.spki(jwkOf(key.own)));
     return unsupported(`exportKey to '${format}'`);
   },
   async sign(algorithm, key, data) {

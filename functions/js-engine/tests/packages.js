@@ -17,12 +17,27 @@ const RSA = { kty: 'RSA', e: 'AQAB', n: 'ALkFxprWEQkxB6aNs-ymSgMpQKlJtNDXrNyHVMa
 // The same key, as the older kind of PEM.
 const PKCS1 = '-----BEGIN RSA PUBLIC KEY-----\nMIGJAoGBALkFxprWEQkxB6aNs+ymSgMpQKlJtNDXrNyHVMaVpSDb2Uu9s6Pb8pDg3J2Jqaqw3WmR2qFUM+uKgFDsQ4vQcU4lXpRMKwMRy1dQ4nWSHCW5mXJ9+wE4rYh8m0zRlHWvxjGm1qYwMlQm4hT9Q2jE3Y3jZ2sOeGJ4wPzLkQ8n2p9RAgMBAAE=\n-----END RSA PUBLIC KEY-----\n';
 
+const KEYS = [RSA, { kty: 'EC', x: 'pjJ5jupL6UIli-LfHc-F7nqpXHZSE1QXzxZA9pKzi18', y: 'xJ9I5iyHLPbwcpFqqasurxBI0OT-lwhWflwRbbHDtS0', crv: 'P-256' },
+  { kty: 'EC', x: 'NE52yFbSBOZFHGXb6GkIMoKYVs8Yvw6YRP3uPfHgXecLIHYAApagfFyTKicC3GhK', y: 'p1C84ogFeveRN_CYJ23Ws56BLs3MdzdYsv22HhSL1_nM_Y6DfWSY31ytNlCPVyHj', crv: 'P-384' },
+  { kty: 'EC', x: 'ATWmWm7x9sSu5f1_5aY5cWF10mS4I9mREwBlY_pqhR2MgZwzAUrkZh_cgg9I9IpUHZgh6mdeFjml9sZYyejVyZ71', y: 'AERbuW34UsUe4zRmLwdYPlZIb4k2vHXukypGO7zSj5MZYom60A5ZEaD242nnjr7_KMQP0dVC5OjdfdaCuqIR4IRC', crv: 'P-521' },
+  { crv: 'Ed25519', x: '0KZJ8xKK7puVOOdM99J3SJkaBUWk98tB67npIMwW1Rw', kty: 'OKP' }];
+const CERTIFICATE = '-----BEGIN CERTIFICATE-----\nMIIBczCCARmgAwIBAgIUdmvz0eb/Pro22A1uhtUaU9sXn/kwCgYIKoZIzj0EAwIw\nDzENMAsGA1UEAwwEdGVzdDAeFw0yNjExMjcxODUyMjVaFw0zNjExMjQxODUyMjVa\nMA8xDTALBgNVBAMMBHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASJA6qV\niw7cHRoOBhdjJTpz/zf7V8hsiyZbughwZhCSHpF6k1VBwhLkaE2uUTR1ddmR8ASR\nE19DSQ/4Kxt5Lzngo1MwUTAdBgNVHQ4EFgQUDls5SQKIzxi4A4elLjBAFKDH6SYw\nHwYDVR0jBBgwFoAUDls5SQKIzxi4A4elLjBAFKDH6SYwDwYDVR0TAQH/BAUwAwEB\n/zAKBggqhkjOPQQDAgNIADBFAiAUTkf7kXh8z6A5Cb26+oEAQx3H/xQOslrlgBhI\nXJySPAIhAOn3VputG1wvY0JJOKExGn+pHVf2b3Fvq19C1s9plBZp\n-----END CERTIFICATE-----\n';
+
 exports.handler = async () => {
   const crypto = require('crypto');
   for (const key of ['shared-secret', '', 'a.b.c', '{"a":"secret"}']) await t(`public key of ${key}`, () => crypto.createPublicKey(key) && 'a key');
   await t('public key of a JWK', () => crypto.createPublicKey({ key: RSA, format: 'jwk' }).asymmetricKeyType);
   await t('public key of a secret key', () => crypto.createPublicKey(crypto.createSecretKey(Buffer.from('shared-secret'))) && 'a key');
   await t('public key of PKCS#1', () => [crypto.createPublicKey(PKCS1).asymmetricKeyType, crypto.createPublicKey({ key: Buffer.from(PKCS1.split('\n')[1], 'base64'), format: 'der', type: 'pkcs1' }).type]);
+  for (const key of KEYS) {
+    const own = crypto.createPublicKey({ key, format: 'jwk' });
+    await t(`export ${key.crv ?? key.kty}`, () => {
+      const pem = own.export({ format: 'pem', type: 'spki' }), der = own.export({ format: 'der', type: 'spki' });
+      return [pem, der.toString('hex'), crypto.createPublicKey(pem).export({ format: 'jwk' }), own.asymmetricKeyType];
+    });
+  }
+  await t('export PKCS#1', () => [crypto.createPublicKey(PKCS1).export({ format: 'jwk' }), crypto.createPublicKey({ key: RSA, format: 'jwk' }).export({ format: 'pem', type: 'pkcs1' })]);
+  await t('export of a certificate', () => crypto.createPublicKey(CERTIFICATE).export({ format: 'pem', type: 'spki' }));
   await t('a check with a secret', () => crypto.createVerify('RSA-SHA256').update('x').verify('shared-secret', Buffer.alloc(4)));
   await t('secret key', () => crypto.createSecretKey(Buffer.from('shared-secret')).type);
   const { subtle } = crypto.webcrypto;
@@ -33,6 +48,20 @@ exports.handler = async () => {
       return [key.type, key.extractable, key.usages, name, hash, modulusLength, Array.from(publicExponent)];
     });
   }
+  await t('export what was imported', async () => {
+    const key = await subtle.importKey('jwk', KEYS[1], { name: 'ECDSA', namedCurve: 'P-256' }, true, ['verify']);
+    const again = await subtle.importKey('spki', await subtle.exportKey('spki', key), { name: 'ECDSA', namedCurve: 'P-256' }, true, ['verify']);
+    return [Buffer.from(await subtle.exportKey('spki', again)).toString('hex'), await subtle.exportKey('jwk', key)];
+  });
+  await t('import SPKI', async () => {
+    const spki = crypto.createPublicKey(PKCS1).export({ format: 'der', type: 'spki' });
+    const { modulusLength, publicExponent } = (await subtle.importKey('spki', spki, { name: 'RSA-PSS', hash: 'SHA-256' }, true, ['verify'])).algorithm;
+    return [modulusLength, Array.from(publicExponent)];
+  });
+  await t('export what is not to be exported', async () => {
+    const key = await subtle.importKey('raw', Buffer.from('0123456789abcdef'), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+    return subtle.exportKey('raw', key).catch((e) => e.name);
+  });
   await t('import without a hash', () => subtle.importKey('raw', Buffer.from('0123456789abcdef'), { name: 'HMAC' }, false, ['sign']));
   await t('import HMAC', async () => {
     const key = await subtle.importKey('raw', Buffer.from('0123456789abcdef'), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
