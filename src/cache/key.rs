@@ -22,8 +22,9 @@ const INLINE: usize = 16;
 
 /// Appends the key's bytes to `out`: method, host, path, query, cookies, headers, coding.
 ///
-/// The host is compared in lower case, and with its port: the caller takes off the one that its scheme implies. The path is kept as sent, byte for byte: of the normalisations that RFC 3986 §6.2.2 allows, an origin may
-/// tell `%7e` from `~` or `a/../b` from `b`, and a key that does not would hand one the other's answer. Only the empty
+/// The host is compared in lower case, and with its port: the caller takes off the one that its scheme implies. The path is kept
+/// as sent, byte for byte: of the normalisations that RFC 3986 §6.2.2 allows, an origin may tell `%7e` from `~` or `a/../b` from
+/// `b`, and a key that does not would hand one the other's answer. Only the empty
 /// path is "/" (RFC 9110 §4.2.3).
 ///
 /// `out` is not cleared: what is there already (see [`part`]) becomes a prefix of the key. Allocates nothing but
