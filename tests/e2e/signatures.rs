@@ -146,19 +146,20 @@ fn a_signed_body_is_checked_before_the_origin_has_it() {
 fn unchecked_bodies_of_one_address_are_bounded() {
     let origin = Origin::counting("");
     let pop = signer(&origin, "", "[limits]\nsigned_bodies_per_address = \"200KiB\"");
-    let (first, second) = (vec![b'1'; 160_000], vec![b'2'; 100_000]);
-    let mut slow = Raw::connect(pop.http);
-    let sent = request("POST", "/first", &borrowed(&aws().fields("POST", "/first", &first)), &first);
-    let (begun, rest) = sent.split_at(sent.len() - 1000);
-    slow.send(begun);
-    // Nobody says that it was read; whoever comes second is refused.
-    std::thread::sleep(Duration::from_millis(500));
-    let fields = aws().fields("POST", "/second", &second);
+    let (large, second) = (vec![b'1'; 160_000], vec![b'2'; 100_000]);
+    // Two that have room alone, not together: one is refused, or both where they were read in turns.
+    let mut slow: Vec<(Raw, Vec<u8>)> = ["/a", "/b"]
+        .iter()
+        .map(|path| {
+            let sent = request("POST", path, &borrowed(&aws().fields("POST", path, &large)), &large);
+            let (begun, rest) = sent.split_at(sent.len() - 1000);
+            let mut raw = Raw::connect(pop.http);
+            // It may be refused before all of it is sent: the answer can be lost with the connection.
+            let _ = raw.try_send(begun);
+            (raw, rest.to_vec())
+        })
+        .collect();
     until("the bound in the log", || {
-        let mut raw = Raw::connect(pop.http);
-        // It is refused before all of it is sent: the answer may be lost with the connection.
-        let _ = raw.try_send(request("POST", "/second", &borrowed(&fields), &second));
-        let _ = raw.try_reply("POST");
         pop.access_lines().iter().any(|line| line.contains("limits.signed_bodies_per_address")).then_some(())
     });
     let told = Aws { tells_hash: true, ..aws() }.fields("POST", "/told", &second);
@@ -167,8 +168,9 @@ fn unchecked_bodies_of_one_address_are_bounded() {
         200,
         "a told hash is checked as it streams"
     );
-    slow.send(rest);
-    assert_eq!(slow.reply("POST").status, 200);
+    let answers = slow.iter_mut().map(|(raw, rest)| raw.try_send(rest).ok().and_then(|()| raw.try_reply("POST").ok()));
+    assert!(answers.flatten().filter(|reply| reply.status == 200).count() <= 1, "never both");
+    let fields = aws().fields("POST", "/second", &second);
     assert_eq!(pop.send("POST", "/second", &borrowed(&fields), &second).status, 200, "there is room again");
 }
 
