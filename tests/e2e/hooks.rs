@@ -4,8 +4,9 @@
 //! engine's own limits (tests beside the engine hold them).
 
 use crate::harness::hooked::{ALL, FORWARD, calls, marks, pop, ran, result};
+use crate::harness::pop::run;
 use crate::harness::wat::Flat;
-use crate::harness::{Origin, Setup, until};
+use crate::harness::{Origin, Reply, Setup, until};
 
 /// CloudFront Developer Guide, "CloudFront events that can trigger a function".
 #[test]
@@ -220,4 +221,55 @@ fn a_function_chooses_another_origin() {
         assert_eq!((first.count(), second.count()), (0, 1), "{event}");
         assert_eq!(second.last().fields.iter().find(|(n, _)| n == "host").unwrap().1, second.address.to_string());
     }
+}
+
+/// A call that was recorded in the PoP runs again at the command line, with the message and the clock it had; another code shows how
+/// it differs. Who may read the recording is the PoP's user alone: it holds what viewers sent.
+#[test]
+fn recorded_calls_are_replayed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let code = "exports.handler = async ({ Records: [{ cf: { request } }] }) => {\n  \
+                if (request.uri === '/broken') throw new Error('on purpose');\n  \
+                request.headers['x-at'] = [{ value: String(Date.now()) }];\n  return request;\n};\n";
+    let origin = Origin::start(|x| {
+        let at = x.request.field("x-at").unwrap_or("none").to_owned();
+        x.reply("200 OK", "", at);
+    });
+    let mut setup = Setup::new("");
+    std::fs::write(setup.dir().join("f.js"), code).unwrap();
+    setup.rest = format!(
+        "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\nrecord = \"100%\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n\
+         cache = false\nforward = {{ headers = \"all\" }}\nhooks = {{ viewer_request = \"f\" }}\n",
+        origin.config("o")
+    );
+    let pop = setup.start();
+    let good = pop.get_with("/good", &[("cookie", "a=b")]);
+    let broken = pop.get("/broken");
+    assert_eq!((good.status, broken.status), (200, 503));
+    let config = pop.dir().join("rimward.toml");
+    let replay = |reply: &Reply, more: &[&str]| {
+        let id = reply.field("x-amz-cf-id").unwrap();
+        let records = until("the recording", || {
+            let files = std::fs::read_dir(pop.dir().join("state/records")).unwrap().flatten();
+            files.map(|file| file.path()).find(|path| {
+                path.file_name().unwrap().to_string_lossy().starts_with(id)
+                    && serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).is_ok()
+            })
+        });
+        assert_eq!(std::fs::metadata(&records).unwrap().permissions().mode() & 0o777, 0o600);
+        let (status, out, err) = run(&[&["fn", "replay", id, "--pop-config", config.to_str().unwrap()], more].concat());
+        (status.code().unwrap(), format!("{out}{err}"))
+    };
+    for (reply, shows) in [(&good, good.text()), (&broken, "on purpose".to_owned())] {
+        let (code, said) = replay(reply, &[]);
+        assert!(code == 0 && said.contains("the same outcome as recorded (the same code)"), "{said}");
+        assert!(said.contains(&shows), "{shows} in {said}");
+    }
+    let other = pop.dir().join("other.js");
+    std::fs::write(&other, code.replace("Date.now()", "1")).unwrap();
+    let (code, said) = replay(&good, &["--function", other.to_str().unwrap()]);
+    let differs = format!("- set x-at: {}\n+ set x-at: 1\n", good.text());
+    assert!(code == 1 && said.contains("another outcome than recorded") && said.contains(&differs), "{said}");
+    let (code, said) = replay(&broken, &["--function", other.to_str().unwrap()]);
+    assert!(code == 0 && said.contains("as recorded (version "), "it fails as before, by other code: {said}");
 }
