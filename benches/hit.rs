@@ -51,7 +51,7 @@ async fn store(shared: &Shared, raw: &[u8]) {
     let mut slots = head::slots();
     let Parsed::Complete(request) = head::parse(raw, &mut slots, &snapshot.config.limits) else { panic!("no request") };
     let (host, target) = (plan::host_name(request.head.host), Target::parse(request.head.target));
-    let behavior = plan::route(&snapshot, host, target.path).unwrap();
+    let behavior = plan::route(&snapshot, host, target.path).ok().unwrap();
     let mut bytes = Vec::new();
     let (hash, _) =
         plan::slot(&snapshot.behavior(behavior).behavior, (false, host, target), &request.head, &[], &mut bytes);
@@ -117,7 +117,7 @@ fn hits(bench: &mut Criterion) {
                 };
                 let keep_alive = request.keep_alive;
                 let host = plan::host_name(request.head.host);
-                let behavior = plan::route(&snapshot, host, Target::parse(request.head.target).path);
+                let behavior = plan::route(&snapshot, host, Target::parse(request.head.target).path).ok();
                 let arrival = Arrival { raw, viewer, certificate: None, tls: false, keep_alive, behavior };
                 let hit = fast::answer(&pop.shared, &snapshot, &request, arrival, &mut scratch).unwrap();
                 assert!(hit.is_some(), "not a hit");

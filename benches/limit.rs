@@ -72,7 +72,7 @@ fn who(key: &str, plan: Option<PlanId>) -> Who<'_> {
         behavior: 0,
         stage: "prod",
         method: "GET",
-        path: "/items/7",
+        paths: &["/items/7"],
         address: Ipv4Addr::LOCALHOST.into(),
         api_key: Some(key),
         plan,

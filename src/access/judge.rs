@@ -12,7 +12,7 @@ use super::authorizer::{Decision, Memo, Question};
 use super::keys::{Key, Keys};
 use super::{Asked, Denied, Kind, Principal, Reason, addresses, jwt, signed, sigv4};
 use crate::config::compiled::{
-    AuthorizerId, CertificateRule, Config, IdentitySource, KeyGroupId, Rule, TokenFrom, UsagePlan,
+    self, AuthorizerId, CertificateRule, Config, IdentitySource, KeyGroupId, Rule, TokenFrom, UsagePlan,
 };
 use crate::message::Fields;
 
@@ -176,8 +176,10 @@ impl Guards {
                 Verdict::Enter(Box::default())
             }
             Rule::ApiKey => {
-                let sent = || asked.fields.first(&X_API_KEY);
-                self.api_key(given.map(str::as_bytes).or_else(sent), facts).into()
+                // Of two lines, the origin could go by the one that nobody looked up.
+                let mut lines = asked.fields.lines(&X_API_KEY);
+                let sent = lines.next().filter(|_| lines.next().is_none());
+                self.api_key(given.map(str::as_bytes).or(sent), facts).into()
             }
             Rule::AuthorizerKey => self.api_key(given.map(str::as_bytes), facts).into(),
             Rule::Jwt(rule) => {
@@ -347,6 +349,30 @@ impl Entry {
 
 // === impl Used ===
 impl Used {
+    /// The secrets that a query may hold for `rule`, whatever becomes of the request.
+    pub fn may_hold(rule: &Rule, access: &compiled::Access) -> Self {
+        let mut used = Used::default();
+        match rule {
+            Rule::All(rules) | Rule::Any(rules) | Rule::Not(rules) => {
+                for more in rules.iter().map(|rule| Used::may_hold(rule, access)) {
+                    used.presigned |= more.presigned;
+                    used.tokens.extend(more.tokens);
+                }
+            }
+            Rule::SigV4(_) => used.presigned = true,
+            Rule::Jwt(rule) => {
+                let places = access.issuers.get(rule.issuer).into_iter().flat_map(|issuer| &issuer.from);
+                used.tokens.extend(places.filter_map(|place| match place {
+                    TokenFrom::Query(name) => Some(name.clone()),
+                    TokenFrom::Header(_) | TokenFrom::Cookie(_) => None,
+                }));
+            }
+            Rule::ApiKey | Rule::AuthorizerKey | Rule::Signed(_) | Rule::Authorizer(_) => {}
+            Rule::Country(_) | Rule::Address(_) | Rule::Certificate(_) => {}
+        }
+        used
+    }
+
     pub fn any(&self) -> bool {
         self.signed || self.has_secrets()
     }

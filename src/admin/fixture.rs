@@ -170,7 +170,7 @@ impl Pop {
     }
 }
 
-/// A plan `gold`; a key `fixed` of the configuration, "f" twenty times, which was used three times on 2026-11-26.
+/// Plans `gold` and `bronze`, which open every stage; a key `fixed` of the configuration, "f" twenty times, which was used three times on 2026-11-26.
 fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month, shared: false };
@@ -182,10 +182,11 @@ fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
         methods: Vec::new(),
         shared: false,
     };
+    let bronze = UsagePlan { name: "bronze".into(), ..gold.clone() };
     let hash = access::keys::hash("f".repeat(20).as_bytes());
     let fixed = ApiKey { name: "fixed".into(), hash, enabled: true, plans: vec!["gold".into()] };
     let rates = Arc::new(Rates {
-        plans: vec![gold],
+        plans: vec![gold, bronze],
         api_keys: vec![fixed],
         account: None,
         per_address: None,

@@ -64,8 +64,8 @@ pub struct Who<'a> {
     pub behavior: usize,
     pub stage: &'a str,
     pub method: &'a str,
-    /// Of the URL, without its query.
-    pub path: &'a str,
+    /// Of the URL, without its query: as it came, then as origins may read it.
+    pub paths: &'a [&'a str],
     /// Behind trusted proxies the one that they name.
     pub address: IpAddr,
     /// The API key's name.
@@ -241,7 +241,7 @@ fn uncounted(plan: &Plan) -> Refused {
 }
 
 fn by_plan(plan: &Plan, key: &str, who: &Who<'_>, now: Now, admitted: &mut Admitted) -> Result<(), Refused> {
-    if let Some(method) = plan.method(who.stage, who.path, who.method) {
+    if let Some(method) = plan.method(who.stage, who.paths, who.method) {
         throttle(&method.name, &method.buckets, key.as_bytes(), now, admitted)?;
     }
     match &plan.throttle {

@@ -1,4 +1,4 @@
-//! Held: how much memory the bodies take that nobody has vouched for yet.
+//! Held: how much memory the bodies take that are read whole before anybody can vouch for them, until their requests end.
 //!
 //! In: whose body, how many bytes more came. Out: a [`Hold`] that counts them until it is dropped, or a refusal. Never: room for what was
 //! only announced: that would be anybody's to reserve.

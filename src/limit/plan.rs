@@ -70,14 +70,17 @@ impl Plan {
         self.stages.is_empty() || self.stages.iter().any(|opened| opened == stage)
     }
 
-    /// The first that fits, as written. A REST API's resource is the same with a slash behind it.
-    pub(super) fn method(&self, stage: &str, path: &str, method: &str) -> Option<&Method> {
-        let bare = path.strip_suffix('/').unwrap_or(path);
+    /// The first that fits any of the paths. A REST API's resource is the same with a slash behind it.
+    pub(super) fn method(&self, stage: &str, paths: &[&str], method: &str) -> Option<&Method> {
+        let fits = |of: &str| {
+            let bare = |path| str::strip_suffix(path, '/').unwrap_or(path);
+            paths.iter().any(|path| matches(of, path) || matches(of, bare(path)))
+        };
         self.methods.iter().find(|throttle| {
             let of = &throttle.of;
             of.stage.as_ref().is_none_or(|of| of == stage)
                 && of.method.as_ref().is_none_or(|of| of.as_str() == method)
-                && (matches(&of.path, path) || matches(&of.path, bare))
+                && fits(&of.path)
         })
     }
 }

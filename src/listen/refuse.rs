@@ -86,6 +86,19 @@ mod tests {
         );
     }
 
+    /// API Gateway Developer Guide, "Gateway response types": THROTTLED.
+    #[test]
+    fn too_many_requests_are_refused_in_api_gateways_words() {
+        let bytes = Refusal { status: 429, reason: "too many requests" }.render("FRA");
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert_eq!(
+            text,
+            "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+             connection: close\r\ncache-status: FRA\r\ncontent-length: 31\r\n\
+             x-amzn-errortype: TooManyRequestsException\r\nretry-after: 1\r\n\r\n{\"message\":\"Too Many Requests\"}"
+        );
+    }
+
     #[test]
     fn a_refusal_is_found_behind_other_errors() {
         use pingora::{Error, ErrorType};

@@ -15,16 +15,28 @@ pub fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(without_dots(&String::from_utf8_lossy(&decoded), false))
 }
 
-/// The path as the most generous origin may read it: everything decoded, several slashes one, backslashes slashes, a segment's
-/// parameters (`;`, RFC 3986 §3.3) taken off as servlets do, dot segments resolved. `None`: it is the path as sent.
-pub fn resolved(path: &str) -> Option<String> {
+/// The path as origins may read it that are more generous than we: everything decoded, backslashes slashes, several slashes one, dot
+/// segments resolved; a segment's parameters (`;`, RFC 3986 §3.3) left as they are, taken off before the decoding (as servlet
+/// containers do), or after it. Only readings that differ from the path as sent and from each other.
+pub fn readings(path: &str) -> Vec<String> {
     if is_plain(path, true) {
-        return None;
+        return Vec::new();
     }
-    let plain = String::from_utf8_lossy(&decoded(path.as_bytes(), |_| true)).replace('\\', "/");
-    let names: Vec<&str> = plain.split('/').map(|segment| segment.split(';').next().unwrap_or(segment)).collect();
-    let plain = names.join("/");
-    Some(without_dots(&plain, true)).filter(|resolved| resolved != path)
+    let generous = |path: &str| String::from_utf8_lossy(&decoded(path.as_bytes(), |_| true)).replace('\\', "/");
+    let decoded = generous(path);
+    let all = [without_parameters(&decoded), generous(&without_parameters(path)), decoded];
+    let mut readings: Vec<String> = Vec::with_capacity(all.len());
+    for one in all.map(|one| without_dots(&one, true)) {
+        if one != path && !readings.contains(&one) {
+            readings.push(one);
+        }
+    }
+    readings
+}
+
+fn without_parameters(path: &str) -> String {
+    let names = path.split('/').map(|segment| segment.split(';').next().unwrap_or(segment));
+    names.collect::<Vec<_>>().join("/")
 }
 
 /// Whether a segment is `.` or `..`, however it is spelled.
@@ -124,22 +136,26 @@ mod tests {
     #[test]
     fn what_an_origin_may_read() {
         for (path, want) in [
-            ("/private/a", None),
-            ("/.well-known/x", None),
-            ("//private/a", Some("/private/a")),
-            ("/private%2Fa", Some("/private/a")),
-            ("/private%5ca", Some("/private/a")),
-            ("/x/..%2fprivate/a", Some("/private/a")),
-            ("/a%20b", Some("/a b")),
-            ("/a/%2e/", Some("/a/")),
+            ("/private/a", &[][..]),
+            ("/.well-known/x", &[]),
+            ("//private/a", &["/private/a"]),
+            ("/private%2Fa", &["/private/a"]),
+            ("/private%5ca", &["/private/a"]),
+            ("/x/..%2fprivate/a", &["/private/a"]),
+            ("/a%20b", &["/a b"]),
+            ("/a/%2e/", &["/a/"]),
             // Servlet containers: what follows a semicolon is a parameter of its segment.
-            ("/private;v=1/a", Some("/private/a")),
-            ("/private;/a;b", Some("/private/a")),
-            ("/;/private/a", Some("/private/a")),
-            ("/x/..;/private/a", Some("/private/a")),
-            ("/x/..;a=b/private%3Bc/a", Some("/private/a")),
+            ("/private;v=1/a", &["/private/a"]),
+            ("/private;/a;b", &["/private/a"]),
+            ("/;/private/a", &["/private/a"]),
+            ("/x/..;/private/a", &["/private/a", "/x/..;/private/a"]),
+            ("/x/..;a=b/private%3Bc/a", &["/private/a", "/private;c/a", "/x/..;a=b/private;c/a"]),
+            // The slash is part of the parameter, or ends it.
+            ("/private;%2fx/a", &["/private/x/a", "/private/a", "/private;/x/a"]),
+            ("/private;%2f..%2fx/a", &["/x/a", "/private/a"]),
         ] {
-            assert_eq!(resolved(path).as_deref(), want, "{path}");
+            let others: Vec<&str> = want.iter().copied().filter(|want| *want != path).collect();
+            assert_eq!(readings(path), others, "{path}");
         }
         for (path, want) in [
             ("/a/../b", true),

@@ -208,6 +208,10 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     let end = request.send_end_stream();
     let empty = RequestHeader::build_no_case(Method::GET, b"/", None)?;
     let mut parts: http::request::Parts = std::mem::replace(request, empty).into();
+    if ctx.entered.entry.is_some() {
+        // The viewer's own; what the operator adds stays.
+        origin::rewrite::as_judged(&mut parts.headers);
+    }
     origin::rewrite::request(&mut parts.headers, &facts);
     if let Some(trace) = &ctx.trace
         && let Ok(value) = HeaderValue::from_bytes(&trace.outgoing())
@@ -215,9 +219,6 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         parts.headers.insert(TRACEPARENT, value);
     }
     applying::origin_request(&mut parts.headers, &mut asked, &mut query, &ctx.hooks.origin_edits);
-    if ctx.entered.entry.is_some() {
-        origin::rewrite::as_judged(&mut parts.headers);
-    }
     if let Some(verified) = ctx.entered.entry.as_ref().and_then(|entry| entry.payload.as_ref()) {
         origin::rewrite::unsigned(&mut parts.headers);
         if let Some(length) = verified.decoded_length() {

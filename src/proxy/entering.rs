@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
+use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
 use crate::access::sigv4::PayloadCheck;
@@ -63,14 +64,6 @@ impl Entered {
         self.entry.as_ref().map_or(&NOTHING, |entry| &entry.used)
     }
 
-    /// What of a query may be written down.
-    pub fn loggable<'q>(&self, query: &'q str) -> Cow<'q, str> {
-        match self.used().has_secrets() {
-            true => self.used().rest(Some(query)).unwrap_or_default(),
-            false => Cow::Borrowed(query),
-        }
-    }
-
     /// Whether the Authorization field was for the edge, and has done its work.
     pub fn used_authorization(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.authorization)
@@ -97,9 +90,6 @@ pub fn now<F: Fields>(
     certificate: Option<Certificate<'_>>,
 ) -> Option<Option<Arc<Entry>>> {
     let Some(rule) = &served.behavior.access else { return Some(None) };
-    if path::has_dots(asked.path) {
-        return None;
-    }
     let country = || snapshot.country(asked.viewer);
     let keys = shared.guard.keys.load();
     let facts = Facts {
@@ -157,12 +147,13 @@ pub fn admit<F: Fields>(
     }
     let principal = entry.and_then(|entry| entry.principal.as_ref());
     let plan = key.and_then(|key| snapshot.bounds.plan(key.plans.iter().map(String::as_str), &served.behavior.stage));
-    let resolved = path::resolved(asked.path);
+    let readings = path::readings(asked.path);
+    let paths: SmallVec<[&str; 4]> = std::iter::once(asked.path).chain(readings.iter().map(String::as_str)).collect();
     let who = Who {
         behavior: served.index,
         stage: &served.behavior.stage,
         method: asked.method,
-        path: resolved.as_deref().unwrap_or(asked.path),
+        paths: &paths,
         address: asked.viewer,
         api_key: key.map(|key| key.name.as_str()),
         plan,
@@ -190,10 +181,6 @@ pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx)
         // The edge asks for it, on behalf of nobody.
         show(session, ctx, &served);
         return Ok(None);
-    }
-    if served.behavior.access.is_some() && path::has_dots(Target::parse(asking::address(session.req_header()).1).path) {
-        // What a rule or a policy says of one path must not hold for another.
-        return Ok(Some(respond::error_answer(session, ctx, 400, "the path has dot segments")));
     }
     if let Some(refused) = ctx.refused.take() {
         return Ok(Some(refuse(ctx, &refused)));
@@ -268,7 +255,8 @@ fn unsign(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
     Ok(())
 }
 
-fn refuse(ctx: &mut RequestCtx, refused: &Refused) -> Answer {
+/// What is answered to a request over a limit.
+pub fn refuse(ctx: &mut RequestCtx, refused: &Refused) -> Answer {
     let words = format!("{:?}: limit '{}'", refused.kind, refused.limit);
     respond::fail(ctx, crate::observe::Failure::LimitExceeded, words);
     denying::refused(refused)

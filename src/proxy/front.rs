@@ -308,7 +308,7 @@ impl Front {
         let tls = viewer.tls.is_some();
         // Looked for once: every lane that follows asks for it.
         let behavior =
-            plan::route(snapshot, plan::host_name(request.head.host), Target::parse(request.head.target).path);
+            plan::route(snapshot, plan::host_name(request.head.host), Target::parse(request.head.target).path).ok();
         let arrival = Arrival { raw, viewer: address, certificate, tls, keep_alive, behavior };
         let (mut pass, mut candidate, mut handed) = (None, None, None);
         match fast::answer(&self.shared, snapshot, &request, arrival, scratch) {

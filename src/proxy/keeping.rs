@@ -262,7 +262,7 @@ pub fn invalidate(shared: &Shared, session: &Session, response: &ResponseHeader,
     {
         let target = Target::parse(&uri);
         // Each is stored as the behavior has it that serves it; where the request's own goes, a function may have changed since.
-        let serves = if uri == own { ctx.behavior } else { plan::route(&ctx.snapshot, &host, target.path) };
+        let serves = if uri == own { ctx.behavior } else { plan::route(&ctx.snapshot, &host, target.path).ok() };
         let Some(id) = serves else { continue };
         let policy = &ctx.snapshot.behavior(id).behavior.cache.key;
         let uri = key::uri(policy, target.path, target.query);

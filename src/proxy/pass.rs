@@ -253,10 +253,10 @@ impl Pass {
             grpc: false,
             custom: &self.snapshot.config.origins[self.origin].headers,
         };
-        rewrite::request(&mut self.fields, &facts);
         if self.entered.entry.is_some() {
             rewrite::as_judged(&mut self.fields);
         }
+        rewrite::request(&mut self.fields, &facts);
         if self.entered.entry.as_ref().is_some_and(|entry| entry.payload.is_some()) {
             rewrite::unsigned(&mut self.fields);
         }

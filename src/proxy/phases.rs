@@ -15,6 +15,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::cache::{policy, store, vary};
+use crate::limit::Kind;
 use crate::listen::Refusal;
 
 use super::context::{RequestCtx, Role};
@@ -74,6 +75,12 @@ impl ProxyHttp for Phases {
         if ctx.tier.asked.is_some() {
             return asked::enter(&self.0, session, ctx).await;
         }
+        if let Some(refused) = ctx.refused.take_if(|refused| refused.kind == Kind::Heavy) {
+            // Before anything is looked at, as over HTTP/1.
+            let answer = entering::refuse(ctx, &refused);
+            respond::answer(session, ctx, answer, "refused").await?;
+            return Ok(true);
+        }
         // Whoever had no such field was counted where the head was read.
         if let Some(answer) = marked.then(|| asked::early(&self.0, ctx)).flatten() {
             respond::answer(session, ctx, answer, "refused").await?;
@@ -83,11 +90,14 @@ impl ProxyHttp for Phases {
         let (host, target) = (host.to_owned(), target.to_owned());
         let routed = passed.as_ref().and_then(|passed| passed.behavior(ctx));
         let route = || plan::route(&ctx.snapshot, plan::host_name(&host), Target::parse(&target).path);
-        let Some(id) = routed.or_else(route) else {
-            let what = format!("no behavior of this PoP matches host {host:?} and this path");
-            let answer = respond::error_answer(session, ctx, 404, &what);
-            respond::answer(session, ctx, answer, "unrouted").await?;
-            return Ok(true);
+        let id = match routed.map_or_else(route, Ok) {
+            Ok(id) => id,
+            Err(why) => {
+                let what = format!("{why} (host {host:?})");
+                let answer = respond::error_answer(session, ctx, why.status(), &what);
+                respond::answer(session, ctx, answer, "unrouted").await?;
+                return Ok(true);
+            }
         };
         ctx.behavior = Some(id);
         let snapshot = ctx.snapshot.clone();

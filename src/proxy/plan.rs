@@ -55,15 +55,54 @@ pub fn host_sent(host: &str, tls: bool) -> &str {
     host.strip_suffix(if tls { ":443" } else { ":80" }).unwrap_or(host)
 }
 
+/// Why no behavior serves a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unrouted {
+    #[error("no behavior of this PoP matches host and path")]
+    Nobody,
+    /// An origin may resolve them, or not, before or after it decodes: what a rule says of one path must not hold for another.
+    #[error("the path has dot segments")]
+    Dots,
+    /// Read in one way it is guarded by one rule, in another by another one: whoever satisfies the first would get past the second.
+    #[error("the path can be read in two ways, which different rules guard")]
+    TwoRules,
+}
+
+// === impl Unrouted ===
+impl Unrouted {
+    pub fn status(self) -> u16 {
+        match self {
+            Unrouted::Nobody => 404,
+            Unrouted::Dots | Unrouted::TwoRules => 400,
+        }
+    }
+}
+
 /// The behavior that serves `host` and `path`. As CloudFront does, patterns are matched against the path in one spelling
-/// (Developer Guide, "Path pattern"). A path that an origin may read as another one, which is guarded, is guarded as that one.
-pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Option<BehaviorId> {
+/// (Developer Guide, "Path pattern"). Where anything is guarded, a path that an origin may read as another one, which is guarded,
+/// is guarded as that one.
+///
+/// # Errors
+/// Nobody serves it; or something is guarded, and nobody can tell whether this path is.
+pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Result<BehaviorId, Unrouted> {
     let chosen = snapshot.routes.select(host, &path::normal(path));
     if !snapshot.guarded {
-        return chosen;
+        return chosen.ok_or(Unrouted::Nobody);
     }
-    let other = path::resolved(path).and_then(|resolved| snapshot.routes.select(host, &resolved));
-    other.filter(|id| snapshot.behavior(*id).behavior.access.is_some()).or(chosen)
+    if path::has_dots(path) {
+        return Err(Unrouted::Dots);
+    }
+    let rule = |id: &BehaviorId| {
+        let behavior = &snapshot.behavior(*id).behavior;
+        behavior.access.as_ref().map(|rule| (rule, &behavior.stage))
+    };
+    let others = path::readings(path).into_iter().filter_map(|reading| snapshot.routes.select(host, &reading));
+    let mut guarded = chosen.into_iter().chain(others).filter(|id| rule(id).is_some());
+    let Some(first) = guarded.next() else { return chosen.ok_or(Unrouted::Nobody) };
+    match guarded.all(|other| rule(&other) == rule(&first)) {
+        true => Ok(first),
+        false => Err(Unrouted::TwoRules),
+    }
 }
 
 /// Whether answers to `method` may come from this behavior's cache at all.

@@ -155,7 +155,7 @@ fn as_stored(snapshot: &Snapshot, mut scopes: Vec<Scope>) -> Vec<Scope> {
     let stored = scopes.iter().filter_map(|scope| {
         let Scope::Url { host, uri } = scope else { return None };
         let target = Target::parse(uri);
-        let behavior = snapshot.behavior(plan::route(snapshot, host, target.path)?);
+        let behavior = snapshot.behavior(plan::route(snapshot, host, target.path).ok()?);
         let stored = key::uri(&behavior.behavior.cache.key, target.path, target.query);
         (*stored != **uri).then(|| Scope::Url { host: host.clone(), uri: stored.into() })
     });

@@ -2,6 +2,7 @@
 //!
 //! In: a request's context, or a hit and the head it answered. Out: one `observe::Record`. Never: formats.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -57,7 +58,8 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
     let served = ctx.served();
     let unrouted = observer.metrics().unrouted().clone();
     let error_words = if ctx.answer.error.is_empty() { ctx.origin.error.as_str() } else { ctx.answer.error.as_str() };
-    let query = ctx.entered.loggable(target.query.unwrap_or(""));
+    let query = target.query.unwrap_or("");
+    let query = served.map_or(Cow::Borrowed(query), |served| served.loggable(query));
     let record = Record {
         started_ms: ctx.started_ms,
         duration_ns: nanos(duration),
@@ -157,7 +159,7 @@ impl<'a> Words<'a> {
 /// Tells the observer about a hit of the fast lane.
 pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
     let target = Target::parse(words.target);
-    let query = hit.entered.loggable(target.query.unwrap_or(""));
+    let query = hit.served.loggable(target.query.unwrap_or(""));
     let record = Record {
         started_ms: hit.started_ms,
         duration_ns: nanos(words.duration),

@@ -2,6 +2,7 @@
 //!
 //! In: a compiled configuration. Out: routes, origins and per-behavior data behind one `Arc`. Never: changes after it is built.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderName;
 
-use crate::access::Guards;
+use crate::access::{Guards, Used};
 
 use crate::behavior::headers::HeadEdits;
 use crate::behavior::viewer;
@@ -67,8 +68,21 @@ pub struct Served {
     pub limited: bool,
     /// `CloudFront-…` fields that its requests get.
     pub viewer_fields: Vec<HeaderName>,
+    /// What of its queries is not written down.
+    pub secrets: Used,
     /// Of the whole snapshot.
     pub tally: Arc<Tally>,
+}
+
+// === impl Served ===
+impl Served {
+    /// What of a query may be written down, whether or not the request was let in.
+    pub fn loggable<'q>(&self, query: &'q str) -> Cow<'q, str> {
+        match self.secrets.has_secrets() {
+            true => self.secrets.rest(Some(query)).unwrap_or_default(),
+            false => Cow::Borrowed(query),
+        }
+    }
 }
 
 impl Snapshot {
@@ -119,8 +133,19 @@ impl Snapshot {
                 let limited = !behavior.limits.is_empty() || config.rates.account.is_some();
                 let edits = [false, true].map(|tls| HeadEdits::new(&behavior.response, tls).filter(|_| !told));
                 let behavior = behavior.clone();
-                let tally = tally.clone();
-                Ok(Arc::new(Served { behavior, edits, metrics, chains, hooked, index, limited, viewer_fields, tally }))
+                let secrets = behavior.access.as_ref().map(|rule| Used::may_hold(rule, &config.access));
+                Ok(Arc::new(Served {
+                    behavior,
+                    edits,
+                    metrics,
+                    chains,
+                    hooked,
+                    index,
+                    limited,
+                    viewer_fields,
+                    secrets: secrets.unwrap_or_default(),
+                    tally: tally.clone(),
+                }))
             })
             .collect::<Result<_, LoadError>>()?;
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));

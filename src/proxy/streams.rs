@@ -122,7 +122,7 @@ impl Streams {
         let Some(viewer) = viewer else { return Ok(Found::Nothing) };
         let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
         let certificate = certificate.and_then(|digest| listen::Session::of(digest).peer);
-        let behavior = plan::route(snapshot, plan::host_name(host), Target::parse(target).path);
+        let behavior = plan::route(snapshot, plan::host_name(host), Target::parse(target).path).ok();
         let ask = Ask { viewer, certificate, host, target, version: request.version, tls, behavior };
         let mut key = Vec::with_capacity(128);
         if let Some(hit) = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut key)? {

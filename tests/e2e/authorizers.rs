@@ -49,6 +49,20 @@ fn a_token_that_does_not_match_is_not_asked_about() {
     assert_eq!((asked(&pop, 5), origin.count()), (1, 1));
 }
 
+/// API Gateway Developer Guide, "Quotas": a method's ARN has at most 1600 bytes; of a longer one, nobody is asked.
+#[test]
+fn what_is_too_long_to_be_asked_about_is_refused() {
+    let origin = Origin::counting("");
+    let function = format!("exports.handler = async (event) => ({{ principalId: 'user', {ALLOW} }});");
+    let pop = start(&origin, &function, "", "access = { authorizer = \"a\" }\ncache = false");
+    let long = format!("/{}", "x".repeat(2000));
+    for (path, want) in [("/a", 200), (long.as_str(), 414)] {
+        let reply = pop.get_with(path, &[("Authorization", "t")]);
+        assert_eq!(reply.status, want, "{}", reply.text());
+    }
+    assert_eq!((asked(&pop, 2), origin.count()), (1, 1));
+}
+
 #[test]
 fn the_same_is_asked_once_however_many_wait() {
     let origin = Origin::counting("");

@@ -249,5 +249,22 @@ fn an_address_that_floods_is_cut_off_before_anything_is_looked_at() {
         Some(raw.get("/a")).filter(|reply| reply.status == 429)
     });
     assert_eq!(reply.field("retry-after"), Some("1"));
+    assert_eq!(reply.field("x-amzn-errortype"), Some("TooManyRequestsException"));
+    assert_eq!(reply.text(), "{\"message\":\"Too Many Requests\"}");
     assert!(raw.closed(), "such a connection ends");
+}
+
+/// Over HTTP/2 too: neither a path that nobody serves nor a method that is not allowed is looked at first.
+#[test]
+fn an_address_that_floods_over_http_2_is_cut_off_whatever_it_asks_for() {
+    let origin = Origin::counting("");
+    let behavior = "cache = false\nmethods = [\"GET\", \"HEAD\"]";
+    let rest = rest(&origin, "[rates]\nper_address = 20\n", behavior).replace("match = \"*\"", "match = \"/a\"");
+    let pop = Pop::start(rest);
+    let mut h2 = H2::plain(pop.http);
+    for (method, path) in [("GET", "/a"), ("GET", "/nowhere"), ("POST", "/a")] {
+        let reply =
+            until("the bound", || Some(h2.send(method, path, &[], b"", &[])).filter(|reply| reply.status == 429));
+        assert_eq!(reply.field("x-amzn-errortype"), Some("TooManyRequestsException"), "{method} {path}");
+    }
 }

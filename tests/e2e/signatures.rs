@@ -174,6 +174,27 @@ fn unchecked_bodies_of_one_address_are_bounded() {
     assert_eq!(pop.send("POST", "/second", &borrowed(&fields), &second).status, 200, "there is room again");
 }
 
+/// A body that nobody can vouch for before it is read is waited for so long, and all of them have so much room.
+#[test]
+fn an_unchecked_body_has_its_time_and_its_room() {
+    let origin = Origin::counting("");
+    let pop = signer(&origin, "", "[limits]\nsigned_bodies = \"200KiB\"\nsigned_body_timeout = \"1s\"");
+    let body = vec![b'1'; 100_000];
+    let sent = request("POST", "/slow", &borrowed(&aws().fields("POST", "/slow", &body)), &body);
+    let mut slow = Raw::connect(pop.http);
+    slow.send(&sent[..sent.len() - 1000]);
+    let reply = slow.reply("POST");
+    assert_eq!(reply.status, 408, "{}", reply.text());
+    assert!(slow.closed());
+    let body = vec![b'1'; 300_000];
+    let mut large = Raw::connect(pop.http);
+    // It is refused before all of it is sent: the answer may be lost with the connection.
+    let _ = large.try_send(request("POST", "/large", &borrowed(&aws().fields("POST", "/large", &body)), &body));
+    let line = pop.log_line("/large");
+    assert!(line.to_string().contains("(limits.signed_bodies)") && line["status"] == 503, "{line}");
+    assert_eq!(origin.count(), 0);
+}
+
 #[test]
 fn a_key_may_do_what_its_policy_allows() {
     let origin = Origin::counting("");

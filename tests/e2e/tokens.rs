@@ -45,6 +45,7 @@ fn a_token_is_taken_from_where_it_was_and_nowhere_else() {
     let (bearer, session) = (format!("Bearer {token}"), format!("session={token}"));
     for (what, path, fields, target, authorization) in [
         ("query", format!("/q?a=1&token={token}&b=2"), &[][..], "/q?a=1&b=2", None),
+        ("query, spelled otherwise", format!("/e?t%6Fken={token}"), &[], "/e", None),
         ("query alone", format!("/q?token={token}"), &[], "/q", None),
         ("header", "/h?token=".to_owned(), &[("Authorization", bearer.as_str())], "/h?token=", Some(bearer.as_str())),
         (
@@ -70,6 +71,22 @@ fn a_token_is_taken_from_where_it_was_and_nowhere_else() {
             assert!(lines.iter().all(|line| !line.contains(&token)), "{what} {cached}: {lines:?}");
         }
     }
+}
+
+/// The origin could go by the one that nobody verified. Neither of them is written down.
+#[test]
+fn different_tokens_in_two_places_let_nobody_in() {
+    let (origin, mint) = (Origin::counting(""), Mint::new("k"));
+    let pop =
+        with_issuer(&origin, &mint, FROM, "access = { jwt = \"pool\" }\nforward = { query = \"all\" }\ncache = false");
+    let (ana, bob) = (mint.token(claims("ana")), mint.token(claims("bob")));
+    let session = format!("session={ana}");
+    for (token, want) in [(&bob, 401), (&ana, 200)] {
+        let reply = pop.get_with(&format!("/a?token={token}"), &[("Cookie", &session)]);
+        assert_eq!(reply.status, want, "{}", reply.text());
+    }
+    let lines = until("both lines", || Some(pop.access_lines()).filter(|lines| lines.len() == 2));
+    assert!(lines.iter().all(|line| !line.contains(&ana) && !line.contains(&bob)), "{lines:?}");
 }
 
 #[test]

@@ -40,6 +40,21 @@ fn conditional() {
 }
 
 #[test]
+fn path() {
+    drive(
+        fuzz_targets::path::run,
+        &[
+            b"private/a;v=1/b",
+            b"private;%2fx/a",
+            b"a%2Fb//c%5cd\\e",
+            b";/a%3Bb/%41",
+            b"x/..;/%2e%2e/y/.",
+            b".well-known/%E2%82%AC",
+        ],
+    );
+}
+
+#[test]
 fn key() {
     drive(
         fuzz_targets::key::run,

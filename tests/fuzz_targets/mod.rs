@@ -19,6 +19,7 @@ pub mod jwt;
 pub mod key;
 mod limits;
 pub mod location;
+pub mod path;
 pub mod purge;
 pub mod range;
 pub mod result;

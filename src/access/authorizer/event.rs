@@ -27,11 +27,11 @@ pub fn parameters(query: Option<&str>, name: &str) -> Vec<String> {
     pairs::of_query(query).into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect()
 }
 
-/// The values of the cookies of one name.
+/// The values of the cookies of one name. Many parsers take a name without the white space around it: two such are two.
 pub fn cookies_named<F: Fields>(fields: &F, name: &str) -> Vec<String> {
     let pairs = cookies(fields);
     let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).collect()
+    pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned()).collect()
 }
 
 fn cookies<F: Fields>(fields: &F) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Find: where a request carries its token.
 //!
 //! In: the places an issuer names, a request. Out: the token's text and its place, none, or that there are several. Never: a choice
-//! between two in one place: what we check and what the origin reads could differ.
+//! between two: what we check and what the origin reads could differ.
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
@@ -10,23 +10,30 @@ use crate::access::{Asked, Denied, Reason};
 use crate::config::compiled::TokenFrom;
 use crate::message::{Fields, pairs};
 
-/// The first token in the order of `from`.
+/// The token, and the first place in the order of `from` that has it. Another place may have the same one, and no other: the origin
+/// gets both, and could go by the one that nobody verified.
 ///
 /// # Errors
-/// [`Reason::TokenMissing`]; [`Reason::TokenInvalid`] for two header lines, cookies or parameters of one name, or bytes that are
-/// no text.
+/// [`Reason::TokenMissing`]; [`Reason::TokenInvalid`] for two header lines, cookies or parameters of one name, different tokens in two
+/// places, or bytes that are no text.
 pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Result<(&'a TokenFrom, &'a str), Denied> {
+    let mut first: Option<(&TokenFrom, &str)> = None;
     for place in from {
         let found = match place {
             TokenFrom::Header(name) => header(name, asked.fields)?,
             TokenFrom::Cookie(name) => only(cookies(name, asked.fields))?,
             TokenFrom::Query(name) => only(parameters(name, asked.query))?,
         };
-        if let Some(token) = found.filter(|token| !token.is_empty()) {
-            return Ok((place, token));
+        let Some(token) = found.filter(|token| !token.is_empty()) else { continue };
+        match first {
+            None => first = Some((place, token)),
+            Some((_, before)) if before == token => {}
+            Some((one, _)) => {
+                return Err(Denied::new(Reason::TokenInvalid, format!("different tokens in {one:?} and {place:?}")));
+            }
         }
     }
-    Err(Denied::new(Reason::TokenMissing, "no token"))
+    first.ok_or_else(|| Denied::new(Reason::TokenMissing, "no token"))
 }
 
 /// The scheme is optional, as it is for API Gateway, and in any case (RFC 9110 §11.1). An `Authorization` of another scheme holds
@@ -114,7 +121,15 @@ mod tests {
             ("query twice", &[&query], &[], Some("token=t&token=u"), invalid),
             ("query twice, one encoded", &[&query], &[], Some("t%6fken=forged&token=u"), invalid),
             ("query encoded", &[&query], &[], Some("t%6Fken=t"), Ok("t")),
-            ("order", &[&header, &cookie], &[("cookie", "jwt=c"), ("authorization", "h")], None, Ok("h")),
+            ("two places", &[&header, &cookie], &[("cookie", "jwt=c"), ("authorization", "h")], None, invalid),
+            (
+                "two places, one token",
+                &[&header, &cookie],
+                &[("cookie", "jwt=h"), ("authorization", "h")],
+                None,
+                Ok("h"),
+            ),
+            ("one of them empty", &[&header, &cookie], &[("cookie", "jwt="), ("authorization", "h")], None, Ok("h")),
             ("next place", &[&header, &query], &[("authorization", "Basic x")], Some("token=t"), Ok("t")),
         ] {
             let mut fields = HeaderMap::new();

@@ -10,15 +10,15 @@ use crate::message::{Fields, path};
 // === impl Verifier ===
 impl Verifier {
     /// Whether the key's policy allows the request; a key without one may do whatever its signature covers. The path is
-    /// asked about as sent and as an origin may read it (decoded, dot segments resolved): both must be allowed.
+    /// asked about as sent and in every way that an origin may read it: all must be allowed.
     ///
     /// # Errors
     /// `PolicyDenies`.
     pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>) -> Result<(), Denied> {
         let Some(policy) = verified.policy() else { return Ok(()) };
         let text = |name| asked.fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
-        let resolved = path::resolved(asked.path);
-        for path in std::iter::once(asked.path).chain(resolved.as_deref()) {
+        let readings = path::readings(asked.path);
+        for path in std::iter::once(asked.path).chain(readings.iter().map(String::as_str)) {
             let resource = self.resource(&verified.region, asked.method, path);
             let request = iam::Request {
                 action: &self.signer.action,

@@ -238,7 +238,7 @@ fn a_session_token_is_the_keys_own() {
 }
 
 #[test]
-fn policies_are_asked_about_both_readings_of_a_path() {
+fn policies_are_asked_about_every_reading_of_a_path() {
     let policy = |text: &str| {
         let policy = Some(Arc::new(Policy::parse(text).unwrap()));
         signer(vec![AccessKey { policy, ..secret("AKIDEXAMPLE") }])
@@ -264,6 +264,7 @@ fn policies_are_asked_about_both_readings_of_a_path() {
         (&no_admin, "/admin/x", false),
         (&no_admin, "//admin/x", false),
         (&no_admin, "/%61dmin/x", false),
+        (&no_admin, "/admin;%2fpets/x", false),
         (&no_admin, "/a/../admin/x", false),
     ] {
         let case = Case { path, ..Case::header() };

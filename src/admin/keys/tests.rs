@@ -41,7 +41,8 @@ fn refusals_say_what_to_do() {
     let twenty = "x".repeat(20);
     pop.ask("POST", "/keys", None, &json!({"name": "taken", "value": twenty}).to_string());
     for (method, path, body, status, says) in [
-        ("POST", "/keys", r#"{"name": "n", "plans": ["silver"]}"#.to_owned(), 400, "there are: gold"),
+        ("POST", "/keys", r#"{"name": "n", "plans": ["silver"]}"#.to_owned(), 400, "there are: gold, bronze"),
+        ("POST", "/keys", r#"{"name": "n", "plans": ["gold", "bronze"]}"#.to_owned(), 400, "one plan a stage"),
         ("POST", "/keys", r#"{"name": "n", "value": "short"}"#.to_owned(), 400, "20 to 128"),
         ("POST", "/keys", r#"{"name": ""}"#.to_owned(), 400, "1 to 1024"),
         ("POST", "/keys", r#"{"nome": "n"}"#.to_owned(), 400, "unknown field"),
@@ -55,6 +56,13 @@ fn refusals_say_what_to_do() {
         ("DELETE", "/keys/none", String::new(), 404, "GET /keys"),
         ("PATCH", "/keys/none", "{}".to_owned(), 404, "there is no key"),
         ("PATCH", "/keys/taken", r#"{"plans": ["x"]}"#.to_owned(), 400, "there is no plan"),
+        (
+            "PATCH",
+            "/keys/taken",
+            r#"{"plans": ["bronze", "gold"]}"#.to_owned(),
+            400,
+            "that \\\"bronze\\\" opens already",
+        ),
         ("GET", "/keys/none/usage", String::new(), 404, "there is no key"),
         ("GET", "/keys/fixed/usage?from=yesterday", String::new(), 400, "YYYY-MM-DD"),
         ("GET", "/keys/fixed/usage?from=2026-11-26&to=2026-11-25", String::new(), 400, "wrong order"),

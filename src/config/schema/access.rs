@@ -99,7 +99,8 @@ pub struct Jwt {
     /// How far the issuer's clock may be from ours.
     #[serde(default)]
     pub leeway: Duration,
-    /// Where the token is looked for, in this order: "header:authorization", "cookie:session", "query:token".
+    /// Where the token is looked for, in this order: "header:authorization", "cookie:session", "query:token". Different tokens in
+    /// two of them are refused.
     #[serde(default = "authorization")]
     pub from: Vec<String>,
     /// Keys are fetched anew in the background when they are this old.

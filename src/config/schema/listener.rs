@@ -127,8 +127,8 @@ pub struct Limits {
     pub body_grace: Duration,
     /// Bytes of one request body; larger ones are refused with 413. A behavior may only lower it.
     pub body_size: ByteSize,
-    /// Bytes of bodies held at once to be checked against their signatures: those without `x-amz-content-sha256`, and those that functions
-    /// see. Past it they are refused with 503.
+    /// Bytes of bodies held at once because they are read whole to be checked against their signatures (those without
+    /// `x-amz-content-sha256`, and those that functions see), until their requests end. Past it they are refused with 503.
     pub signed_bodies: ByteSize,
     /// The same of one address (IPv6: one /64).
     pub signed_bodies_per_address: ByteSize,

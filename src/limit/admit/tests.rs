@@ -43,7 +43,7 @@ fn who() -> Who<'static> {
         behavior: 0,
         stage: "prod",
         method: "GET",
-        path: "/items/7",
+        paths: &["/items/7"],
         address: "192.0.2.1".parse().unwrap(),
         api_key: Some("alice"),
         plan: None,
@@ -78,7 +78,7 @@ fn the_first_that_has_nothing_left_refuses_and_later_ones_are_not_touched() {
     let limits = limits(&rates, &own, Some(ledger));
     let items = Who { plan: limits.plan(["none", "gold"], "prod"), ..who() };
     assert_eq!(items.plan, Some(0));
-    let other = Who { path: "/other", ..items };
+    let other = Who { paths: &["/other"], ..items };
     let bob = Who { api_key: Some("bob"), ..other };
     let anonymous = Who { api_key: None, plan: None, ..other };
     let name = |who: &Who<'_>, seconds| match limits.admit(who, at(seconds)) {
@@ -195,10 +195,18 @@ fn a_slash_behind_the_path_gets_past_no_methods_throttle() {
     let method = MethodThrottle { stage: None, path: "/slow".into(), method: None, quota: quota(1) };
     rates.plans.push(UsagePlan { methods: vec![method], ..plan("p") });
     let limits = limits(&rates, &[], None);
-    let slow = Who { plan: Some(0), path: "/slow", ..who() };
+    let slow = Who { plan: Some(0), paths: &["/slow"], ..who() };
     assert!(limits.admit(&slow, at(0)).is_ok());
-    for (path, admitted) in [("/slow", false), ("/slow/", false), ("/slow/x", true), ("/", true)] {
-        assert_eq!(limits.admit(&Who { path, ..slow }, at(0)).is_ok(), admitted, "{path}");
+    for (paths, admitted) in [
+        (&["/slow"][..], false),
+        (&["/slow/"], false),
+        (&["/slow/x"], true),
+        (&["/"], true),
+        // However an origin may read it.
+        (&["/slow;x", "/slow"], false),
+        (&["/slow", "/other"], false),
+    ] {
+        assert_eq!(limits.admit(&Who { paths, ..slow }, at(0)).is_ok(), admitted, "{paths:?}");
     }
 }
 
