@@ -15,6 +15,13 @@ use super::failure::Api;
 /// at most `listen::BODY_READ_MAX`.
 pub const BODY_SEEN: usize = 40 << 10;
 
+/// Bytes that a guest may hand over at once: to a host call, or as what its handler returns. Above `Limits::result`, and what any host
+/// call reads.
+pub const HOST_CALL_MAX: usize = 24 << 20;
+
+/// Bytes of what a handler returns beside a body: heads, and what is around them.
+const RESULT_EXTRA: usize = 512 << 10;
+
 /// Bounds of one call, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -63,6 +70,16 @@ impl Limits {
                 fields: FIELDS,
             },
         }
+    }
+
+    /// Bytes of a result in JSON: a body in base64, every second byte an escape.
+    pub fn result(&self) -> usize {
+        self.body_base64 * 2 + RESULT_EXTRA
+    }
+
+    /// Bytes of an answer of the flat world: a body as it is.
+    pub fn output(&self) -> usize {
+        self.answer.max(self.body_text) + RESULT_EXTRA
     }
 }
 
@@ -122,6 +139,7 @@ mod tests {
             ] {
                 assert!(lifted >= kept, "{event}");
             }
+            assert!(extended.result().max(extended.output()) <= HOST_CALL_MAX);
             assert!(extended.uri < usize::from(u16::MAX), "what a request target can hold");
         }
     }

@@ -64,7 +64,7 @@ pub fn context_json(exchange: &Exchange, function: &str, version: &str, remainin
 
 /// Turns what a function returned into edits of the exchange: only what differs from its event is one.
 pub fn accept(exchange: &mut Exchange, api: Api, result: &str) -> Result<Warnings, Failure> {
-    let bound = exchange.limits().body_base64 * 2 + RESULT_EXTRA;
+    let bound = exchange.limits().result();
     if result.len() > bound {
         return Err(error::invalid(format_args!("the result is larger than {bound} bytes")));
     }
@@ -75,9 +75,6 @@ pub fn accept(exchange: &mut Exchange, api: Api, result: &str) -> Result<Warning
     }
     Ok(warnings)
 }
-
-/// Bytes of a result beside its body, and of escapes in that.
-const RESULT_EXTRA: usize = 512 << 10;
 
 #[cfg(test)]
 pub mod tests;

@@ -17,6 +17,7 @@ use crate::hooks::event::Event;
 use crate::hooks::exchange::Exchange;
 use crate::hooks::failure::{Api, Failure};
 use crate::hooks::host::{CallState, Identity, Level, LogLine, Services};
+use crate::hooks::limits::HOST_CALL_MAX;
 
 use super::background::{Habit, Lost};
 use super::fail::{self, Stop};
@@ -274,6 +275,7 @@ impl Function {
                 let call = CallState::new(exchange, &self.identity, &self.services, deadline);
                 let data = Data { call, bound: Bound::new(budget.memory), meter: Arc::new(Meter::default()) };
                 let mut store = Store::new(&pool.engine, data);
+                store.set_hostcall_fuel(HOST_CALL_MAX);
                 store.limiter(|data| &mut data.bound);
                 store.epoch_deadline_callback(|store| store.data().meter.tick());
                 Live { store, instance: None, left: self.reuse - 1, _slot: slot }

@@ -4,13 +4,15 @@
 //! In: an operation and its payload. Out: its answer, or words. Never: more than the function was granted; each operation is
 //! checked when it is called.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::geo::Place;
 
@@ -18,10 +20,20 @@ use super::fetch::{Incoming, Outgoing};
 use super::state::CallState;
 use super::{HostError, Level, crypto};
 
+/// Bytes of a payload that asks for requests: the largest body that one may have, in base64, and room for heads and
+/// small bodies of others.
+const FETCH_MAX: usize = 16 << 20;
+/// Bytes of a payload with names, keys or a value of a key-value store: the largest value in base64, and keys in escapes.
+const NAMES_MAX: usize = 1 << 20;
+/// Header fields of a request, as `fetch` bounds them.
+const LINES_MAX: usize = 256;
+
 #[derive(Deserialize)]
-struct Line {
-    level: String,
-    message: String,
+struct Line<'a> {
+    #[serde(borrow)]
+    level: Cow<'a, str>,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -83,12 +95,18 @@ struct Ask {
     #[serde(default)]
     method: String,
     url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lines")]
     headers: Vec<(String, String)>,
     #[serde(default)]
     body: String,
     #[serde(default)]
     timeout_ms: u64,
+}
+
+/// Reads a list into a vector, and stops behind `most` elements: what a payload lists is no reason to hold it.
+struct Few<'v, T> {
+    into: &'v mut Vec<T>,
+    most: usize,
 }
 
 #[derive(Serialize)]
@@ -123,9 +141,13 @@ pub async fn call(state: &mut CallState, operation: &str, payload: &[u8]) -> Res
 }
 
 async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Result<Vec<u8>, HostError> {
+    if payload.len() > payload_max(operation) {
+        let (size, most) = (payload.len(), payload_max(operation));
+        return Err(HostError::TooLarge(format!("a payload of {size} bytes, {most} are allowed")));
+    }
     match operation {
         "log.write" => {
-            let line: Line = read(payload)?;
+            let line: Line<'_> = read(payload)?;
             let level = line.level.parse().unwrap_or(Level::Info);
             state.log.write(level, &line.message);
             Ok(Vec::new())
@@ -164,13 +186,17 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
         "kv.stores" => write(&state.identity.grants.kv.iter().map(|grant| &grant.store).collect::<Vec<_>>()),
         "geo.lookup" => write(&state.place(&read::<Address>(payload)?.ip)?.map(Found::from)),
         "fetch.send" => {
+            state.may_fetch(1)?;
             let asked = outgoing(read(payload)?)?;
             let mut answers = state.fetch(vec![asked]).await?;
             let answer = answers.pop().ok_or_else(|| HostError::Failed("no answer".to_owned()))?;
             write(&incoming(answer?))
         }
         "fetch.send-all" => {
-            let asked = read::<Vec<Ask>>(payload)?.into_iter().map(outgoing).collect::<Result<Vec<_>, _>>()?;
+            let asked = several(payload, state.fetches_left()?);
+            state.may_fetch(asked.as_ref().map_or_else(|(read, _)| *read, Vec::len))?;
+            let asked = asked.map_err(|(_, error)| error)?;
+            let asked = asked.into_iter().map(outgoing).collect::<Result<Vec<_>, _>>()?;
             let answers = state.fetch(asked).await?.into_iter();
             let outcome = |answer: Result<Incoming, HostError>| match answer {
                 Ok(answer) => Outcome::Ok(incoming(answer)),
@@ -208,6 +234,52 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
             remaining_ms: state.remaining_ms(),
         }),
         other => Err(HostError::Invalid(format!("there is no host call '{}'", other.escape_debug()))),
+    }
+}
+
+/// Bytes that the payload of an operation may have. What is not listed reads no more of it than it may, or copies none; that a guest
+/// hands it over at all is bounded by `limits::HOST_CALL_MAX`.
+fn payload_max(operation: &str) -> usize {
+    match operation {
+        "fetch.send" | "fetch.send-all" => FETCH_MAX,
+        "secrets.get" | "kv.get" | "kv.exists" | "kv.describe" | "kv.put" | "kv.delete" | "geo.lookup" => NAMES_MAX,
+        _ => usize::MAX,
+    }
+}
+
+/// The requests of a list, of which one call has `left`. `Err` also says how many were read: one more than that when there are more.
+fn several(payload: &[u8], left: usize) -> Result<Vec<Ask>, (usize, HostError)> {
+    let mut asked = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(payload);
+    let done = reader.deserialize_seq(Few { into: &mut asked, most: left }).and_then(|()| reader.end());
+    match done {
+        Ok(()) => Ok(asked),
+        Err(error) => Err((asked.len(), HostError::Invalid(error.to_string()))),
+    }
+}
+
+fn lines<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<(String, String)>, D::Error> {
+    let mut lines = Vec::new();
+    reader.deserialize_seq(Few { into: &mut lines, most: LINES_MAX })?;
+    Ok(lines)
+}
+
+// === impl Few ===
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {}", self.most)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(one) = list.next_element()? {
+            self.into.push(one);
+            if self.into.len() > self.most {
+                return Err(A::Error::invalid_length(self.into.len(), &self));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -261,7 +333,7 @@ fn base64(text: &str) -> Result<Vec<u8>, HostError> {
     BASE64.decode(text).map_err(|error| HostError::Invalid(format!("base64: {error}")))
 }
 
-fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, HostError> {
+fn read<'p, T: Deserialize<'p>>(payload: &'p [u8]) -> Result<T, HostError> {
     serde_json::from_slice(payload).map_err(|error| HostError::Invalid(error.to_string()))
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::HeaderValue;
 
-use crate::config::compiled::{Grants, KvGrant};
+use crate::config::compiled::{FetchGrant, Grants, KvGrant};
 use crate::geo::Place;
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch};
 use crate::hooks::fields;
@@ -135,14 +135,36 @@ impl CallState {
 
     /// Requests to hosts that were granted, all at once; each counts.
     pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
-        let grant = self.identity.grants.fetch.as_ref();
-        let grant = grant.ok_or_else(|| HostError::Denied(NO_FETCH.to_owned()))?;
-        let fetched = self.fetched.saturating_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
-        if fetched > grant.requests {
-            return Err(HostError::Denied(format!("one call may make {} requests", grant.requests)));
+        self.may_fetch(requests.len())?;
+        self.fetched = self.fetched.saturating_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
+        Ok(self.services.fetch.send_all(self.fetch_grant()?, requests, self.deadline).await)
+    }
+
+    /// Whether this call may make as many requests more.
+    ///
+    /// # Errors
+    /// It may not, or none at all.
+    pub fn may_fetch(&self, more: usize) -> Result<(), HostError> {
+        match more <= self.fetches_left()? {
+            true => Ok(()),
+            false => {
+                let most = self.fetch_grant()?.requests;
+                Err(HostError::Denied(format!("one call may make {most} requests")))
+            }
         }
-        self.fetched = fetched;
-        Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
+    }
+
+    /// Requests that this call may still make.
+    ///
+    /// # Errors
+    /// The function may ask nobody.
+    pub fn fetches_left(&self) -> Result<usize, HostError> {
+        let left = self.fetch_grant()?.requests.saturating_sub(self.fetched);
+        Ok(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    fn fetch_grant(&self) -> Result<&FetchGrant, HostError> {
+        self.identity.grants.fetch.as_ref().ok_or_else(|| HostError::Denied(NO_FETCH.to_owned()))
     }
 
     fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {

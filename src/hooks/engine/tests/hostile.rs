@@ -1,6 +1,7 @@
 //! Hostile guests: each more often than there are slots, and the engine serves on.
 
 use super::*;
+use crate::hooks::limits::HOST_CALL_MAX;
 
 /// Loads `module`, calls it more often than there are slots, and has every failure judged.
 async fn attack(module: Vec<u8>, budget: Budget, expected: impl Fn(&Called) -> bool) {
@@ -194,6 +195,52 @@ async fn a_long_call_leaves_the_threads_of_requests_to_them() {
         .collect();
     const SCHED_IDLE: &str = "5";
     assert!(!policies.is_empty() && policies.iter().all(|policy| policy == SCHED_IDLE), "{policies:?}");
+}
+
+/// A list that would be ten times as large on the host as in the guest, and never ends well: who may ask nobody is told so before
+/// any of it is read.
+#[tokio::test]
+async fn a_list_of_requests_without_the_grant_is_not_read() {
+    let mut guest = Guest::default();
+    let dynamic = guest.import("dynamic", "call", "(param i32 i32 i32 i32 i32)");
+    let operation = guest.text("fetch.send-all");
+    let one = r#"{"url":""},"#;
+    let from = guest.text(one);
+    let (size, at, end) = (one.len(), 131_072, 3_000_000);
+    guest.items = "(global $at (mut i32) (i32.const 0))".into();
+    let module = guest.module(&format!(
+        "(drop (memory.grow (i32.const 46)))
+         (i32.store8 (i32.const {at}) (i32.const 91))
+         (global.set $at (i32.const {}))
+         (loop $l
+           (memory.copy (global.get $at) {from})
+           (global.set $at (i32.add (global.get $at) (i32.const {size})))
+           (br_if $l (i32.lt_u (global.get $at) (i32.const {end}))))
+         (call {dynamic} {operation} (i32.const {at}) (i32.sub (global.get $at) (i32.const {at})) (i32.const 512))
+         (if (i32.eqz (i32.load8_u (i32.const 512))) (then (loop $answered (br $answered))))
+         (if (i32.ne (i32.load (i32.load (i32.const 516))) (i32.const 0x{:08x})) (then (loop $read (br $read))))
+         (unreachable)",
+        at + 1,
+        u32::from_le_bytes(*b"deni"),
+    ));
+    let budget = Budget { cpu: Duration::from_secs(1), ..budget() };
+    attack(module, budget, |called| failed(called, "unreachable")).await;
+}
+
+#[tokio::test]
+async fn more_than_a_host_call_takes_is_a_trap() {
+    let large = HOST_CALL_MAX + (1 << 20);
+    let bench = Bench::with_memory(2 * HOST_CALL_MAX);
+    let mut guest = Guest::default();
+    let log = guest.import("log", "write", "(param i32 i32 i32)");
+    let module = guest.module(&format!(
+        "(drop (memory.grow (i32.const {}))) (call {log} (i32.const 0) (i32.const 131072) (i32.const {large}))",
+        large.div_ceil(65_536) + 1
+    ));
+    let function = bench.load(module, &compiled::Function { memory: 2 * HOST_CALL_MAX, ..spec("large") });
+    let budget = Budget { cpu: Duration::from_secs(5), memory: 2 * HOST_CALL_MAX, ..budget() };
+    let called = function.call(exchange(Event::ViewerRequest), budget).await;
+    assert!(failed(&called, "too much data"), "{:?}", called.outcome);
 }
 
 #[tokio::test]

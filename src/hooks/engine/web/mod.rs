@@ -30,6 +30,7 @@ use crate::config::compiled;
 use crate::hooks::failure::Failure;
 use crate::hooks::host::log::Log;
 use crate::hooks::host::{Level, LogLine, Services};
+use crate::hooks::limits::HOST_CALL_MAX;
 
 use super::background::{Habit, Lost};
 use super::fail;
@@ -175,6 +176,7 @@ impl Web {
         let state = State::new(&self.grants, &self.services, self.budget.memory, deadline, &log);
         let meter = Arc::clone(&state.meter);
         let mut store = Store::new(&pool.engine, state);
+        store.set_hostcall_fuel(HOST_CALL_MAX);
         store.limiter(|state| &mut state.bound);
         store.epoch_deadline_callback(|store| store.data().meter.tick());
         store.set_epoch_deadline(FIRST_TICKS);

@@ -169,6 +169,44 @@ async fn requests_of_one_call_are_counted() {
     assert_eq!(one_more, "denied: one call may make 2 requests");
 }
 
+/// A list of requests that never ends well: a reader that went on behind what it may hold would say so.
+fn endless(count: usize) -> Vec<u8> {
+    format!("[{}", r#"{"url":""},"#.repeat(count)).into_bytes()
+}
+
+#[tokio::test]
+async fn requests_beyond_the_grant_are_not_even_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut full = state(dir.path(), all());
+    let other = tempfile::tempdir().unwrap();
+    let mut none = state(other.path(), Grants::default());
+    for operation in ["fetch.send", "fetch.send-all"] {
+        let words = call(&mut none, operation, &endless(100_000)).await.unwrap_err();
+        assert!(words.starts_with("denied: fetch was not granted"), "{operation}: {words}");
+    }
+    let words = call(&mut full, "fetch.send-all", &endless(100_000)).await.unwrap_err();
+    assert_eq!(words, "denied: one call may make 2 requests");
+    // As many as are granted are read, and what follows is judged.
+    let words = call(&mut full, "fetch.send-all", &endless(2)).await.unwrap_err();
+    assert!(words.starts_with("invalid: "), "{words}");
+    let lines = vec![("", ""); super::LINES_MAX + 1];
+    let one = json!({"url": "http://a.test/", "headers": lines}).to_string();
+    let words = call(&mut full, "fetch.send", one.as_bytes()).await.unwrap_err();
+    assert!(words.starts_with("invalid: ") && words.contains("at most 256"), "{words}");
+}
+
+#[tokio::test]
+async fn payloads_have_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut state = state(dir.path(), all());
+    for (operation, most) in
+        [("fetch.send", super::FETCH_MAX), ("kv.put", super::NAMES_MAX), ("geo.lookup", super::NAMES_MAX)]
+    {
+        let words = call(&mut state, operation, &vec![b' '; most + 1]).await.unwrap_err();
+        assert!(words.starts_with("too large: "), "{operation}: {words}");
+    }
+}
+
 #[tokio::test]
 async fn malformed_payloads_are_errors_with_words() {
     let dir = tempfile::tempdir().unwrap();
