@@ -8,6 +8,8 @@ use std::fmt;
 
 /// Members an object or list may have: above the parameters of the longest query string.
 const MEMBERS_MAX: usize = 32 << 10;
+/// Members and elements of a whole result, however they are nested: a parameter of that query string, its value, and twice that beside them.
+const VALUES_MAX: usize = 4 * MEMBERS_MAX;
 /// Objects and lists within one another.
 const DEPTH_MAX: usize = 64;
 
@@ -126,6 +128,8 @@ pub struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    /// Members and elements that were read.
+    values: usize,
 }
 
 /// What an object's member is made of.
@@ -143,7 +147,7 @@ impl fmt::Display for Flaw {
 // === impl Reader ===
 impl<'a> Reader<'a> {
     pub fn new(text: &'a str) -> Self {
-        Reader { text, at: 0, depth: 0 }
+        Reader { text, at: 0, depth: 0, values: 0 }
     }
 
     /// Nothing but space is left.
@@ -175,6 +179,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Reads past a value that nobody asks for: nothing is kept of it.
+    pub fn skip(&mut self) -> Result<(), Flaw> {
+        match self.peek() {
+            b'{' => self.object(|reader, _| reader.skip()),
+            b'[' => self.list(Reader::skip),
+            _ => Node::read(self).map(drop),
+        }
+    }
+
     fn list(&mut self, element: impl FnMut(&mut Self) -> Result<(), Flaw>) -> Result<(), Flaw> {
         self.sequence(b'[', b']', element)
     }
@@ -195,9 +208,10 @@ impl<'a> Reader<'a> {
         self.depth += 1;
         let mut count = 0;
         while self.peek() != close || count > 0 {
-            if count == MEMBERS_MAX {
+            if count == MEMBERS_MAX || self.values == VALUES_MAX {
                 return Err(self.flaw("more members than a message has room for"));
             }
+            self.values += 1;
             one(self)?;
             count += 1;
             match self.peek() {
@@ -370,7 +384,7 @@ impl<'a, T: Read<'a>> Read<'a> for Map<'a, T> {
 impl<'a> Read<'a> for Lines<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
         if reader.peek() != b'[' {
-            return Node::read(reader).map(|_| Lines::Wrong);
+            return reader.skip().map(|()| Lines::Wrong);
         }
         let mut lines = Lines::List(Vec::new());
         reader.list(|reader| {
@@ -391,14 +405,13 @@ impl<'a> Read<'a> for Line<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Flaw> {
         let mut line = Line::default();
         if reader.peek() != b'{' {
-            return Node::read(reader).map(|_| line);
+            return reader.skip().map(|()| line);
         }
         reader.object(|reader, name| {
-            let node = Node::read(reader)?;
             match &*name {
-                "key" => line.key = node,
-                "value" => line.value = node,
-                _ => {}
+                "key" => line.key = Node::read(reader)?,
+                "value" => line.value = Node::read(reader)?,
+                _ => reader.skip()?,
             }
             Ok(())
         })?;
@@ -411,15 +424,14 @@ impl<'a> Read<'a> for Member<'a> {
         let mut member = Member::default();
         if reader.peek() != b'{' {
             member.wrong = true;
-            return Node::read(reader).map(|_| member);
+            return reader.skip().map(|()| member);
         }
         reader.object(|reader, name| {
-            let node = Node::read(reader)?;
             match &*name {
-                "value" => member.value = node,
-                "attributes" => member.attributes = node,
-                "multiValue" => member.multi = node,
-                _ => {}
+                "value" => member.value = Node::read(reader)?,
+                "attributes" => member.attributes = Node::read(reader)?,
+                "multiValue" => member.multi = Node::read(reader)?,
+                _ => reader.skip()?,
             }
             Ok(())
         })?;

@@ -117,6 +117,10 @@ impl Background {
         let mut call = Box::pin(call);
         if !habit.is_long() {
             if let Some(ended) = stretch(&mut call, meter).await {
+                // It is over, but the next one may begin where it delays nobody.
+                if meter.is_long() {
+                    habit.was_long();
+                }
                 return Ok(ended);
             }
             habit.was_long();
@@ -219,9 +223,14 @@ impl<T> Drop for Ending<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use cpu_time::ThreadTime;
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::hooks::engine::store::Metered;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -239,6 +248,26 @@ mod tests {
             assert_eq!(all.run(&habit, &meter, LONG, async { thread() }).await, Ok("functions-long".to_owned()));
         }
         assert_eq!(all.run(&habit, &meter, LONG, async { thread() }).await, Ok(here));
+    }
+
+    /// Nothing in it lets others run: a large result that is read, say.
+    #[tokio::test]
+    async fn a_long_call_that_never_paused_is_known_too() {
+        let (all, habit, meter) = (Background::default(), Habit::default(), Arc::new(Meter::default()));
+        let metered = Arc::clone(&meter);
+        let call = async move {
+            let work = pin!(async {
+                metered.apart();
+                let began = ThreadTime::now();
+                while began.elapsed() < SHORT {
+                    std::hint::spin_loop();
+                }
+                thread()
+            });
+            Metered::new(&metered, work).await
+        };
+        assert_eq!(all.run(&habit, &meter, LONG, call).await, Ok(thread()));
+        assert_eq!(all.run(&habit, &meter, LONG, async { thread() }).await, Ok("functions-long".to_owned()));
     }
 
     #[tokio::test]

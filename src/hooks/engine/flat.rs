@@ -13,6 +13,9 @@ use crate::hooks::host::{CallState, Level, state};
 const VERSION: u8 = 1;
 /// Header fields an answer may list.
 const FIELDS_MAX: u32 = 256;
+/// Operations of one answer: room for every field of a message to be removed, set and appended to several times over, and less than a
+/// tick of work.
+pub const OPERATIONS_MAX: usize = 4096;
 
 /// What the function is given.
 pub fn input(exchange: &Exchange) -> Vec<u8> {
@@ -58,15 +61,25 @@ fn fields(out: &mut Vec<u8>, headers: &HeaderMap) {
 
 /// Makes the edits the function answered with.
 pub fn apply(call: &mut CallState, output: &[u8]) -> Result<(), Failure> {
+    let (size, most) = (output.len(), call.exchange.limits().output());
+    if size > most {
+        return Err(Failure::Validation(format!("the answer has {size} bytes, {most} are allowed")));
+    }
     let mut reader = Reader(output);
     match reader.u8()? {
         VERSION => {}
         version => return Err(Failure::Validation(format!("version {version} of the flat world is not known"))),
     }
-    while !reader.0.is_empty() {
+    for _ in 0..OPERATIONS_MAX {
+        if reader.0.is_empty() {
+            return Ok(());
+        }
         operation(call, &mut reader)?;
     }
-    Ok(())
+    match reader.0.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Validation(format!("the answer has more than {OPERATIONS_MAX} operations"))),
+    }
 }
 
 fn operation(call: &mut CallState, reader: &mut Reader<'_>) -> Result<(), Failure> {

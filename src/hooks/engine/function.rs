@@ -26,6 +26,9 @@ use super::store::{Bound, Data, Meter, Metered};
 use super::{Shared, pool};
 use super::{flat, lambda};
 
+/// Bytes of a result from which on what the host does with it is measured: with fewer it is over before a clock is worth its call.
+const RESULT_FREE: usize = 64 << 10;
+
 /// Ticks before a call lets others run for the first time. The first tick may come at once; with two, most calls never meet one.
 const FIRST_TICKS: u64 = 2;
 
@@ -231,6 +234,8 @@ impl Function {
         let outcome = match ran {
             // A host call that ended with the call's own time gave the guest a moment to return.
             Ok(Ok(_) | Err(Stop::Failed(_))) if wall >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
+            // What the host did with the result is in it, and no tick ended that.
+            Ok(Ok(_)) if meter.is_over() => Err(Failure::Cpu(budget.cpu)),
             Ok(Ok(answer)) => {
                 said = answer;
                 Ok(())
@@ -302,6 +307,7 @@ impl Function {
                 None => (false, lambda::context(&store.data().call)),
             };
             let (said,) = handler.call_async(&mut *store, (event, context)).await?;
+            measured(store.data(), said.as_ref().map_or_else(String::len, String::len));
             return Ok(Some(match own {
                 true => said,
                 false => said.map_err(|thrown| lambda::thrown(&mut store.data_mut().call, &thrown)),
@@ -318,6 +324,7 @@ impl Function {
                 let handler = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, index)?;
                 let input = flat::input(&store.data().call.exchange);
                 let (output,) = handler.call_async(&mut *store, (input,)).await?;
+                measured(store.data(), output.len());
                 flat::apply(&mut store.data_mut().call, &output)?;
             }
             Some(Handler::Lambda(index)) => {
@@ -325,6 +332,7 @@ impl Function {
                     instance.get_typed_func::<(String, String), (Result<String, String>,)>(&mut *store, index)?;
                 let (event, context) = lambda::arguments(&store.data().call, self.api);
                 let (result,) = handler.call_async(&mut *store, (event, context)).await?;
+                measured(store.data(), result.as_ref().map_or_else(String::len, String::len));
                 lambda::accept(&mut store.data_mut().call, self.api, result)?;
             }
             None => return Err(Failure::Execution(format!("it has no handler for {event}")).into()),
@@ -375,6 +383,13 @@ impl Function {
     pub(super) fn cool(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);
+    }
+}
+
+/// Has what follows measured when the result is large.
+fn measured(data: &Data, result: usize) {
+    if result > RESULT_FREE {
+        data.meter.apart();
     }
 }
 

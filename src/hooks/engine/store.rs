@@ -121,6 +121,21 @@ impl Meter {
         self.ticked.store(true, Ordering::Relaxed);
     }
 
+    /// Begins a stretch of its own for what the host does with a result: no tick meets that.
+    pub fn apart(&self) {
+        if !self.precise.load(Ordering::Relaxed) {
+            self.end();
+            self.measure();
+            self.begin();
+        }
+    }
+
+    /// Whether the call took more than its budget, as far as that was measured: a call that no tick met has not, however long the machine
+    /// gave its time to others.
+    pub fn is_over(&self) -> bool {
+        self.ticked.load(Ordering::Relaxed) && self.spent.load(Ordering::Relaxed) > self.budget.load(Ordering::Relaxed)
+    }
+
     /// Whether its last stretch shows that it runs for long.
     pub fn is_long(&self) -> bool {
         self.long.load(Ordering::Relaxed)

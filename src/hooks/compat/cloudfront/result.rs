@@ -50,7 +50,7 @@ impl<'a> Read<'a> for Envelope<'a> {
             match &*name {
                 "result" if reader.peek() == b'{' => envelope.result = Some(Returned::read(reader)?),
                 "origin" => envelope.origin = Node::read(reader)?,
-                _ => drop(Node::read(reader)?),
+                _ => reader.skip()?,
             }
             Ok(())
         })?;
@@ -72,7 +72,7 @@ impl<'a> Read<'a> for Returned<'a> {
                 "statusDescription" => returned.status_description = Node::read(reader)?,
                 "body" => returned.body = Node::read(reader)?,
                 "bodyEncoding" => returned.body_encoding = Node::read(reader)?,
-                _ => drop(Node::read(reader)?),
+                _ => reader.skip()?,
             }
             Ok(())
         })?;

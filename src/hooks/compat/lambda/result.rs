@@ -49,7 +49,7 @@ impl<'a> Read<'a> for Returned<'a> {
                 "uri" => &mut returned.uri,
                 "querystring" => &mut returned.querystring,
                 "origin" => &mut returned.origin,
-                _ => return Node::read(reader).map(drop),
+                _ => return reader.skip(),
             };
             *member = Node::read(reader)?;
             Ok(())

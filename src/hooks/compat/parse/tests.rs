@@ -27,6 +27,9 @@ fn same(node: &Node<'_>, value: &serde_json::Value) -> bool {
 /// What one reader takes the other takes, and reads the same. Half surrogate pairs and huge exponents are ours alone.
 fn agree(text: &str) {
     let (own, other) = (read(text), serde_json::from_str::<serde_json::Value>(text));
+    let mut reader = Reader::new(text);
+    let past = reader.skip().and_then(|()| reader.end());
+    assert_eq!(past.err(), own.as_ref().err().copied(), "what is skipped is judged as what is read: {text}");
     match (&own, &other) {
         (Ok(node), Ok(value)) => assert!(same(node, value), "{text}"),
         (Err(_), Err(_)) => {}
@@ -98,6 +101,20 @@ fn values_and_what_is_none() {
     assert_eq!(read("{\"a\":x}").unwrap_err().to_string(), "a value is missing at byte 5");
     let many = format!("[{}1]", "1,".repeat(MEMBERS_MAX));
     assert!(read(&many).unwrap_err().to_string().starts_with("more members"));
+}
+
+#[test]
+fn a_result_of_many_small_values_is_refused() {
+    // Two bytes of text each, and many times that as nodes.
+    let list = format!("[{}1]", "1,".repeat(MEMBERS_MAX - 1));
+    for (lists, good) in [(3, true), (4, false)] {
+        let text = format!("[{}]", vec![list.as_str(); lists].join(","));
+        assert_eq!(read(&text).is_ok(), good, "{lists}");
+        let line = format!(r#"{{"x":[{}]}}"#, vec![format!(r#"{{"value":{list}}}"#); lists].join(","));
+        assert_eq!(Map::<Lines<'_>>::read(&mut Reader::new(&line)).is_ok(), good, "{lists}");
+    }
+    let most = format!("{{{}}}", vec![r#""p":{"value":"","multiValue":[]}"#; MEMBERS_MAX].join(","));
+    assert!(Map::<Member<'_>>::read(&mut Reader::new(&most)).is_ok(), "a parameter each");
 }
 
 proptest! {

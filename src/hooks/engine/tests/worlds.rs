@@ -2,23 +2,27 @@
 
 use super::*;
 use crate::hooks::engine::shape::Shape;
-use crate::hooks::engine::wrap;
+use crate::hooks::engine::{flat, wrap};
 use crate::hooks::failure::Api;
 use crate::hooks::host::{Level, LogLine};
 
-/// A core module of the flat world that answers with `output`, and with its input as a log line.
+/// A core module of the flat world that answers with `output`.
 fn flat(output: &[u8]) -> String {
+    flat_of(output, output.len())
+}
+
+/// The same with what lies behind `output`, up to `length` bytes: zeros.
+fn flat_of(output: &[u8], length: usize) -> String {
     let data: String = output.iter().map(|b| format!("\\{b:02x}")).collect();
     format!(
         r#"(module
-          (memory (export "memory") 2)
-          (global $next (mut i32) (i32.const 4096))
+          (memory (export "memory") 20)
+          (global $next (mut i32) (i32.const 1048576))
           (func (export "alloc") (param i32) (result i32)
             (global.get $next) (global.set $next (i32.add (global.get $next) (local.get 0))))
           (func (export "flat") (param i32 i32) (result i64)
-            (i64.or (i64.shl (i64.const 1024) (i64.const 32)) (i64.const {})))
-          (data (i32.const 1024) "{data}"))"#,
-        output.len()
+            (i64.or (i64.shl (i64.const 1024) (i64.const 32)) (i64.const {length})))
+          (data (i32.const 1024) "{data}"))"#
     )
 }
 
@@ -86,6 +90,26 @@ async fn a_wrong_answer_of_the_flat_world_is_a_validation_failure() {
     assert_eq!(failed.outcome, Err(Failure::Execution("no".into())));
 }
 
+/// What the host does with an answer no tick meets: its size and its operations have bounds.
+#[tokio::test]
+async fn an_answer_of_endless_operations_is_refused() {
+    let bench = Bench::new();
+    let remove = |times: usize| [vec![1], [vec![5], bytes("a")].concat().repeat(times)].concat();
+    call(&bench.load(flat(&remove(flat::OPERATIONS_MAX)), &spec("most"))).await.outcome.unwrap();
+    let strict = Arc::new(Site { mode: Mode::Strict, ..(*site()).clone() });
+    for (module, want) in [
+        (flat(&remove(flat::OPERATIONS_MAX + 1)), "more than 4096 operations"),
+        (flat_of(&[1], 1_000_000), "1000000 bytes, 565248 are allowed"),
+    ] {
+        let before = exchange(Event::ViewerRequest);
+        let before = Exchange::request(before.event, &strict, "id-1", 0, before.request);
+        match bench.load(module, &spec("flat")).call(before, budget()).await.outcome {
+            Err(Failure::Validation(text)) => assert!(text.contains(want), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// WASI preview 1 behind a flat module: output is logged, the environment is `config`, the clock stands, numbers are random.
 #[tokio::test]
 async fn preview_1_is_log_config_clock_and_randomness() {
@@ -141,11 +165,12 @@ fn aws(bench: &Bench, result: Result<&str, &str>, api: Option<&str>) -> Arc<Func
         Err(text) => (1, text),
     };
     let data: String = text.bytes().map(|b| format!("\\{b:02x}")).collect();
+    let pages = (1024 + text.len()).div_ceil(65_536) + 1;
     let wat = format!(
         r#"(module
           (import "rimward:edge/log@0.1.0" "write" (func $log (param i32 i32 i32)))
-          (memory (export "memory") 2)
-          (global $next (mut i32) (i32.const 65536))
+          (memory (export "memory") {pages})
+          (global $next (mut i32) (i32.const {}))
           (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
             (global.get $next) (global.set $next (i32.add (global.get $next) (local.get 3))))
           (func (export "rimward:edge/lambda-edge@0.1.0#handle") (param i32 i32 i32 i32) (result i32)
@@ -156,6 +181,7 @@ fn aws(bench: &Bench, result: Result<&str, &str>, api: Option<&str>) -> Arc<Func
             (i32.store (i32.const 8) (i32.const {}))
             (i32.const 0))
           (data (i32.const 1024) "{data}"))"#,
+        (pages - 1) * 65_536,
         text.len()
     );
     let module = wat::parse_str(&wat).unwrap();
@@ -184,6 +210,18 @@ async fn aws_events_go_in_and_results_come_out() {
     let called = call(&function).await;
     assert!(matches!(called.outcome, Err(Failure::Validation(_))));
     assert!(called.logs[0].message.contains(r#""eventType":"viewer-request""#));
+}
+
+/// Reading a result is the call's time too, although no tick meets it.
+#[tokio::test]
+async fn a_result_that_takes_long_to_read_is_over_the_budget() {
+    let bench = Bench::new();
+    let request = format!(r#"{{"uri":"/a/b","method":"GET","headers":{{}},"more":"{}"}}"#, "\\n".repeat(1 << 20));
+    let function = aws(&bench, Ok(&request), None);
+    let cpu = Duration::from_micros(200);
+    let called = function.call(exchange(Event::ViewerRequest), Budget { cpu, ..budget() }).await;
+    assert_eq!(called.outcome, Err(Failure::Cpu(cpu)));
+    assert!(called.cpu > cpu);
 }
 
 #[tokio::test]
