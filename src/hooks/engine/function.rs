@@ -264,10 +264,19 @@ impl Function {
         (called, said)
     }
 
+    /// The last idle instance that keeps to `memory` bytes. A larger one waits for a call that may have it: memory never shrinks.
+    fn waiting(&self, memory: usize) -> Option<Live> {
+        if self.reuse <= 1 {
+            return None;
+        }
+        let mut idle = self.idle.lock();
+        let fits = idle.iter().rposition(|live| live.store.data().bound.used() <= memory)?;
+        Some(idle.remove(fits))
+    }
+
     /// An instance for this call: an idle one, or a slot for a new one.
     fn live(&self, exchange: Exchange, budget: &Budget, deadline: Instant) -> Result<Live, Box<Exchange>> {
-        let idle = if self.reuse > 1 { self.idle.lock().pop() } else { None };
-        let mut live = match idle {
+        let mut live = match self.waiting(budget.memory) {
             Some(mut live) => {
                 let data = live.store.data_mut();
                 data.call.renew(exchange, deadline);

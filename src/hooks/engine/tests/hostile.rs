@@ -243,6 +243,22 @@ async fn more_than_a_host_call_takes_is_a_trap() {
     assert!(failed(&called, "too much data"), "{:?}", called.outcome);
 }
 
+/// Memory never shrinks: what one hook let an instance have is not for another that allows less.
+#[tokio::test]
+async fn an_instance_that_grew_serves_no_call_with_less_memory() {
+    let bench = Bench::new();
+    let grow = Guest::default().module("(drop (memory.grow (i32.const 16)))");
+    let function = bench.load(grow, &compiled::Function { reuse: 100, ..spec("reused") });
+    let small = 1 << 20;
+    assert!(call(&function).await.memory > small);
+    let called = function.call(exchange(Event::ViewerRequest), Budget { memory: small, ..budget() }).await;
+    called.outcome.unwrap();
+    assert!(called.memory <= small, "{}", called.memory);
+    // Both wait for calls of their own.
+    assert_eq!(bench.engine.instances(), 2);
+    assert!(call(&function).await.memory > small);
+}
+
 #[tokio::test]
 async fn idle_instances_make_room() {
     let bench = Bench::new();
