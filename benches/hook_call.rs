@@ -108,6 +108,7 @@ fn exchange(fields: usize) -> Exchange {
         method: Method::GET,
         uri: "/a/b/c/".into(),
         query: "a=1&b=two".into(),
+        has_query: true,
         client_ip: [203, 0, 113, 7].into(),
         who: None,
         version: Version::HTTP_2,

@@ -107,6 +107,8 @@ pub struct Request {
     pub uri: String,
     /// Without '?'.
     pub query: String,
+    /// There is a '?', which a query of nothing has too.
+    pub has_query: bool,
     pub client_ip: IpAddr,
     /// Who asks, where an access rule says so.
     pub who: Option<Arc<Who>>,
@@ -202,6 +204,7 @@ impl Exchange {
             method: Method::GET,
             uri: String::new(),
             query: String::new(),
+            has_query: false,
             client_ip: self.request.client_ip,
             who: None,
             version: self.request.version,
@@ -265,6 +268,7 @@ impl Exchange {
         }
         if let Some(query) = query.map(Cow::into_owned) {
             self.request.query.clone_from(&query);
+            self.request.has_query = !query.is_empty();
             self.record(Edit::Query(query));
         }
         Ok(())

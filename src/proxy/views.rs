@@ -51,6 +51,7 @@ pub fn request(
         method: method.clone(),
         uri: target.path.to_owned(),
         query: target.query.unwrap_or("").to_owned(),
+        has_query: target.query.is_some(),
         client_ip,
         who: None,
         version,
@@ -74,6 +75,7 @@ pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, bod
         method: sent.method.clone(),
         uri: target.path.to_owned(),
         query: target.query.unwrap_or("").to_owned(),
+        has_query: target.query.is_some(),
         client_ip: client(ctx),
         who: about::who(&ctx.entered),
         version: session.req_header().version,
@@ -157,4 +159,18 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         seen.read_timeout = differs.read_timeout.unwrap_or(seen.read_timeout);
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_query_and_an_empty_one_differ() {
+        for (target, query, has_query) in [("/", "", false), ("/?", "", true), ("/?a", "a", true)] {
+            let at = ("example.com", target);
+            let seen = request(&Method::GET, Version::HTTP_11, true, at, Ipv4Addr::LOCALHOST.into(), HeaderMap::new());
+            assert_eq!((seen.query.as_str(), seen.has_query), (query, has_query), "{target}");
+        }
+    }
 }

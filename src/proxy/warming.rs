@@ -93,6 +93,7 @@ fn nobody(snapshot: &Snapshot, spec: &Function) -> Exchange {
         method: Method::GET,
         uri: "/".to_owned(),
         query: String::new(),
+        has_query: false,
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         who: None,
         version: Version::HTTP_11,

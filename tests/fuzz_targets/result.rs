@@ -73,6 +73,7 @@ fn exchange(event: Event, mode: Mode) -> Exchange {
         method: Method::GET,
         uri: "/a".to_owned(),
         query: "a=1&b=2".to_owned(),
+        has_query: true,
         client_ip: [192, 0, 2, 1].into(),
         who: None,
         version: Version::HTTP_11,

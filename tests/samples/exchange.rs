@@ -81,6 +81,7 @@ impl Case {
             method: Method::GET,
             uri: self.uri.clone(),
             query: self.query.clone(),
+            has_query: !self.query.is_empty(),
             client_ip: self.ip.into(),
             who: None,
             version: Version::HTTP_2,

@@ -69,6 +69,8 @@ pub struct Line {
     pub method: Method,
     pub path: String,
     pub query: String,
+    /// There is a `?`.
+    pub has_query: bool,
     /// Of a whole URL.
     pub host: Option<String>,
     pub tls: bool,
@@ -103,6 +105,7 @@ impl FromStr for Line {
             method,
             path: path.to_owned(),
             query: query.to_owned(),
+            has_query: rest.contains('?'),
             host: (!origin.is_empty()).then(|| origin.to_owned()),
             tls: !target.starts_with("http:"),
         })
@@ -160,6 +163,7 @@ impl Given {
             method: self.request.method.clone(),
             uri: self.request.path.clone(),
             query: self.request.query.clone(),
+            has_query: self.request.has_query,
             client_ip: self.client_ip,
             who: None,
             version: Version::HTTP_11,
@@ -240,10 +244,11 @@ mod tests {
     fn request_lines() {
         for (text, want) in [
             ("GET /a?x=1", Some("GET None /a ?x=1 tls")),
-            ("/a", Some("GET None /a ? tls")),
-            ("POST /a HTTP/1.1", Some("POST None /a ? tls")),
+            ("/a", Some("GET None /a  tls")),
+            ("/a?", Some("GET None /a ? tls")),
+            ("POST /a HTTP/1.1", Some("POST None /a  tls")),
             ("GET https://shop.example/a?b", Some("GET Some(\"shop.example\") /a ?b tls")),
-            ("http://shop.example:8080", Some("GET Some(\"shop.example:8080\") / ? plain")),
+            ("http://shop.example:8080", Some("GET Some(\"shop.example:8080\") /  plain")),
             ("https://shop.example?x", Some("GET Some(\"shop.example\") / ?x tls")),
             ("GET /a b c", None),
             ("GET a", None),
@@ -253,7 +258,8 @@ mod tests {
         ] {
             let got = Line::from_str(text).ok().map(|line| {
                 let tls = if line.tls { "tls" } else { "plain" };
-                format!("{} {:?} {} ?{} {tls}", line.method, line.host, line.path, line.query)
+                let mark = if line.has_query { "?" } else { "" };
+                format!("{} {:?} {} {mark}{} {tls}", line.method, line.host, line.path, line.query)
             });
             assert_eq!(got.as_deref(), want, "{text}");
         }

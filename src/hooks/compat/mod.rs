@@ -51,9 +51,9 @@ pub fn context_json(exchange: &Exchange, function: &str, version: &str, remainin
     write::number(&mut out, u64::from(remaining_ms));
     // For `request.rawQueryString()` and `cf.edgeLocation`.
     write::key(&mut out, "rawQueryString");
-    match exchange.request.query.as_str() {
-        "" => out.push_str("null"),
-        query => write::string(&mut out, query),
+    match (exchange.request.query.as_str(), exchange.request.has_query) {
+        ("", false) => out.push_str("null"),
+        (query, _) => write::string(&mut out, query),
     }
     write::key(&mut out, "edgeLocation");
     out.push('{');

@@ -54,6 +54,9 @@ struct Asked {
     method: String,
     uri: String,
     query: String,
+    /// A `?` with nothing behind it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    empty_query: bool,
     client_ip: IpAddr,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     principal: Option<Value>,
@@ -127,6 +130,7 @@ impl Message {
                 method: request.method.to_string(),
                 uri: request.uri.clone(),
                 query: request.query.clone(),
+                empty_query: request.has_query && request.query.is_empty(),
                 client_ip: request.client_ip,
                 principal: request.who.as_ref().and_then(|who| serde_json::from_str(&who.json()).ok()),
                 version: format!("{:?}", request.version),
@@ -194,6 +198,7 @@ impl Asked {
             method: method.map_err(|_| TestEventError::member("request.method", "is no method"))?,
             uri: self.uri.clone(),
             query: self.query.clone(),
+            has_query: self.empty_query || !self.query.is_empty(),
             client_ip: self.client_ip,
             who: who.transpose()?.map(Arc::new),
             version,

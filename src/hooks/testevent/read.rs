@@ -105,6 +105,7 @@ fn request(api: Api, cf: At<'_>) -> Result<Request, Wrong> {
         return Err(Wrong::member("request.uri", "must begin with \"/\" and hold no space, \"?\" or \"#\""));
     }
     let method = request.text("method")?.unwrap_or("GET");
+    let query = request.query()?;
     let mut headers = request.headers(api)?;
     if let Some(cookies) = request.members("cookies")? {
         let pairs: Vec<String> = pairs(&cookies, "request.cookies")?.into_iter().map(|(pair, _)| pair).collect();
@@ -115,7 +116,8 @@ fn request(api: Api, cf: At<'_>) -> Result<Request, Wrong> {
     Ok(Request {
         method: method.parse::<Method>().map_err(|_| Wrong::member("request.method", "is no method"))?,
         uri: uri.to_owned(),
-        query: request.query()?,
+        has_query: !query.is_empty(),
+        query,
         client_ip,
         who,
         version: Version::HTTP_11,

@@ -199,6 +199,7 @@ fn exchange(site: &Arc<Site>, id: &str) -> Exchange {
         method: Method::POST,
         uri: "/".to_owned(),
         query: String::new(),
+        has_query: false,
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         who: None,
         version: http::Version::HTTP_11,

@@ -122,3 +122,19 @@ fn a_context() {
     });
     assert_eq!(context, want);
 }
+
+/// CloudFront Developer Guide, "Raw query string": "" behind a `?` alone, and nothing without one.
+#[test]
+fn no_query_and_an_empty_one_differ() {
+    for (query, has_query, want) in
+        [("", false, Value::Null), ("", true, Value::from("")), ("a=%20", true, Value::from("a=%20"))]
+    {
+        let mut exchange = exchange(Event::ViewerRequest, Mode::Strict);
+        (exchange.request.query, exchange.request.has_query) = (query.to_owned(), has_query);
+        let context: Value = serde_json::from_str(&super::super::context_json(&exchange, "f", "3f9c", 49)).unwrap();
+        assert_eq!(context["rawQueryString"], want, "{query} {has_query}");
+        // A function that sets it to nothing takes the `?` away.
+        exchange.set_query("").unwrap();
+        assert!(!exchange.request.has_query);
+    }
+}

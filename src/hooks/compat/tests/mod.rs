@@ -57,6 +57,7 @@ pub fn request(event: Event) -> Request {
         method: Method::POST,
         uri: "/a%20b/é".to_owned(),
         query: "7=x&a=1&b=2&b=3&flag".to_owned(),
+        has_query: true,
         client_ip: IpAddr::from([192, 0, 2, 7]),
         who: None,
         version: Version::HTTP_11,

@@ -106,6 +106,7 @@ fn exchange(event: Event) -> Exchange {
         method: Method::GET,
         uri: "/a/b".into(),
         query: "q=1".into(),
+        has_query: true,
         client_ip: [192, 0, 2, 7].into(),
         who: None,
         version: Version::HTTP_2,

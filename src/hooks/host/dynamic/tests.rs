@@ -38,6 +38,7 @@ fn state(dir: &Path, grants: Grants) -> CallState {
         method: Method::GET,
         uri: "/".into(),
         query: String::new(),
+        has_query: false,
         client_ip: [192, 0, 2, 1].into(),
         who: None,
         version: Version::HTTP_11,
