@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::config::compiled::{self, Behavior, Config, Mode, OnError};
 use crate::geo::Db;
-use crate::hooks::build::{Builder, Source};
+use crate::hooks::build::{self, Builder, Source};
 use crate::hooks::engine::{Budget, Engine, EngineSettings, Function, Web};
 use crate::hooks::host::Services;
 use crate::hooks::host::fetch::Fetcher;
@@ -29,6 +29,10 @@ use crate::observe::{FunctionMetrics, Metrics};
 use crate::origin::adapter::Endpoint;
 
 use super::recording::Recorder;
+
+/// What is said of a file in a language that needs its toolchain, which a PoP does not have.
+const NO_SOURCE: &str =
+    "it is neither WebAssembly nor JavaScript: build it with `rimward fn build`, and name the .wasm";
 
 /// Why functions could not be loaded, with the function's name.
 #[derive(Debug, thiserror::Error)]
@@ -217,6 +221,9 @@ impl Functions {
         if matches!(extension, "wasm" | "wat") {
             return std::fs::read(&spec.file).map_err(|error| error.to_string());
         }
+        if !build::is_source(&spec.file) {
+            return Err(NO_SOURCE.to_owned());
+        }
         let built = self
             .builder
             .build_for(&Source::Path(spec.file.clone()), spec.flavor, spec.mode, Some(&spec.grants.config))
@@ -389,4 +396,39 @@ fn stamps<'p>(paths: impl IntoIterator<Item = &'p PathBuf>, hasher: &mut Default
         (path, found.len(), found.modified()?).hash(hasher);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::compiled::{Flavor, Grants};
+
+    fn spec(file: PathBuf) -> compiled::Function {
+        compiled::Function {
+            name: "f".to_owned(),
+            file,
+            flavor: Flavor::Auto,
+            mode: Mode::Extended,
+            cpu: Duration::from_millis(50),
+            timeout: Duration::from_secs(5),
+            memory: 16 << 20,
+            concurrency: 1,
+            reuse: 1,
+            grants: Grants::default(),
+            record: 0,
+        }
+    }
+
+    #[test]
+    fn a_source_that_needs_its_toolchain_is_not_taken_for_javascript() {
+        let dir = tempfile::tempdir().unwrap();
+        let functions = Functions::new(dir.path(), None);
+        for (name, source) in
+            [("lambda_function.py", true), ("lib.rs", true), ("f.c", true), ("f.go", true), ("f.wasm", false)]
+        {
+            let file = dir.path().join(name);
+            std::fs::write(&file, "def handler(event, context): pass").unwrap();
+            assert_eq!(functions.wasm(&spec(file)).err().as_deref(), source.then_some(NO_SOURCE), "{name}");
+        }
+    }
 }

@@ -292,6 +292,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("cache.disk", disk(old) != disk(new)),
         ("functions.concurrency", old.engine.concurrency != new.engine.concurrency),
         ("functions.memory", old.engine.memory != new.engine.memory),
+        ("functions.records", old.engine.records_size != new.engine.records_size),
         ("dns.listen or dns.connections", names(old) != names(new)),
         ("dynamodb", tables(old) != tables(new)),
         ("fleet", fleet(old) != fleet(new)),
@@ -309,4 +310,28 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
 
 fn later(what: &str) -> String {
     format!("{what} changed: takes effect at the next start (`rimward run --upgrade` drops no request)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn what_waits_for_the_next_start_is_said() {
+        let config = |text: &str| {
+            let text = format!("[[origin]]\nname = 'o'\nurl = 'http://h'\n{text}");
+            config::parse(&text, "t.toml", Path::new("/base")).unwrap_or_else(|errors| panic!("{errors}"))
+        };
+        for (changed, want) in [
+            ("", None),
+            ("[functions]\nconcurrency = 7", Some("functions.concurrency")),
+            ("[functions]\nmemory = '64MiB'", Some("functions.memory")),
+            ("[functions]\nrecords = '1MiB'", Some("functions.records")),
+            ("[pop]\nthreads = 7", Some("pop.threads")),
+        ] {
+            let said = needs_restart(&config(""), &config(changed));
+            assert_eq!(said, want.map(later).into_iter().collect::<Vec<_>>(), "{changed}");
+        }
+    }
 }
