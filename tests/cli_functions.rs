@@ -196,6 +196,19 @@ fn a_function_reaches_what_it_was_given() {
     assert!(out.contains("+ GET /on\n"), "{out}");
 }
 
+/// As on a PoP, where it is built for its configuration: the top level runs once, when it is built.
+#[test]
+fn the_top_level_reads_the_configuration() {
+    let desk = Desk::new();
+    desk.write(
+        "env.js",
+        "const who = process.env.WHO;\nexports.handler = async (e) => {\n  \
+         const r = e.Records[0].cf.request;\n  r.uri = '/' + who;\n  return r;\n};\n",
+    );
+    let out = desk.done(&["fn", "test", "env.js", "--config", "WHO=you"]);
+    assert!(out.contains("+ GET /you\n") && !out.contains("its top level"), "{out}");
+}
+
 /// What a PoP would have written of a call of the function that `fn new pretty` writes.
 fn recording(outcome: Outcome) -> Recording {
     let site = Site {
@@ -208,7 +221,7 @@ fn recording(outcome: Outcome) -> Recording {
         include_body: false,
     };
     let event = include_str!("../functions/templates/events/viewer-request.json");
-    let given = Given { site, event: None, now_ms: 1_767_225_600_000 };
+    let given = Given { site, event: None, among: Vec::new(), now_ms: 1_767_225_600_000 };
     let (exchange, _) = testevent::read(event, given).unwrap();
     let mut recording = Recording::new("pretty", "abc", Api::LambdaEdge, Message::of(&exchange), Ok(&exchange));
     recording.outcome = outcome;
@@ -231,6 +244,14 @@ fn a_recorded_call_runs_again() {
     assert!(code == 0 && out.contains("the same outcome as recorded"), "{out}{err}");
     let (code, out, err) = replay("other");
     assert!(code == 1 && out.contains("- set x-function: ugly\n+ set x-function: pretty\n"), "{out}{err}");
+    // As an event it brings its clock, too, and says where it runs.
+    let recorded = ["fn", "test", "pretty/index.js", "--event", "records/same-0-pretty.json"];
+    let out = desk.done(&recorded);
+    assert!(out.contains("2026-01-01T00:00:00Z"), "{out}");
+    for more in [["--now", "2026-02-02"], ["--at", "viewer-request"]] {
+        let (code, _, err) = desk.run(&[&recorded[..], &more].concat());
+        assert!(code == 2 && err.contains("leave out"), "{more:?}: {err}");
+    }
     let (code, _, err) = desk.run(&["fn", "replay", "same", "--dir", "records"]);
     assert!(code == 2 && err.contains("name its file with --function"), "{err}");
 }

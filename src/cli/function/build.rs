@@ -40,7 +40,7 @@ pub struct Build {
 impl Build {
     pub fn run(&self, out: &mut impl Write) -> Result<Verdict, FnError> {
         let began = Instant::now();
-        let wasm = source::wasm(&self.path, self.flavor.into(), self.mode.into())?;
+        let wasm = source::wasm(&self.path, self.flavor.into(), self.mode.into(), None)?;
         let (component, shape) = component(&wasm.bytes)?;
         let to = self.output.clone().unwrap_or_else(|| output(&self.path));
         let inspected = Inspected::of(&source::name(&self.path), &to, &shape);

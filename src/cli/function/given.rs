@@ -34,8 +34,8 @@ const BODY_MAX: usize = 64 << 20;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The event")]
 pub struct Given {
-    /// Run it on this event: Lambda@Edge's or CloudFront Functions' JSON, or a recorded call
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["request", "header", "at", "body", "status", "client_ip"])]
+    /// Run it on this event: Lambda@Edge's or CloudFront Functions' JSON, or a recorded call with its clock and mode
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["request", "header", "body", "status", "client_ip"])]
     pub event: Option<PathBuf>,
     /// Run it on this request: 'GET /path?query', or a path or URL alone
     #[arg(long, value_name = "LINE", value_parser = Line::from_str, default_value = "GET /")]
@@ -46,7 +46,8 @@ pub struct Given {
     /// The body of the request; @FILE reads a file
     #[arg(long, value_name = "TEXT|@FILE")]
     pub body: Option<String>,
-    /// Where it runs: viewer-request, origin-request, origin-response or viewer-response [default: the first it handles]
+    /// Where it runs: viewer-request, origin-request, origin-response or viewer-response [default: what --event says, else the first
+    /// it handles]
     #[arg(long, value_name = "EVENT")]
     pub at: Option<Event>,
     /// Status of the response, at response events
@@ -114,12 +115,26 @@ impl FromStr for Line {
 
 // === impl Given ===
 impl Given {
-    /// The exchange, at `event` unless the options say otherwise.
-    pub fn exchange(&self, event: Event, mode: Mode, now: Moment) -> Result<Exchange, FnError> {
-        if let Some(path) = &self.event {
-            return self.file(path, event, mode, now);
+    /// The recorded call that the options name, if they name one. It has its own clock and mode.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the options say where it runs too.
+    pub fn recorded(&self) -> Result<Option<Exchange>, FnError> {
+        let Some(path) = &self.event else { return Ok(None) };
+        let Ok(recording) = Recording::read(&read(path)?) else { return Ok(None) };
+        if self.at.is_some() {
+            return Err(FnError::Usage("a recorded call runs where it ran: leave out --at".to_owned()));
         }
-        let event = self.at.unwrap_or(event);
+        let exchange = recording.exchange.exchange();
+        exchange.map(Some).map_err(|error| FnError::File { path: path.clone(), reason: error.to_string() })
+    }
+
+    /// The exchange: where the options or the file say, else at one of the events that are `handled`.
+    pub fn exchange(&self, handled: &[Event], mode: Mode, now: Moment) -> Result<Exchange, FnError> {
+        if let Some(path) = &self.event {
+            return self.file(path, handled, mode, now);
+        }
+        let event = self.at.or(handled.first().copied()).unwrap_or(Event::ViewerRequest);
         let site = Arc::new(self.site(self.host(), mode));
         let request = self.request(event)?;
         let id = request_id();
@@ -137,15 +152,12 @@ impl Given {
         Ok(Exchange::response(event, &site, &id, now.0, request, response))
     }
 
-    /// An event in AWS's form, or a recorded call.
-    fn file(&self, path: &Path, event: Event, mode: Mode, now: Moment) -> Result<Exchange, FnError> {
+    /// An event in AWS's form.
+    fn file(&self, path: &Path, handled: &[Event], mode: Mode, now: Moment) -> Result<Exchange, FnError> {
         let wrong = |reason: String| FnError::File { path: path.to_owned(), reason };
-        let text = std::fs::read_to_string(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
-        if let Ok(recording) = Recording::read(&text) {
-            return recording.exchange.exchange().map_err(|error| wrong(error.to_string()));
-        }
-        let given = testevent::Given { site: self.site(DOMAIN, mode), event: Some(event), now_ms: now.0 };
-        testevent::read(&text, given).map(|(exchange, _)| exchange).map_err(|error| wrong(error.to_string()))
+        let site = self.site(DOMAIN, mode);
+        let given = testevent::Given { site, event: self.at, among: handled.to_vec(), now_ms: now.0 };
+        testevent::read(&read(path)?, given).map(|(exchange, _)| exchange).map_err(|error| wrong(error.to_string()))
     }
 
     fn request(&self, event: Event) -> Result<Request, FnError> {
@@ -213,6 +225,10 @@ impl Given {
 /// Always the same: a test that prints it stays the same.
 fn request_id() -> String {
     "4TyzHTaYWb1GX1qTfsHhEqV6HUDd_BzoBZnwfnvQc_1oF26ClkoUSEQ==".to_owned()
+}
+
+fn read(path: &Path) -> Result<String, FnError> {
+    std::fs::read_to_string(path).map_err(|source| FnError::Read { path: path.to_owned(), source })
 }
 
 fn body(text: &str) -> Result<Bytes, FnError> {

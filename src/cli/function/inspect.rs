@@ -52,7 +52,7 @@ const PACKAGE: &str = "rimward:edge/";
 // === impl Inspect ===
 impl Inspect {
     pub fn run(&self, out: &mut impl Write) -> Result<Verdict, FnError> {
-        let wasm = source::wasm(&self.path, self.flavor.into(), Mode::Extended.into())?;
+        let wasm = source::wasm(&self.path, self.flavor.into(), Mode::Extended.into(), None)?;
         let (binary, shape) = component(&wasm.bytes)?;
         let name = source::name(&self.path);
         let compiled = compile(&name, &self.path, &wasm.bytes, &shape)?;

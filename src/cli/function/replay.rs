@@ -88,7 +88,7 @@ impl Replay {
         let before = recording.exchange.exchange().map_err(|error| wrong(error.to_string()))?;
         let (file, settings) = self.settings(recording, before.site.mode, config)?;
         let mode = settings.mode;
-        let wasm = source::wasm(&file, settings.flavor, mode)?;
+        let wasm = source::wasm(&file, settings.flavor, mode, Some(&settings.grants.config))?;
         let local = Local::load(&recording.function, file, &wasm.bytes, settings)?;
         let called = local.call(before.clone());
         let now = Outcome::of(called.outcome.as_ref().map(|()| &called.exchange));

@@ -20,15 +20,15 @@ pub struct Wasm {
     pub notes: Vec<String>,
 }
 
-/// Builds it, or reads it.
-pub fn wasm(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
+/// Builds it, or reads it. `given` is the configuration that it will run with, where that is known: a PoP builds it for that, too.
+pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, String)]>) -> Result<Wasm, FnError> {
     let metadata = std::fs::metadata(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
     if let Some(recipe) = Recipe::of(path) {
         let bytes = recipe.build()?;
         return Ok(Wasm { bytes, notes: Vec::new() });
     }
     if build::is_source(path) {
-        return script(path, flavor, mode);
+        return script(path, flavor, mode, given);
     }
     if metadata.len() > WASM_MAX {
         return Err(FnError::File { path: path.to_owned(), reason: format!("more than {} MiB", WASM_MAX >> 20) });
@@ -42,8 +42,8 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
     Ok(Wasm { bytes, notes: Vec::new() })
 }
 
-fn script(path: &Path, flavor: Flavor, mode: Mode) -> Result<Wasm, FnError> {
-    let built = builder().build(&Source::Path(path.to_owned()), flavor, mode)?;
+fn script(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, String)]>) -> Result<Wasm, FnError> {
+    let built = builder().build_for(&Source::Path(path.to_owned()), flavor, mode, given)?;
     let mut notes = Vec::new();
     if let Some(call) = built.deferred {
         notes.push(format!("its top level calls {call}: it runs in every fresh instance, not once when it is built"));

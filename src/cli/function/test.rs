@@ -17,8 +17,8 @@ use super::time::Moment;
 use super::{Flavor, FnError, Mode, Verdict, source};
 use crate::cli::admin::Colour;
 use crate::config::units::{ByteSize, Duration};
+use crate::hooks::Event;
 use crate::hooks::engine::{Budget, Function};
-use crate::hooks::{Api, Event};
 
 /// Calls of one `--repeat`.
 const REPEAT_MAX: i64 = 1_000_000;
@@ -80,12 +80,19 @@ pub struct How {
 impl Test {
     pub fn run(&self, out: &mut impl Write, colour: Colour) -> Result<Verdict, FnError> {
         let how = &self.how;
-        let now = how.now.unwrap_or_else(Moment::now);
+        let recorded = self.given.recorded()?;
+        let (mode, now) = match &recorded {
+            Some(_) if how.now.is_some() => {
+                return Err(FnError::Usage("a recorded call has its own clock: leave out --now".to_owned()));
+            }
+            Some(recorded) => (recorded.site.mode, Moment(recorded.now_ms)),
+            None => (how.mode.into(), how.now.unwrap_or_else(Moment::now)),
+        };
         let (grants, stores) = self.granted.compile()?;
-        let wasm = source::wasm(&self.path, how.flavor.into(), how.mode.into())?;
+        let wasm = source::wasm(&self.path, how.flavor.into(), mode, Some(&grants.config))?;
         let settings = Settings {
             flavor: how.flavor.into(),
-            mode: how.mode.into(),
+            mode,
             budget: how.budget(),
             grants,
             stores,
@@ -95,7 +102,10 @@ impl Test {
         };
         let name = source::name(&self.path);
         let local = Local::load(&name, self.path.clone(), &wasm.bytes, settings)?;
-        let before = self.given.exchange(first(&local.function), how.mode.into(), now)?;
+        let before = match recorded {
+            Some(recorded) => recorded,
+            None => self.given.exchange(&handled(&local.function), mode, now)?,
+        };
         handles(&local.function, before.event)?;
         let called = local.call(before.clone());
         let more = (1..how.repeat).map(|_| local.call(before.clone()).cpu);
@@ -104,7 +114,7 @@ impl Test {
             name: &name,
             version: local.function.version(),
             api: local.function.api(),
-            mode: how.mode.into(),
+            mode,
             before: &before,
             called: &called,
             now,
@@ -135,17 +145,16 @@ impl How {
     }
 }
 
-/// Where a function runs when nobody says.
-fn first(function: &Function) -> Event {
-    Event::ALL.into_iter().find(|event| function.handles(*event)).unwrap_or(Event::ViewerRequest)
+/// The events that a configuration may attach it to.
+fn handled(function: &Function) -> Vec<Event> {
+    Event::ALL.into_iter().filter(|event| function.handles(*event)).collect()
 }
 
 /// Refuses an event that a configuration would not attach it to.
 pub fn handles(function: &Function, event: Event) -> Result<(), FnError> {
-    let possible = |event: &Event| function.handles(*event) && (function.api() != Api::CloudFront || event.is_viewer());
-    if possible(&event) {
+    if function.handles(event) {
         return Ok(());
     }
-    let has: Vec<&str> = Event::ALL.iter().filter(|event| possible(event)).map(|event| event.as_str()).collect();
+    let has: Vec<&str> = handled(function).iter().map(|event| event.as_str()).collect();
     Err(FnError::Usage(format!("'{}' has no handler for {event}; it has {}", function.name(), has.join(", "))))
 }

@@ -23,8 +23,11 @@ use super::TestEventError;
 pub struct Given {
     /// Names and mode; the domain and the distribution are the file's where it names them.
     pub site: Site,
-    /// When the file has no event type.
+    /// Counts more than the file's.
     pub event: Option<Event>,
+    /// What a file without an event type may be: the only one of them; else one that has a response when the file has one and none when it
+    /// has none, at the viewer before at the origin. None: as if all.
+    pub among: Vec<Event>,
     /// The call's clock, in milliseconds since the epoch.
     pub now_ms: u64,
 }
@@ -56,12 +59,10 @@ pub fn read(text: &str, given: Given) -> Result<(Exchange, Api), Wrong> {
     let cf = At { value: cf, place };
     let about = cf.object(if api == Api::CloudFront { "context" } else { "config" })?;
     let text = |name: &str| about.and_then(|about| about.get(name)).and_then(Value::as_str);
-    let event = match text("eventType") {
-        Some(name) => name.parse().map_err(|words: String| Wrong::member("eventType", words))?,
-        None => given.event.unwrap_or(match cf.value.get("response") {
-            Some(_) => Event::ViewerResponse,
-            None => Event::ViewerRequest,
-        }),
+    let event = match (given.event, text("eventType")) {
+        (Some(event), _) => event,
+        (None, Some(name)) => name.parse().map_err(|words: String| Wrong::member("eventType", words))?,
+        (None, None) => likely(cf.value.get("response").is_some(), &given.among),
     };
     let mut site = given.site;
     if let Some(domain) = text("distributionDomainName") {
@@ -78,6 +79,16 @@ pub fn read(text: &str, given: Given) -> Result<(Exchange, Api), Wrong> {
     }
     let response = response(api, cf)?;
     Ok((Exchange::response(event, &site, id, given.now_ms, request, response), api))
+}
+
+/// Which of `among` has a response, or has none.
+fn likely(response: bool, among: &[Event]) -> Event {
+    let viewers = if response { Event::ViewerResponse } else { Event::ViewerRequest };
+    match among {
+        [only] => *only,
+        among if among.contains(&viewers) => viewers,
+        among => among.iter().copied().find(|event| event.is_request() != response).unwrap_or(viewers),
+    }
 }
 
 fn request(api: Api, cf: At<'_>) -> Result<Request, Wrong> {

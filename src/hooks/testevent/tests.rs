@@ -12,7 +12,7 @@ use crate::hooks::exchange::Exchange;
 use crate::hooks::{Api, Event, Failure, Who};
 
 fn given() -> Given {
-    Given { site: (*site(Mode::Strict)).clone(), event: None, now_ms: 1_767_225_600_000 }
+    Given { site: (*site(Mode::Strict)).clone(), event: None, among: Vec::new(), now_ms: 1_767_225_600_000 }
 }
 
 fn read_value(event: &serde_json::Value) -> Result<(Exchange, Api), TestEventError> {
@@ -74,8 +74,30 @@ fn what_is_missing_has_a_default() {
     let (least, api) = read_value(&json!({"version": "1.0", "request": {}, "response": {}})).unwrap();
     assert_eq!((least.event, api), (Event::ViewerResponse, Api::CloudFront));
     assert_eq!(least.response.unwrap().status, 200);
-    let (named, _) = read(r#"{"request": {}}"#, Given { event: Some(Event::ViewerRequest), ..given() }).unwrap();
-    assert_eq!(named.event, Event::ViewerRequest);
+}
+
+/// Files of CloudFront's console and of SAM have no event type, or another than is meant.
+#[test]
+fn the_event_of_a_file() {
+    use Event::{OriginRequest, OriginResponse, ViewerRequest, ViewerResponse};
+    let asked = r#"{"request": {}}"#;
+    let answered = r#"{"request": {}, "response": {}}"#;
+    let says = r#"{"context": {"eventType": "viewer-request"}, "request": {}}"#;
+    for (text, event, among, want) in [
+        (asked, None, &Event::ALL[..], ViewerRequest),
+        (answered, None, &Event::ALL, ViewerResponse),
+        (answered, None, &[OriginRequest, OriginResponse], OriginResponse),
+        (asked, None, &[OriginResponse, OriginRequest], OriginRequest),
+        (answered, None, &[ViewerRequest], ViewerRequest),
+        (asked, None, &[ViewerResponse], ViewerResponse),
+        (answered, None, &[ViewerRequest, OriginRequest], ViewerResponse),
+        (answered, Some(OriginResponse), &Event::ALL, OriginResponse),
+        (says, None, &[ViewerResponse], ViewerRequest),
+        (says, Some(ViewerResponse), &Event::ALL, ViewerResponse),
+    ] {
+        let given = Given { event, among: among.to_vec(), ..given() };
+        assert_eq!(read(text, given).unwrap().0.event, want, "{text} {event:?} {among:?}");
+    }
 }
 
 /// As the CloudFront Functions samples' test files have it, small v and all; and an origin as the documentation's.
