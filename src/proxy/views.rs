@@ -138,16 +138,19 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         _ => None,
     };
     let target = http.and_then(|http: &HttpOrigin| http.targets.first());
+    let target =
+        target.map(|target| (target.host.as_str(), target.port, target.tls)).or_else(|| signed_for(&origin.kind));
     let own = way.and_then(|way| way.headers.as_ref()).unwrap_or(&origin.headers);
     let mut seen = exchange::Origin {
         name: origin.name.clone(),
-        host: target.map_or_else(|| origin.name.clone(), |target| target.host.clone()),
-        port: target.map_or(80, |target| target.port),
-        tls: target.is_some_and(|target| target.tls),
+        host: target.map_or(origin.name.as_str(), |(host, ..)| host).to_owned(),
+        port: target.map_or(80, |(_, port, _)| port),
+        tls: target.is_some_and(|(.., tls)| tls),
         path: origin.path.clone(),
         read_timeout: http.map_or(std::time::Duration::from_secs(30), |http| http.read_timeout),
         keepalive_timeout: http.map_or(std::time::Duration::from_secs(5), |http| http.keepalive_timeout),
         headers: own.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect(),
+        signed: matches!(origin.kind, OriginKind::Signed(_)),
     };
     if let Some(path) = way.and_then(|way| way.path.as_ref()) {
         seen.path.clone_from(path);
@@ -157,8 +160,16 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         seen.port = differs.port.unwrap_or(seen.port);
         seen.tls = differs.tls.unwrap_or(seen.tls);
         seen.read_timeout = differs.read_timeout.unwrap_or(seen.read_timeout);
+        seen.signed &= differs.host.is_none();
     }
     seen
+}
+
+/// Host, port and TLS of an origin whose requests are signed.
+fn signed_for(kind: &OriginKind) -> Option<(&str, u16, bool)> {
+    let OriginKind::Signed(signed) = kind else { return None };
+    let tls = signed.base.scheme_str() == Some("https");
+    Some((signed.base.host()?, signed.base.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls))
 }
 
 #[cfg(test)]

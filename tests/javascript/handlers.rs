@@ -80,6 +80,20 @@ async fn lambda_edge_promises() {
         ],
     )
     .await;
+    let of_bucket = |mut case: Case| {
+        case.origin = "images.s3.amazonaws.com";
+        case
+    };
+    check(
+        "s3-region.js",
+        "origin-request",
+        vec![
+            of_bucket(get("near", "/").with("cloudfront-viewer-country", "DE").with("host", "h"))
+                .gives(&["set host: images-in-eu-central-1.s3.eu-central-1.amazonaws.com", "origin of its own"]),
+            of_bucket(get("far", "/").with("cloudfront-viewer-country", "US")).gives(&[]),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]

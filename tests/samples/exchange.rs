@@ -16,6 +16,8 @@ pub const NOW_MS: u64 = 1_800_000_000_000;
 pub struct Case {
     pub about: &'static str,
     pub want: Vec<String>,
+    /// Host of the origin in force.
+    pub origin: &'static str,
     uri: String,
     query: String,
     ip: [u8; 4],
@@ -30,6 +32,7 @@ pub fn get(about: &'static str, target: &str) -> Case {
     Case {
         about,
         want: Vec::new(),
+        origin: "origin.example",
         uri: uri.to_owned(),
         query: query.to_owned(),
         ip: [192, 0, 2, 7],
@@ -90,13 +93,14 @@ impl Case {
             body: None,
             origin: (event != Event::ViewerRequest).then(|| Origin {
                 name: "main".into(),
-                host: "origin.example".into(),
+                host: self.origin.into(),
                 port: 443,
                 tls: true,
                 path: String::new(),
                 read_timeout: Duration::from_secs(30),
                 keepalive_timeout: Duration::from_secs(5),
                 headers: Vec::new(),
+                signed: false,
             }),
         };
         if event.is_request() {

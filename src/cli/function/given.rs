@@ -201,6 +201,7 @@ impl Given {
             read_timeout: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(5),
             headers: Vec::new(),
+            signed: false,
         }
     }
 

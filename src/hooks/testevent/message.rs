@@ -82,6 +82,8 @@ struct InForce {
     read_timeout_ms: u64,
     keepalive_timeout_ms: u64,
     headers: Vec<(String, Raw)>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    signed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,6 +225,7 @@ impl InForce {
             read_timeout_ms: millis(origin.read_timeout),
             keepalive_timeout_ms: millis(origin.keepalive_timeout),
             headers: origin.headers.iter().map(line).collect(),
+            signed: origin.signed,
         }
     }
 
@@ -237,6 +240,7 @@ impl InForce {
             read_timeout: Duration::from_millis(self.read_timeout_ms),
             keepalive_timeout: Duration::from_millis(self.keepalive_timeout_ms),
             headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            signed: self.signed,
         })
     }
 }

@@ -280,6 +280,7 @@ impl<'v> At<'v> {
             read_timeout: Duration::from_secs(own.number("readTimeout", 30)?),
             keepalive_timeout: Duration::from_secs(own.number("keepaliveTimeout", 5)?),
             headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            signed: bucket && own.text("authMethod")? == Some("origin-access-identity"),
         }))
     }
 }

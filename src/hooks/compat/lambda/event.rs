@@ -10,6 +10,7 @@ use crate::hooks::exchange::{Exchange, Origin, Request, Response, shown};
 use crate::hooks::fields;
 
 use super::super::write::{base64, comma, key, member, number, principal, string, text, title};
+use super::{bucket, origin};
 
 /// What AWS says of every custom origin's TLS; this PoP speaks TLS 1.2 and 1.3 only.
 pub const SSL_PROTOCOLS: &str = "[\"TLSv1.2\"]";
@@ -68,7 +69,14 @@ fn write_response(out: &mut String, response: &Response) {
 }
 
 fn write_origin(out: &mut String, origin: &Origin) {
-    out.push_str("{\"custom\":{\"customHeaders\":{");
+    // As CloudFront does: a bucket is one by the name of its host.
+    let bucket = bucket::region(&origin.host);
+    out.push_str(if bucket.is_some() { "{\"s3\":{" } else { "{\"custom\":{" });
+    if bucket.is_some() {
+        member(out, "authMethod", if origin.signed { origin::SIGNED } else { origin::UNSIGNED });
+    }
+    key(out, "customHeaders");
+    out.push('{');
     for (at, (name, _)) in origin.headers.iter().enumerate() {
         // A name twice is one member with two lines; a secret's value is not shown.
         if origin.headers[..at].iter().any(|(earlier, _)| earlier == name) {
@@ -80,6 +88,12 @@ fn write_origin(out: &mut String, origin: &Origin) {
     }
     out.push('}');
     member(out, "domainName", &origin.host);
+    if let Some(region) = bucket {
+        member(out, "path", &origin.path);
+        member(out, "region", region);
+        out.push_str("}}");
+        return;
+    }
     key(out, "keepaliveTimeout");
     number(out, origin.keepalive_timeout.as_secs());
     member(out, "path", &origin.path);

@@ -16,11 +16,15 @@ use super::super::Warnings;
 use super::super::error::{invalid, property, quote, wrong_kind};
 use super::super::parse::Node;
 use super::super::write::same;
+use super::bucket;
 
 /// Bytes of a bucket's domain name (CloudFront Developer Guide, "Lambda@Edge event structure", S3 origin).
 const BUCKET_MAX: usize = 128;
 /// Seconds an origin's connection may be kept, and its silence be borne: AWS's present quota.
 const SECONDS: std::ops::RangeInclusive<u64> = 1..=120;
+/// Values of `authMethod`: of an origin whose requests are signed, and of others.
+pub const SIGNED: &str = "origin-access-identity";
+pub const UNSIGNED: &str = "none";
 /// Values of `sslProtocols`.
 const PROTOCOLS: [&str; 5] = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "SSLv3"];
 
@@ -49,7 +53,7 @@ pub fn accept(exchange: &mut Exchange, origin: &Node<'_>, warnings: &mut Warning
     let Node::Object(_) = origin else { return Err(wrong_kind("origin", "an object", origin)) };
     let patch = match (origin.get("custom"), origin.get("s3")) {
         (custom @ Node::Object(_), Node::Absent | Node::Null) => custom_patch(exchange, custom, warnings)?,
-        (Node::Absent | Node::Null, s3 @ Node::Object(_)) => bucket_patch(exchange, s3)?,
+        (Node::Absent | Node::Null, s3 @ Node::Object(_)) => bucket_patch(exchange, s3, warnings)?,
         (Node::Absent | Node::Null, Node::Absent | Node::Null) => {
             return Err(invalid("\"origin\" must have \"custom\" or \"s3\""));
         }
@@ -112,11 +116,28 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
     })
 }
 
-/// A bucket is an origin like any other here, over TLS; requests to it are not signed.
-fn bucket_patch(exchange: &Exchange, s3: &Node<'_>) -> Result<OriginPatch, Failure> {
-    match text(s3, "origin.s3", "authMethod", false)? {
-        None | Some("none") => {}
-        Some("origin-access-identity") => {
+/// A bucket is an origin like any other here, over TLS. Only to the configured one are requests signed.
+fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> Result<OriginPatch, Failure> {
+    let now = exchange.request.origin.as_ref();
+    let bucket = now.filter(|now| bucket::region(&now.host).is_some());
+    let signed = bucket.is_some_and(|now| now.signed);
+    let host = text(s3, "origin.s3", "domainName", true)?.unwrap_or_default();
+    let moved = bucket.is_none_or(|now| now.host != host);
+    if moved && (!valid::host(host) || host.len() > BUCKET_MAX || host.bytes().any(|b| b.is_ascii_uppercase())) {
+        let words = "a lower-case domain name of at most 128 characters";
+        return Err(invalid(format_args!("\"origin.s3.domainName\" must be {words}, not {}", quote(host))));
+    }
+    let region = text(s3, "origin.s3", "region", false)?.filter(|region| !region.is_empty());
+    let elsewhere = match text(s3, "origin.s3", "authMethod", false)? {
+        Some(UNSIGNED) => moved || signed,
+        None => moved,
+        Some(SIGNED) if signed && !moved && region.is_none_or(|region| bucket::region(host) == Some(region)) => false,
+        Some(SIGNED) if signed => {
+            return Err(invalid(
+                "\"origin.s3.authMethod\" \"origin-access-identity\" signs for the configured bucket alone: use \"none\", or choose the other bucket's configured origin",
+            ));
+        }
+        Some(SIGNED) => {
             return Err(invalid(
                 "\"origin.s3.authMethod\" \"origin-access-identity\" is not available here: use \"none\", or choose a configured origin that signs",
             ));
@@ -124,22 +145,21 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>) -> Result<OriginPatch, Failu
         Some(other) => {
             return Err(invalid(format_args!("\"origin.s3.authMethod\" must be \"none\", not {}", quote(other))));
         }
+    };
+    if region.is_some_and(|region| bucket::region(host).is_some_and(|own| own != region)) {
+        warnings.push("\"origin.s3.region\" is ignored: \"origin.s3.domainName\" says where the bucket is".to_owned());
     }
-    let host = text(s3, "origin.s3", "domainName", true)?.unwrap_or_default();
-    if !valid::host(host) || host.len() > BUCKET_MAX || host.bytes().any(|b| b.is_ascii_uppercase()) {
-        let words = "a lower-case domain name of at most 128 characters";
-        return Err(invalid(format_args!("\"origin.s3.domainName\" must be {words}, not {}", quote(host))));
-    }
-    text(s3, "origin.s3", "region", false)?;
+    let path = match text(s3, "origin.s3", "path", false)? {
+        None => elsewhere.then_some(""),
+        Some(path) => Some(path).filter(|path| elsewhere || now.is_none_or(|now| now.path != *path)),
+    };
     Ok(OriginPatch {
-        host: Some(host.to_owned()),
-        host_header: host_header(exchange),
-        path: Some(text(s3, "origin.s3", "path", false)?.unwrap_or_default())
-            .map(|path| prefix("origin.s3", path))
-            .transpose()?,
-        port: Some(443),
-        tls: Some(true),
-        headers: headers(exchange, s3, "origin.s3.customHeaders")?.patch(true),
+        host: elsewhere.then(|| host.to_owned()),
+        host_header: elsewhere.then(|| host_header(exchange)).flatten(),
+        path: path.map(|path| prefix("origin.s3", path)).transpose()?,
+        port: elsewhere.then_some(443),
+        tls: elsewhere.then_some(true),
+        headers: headers(exchange, s3, "origin.s3.customHeaders")?.patch(elsewhere),
         ..OriginPatch::default()
     })
 }

@@ -52,6 +52,7 @@ pub fn request(event: Event) -> Request {
         read_timeout: Duration::from_secs(30),
         keepalive_timeout: Duration::from_secs(5),
         headers: vec![(HeaderName::from_static("x-shared"), HeaderValue::from_static("s"))],
+        signed: false,
     };
     Request {
         method: Method::POST,

@@ -150,6 +150,102 @@ fn a_bucket_is_an_origin_over_tls() {
     );
 }
 
+/// The exchange of an origin that is a bucket.
+fn of_bucket(host: &str, signed: bool) -> Exchange {
+    let mut exchange = exchange(EVENT, Mode::Strict);
+    let origin = exchange.request.origin.as_mut().unwrap();
+    (origin.host, origin.signed) = (host.to_owned(), signed);
+    exchange
+}
+
+const BUCKET: &str = "b.s3.eu-central-1.amazonaws.com";
+
+#[test]
+fn a_bucket_is_shown_as_one() {
+    for (host, signed, method, region) in [
+        (BUCKET, false, "none", "eu-central-1"),
+        (BUCKET, true, "origin-access-identity", "eu-central-1"),
+        ("b.s3.amazonaws.com", false, "none", "us-east-1"),
+        ("b.c.s3-sa-east-1.amazonaws.com", false, "none", "sa-east-1"),
+    ] {
+        let want = json!({"s3": {
+            "authMethod": method,
+            "customHeaders": {"x-shared": [{"key": "X-Shared", "value": "s"}]},
+            "domainName": host,
+            "path": "/base",
+            "region": region,
+        }});
+        let mut exchange = of_bucket(host, signed);
+        assert_eq!(given(&exchange, Api::LambdaEdge)["origin"], want);
+        change(&mut exchange, Api::LambdaEdge, |_| {}).unwrap();
+        assert_eq!(exchange.edits(), [], "{host}");
+    }
+    let website = of_bucket("b.s3-website.eu-central-1.amazonaws.com", false);
+    assert_eq!(given(&website, Api::LambdaEdge)["origin"]["custom"]["port"], 443);
+}
+
+#[test]
+fn what_differs_of_a_bucket() {
+    let none = OriginPatch::default;
+    let other = |host: &str| OriginPatch {
+        host: Some(host.to_owned()),
+        host_header: Some("shop.example".to_owned()),
+        path: Some("/base".to_owned()),
+        port: Some(443),
+        tls: Some(true),
+        ..none()
+    };
+    let west = "b.s3.us-west-2.amazonaws.com";
+    let line = (HeaderName::from_static("x-shared"), HeaderValue::from_static("t"));
+    for (signed, members, want) in [
+        (false, json!({"domainName": west, "region": "us-west-2"}), other(west)),
+        (false, json!({"path": "/v2"}), OriginPatch { path: Some("/v2".to_owned()), ..none() }),
+        (true, json!({"path": ""}), OriginPatch { path: Some(String::new()), ..none() }),
+        (false, json!({"customHeaders": {}}), OriginPatch { headers: Some(Vec::new()), ..none() }),
+        (
+            true,
+            json!({"customHeaders": {"X-Shared": [{"value": "t"}]}}),
+            OriginPatch { headers: Some(vec![line]), ..none() },
+        ),
+        // Without the signature it is another way to the same bucket.
+        (true, json!({"authMethod": "none"}), other(BUCKET)),
+        (true, json!({"authMethod": "none", "domainName": west, "region": "us-west-2"}), other(west)),
+    ] {
+        let mut exchange = of_bucket(BUCKET, signed);
+        change(&mut exchange, Api::LambdaEdge, |message| {
+            for (name, value) in members.as_object().unwrap() {
+                message["origin"]["s3"][name] = value.clone();
+            }
+        })
+        .unwrap();
+        assert_eq!(patch(&exchange), want, "{members}");
+        let moved = exchange.request.origin.as_ref().unwrap();
+        assert_eq!(moved.signed, signed && want.host.is_none(), "{members}");
+    }
+}
+
+#[test]
+fn a_signature_is_for_the_configured_bucket() {
+    for (signed, member, value, want) in [
+        (true, "domainName", "b.s3.us-west-2.amazonaws.com", "signs for the configured bucket alone"),
+        (true, "region", "us-west-2", "signs for the configured bucket alone"),
+        (true, "authMethod", "x", "\"origin.s3.authMethod\" must be \"none\""),
+        (false, "authMethod", "origin-access-identity", "\"origin-access-identity\" is not available here"),
+        (false, "domainName", "B.s3.amazonaws.com", "\"origin.s3.domainName\" must be a lower-case"),
+    ] {
+        let mut exchange = of_bucket(BUCKET, signed);
+        let refused =
+            words(change(&mut exchange, Api::LambdaEdge, |message| message["origin"]["s3"][member] = json!(value)));
+        assert!(refused.contains(want), "{refused}");
+    }
+    // A region says nothing that the domain name does not.
+    let mut exchange = of_bucket(BUCKET, false);
+    let mut message = given(&exchange, Api::LambdaEdge);
+    message["origin"]["s3"]["region"] = json!("us-west-2");
+    let warnings = super::super::accept(&mut exchange, Api::LambdaEdge, &message.to_string()).unwrap();
+    assert_eq!((exchange.edits(), warnings.len()), (&[][..], 1));
+}
+
 #[test]
 fn secrets_are_not_shown_and_stay() {
     let mut exchange = exchange(EVENT, Mode::Strict);

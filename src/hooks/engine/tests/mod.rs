@@ -122,6 +122,7 @@ fn exchange(event: Event) -> Exchange {
             read_timeout: Duration::from_secs(3),
             keepalive_timeout: Duration::from_secs(5),
             headers: vec![(HeaderName::from_static("x-own"), HeaderValue::from_static("1"))],
+            signed: false,
         }),
     };
     if event.is_request() {
