@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -123,6 +123,19 @@ enum Outcome {
     Err(String),
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bound {
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Landed {
+    elapsed_ms: u64,
+    done: Vec<(u32, Outcome)>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Info<'a> {
@@ -198,11 +211,24 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
             let asked = asked.map_err(|(_, error)| error)?;
             let asked = asked.into_iter().map(outgoing).collect::<Result<Vec<_>, _>>()?;
             let answers = state.fetch(asked).await?.into_iter();
-            let outcome = |answer: Result<Incoming, HostError>| match answer {
-                Ok(answer) => Outcome::Ok(incoming(answer)),
-                Err(error) => Outcome::Err(error.to_string()),
-            };
-            write(&answers.map(outcome).collect::<Vec<_>>())
+            write(&answers.map(Outcome::from).collect::<Vec<_>>())
+        }
+        "fetch.start" => {
+            state.may_fetch(1)?;
+            let asked = outgoing(read(payload)?)?;
+            write(&state.start(asked)?)
+        }
+        "fetch.next" => {
+            let bound = read::<Bound>(payload)?.timeout_ms.map(Duration::from_millis);
+            let since = Instant::now();
+            let landed = state.flights.next(bound).await?.into_iter();
+            let done = landed.map(|(number, answer)| (number, answer.into())).collect();
+            let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            write(&Landed { elapsed_ms, done })
+        }
+        "fetch.abort" => {
+            state.flights.give_up(read(payload)?);
+            Ok(Vec::new())
         }
         "crypto.digest" => {
             let (algorithm, data) = text(payload)?;
@@ -241,7 +267,7 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
 /// hands it over at all is bounded by `limits::HOST_CALL_MAX`.
 fn payload_max(operation: &str) -> usize {
     match operation {
-        "fetch.send" | "fetch.send-all" => FETCH_MAX,
+        "fetch.send" | "fetch.send-all" | "fetch.start" => FETCH_MAX,
         "secrets.get" | "kv.get" | "kv.exists" | "kv.describe" | "kv.put" | "kv.delete" | "geo.lookup" => NAMES_MAX,
         _ => usize::MAX,
     }
@@ -280,6 +306,16 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<'_, T> {
             }
         }
         Ok(())
+    }
+}
+
+// === impl Outcome ===
+impl From<Result<Incoming, HostError>> for Outcome {
+    fn from(answer: Result<Incoming, HostError>) -> Self {
+        match answer {
+            Ok(answer) => Outcome::Ok(incoming(answer)),
+            Err(error) => Outcome::Err(error.to_string()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod dynamic;
 mod error;
 pub mod fetch;
+mod flights;
 pub mod kv;
 pub mod log;
 pub mod random;

@@ -16,6 +16,7 @@ use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch};
 use crate::hooks::fields;
 
 use super::fetch::{Incoming, Outgoing};
+use super::flights::Flights;
 use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
 use super::random::Random;
@@ -46,6 +47,8 @@ pub struct CallState {
     pub deadline: Instant,
     /// Requests this call made.
     fetched: u32,
+    /// Those that its code did not wait for yet.
+    pub flights: Flights,
 }
 
 // === impl Identity ===
@@ -68,6 +71,7 @@ impl CallState {
             log: Log::default(),
             deadline,
             fetched: 0,
+            flights: Flights::default(),
         }
     }
 
@@ -79,8 +83,9 @@ impl CallState {
         self.fetched = 0;
     }
 
-    /// Takes the message out and leaves an empty one.
+    /// Takes the message out and leaves an empty one: the call is over, and what it asked for is given up.
     pub fn take_exchange(&mut self) -> Exchange {
+        self.flights = Flights::default();
         let empty = self.exchange.emptied();
         std::mem::replace(&mut self.exchange, empty)
     }
@@ -135,9 +140,17 @@ impl CallState {
 
     /// Requests to hosts that were granted, all at once; each counts.
     pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
-        self.may_fetch(requests.len())?;
-        self.fetched = self.fetched.saturating_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
-        Ok(self.services.fetch.send_all(self.fetch_grant()?, requests, self.deadline).await)
+        self.count(requests.len())?;
+        let grant = granted(&self.identity)?;
+        Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
+    }
+
+    /// Sends a request without waiting for its answer; gives its number.
+    pub fn start(&mut self, request: Outgoing) -> Result<u32, HostError> {
+        self.count(1)?;
+        let (identity, services, deadline) = (Arc::clone(&self.identity), Arc::clone(&self.services), self.deadline);
+        let answer = async move { services.fetch.send(granted(&identity)?, request, deadline).await };
+        Ok(self.flights.start(answer))
     }
 
     /// Whether this call may make as many requests more.
@@ -148,7 +161,7 @@ impl CallState {
         match more <= self.fetches_left()? {
             true => Ok(()),
             false => {
-                let most = self.fetch_grant()?.requests;
+                let most = granted(&self.identity)?.requests;
                 Err(HostError::Denied(format!("one call may make {most} requests")))
             }
         }
@@ -159,12 +172,15 @@ impl CallState {
     /// # Errors
     /// The function may ask nobody.
     pub fn fetches_left(&self) -> Result<usize, HostError> {
-        let left = self.fetch_grant()?.requests.saturating_sub(self.fetched);
+        let left = granted(&self.identity)?.requests.saturating_sub(self.fetched);
         Ok(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
-    fn fetch_grant(&self) -> Result<&FetchGrant, HostError> {
-        self.identity.grants.fetch.as_ref().ok_or_else(|| HostError::Denied(NO_FETCH.to_owned()))
+    /// Counts requests to be made.
+    fn count(&mut self, requests: usize) -> Result<(), HostError> {
+        self.may_fetch(requests)?;
+        self.fetched = self.fetched.saturating_add(u32::try_from(requests).unwrap_or(u32::MAX));
+        Ok(())
     }
 
     fn writable(&self, name: &str) -> Result<&KvHandle, HostError> {
@@ -177,6 +193,10 @@ impl CallState {
     fn kv_grant(&self, name: &str) -> Result<&KvGrant, HostError> {
         self.identity.grants.kv.iter().find(|grant| grant.store == name).ok_or_else(|| denied("store", name))
     }
+}
+
+fn granted(identity: &Identity) -> Result<&FetchGrant, HostError> {
+    identity.grants.fetch.as_ref().ok_or_else(|| HostError::Denied(NO_FETCH.to_owned()))
 }
 
 fn denied(what: &str, name: &str) -> HostError {

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Version};
 use serde_json::{Value, json};
 
 use super::call;
-use crate::config::compiled::{FetchGrant, Grants, KvBounds, KvGrant, KvStore, Mode};
+use crate::config::compiled::{FetchGrant, FetchHost, Grants, KvBounds, KvGrant, KvStore, Mode};
 use crate::config::secret::Secret;
 use crate::geo::Db;
 use crate::hooks::host::fetch::Fetcher;
@@ -206,6 +206,42 @@ async fn payloads_have_bounds() {
         let words = call(&mut state, operation, &vec![b' '; most + 1]).await.unwrap_err();
         assert!(words.starts_with("too large: "), "{operation}: {words}");
     }
+}
+
+/// A request on its way held its call: nothing else could happen until it was answered.
+#[tokio::test]
+async fn a_started_request_leaves_its_call_free() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut grants = all();
+    if let Some(fetch) = &mut grants.fetch {
+        fetch.allow = vec![FetchHost { pattern: "127.0.0.1".into(), port: Some(address.port()) }];
+        fetch.private = vec!["127.0.0.0/8".parse().unwrap()];
+        fetch.timeout = Duration::from_secs(10);
+    }
+    let mut state = state(dir.path(), grants);
+    let asked = json!({"url": format!("http://{address}/")}).to_string();
+    let next = async |state: &mut CallState, bound: Value| {
+        let answer = call(state, "fetch.next", bound.to_string().as_bytes()).await?;
+        Ok::<Value, String>(serde_json::from_slice(&answer).unwrap())
+    };
+    assert_eq!(call(&mut state, "fetch.start", asked.as_bytes()).await.as_deref(), Ok(&b"1"[..]));
+    let none = next(&mut state, json!({"timeoutMs": 5})).await.unwrap();
+    assert!(none["elapsedMs"].as_u64().unwrap() >= 5 && none["done"] == json!([]), "{none}");
+    // One that is refused is over at once, whatever else is on its way.
+    let denied = json!({"url": "http://api.test/"}).to_string();
+    assert_eq!(call(&mut state, "fetch.start", denied.as_bytes()).await.as_deref(), Ok(&b"2"[..]));
+    let done = next(&mut state, json!({})).await.unwrap();
+    assert_eq!(done["done"][0][0], 2);
+    assert!(done["done"][0][1]["err"].as_str().unwrap().starts_with("denied: "), "{done}");
+    let one_more = call(&mut state, "fetch.start", asked.as_bytes()).await.unwrap_err();
+    assert_eq!(one_more, "denied: one call may make 2 requests");
+    // Given up, its connection ends.
+    let (mut stream, _) = silent.accept().await.unwrap();
+    call(&mut state, "fetch.abort", b"1").await.unwrap();
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
+    assert_eq!(next(&mut state, json!({})).await.unwrap_err(), "invalid: no request is on its way");
 }
 
 #[tokio::test]

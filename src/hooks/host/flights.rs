@@ -1,0 +1,80 @@
+//! Flights: requests of one call that are on their way while its code goes on.
+//!
+//! In: what sends a request; how long to wait. Out: outcomes, as they come. Never: a request that outlives its call.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use super::HostError;
+use super::fetch::Incoming;
+
+/// What became of the request with this number.
+pub type Landed = (u32, Result<Incoming, HostError>);
+
+/// Memory: an answer each, which the grant bounds, as it does their number.
+#[derive(Debug, Default)]
+pub struct Flights {
+    // Dropped, it ends its tasks.
+    tasks: JoinSet<Landed>,
+    handles: HashMap<u32, AbortHandle>,
+    last: u32,
+}
+
+// === impl Flights ===
+impl Flights {
+    /// The number of the request that `answer` sends.
+    pub fn start(&mut self, answer: impl Future<Output = Result<Incoming, HostError>> + Send + 'static) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        let number = self.last;
+        self.handles.insert(number, self.tasks.spawn(async move { (number, answer.await) }));
+        number
+    }
+
+    /// Waits for one, and takes all that are there then; none when `bound` is over first.
+    pub async fn next(&mut self, bound: Option<Duration>) -> Result<Vec<Landed>, HostError> {
+        let first = match bound {
+            None => self.first().await,
+            Some(bound) => match tokio::time::timeout(bound, self.first()).await {
+                Ok(first) => first,
+                Err(_) => return Ok(Vec::new()),
+            },
+        };
+        let mut landed = vec![first.ok_or_else(|| HostError::Invalid("no request is on its way".to_owned()))?];
+        while let Some(ended) = self.tasks.try_join_next() {
+            landed.extend(self.ended(ended));
+        }
+        landed.sort_unstable_by_key(|(number, _)| *number);
+        Ok(landed)
+    }
+
+    /// Gives a request up; one that is over already is nobody's any more.
+    pub fn give_up(&mut self, number: u32) {
+        if let Some(handle) = self.handles.remove(&number) {
+            handle.abort();
+        }
+    }
+
+    async fn first(&mut self) -> Option<Landed> {
+        loop {
+            let ended = self.tasks.join_next().await?;
+            if let Some(landed) = self.ended(ended) {
+                return Some(landed);
+            }
+        }
+    }
+
+    /// `None`: it was given up, perhaps with its answer there already.
+    fn ended(&mut self, ended: Result<Landed, JoinError>) -> Option<Landed> {
+        match ended {
+            Ok(landed) => self.handles.remove(&landed.0).map(|_| landed),
+            Err(error) => {
+                let (number, _) = self.handles.iter().find(|(_, handle)| handle.id() == error.id())?;
+                let number = *number;
+                self.handles.remove(&number);
+                Some((number, Err(HostError::Failed("the request broke off".to_owned()))))
+            }
+        }
+    }
+}
