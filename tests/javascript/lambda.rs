@@ -30,7 +30,7 @@ fn bundle(files: &[(&str, &str)], handler: &str) -> (tempfile::TempDir, Source) 
 }
 
 /// What an engine's handler returned, as JSON, or threw.
-async fn ask(bench: &Bench, event: &Value) -> Result<Value, String> {
+pub async fn ask(bench: &Bench, event: &Value) -> Result<Value, String> {
     let (called, said) = bench.ask(&event.to_string()).await;
     let said = said.unwrap_or_else(|| panic!("{:?} {:?}", called.outcome, called.logs));
     said.map(|text| serde_json::from_str(&text).unwrap())
@@ -68,7 +68,8 @@ async fn handlers_return_call_back_and_fail() {
 #[tokio::test]
 async fn the_context_is_lambdas_however_the_handler_is_written() {
     let of = "[context.functionName, context.awsRequestId, typeof context.functionVersion, context.memoryLimitInMB, context.callbackWaitsForEmptyEventLoop,
-        context.getRemainingTimeInMillis() > 0 && context.getRemainingTimeInMillis() <= 30000, typeof context.done]";
+        context.getRemainingTimeInMillis() > 0 && context.getRemainingTimeInMillis() <= 30000, typeof context.done,
+        context.invokedFunctionArn === `arn:aws:lambda:us-east-1:000000000000:function:js:${context.functionVersion}`]";
     for head in [
         "async (event, context) =>",
         "async function (event, context)",
@@ -79,7 +80,7 @@ async fn the_context_is_lambdas_however_the_handler_is_written() {
     ] {
         let source = format!("exports.handler = {head} {{ return {of}; }};");
         let bench = Bench::granted(&text("index.js", &source), Flavor::LambdaEdge, 1, Grants::default());
-        let want = json!(["js", "id", "string", "128", true, true, "function"]);
+        let want = json!(["js", "id", "string", "128", true, true, "function", true]);
         assert_eq!(ask(&bench, &json!({})).await, Ok(want), "{source}");
     }
 }

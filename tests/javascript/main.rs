@@ -14,6 +14,7 @@ mod handlers;
 mod hostile;
 mod lambda;
 mod node;
+mod requests;
 // Shared with tests/sigv4, which uses all of it.
 #[allow(dead_code)]
 #[path = "../sigv4/wire.rs"]

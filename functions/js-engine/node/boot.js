@@ -392,8 +392,15 @@ const contextPrototype = {
   fail(error) {
     this.done(error ?? new Error('failed'));
   },
+  // Lambda@Edge's functions are of us-east-1. Lambda's own have an ARN as a member that goes before this one.
+  get invokedFunctionArn() {
+    return `arn:aws:lambda:us-east-1:000000000000:function:${this.functionName}:${this.functionVersion}`;
+  },
+  set invokedFunctionArn(value) {
+    Object.defineProperty(this, 'invokedFunctionArn', { value, writable: true, configurable: true, enumerable: true });
+  },
 };
-for (const [name, value] of Object.entries({ callbackWaitsForEmptyEventLoop: true, invokedFunctionArn: '', memoryLimitInMB: '128', logGroupName: '', logStreamName: '' })) {
+for (const [name, value] of Object.entries({ callbackWaitsForEmptyEventLoop: true, memoryLimitInMB: '128', logGroupName: '', logStreamName: '' })) {
   contextPrototype[name] = value;
 }
 

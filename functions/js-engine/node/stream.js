@@ -220,6 +220,7 @@ function setupWritable(options) {
   this.writableFinished = false;
   this.writableObjectMode = !!(options.objectMode || options.writableObjectMode);
   this._decodeStrings = options.decodeStrings !== false;
+  this._autoDestroy = options.autoDestroy !== false;
   this._encoding = options.defaultEncoding ?? 'utf8';
   this._pending = [];
   this._busy = false;
@@ -280,7 +281,7 @@ const writable = {
       this.writable = false;
       nextTurn(() => {
         this.emit('finish');
-        if (!this.readable || this._queue === undefined) this.destroy();
+        if (this._autoDestroy && (!this.readable || this._queue === undefined)) this.destroy();
       });
     };
     if (this._final) this._final(done);

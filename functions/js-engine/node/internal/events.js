@@ -64,7 +64,6 @@ class AbortSignal extends EventTarget {
   }
   static timeout(ms) {
     const signal = new AbortSignal(MAKE);
-    signal.milliseconds = ms;
     require('internal/loop').setTimeout(() => trip(signal, aborted('TimeoutError', 'The operation was aborted due to timeout')), ms).unref();
     return signal;
   }

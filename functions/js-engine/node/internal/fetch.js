@@ -213,7 +213,7 @@ const REDIRECTS = 20;
 
 async function send(request, url, method, bytes) {
   return require('internal/loop').send({
-    method, url, headers: [...request.headers], body: bytes === null ? '' : bytes.toString('base64'), ...(request.signal?.milliseconds && { timeoutMs: request.signal.milliseconds }),
+    method, url, headers: [...request.headers], body: bytes === null ? '' : bytes.toString('base64'),
   }, request.signal);
 }
 

@@ -3,6 +3,8 @@ const EventEmitter = require('events');
 const { Buffer } = require('buffer');
 const { Readable, Writable } = require('stream');
 const { missing } = require('internal/absent');
+const { AbortController } = require('internal/events');
+const loop = require('internal/loop');
 
 const STATUS_CODES = { 100: 'Continue', 200: 'OK', 201: 'Created', 202: 'Accepted', 204: 'No Content', 206: 'Partial Content', 301: 'Moved Permanently', 302: 'Found', 303: 'See Other',
   304: 'Not Modified', 307: 'Temporary Redirect', 308: 'Permanent Redirect', 400: 'Bad Request', 401: 'Unauthorized', 402: 'Payment Required', 403: 'Forbidden', 404: 'Not Found',
@@ -45,8 +47,16 @@ class IncomingMessage extends Readable {
 class ClientRequest extends Writable {
   #headers = new Map();
   #chunks = [];
+  // Ends the request that is on its way.
+  #flight = new AbortController();
   constructor(options, done) {
     super({
+      // Sent whole it is finished as a stream, and its answer still to come.
+      autoDestroy: false,
+      destroy: (error, next) => {
+        this.#flight.abort();
+        next(error ?? (this.res ? null : Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })));
+      },
       write: (chunk, encoding, next) => {
         this.#chunks.push(chunk);
         next();
@@ -105,23 +115,30 @@ class ClientRequest extends Writable {
   #send() {
     const host = this.host.includes(':') && !this.host.startsWith('[') && this.host.split(':').length > 2 ? `[${this.host}]` : this.host;
     const port = this.port && !/:\d+$/.test(host) ? `:${this.port}` : '';
+    const usual = this.protocol === 'https:' ? 443 : 80;
+    // The URL's own host, with or without its scheme's port; another one is refused by who sends it, as it is for `fetch`.
+    const own = [`${host}${port}`, ...(Number(this.port || usual) === usual ? [host, `${host}:${usual}`] : [])];
     const headers = [];
     for (const [name, value] of this.#headers.values()) {
+      if (/^host$/i.test(name) && own.some((one) => one.toLowerCase() === String(value).toLowerCase())) continue;
       // Nothing here could decompress an answer.
-      if (/^(host|content-length|connection|transfer-encoding|accept-encoding)$/i.test(name)) continue;
+      if (/^(content-length|connection|transfer-encoding|accept-encoding)$/i.test(name)) continue;
       for (const one of Array.isArray(value) ? value : [value]) headers.push([name, String(one)]);
     }
     const request = { method: this.method, url: `${this.protocol}//${host}${port}${this.path}`, headers, body: Buffer.concat(this.#chunks).toString('base64'), ...(this.timeout && { timeoutMs: this.timeout }) };
-    require('internal/loop').send(request).then(
+    loop.send(request, this.#flight.signal).then(
       (answer) => {
-        if (this.destroyed && this.aborted) return;
+        if (this.destroyed) return;
         this.res = new IncomingMessage(answer);
+        this.res.once('end', () => this.destroy());
         if (!this.emit('response', this.res)) this.res.resume();
       },
       (e) => {
-        if (/timed? ?out|timeout/i.test(e.message) && this.listenerCount('timeout')) this.emit('timeout');
-        e.code ??= /timed? ?out|timeout/i.test(e.message) ? 'ETIMEDOUT' : 'ECONNREFUSED';
-        this.emit('error', e);
+        if (this.destroyed) return;
+        const late = /timed? ?out|timeout/i.test(e.message);
+        if (late) this.emit('timeout');
+        e.code ??= late ? 'ETIMEDOUT' : 'ECONNREFUSED';
+        this.destroy(e);
       },
     );
   }

@@ -1,9 +1,11 @@
-// Timers and requests within one call. Timers do not wait: time jumps to the next one when nothing else is left to do. Requests that
-// were made in one turn are sent together.
+// Timers and requests within one call. While a request is on its way, time passes and timers interrupt the wait for it. Else timers do
+// not wait: time jumps to the next one when nothing else is left to do. Requests that were made in one turn are sent together.
 let timers = [];
 let now = 0;
 let order = 0;
 let requests = [];
+// Requests on their way, by the host's number.
+const flights = new Map();
 
 class Timeout {
   constructor(fn, delay, args, repeat) {
@@ -68,6 +70,7 @@ function send(request, signal) {
       if (signal.aborted) return reject(signal.reason);
       signal.addEventListener('abort', () => {
         requests = requests.filter((r) => r !== entry);
+        if (flights.delete(entry.id)) host.call('fetch.abort', String(entry.id));
         reject(signal.reason);
       });
     }
@@ -75,42 +78,67 @@ function send(request, signal) {
   });
 }
 
-function flush() {
+// What nothing else can interrupt needs no number.
+function sendAlone() {
+  const [entry] = requests;
+  requests = [];
+  try {
+    entry.resolve(JSON.parse(host.call('fetch.send', JSON.stringify(entry.request))));
+  } catch (e) {
+    entry.reject(new Error(e.message));
+  }
+}
+
+function depart() {
   const batch = requests;
   requests = [];
-  const one = batch.length === 1;
-  let answers;
-  try {
-    const payload = JSON.stringify(one ? batch[0].request : batch.map((r) => r.request));
-    const answer = JSON.parse(host.call(one ? 'fetch.send' : 'fetch.send-all', payload));
-    answers = one ? [{ ok: answer }] : answer;
-  } catch (e) {
-    answers = batch.map(() => ({ err: e.message }));
+  for (const entry of batch) {
+    try {
+      entry.id = JSON.parse(host.call('fetch.start', JSON.stringify(entry.request)));
+      flights.set(entry.id, entry);
+    } catch (e) {
+      entry.reject(new Error(e.message));
+    }
   }
-  batch.forEach((entry, i) => {
-    const { ok, err } = answers[i];
+}
+
+// Waits for answers, but not beyond the next timer. Whether there were any.
+function arrive(next) {
+  // An immediate leaves them a moment, or code that asks again and again would never see one.
+  const bound = next ? { timeoutMs: Math.max(1, next.due - now) } : {};
+  const { elapsedMs, done } = JSON.parse(host.call('fetch.next', JSON.stringify(bound)));
+  now += elapsedMs;
+  for (const [id, { ok, err }] of done) {
+    const entry = flights.get(id);
+    flights.delete(id);
     if (ok) entry.resolve(ok);
     else entry.reject(new Error(err));
-  });
+  }
+  return done.length > 0;
+}
+
+function fire(timer) {
+  now = Math.max(now, timer.due);
+  if (timer.repeat) timer.due = now + timer.delay, timer.order = order++;
+  else timers = timers.filter((t) => t !== timer);
+  host.enter(timer.store);
+  try {
+    timer.fn(...timer.args);
+  } finally {
+    host.enter(undefined);
+  }
 }
 
 function tick() {
   if (requests.length) {
-    flush();
+    if (requests.length === 1 && !timers.length && !flights.size) sendAlone();
+    else depart();
     return true;
   }
-  const waiting = timers.filter((t) => !t.idle);
-  if (!waiting.length) return false;
-  const next = timers.reduce((a, b) => (b.due < a.due || (b.due === a.due && b.order < a.order) ? b : a));
-  now = Math.max(now, next.due);
-  if (next.repeat) next.due = now + next.delay, next.order = order++;
-  else timers = timers.filter((t) => t !== next);
-  host.enter(next.store);
-  try {
-    next.fn(...next.args);
-  } finally {
-    host.enter(undefined);
-  }
+  if (!flights.size && timers.every((t) => t.idle)) return false;
+  const next = timers.length ? timers.reduce((a, b) => (b.due < a.due || (b.due === a.due && b.order < a.order) ? b : a)) : null;
+  if (flights.size && arrive(next)) return true;
+  fire(next);
   return true;
 }
 
@@ -123,6 +151,7 @@ function rest() {
 function forget() {
   timers = [];
   requests = [];
+  flights.clear();
 }
 
 module.exports = { setTimeout, setInterval, setImmediate, clearTimeout: clear, clearInterval: clear, clearImmediate: clear, send, tick, rest, forget };

@@ -26,7 +26,8 @@ class Context:
         self.function_name = known["functionName"]
         self.function_version = known["functionVersion"]
         self.aws_request_id = known["awsRequestId"]
-        self.invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:" + self.function_name
+        qualified = f"{self.function_name}:{self.function_version}"
+        self.invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:" + qualified
         self.memory_limit_in_mb = "128"
         self.log_group_name = "/aws/lambda/" + self.function_name
         self.log_stream_name = self.function_version
