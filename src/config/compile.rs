@@ -75,6 +75,9 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let store = cache::store(file.cache.unwrap_or_default(), report);
     let names = origin::Names::collect(&file.origin, &file.origin_group, report);
     let groups = origin::groups(file.origin_group, &names, report);
+    if let Ok(pop) = &pop {
+        report.files.keep_out_of(&pop.state_dir);
+    }
     let known = function::Known::collect(&file.function, &file.kv_store, report)?;
     let engine = match &pop {
         Ok(pop) => Some(function::engine(&file.functions.unwrap_or_default(), pop, report)?),

@@ -384,7 +384,7 @@ fn made_of(config: &Config, spec: &compiled::Function) -> std::io::Result<u64> {
     for (name, secret) in &spec.grants.secrets {
         (name, secret.expose()).hash(&mut hasher);
     }
-    let own = config.sources.iter().filter(|path| path.starts_with(&spec.file));
+    let own = config.sources.iter().filter(|path| spec.is_built_from(path));
     stamps(own.chain(&config.geo), &mut hasher)?;
     Ok(hasher.finish())
 }

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Checked, Refused, Report, function};
+use crate::config::compiled::is_typescript;
 use crate::config::image::SCHEME;
 use crate::config::secret::Secret;
 use crate::config::source::{At, Sources};
@@ -25,6 +26,8 @@ const MAX_FILE: u64 = 16 << 20;
 pub(super) struct Files {
     seen: Vec<PathBuf>,
     contents: Xxh3,
+    /// What this process writes itself is no source of anything.
+    state: Option<PathBuf>,
 }
 
 // === impl Files ===
@@ -54,6 +57,11 @@ impl Files {
         self.contents.update(&found.len().to_be_bytes());
         let changed = found.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         self.contents.update(&changed.unwrap_or_default().as_nanos().to_be_bytes());
+    }
+
+    /// Says where this process keeps its state.
+    pub(super) fn keep_out_of(&mut self, state: &Path) {
+        self.state = Some(state.to_owned());
     }
 
     /// A file that the texts name by its digest.
@@ -113,7 +121,11 @@ impl Report<'_> {
         }
         let resolved = self.path(at, path);
         if !resolved.is_dir() {
-            return self.watched(at, path);
+            let file = self.watched(at, path)?;
+            if is_typescript(&file) {
+                self.beside(&file);
+            }
+            return Ok(file);
         }
         if !["package.json", "index.js"].iter().any(|entry| resolved.join(entry).is_file()) {
             let help = "name the file itself, or a directory with a package.json or an index.js";
@@ -121,6 +133,17 @@ impl Report<'_> {
             return Err(self.refuse_with(at, message, help));
         }
         self.package(at, path)
+    }
+
+    /// What a TypeScript file may import, which its bundle would hold unseen.
+    fn beside(&mut self, file: &Path) {
+        for source in function::scripts_beside(file, self.files.state.as_deref()) {
+            if source != file
+                && let Ok(found) = std::fs::metadata(&source)
+            {
+                self.files.note(&source, &found);
+            }
+        }
     }
 
     /// A directory, every file of which is watched, or a file.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{Checked, Report, all};
 use crate::config::compiled::{
     FetchGrant, FetchHost, Flavor, Function, FunctionId, Functions, Grants, Hook, Hooks, KvBounds, KvGrant, KvStore,
-    Mode, OnError, Pop,
+    Mode, OnError, Pop, is_script,
 };
 use crate::config::schema;
 use crate::config::secret::Secret;
@@ -17,6 +17,8 @@ use crate::config::units::ByteSize;
 
 /// Files of one function that is a directory: what bundled dependencies have, and not a whole disk.
 const FILES_MAX: usize = 20_000;
+/// Entries of directories that are looked at for what a TypeScript file may import.
+const BESIDE_MAX: usize = 10_000;
 
 /// Names of functions and stores: labels of metrics, parts of paths.
 const NAME_MAX: usize = 64;
@@ -326,6 +328,35 @@ pub(super) fn files_below(directory: &Path) -> std::io::Result<Option<Vec<std::p
     }
     files.sort();
     Ok(Some(files))
+}
+
+/// Sources in a file's directory and below it, in the order of their paths: none of packages, nothing hidden, nothing in `but`. The
+/// directory may hold more than a function's files: past the bound it is not looked at.
+pub(super) fn scripts_beside(file: &Path, but: Option<&Path>) -> Vec<std::path::PathBuf> {
+    let mut open: Vec<_> = file.parent().map(Path::to_owned).into_iter().collect();
+    let (mut found, mut looked) = (Vec::new(), 0);
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(directory) else { continue };
+        for entry in entries.flatten() {
+            looked += 1;
+            if looked > BESIDE_MAX {
+                break;
+            }
+            let (path, name) = (entry.path(), entry.file_name());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => {
+                    let hidden = name.as_encoded_bytes().starts_with(b".");
+                    if !hidden && name != "node_modules" && but != Some(path.as_path()) {
+                        open.push(path);
+                    }
+                }
+                Ok(kind) if kind.is_file() && is_script(&path) => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Functions: what the operator granted to each, and where they are attached.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,6 +9,9 @@ use ipnet::IpNet;
 use super::super::secret::Secret;
 
 pub type FunctionId = usize;
+
+const TYPESCRIPT: [&str; 3] = ["ts", "mts", "cts"];
+const SCRIPTS: [&str; 6] = ["tsx", "js", "mjs", "cjs", "jsx", "json"];
 
 /// One edge function.
 #[derive(Debug, Clone)]
@@ -91,6 +94,30 @@ pub struct FetchHost {
     pub pattern: String,
     /// `None` = 80 and 443.
     pub port: Option<u16>,
+}
+
+// === impl Function ===
+impl Function {
+    /// Whether it is built from `path`, one of the files that the configuration was made of. Of what TypeScript imports nobody knows
+    /// before it is bundled: it may be any source beside it.
+    pub fn is_built_from(&self, path: &Path) -> bool {
+        let beside = || self.file.parent().is_some_and(|directory| path.starts_with(directory));
+        path.starts_with(&self.file) || is_typescript(&self.file) && is_script(path) && beside()
+    }
+}
+
+/// Whether a file is TypeScript.
+pub fn is_typescript(path: &Path) -> bool {
+    extension(path).is_some_and(|extension| TYPESCRIPT.contains(&extension))
+}
+
+/// Whether TypeScript may import a file, or is compiled by what it says.
+pub fn is_script(path: &Path) -> bool {
+    extension(path).is_some_and(|extension| TYPESCRIPT.contains(&extension) || SCRIPTS.contains(&extension))
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension().and_then(|extension| extension.to_str())
 }
 
 // === impl FetchHost ===

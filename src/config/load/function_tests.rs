@@ -82,6 +82,41 @@ fn what_is_written_is_what_runs() {
     assert!(config.sources.iter().all(|path| path.is_absolute() || path == Path::new("t.toml")));
 }
 
+/// A change of an imported file was no reason to reload: only the file that is named was watched.
+#[test]
+fn what_typescript_may_import_is_watched() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let files = [
+        ("src/index.ts", true),
+        ("src/rules.ts", true),
+        ("src/lib/a.mts", true),
+        ("src/lib/table.json", true),
+        ("src/notes.md", false),
+        ("src/node_modules/p/index.js", false),
+        ("src/.cache/x.js", false),
+        ("src/state/records/call.json", false),
+        ("other.ts", false),
+    ];
+    for (file, _) in files {
+        let path = dir.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    let text =
+        |file: &str| format!("[pop]\nstate_dir = 'src/state'\n{ORIGIN}[[function]]\nname = 'f'\nfile = '{file}'\n");
+    let config = parse(&text("src/index.ts"), "t.toml", dir.path()).unwrap();
+    for (file, want) in files {
+        let path = dir.path().join(file);
+        assert_eq!(config.sources.contains(&path), want, "{file}");
+        assert_eq!(config.functions[0].is_built_from(&path) && config.sources.contains(&path), want, "{file}");
+    }
+    // JavaScript is what its file says.
+    std::fs::write(dir.path().join("src/index.js"), "").unwrap();
+    let config = parse(&text("src/index.js"), "t.toml", dir.path()).unwrap();
+    assert!(!config.sources.contains(&dir.path().join("src/rules.ts")));
+    assert!(!config.functions[0].is_built_from(&dir.path().join("src/rules.ts")));
+}
+
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

@@ -4,15 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::BuildError;
+pub use crate::config::compiled::is_typescript as is;
 
 /// Where npm puts programs of a package.
 const LOCAL: &str = "node_modules/.bin/esbuild";
-
-/// Whether a file is TypeScript.
-pub fn is(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("ts" | "mts" | "cts"))
-}
 
 /// The file's name as JavaScript, and its text with everything it imports.
 pub fn compile(path: &Path) -> Result<(String, Vec<u8>), BuildError> {
