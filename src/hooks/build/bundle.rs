@@ -34,6 +34,18 @@ pub struct Bundle {
     /// What the handler is called there; `None` = `handler`, or what else the flavor knows.
     export: Option<String>,
     files: BTreeMap<String, Vec<u8>>,
+    /// It was given as one file, and is that file.
+    alone: bool,
+    /// Symbolic links of its directory, which are not followed.
+    links: Vec<String>,
+}
+
+/// What a directory holds.
+#[derive(Default)]
+struct Found {
+    files: BTreeMap<String, Vec<u8>>,
+    bytes: u64,
+    links: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -49,12 +61,29 @@ impl Bundle {
         match source {
             Source::Text { name, text } => {
                 let files = [(name.clone(), text.clone().into_bytes())].into();
-                Ok(Bundle { name: name.clone(), entry: name.clone(), export: None, files })
+                Ok(Bundle { files, ..Bundle::of(name.clone(), name.clone()) })
             }
             Source::Path(path) if path.is_dir() => directory(path, None),
             Source::Lambda { dir, handler } => directory(dir, Some(handler)),
             Source::Path(path) => file(path),
         }
+    }
+
+    fn of(name: String, entry: String) -> Self {
+        Bundle { name, entry, export: None, files: BTreeMap::new(), alone: false, links: Vec::new() }
+    }
+
+    /// What helps where the engine says `message`, that a module is not there.
+    pub fn advice(&self, message: &str) -> Option<String> {
+        let (spec, _) = message.strip_prefix("Cannot find module '")?.split_once('\'')?;
+        if self.alone {
+            let words = "the function is this one file: name its directory instead, with an index.js or a package.json";
+            return Some(words.to_owned());
+        }
+        let link = self.links.iter().find(|link| leads(link, spec))?;
+        Some(format!(
+            "{link} is a symbolic link, and those are not followed: install packages as files (with pnpm, `node-linker=hoisted`)"
+        ))
     }
 
     /// As the engine reads it (functions/js-engine/src/bundle.c).
@@ -112,39 +141,47 @@ fn file(path: &Path) -> Result<Bundle, BuildError> {
     let name = name_of(path);
     if typescript::is(path) {
         let (entry, text) = typescript::compile(path)?;
-        return Ok(Bundle { name, entry: entry.clone(), export: None, files: [(entry, text)].into() });
+        return Ok(Bundle { files: [(entry.clone(), text)].into(), ..Bundle::of(name, entry) });
     }
     let data = read(path)?;
     if std::str::from_utf8(&data).is_err() {
         return Err(BuildError::Input { path: path.to_owned(), message: "it is not UTF-8 text".to_owned() });
     }
-    Ok(Bundle { name: name.clone(), entry: name.clone(), export: None, files: [(name, data)].into() })
+    Ok(Bundle { files: [(name.clone(), data)].into(), alone: true, ..Bundle::of(name.clone(), name) })
+}
+
+/// Whether what is asked for as `spec` may lie behind a link.
+fn leads(link: &str, spec: &str) -> bool {
+    let last = link.rsplit('/').next().unwrap_or(link);
+    if spec.starts_with(['.', '/']) {
+        let stem = last.rsplit_once('.').map_or(last, |(stem, _)| stem);
+        return spec.split('/').any(|part| part == last || part == stem);
+    }
+    // A package, its scope, or all of them.
+    let mut parts = spec.split('/');
+    let (first, second) = (parts.next().unwrap_or(spec), parts.next().unwrap_or_default());
+    let within = link.rsplit_once("node_modules/").map(|(_, within)| within);
+    last == "node_modules" || within.is_some_and(|within| within == first || within == format!("{first}/{second}"))
 }
 
 /// `handler`: `file.export`; `None` = what its package.json says.
 fn directory(root: &Path, handler: Option<&str>) -> Result<Bundle, BuildError> {
-    let mut files = BTreeMap::new();
-    let mut bytes = 0;
-    walk(root, "", 0, &mut files, &mut bytes)?;
-    let (entry, export) = match handler {
+    let mut found = Found::default();
+    walk(root, "", 0, &mut found)?;
+    let Found { mut files, links, .. } = found;
+    let (mut entry, export) = match handler {
         Some(handler) => named(root, &files, handler).map(|(entry, export)| (entry, Some(export)))?,
         None => (entry(root, &files)?, None),
     };
     if typescript::is(Path::new(&entry)) {
         let (name, text) = typescript::compile(&root.join(&entry))?;
         files.insert(name.clone(), text);
-        return Ok(Bundle { name: name_of(root), entry: name, export, files });
+        entry = name;
     }
-    Ok(Bundle { name: name_of(root), entry, export, files })
+    Ok(Bundle { export, files, links, ..Bundle::of(name_of(root), entry) })
 }
 
-fn walk(
-    dir: &Path,
-    prefix: &str,
-    depth: usize,
-    files: &mut BTreeMap<String, Vec<u8>>,
-    bytes: &mut u64,
-) -> Result<(), BuildError> {
+fn walk(dir: &Path, prefix: &str, depth: usize, found: &mut Found) -> Result<(), BuildError> {
     let failed = |source| BuildError::Read { path: dir.to_owned(), source };
     let refused = |message: String| Err(BuildError::Input { path: dir.to_owned(), message });
     if depth > DEPTH {
@@ -153,20 +190,22 @@ fn walk(
     for item in fs::read_dir(dir).map_err(failed)? {
         let item = item.map_err(failed)?;
         let name = item.file_name().to_string_lossy().into_owned();
-        // Links are not followed: they may lead out of the directory.
         let kind = item.file_type().map_err(failed)?;
         let inner = format!("{prefix}{name}");
         if name.starts_with('.') || SKIPPED.iter().any(|skipped| name.ends_with(skipped)) {
             continue;
         }
         if kind.is_dir() {
-            walk(&item.path(), &format!("{inner}/"), depth + 1, files, bytes)?;
+            walk(&item.path(), &format!("{inner}/"), depth + 1, found)?;
         } else if kind.is_file() {
-            *bytes += item.metadata().map_err(failed)?.len();
-            if *bytes > BYTES || files.len() >= FILES {
+            found.bytes += item.metadata().map_err(failed)?.len();
+            if found.bytes > BYTES || found.files.len() >= FILES {
                 return refused(format!("more than {} MiB or {FILES} files", BYTES >> 20));
             }
-            files.insert(inner, read(&item.path())?);
+            found.files.insert(inner, read(&item.path())?);
+        } else if kind.is_symlink() && found.links.len() < FILES {
+            // Links are not followed: they may lead out of the directory.
+            found.links.push(inner);
         }
     }
     Ok(())

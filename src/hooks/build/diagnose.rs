@@ -46,9 +46,10 @@ impl Diagnosis {
         let Ok(error) = serde_json::from_str::<Described>(json) else {
             return Diagnosis { message: json.to_owned(), ..Diagnosis::default() };
         };
+        let advice = bundle.advice(&error.error_message).map(|advice| format!("; {advice}")).unwrap_or_default();
         let message = match error.error_type {
-            Some(kind) => format!("{kind}: {}", error.error_message),
-            None => error.error_message,
+            Some(kind) => format!("{kind}: {}{advice}", error.error_message),
+            None => error.error_message + &advice,
         };
         let source = error.file.as_deref().and_then(|file| bundle.text(file));
         let mut found = Diagnosis { message, ..Diagnosis::default() };

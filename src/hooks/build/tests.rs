@@ -33,3 +33,37 @@ fn shows_where_the_error_is() {
         assert!(error.to_string().contains(want), "{source}: {error}");
     }
 }
+
+#[test]
+fn a_module_that_is_not_there_comes_with_advice() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("store/lodash/index.js", "");
+    write("f/lib.js", "");
+    write("f/node_modules/@s/other.js", "");
+    for (link, to) in
+        [("f/node_modules/lodash", "store/lodash"), ("f/node_modules/@s/p", "store"), ("f/own.js", "f/lib.js")]
+    {
+        std::os::unix::fs::symlink(dir.path().join(to), dir.path().join(link)).unwrap();
+    }
+    let file = "the function is this one file: name its directory instead";
+    for (what, spec, want) in [
+        ("f/index.js", "./lib", file),
+        ("f/index.js", "lodash", file),
+        ("f", "lodash", "node_modules/lodash is a symbolic link"),
+        ("f", "lodash/fp", "node_modules/lodash is a symbolic link"),
+        ("f", "@s/p", "node_modules/@s/p is a symbolic link"),
+        ("f", "./own", "own.js is a symbolic link"),
+        ("f", "./none", "Cannot find module './none' (asked for by index.js)"),
+    ] {
+        write("f/index.js", &format!("require('{spec}'); exports.handler = async () => ({{ status: '200' }});"));
+        let source = Source::Path(dir.path().join(what));
+        let error = builder().build(&source, Flavor::Auto, Mode::Extended).unwrap_err().to_string();
+        assert!(error.contains("Cannot find module '") && error.contains(want), "{what} {spec}: {error}");
+        assert_eq!(error.contains("(asked for by index.js); "), spec != "./none", "{what} {spec}: {error}");
+    }
+}
