@@ -216,6 +216,8 @@ fn words(reason: &str) -> &str {
         "authorization" => "the request carries credentials, and the origin does not say public",
         "set-cookie" => "the answer sets a cookie",
         "vary-star" => "the answer says Vary: *",
+        "edge-vary" => "the answer varies by a field that the edge writes",
+        "hidden-vary" => "the answer varies by a field that the request kept from the origin",
         "expired" => "the answer was old when it came",
         "no-lifetime" => "nothing says for how long it is fresh",
         "too-large" => "it is too large",

@@ -1,6 +1,7 @@
 //! Forwarded: decides how the viewer is introduced to the origin.
 //!
-//! In: the viewer's address, scheme and Host. Out: `X-Forwarded-For`, `-Proto`, `-Host`, and `Forwarded` where asked for.
+//! In: the viewer's address, scheme and Host. Out: `X-Forwarded-For`, `-Proto`, `-Host`, and `Forwarded` where asked for; which fields say
+//! what no key has.
 //! Never: drops what others added to X-Forwarded-For: the viewer's address is always appended, whoever the peer is. That is what CloudFront
 //! does, and an origin that counts hops from the right reads it correctly. Whether the edge itself believes the chain is
 //! decided where the viewer's address is read (a listener's `trusted_proxies`).
@@ -11,11 +12,24 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::hop;
-use super::rewrite::Facts;
+use super::rewrite::{Facts, X_AMZ_CF_ID};
+use crate::config::compiled::RequestPolicy;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What the edge writes of one request: the viewer's address, the version and kind of what it sent, the request's own numbers.
+const UNKEYED: [HeaderName; 5] = [X_FORWARDED_FOR, header::VIA, header::TE, X_AMZ_CF_ID, TRACEPARENT];
+
+/// Whether an origin reads in field `name` what neither the cache key nor the viewer's own field of that name says: two viewers who sent
+/// the same may have been told of as different ones, also where the key names the field. Of the others that the edge writes, Host and
+/// X-Forwarded-Host say the key's host, X-Forwarded-Proto the key's scheme, User-Agent and Accept-Encoding what the viewer sent or always
+/// the same; the fields that say who and where a viewer is are in the request before it is looked up.
+pub fn is_unkeyed(name: &HeaderName, policy: &RequestPolicy) -> bool {
+    UNKEYED.contains(name) || (policy.forwarded && *name == header::FORWARDED)
+}
 
 /// Adds this hop's view of the viewer to `out`.
 pub fn introduce(out: &mut HeaderMap, facts: &Facts<'_>) {
@@ -93,6 +107,36 @@ mod tests {
         };
         introduce(&mut out, &facts);
         out
+    }
+
+    #[test]
+    fn what_the_key_does_not_say() {
+        let policy = |forwarded| RequestPolicy {
+            headers: ForwardHeaders::All,
+            cookies: Select::None,
+            query: Select::None,
+            forwarded,
+            body_size: 0,
+        };
+        for (name, forwarded, want) in [
+            ("x-forwarded-for", false, true),
+            ("via", false, true),
+            ("te", false, true),
+            ("x-amz-cf-id", false, true),
+            ("traceparent", false, true),
+            ("forwarded", true, true),
+            // The viewer's, where it goes on at all.
+            ("forwarded", false, false),
+            ("host", true, false),
+            ("x-forwarded-host", true, false),
+            ("x-forwarded-proto", true, false),
+            ("user-agent", true, false),
+            ("accept-encoding", true, false),
+            ("cookie", true, false),
+            ("cloudfront-viewer-country", true, false),
+        ] {
+            assert_eq!(is_unkeyed(&HeaderName::from_static(name), &policy(forwarded)), want, "{name} {forwarded}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub mod chunks;
 mod direct;
 pub mod dns;
 pub mod eject;
-mod forwarded;
+pub mod forwarded;
 pub mod group;
 pub mod health;
 pub mod hop;

@@ -13,7 +13,7 @@ use super::{forwarded, hop, select};
 use crate::config::compiled::{Coding, ForwardHeaders, KeyPolicy, RequestPolicy};
 use crate::config::secret::Secret;
 
-const X_AMZ_CF_ID: HeaderName = HeaderName::from_static("x-amz-cf-id");
+pub(super) const X_AMZ_CF_ID: HeaderName = HeaderName::from_static("x-amz-cf-id");
 
 /// Sent in the viewer's place under CloudFront's default rewriting, where it says `Amazon CloudFront`.
 const USER_AGENT: HeaderValue = HeaderValue::from_static("Rimward");

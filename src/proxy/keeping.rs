@@ -17,7 +17,7 @@ use crate::cache::store::{self, Admission};
 use crate::cache::{key, method, purge, range, vary};
 use crate::config::compiled::{Behavior, CachePolicy};
 use crate::message::Fields;
-use crate::origin::{hop, rewrite};
+use crate::origin::{forwarded, hop, rewrite};
 
 use super::context::RequestCtx;
 use super::judge::{self, Verdict};
@@ -189,6 +189,10 @@ pub fn admit(
         vary::Vary::None => Box::default(),
         // The origin did not see what it says its answer depends on.
         vary::Vary::Names(names) if hop::hides(&request.headers, &names) => return Ok(never(ctx, "hidden-vary")),
+        // It saw more than there is to tell requests apart by.
+        vary::Vary::Names(names) if names.iter().any(|name| forwarded::is_unkeyed(name, &served.behavior.request)) => {
+            return Ok(never(ctx, "edge-vary"));
+        }
         vary::Vary::Names(names) => names,
     };
     let (host, target) = asking::address(request);

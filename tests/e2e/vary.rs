@@ -36,6 +36,37 @@ fn several_lines_of_a_field_are_one_value() {
     assert!(split.hit(), "RFC 9111 §4.1: combined field values match: {:?}", split.cache());
 }
 
+/// The origin reads more in such a field than the viewer sent: nothing tells apart whom the answer is for.
+#[test]
+fn an_answer_that_varies_by_what_the_edge_writes_is_not_stored() {
+    let origin = Origin::start(|x| {
+        let vary = x.request.target.trim_start_matches('/').to_owned();
+        let body = format!("{:?}", x.field(&vary.to_ascii_lowercase()));
+        x.reply("200 OK", &format!("Cache-Control: max-age=60\r\nVary: Accept, {vary}\r\n"), body);
+    });
+    let plain = Pop::caching(&origin, "");
+    let keyed = Pop::caching(&origin, "cache = { key.headers = [\"x-forwarded-for\"] }");
+    let told = Pop::caching(&origin, "forward = { forwarded = true }");
+    for (pop, name, hit) in [
+        (&plain, "X-Forwarded-For", false),
+        (&keyed, "X-Forwarded-For", false),
+        (&plain, "Via", false),
+        (&plain, "X-Amz-Cf-Id", false),
+        (&told, "Forwarded", false),
+        (&plain, "Forwarded", true),
+        (&plain, "X-Forwarded-Host", true),
+        (&plain, "X-Forwarded-Proto", true),
+        (&plain, "Host", true),
+        (&plain, "User-Agent", true),
+    ] {
+        let path = format!("/{name}");
+        let first = pop.get(&path);
+        assert_eq!(first.flag("stored"), hit, "{name}: {:?}", first.cache());
+        assert_eq!(first.param("detail").as_deref() == Some("edge-vary"), !hit, "{name}: {:?}", first.cache());
+        assert_eq!(pop.get(&path).hit(), hit, "{name}");
+    }
+}
+
 #[test]
 fn a_value_cannot_pose_as_two() {
     let origin = Origin::start(|x| {
