@@ -7,7 +7,7 @@ use crate::cache::key;
 use crate::cache::object::KeyHash;
 use crate::message::Fields;
 use http::HeaderName;
-use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY};
+use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, VARY};
 use smallvec::SmallVec;
 
 /// What an answer's Vary says.
@@ -44,7 +44,7 @@ pub fn parse<F: Fields>(fields: &F) -> Vary {
 
 /// Hash of the request's values for `names`; `None` when nothing is left to tell variants apart.
 ///
-/// Lines of a field are joined and trimmed; an absent field differs from an empty one (RFC 9111 §4.1). With
+/// Lines of a field are trimmed and joined as origins get them; an absent field differs from an empty one (RFC 9111 §4.1). With
 /// `coding_in_key` the key already holds the coding negotiated from `Accept-Encoding`, so that field no longer matters.
 /// Allocates nothing while the values are short.
 pub fn variance<F: Fields>(names: &[HeaderName], request: &F, coding_in_key: bool) -> Option<KeyHash> {
@@ -56,10 +56,12 @@ pub fn variance<F: Fields>(names: &[HeaderName], request: &F, coding_in_key: boo
         let at = text.len();
         text.extend_from_slice(&u32::MAX.to_le_bytes());
         let sameness = Sameness::of(name);
+        // A cookie may hold a comma, and is no list of such: RFC 9113 §8.2.3.
+        let between: &[u8] = if *name == COOKIE { b"; " } else { b"," };
         let mut present = false;
         for line in request.lines(name) {
             if present {
-                text.push(b',');
+                text.extend_from_slice(between);
             }
             present = true;
             sameness.write(line.trim_ascii(), &mut text);
@@ -160,6 +162,8 @@ mod tests {
             (&["a"], &[], &[("a", "")], false),
             (&["a"], &[("a", "1"), ("a", "2")], &[("a", "1,2")], true),
             (&["a"], &[("a", "1, 2")], &[("a", "1,2")], false),
+            (&["cookie"], &[("cookie", "a=1"), ("cookie", "b=2")], &[("cookie", "a=1; b=2")], true),
+            (&["cookie"], &[("cookie", "a=1"), ("cookie", "b=2")], &[("cookie", "a=1,b=2")], false),
             (&["a"], &[("a", "A")], &[("a", "a")], false),
             (&["a", "b"], &[("a", "1")], &[("b", "1")], false),
             (&["a", "b"], &[("a", "1"), ("b", "")], &[("a", "1")], false),

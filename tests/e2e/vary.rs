@@ -2,7 +2,7 @@
 //!
 //! In: answers that name request fields. Out: each viewer the answer made for such a request. Never: another's variant.
 
-use crate::harness::{Origin, Pop};
+use crate::harness::{H2, Origin, Pop};
 
 const FORWARD: &str = "forward = { headers = \"all\" }";
 
@@ -34,6 +34,21 @@ fn several_lines_of_a_field_are_one_value() {
     pop.get_with("/a", &[("Accept-Language", "en, de")]);
     let split = pop.get_with("/a", &[("Accept-Language", "en"), ("Accept-Language", "de")]);
     assert!(split.hit(), "RFC 9111 §4.1: combined field values match: {:?}", split.cache());
+}
+
+/// RFC 9113 §8.2.3: HTTP/2 may send each cookie in a line, and the origin gets one line with `; ` between them.
+#[test]
+fn lines_of_cookies_are_not_one_cookie_with_a_comma() {
+    let origin = Origin::start(|x| {
+        let body = format!("{:?}", x.field("cookie"));
+        x.reply("200 OK", "Cache-Control: max-age=60\r\nVary: Cookie\r\n", body);
+    });
+    let pop = Pop::caching(&origin, "forward = { cookies = \"all\" }");
+    let comma = pop.get_with("/a", &[("Cookie", "lang=en,theme=dark")]);
+    assert_eq!(comma.text(), "Some(\"lang=en,theme=dark\")");
+    let crumbs = H2::plain(pop.http).send("GET", "/a", &[("cookie", "lang=en"), ("cookie", "theme=dark")], b"", &[]);
+    assert_eq!(String::from_utf8_lossy(&crumbs.body), "Some(\"lang=en; theme=dark\")");
+    assert!(pop.get_with("/a", &[("Cookie", "lang=en; theme=dark")]).hit(), "whatever brought them");
 }
 
 /// The origin reads more in such a field than the viewer sent: nothing tells apart whom the answer is for.
