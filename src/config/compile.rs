@@ -29,7 +29,10 @@ mod zone;
 
 use std::sync::Arc;
 
-use super::compiled::{Action, Asks, Config, DynamoDb, Hooks, OriginKind, Rates, Rule, Tier, Upstream, ViewerProtocol};
+use super::compiled::{
+    Action, Asks, Config, DynamoDb, Hooks, HostHeader, OriginId, OriginKind, Rates, Rule, Tier, Upstream,
+    ViewerProtocol,
+};
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
 use super::schema::File;
@@ -155,11 +158,39 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         warnings: Vec::new(),
         covered: Vec::new(),
     };
+    refuse_told_hosts(&config, report);
     warn_unused(&config, report);
     warn_without_tls(&config, report);
     warn_unmet(&config, report);
     warn_unsteered(&config, report);
     Ok(Config { warnings: std::mem::take(&mut report.warnings), ..config })
+}
+
+/// Hosts cannot share the answers of an origin that is told which of them was asked for.
+fn refuse_told_hosts(config: &Config, report: &mut Report<'_>) {
+    let told = |id: &OriginId| {
+        let origin = config.origins.get(*id)?;
+        let viewers = matches!(&origin.kind, OriginKind::Http(http) if http.host == HostHeader::Viewer);
+        viewers.then_some(&origin.name)
+    };
+    for (position, behavior) in config.behaviors.iter().enumerate() {
+        if !(behavior.cache.enabled && behavior.cache.key.ignore_host) {
+            continue;
+        }
+        let name = match behavior.action {
+            Action::Forward(Upstream::Origin(origin)) => told(&origin),
+            Action::Forward(Upstream::Group(group)) => {
+                config.groups.get(group).and_then(|group| group.members.iter().find_map(told))
+            }
+            Action::Redirect(_) => None,
+        };
+        let Some(name) = name else { continue };
+        let at = At::default().key("behavior").index(position).key("cache").key("key").key("ignore_host");
+        let message =
+            format!("'{}' keeps one answer for all hosts, and origin '{name}' is told the viewer's", behavior.name);
+        let help = format!("leave out 'key.ignore_host', or host = \"viewer\" of origin '{name}'");
+        report.refuse_with(&at, message, help);
+    }
 }
 
 /// An origin that no behavior reaches is most likely a forgotten rule.

@@ -158,7 +158,7 @@ impl Origins {
     pub fn host(&self, origin: OriginId, viewer_host: Option<&HeaderValue>) -> Option<HeaderValue> {
         match self.lanes.get(origin)? {
             Lane::Http(direct) => direct.first_host(viewer_host),
-            Lane::Adapter(_) => viewer_host.cloned(),
+            Lane::Adapter(_) => Some(Adapter::host(viewer_host)),
         }
     }
 

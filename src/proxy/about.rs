@@ -27,7 +27,7 @@ pub fn about(session: &Session, ctx: &RequestCtx) -> Arc<About> {
         request_id: ctx.id.as_str().to_owned(),
         stage: ctx.served().map_or_else(String::new, |served| served.behavior.stage.clone()),
         viewer: ctx.viewer.map_or(IpAddr::from([0, 0, 0, 0]), |viewer| viewer.ip()),
-        host: host.to_owned(),
+        host: if asking::shares_hosts(ctx) { String::new() } else { host.to_owned() },
         path: Target::parse(target).path.to_owned(),
         tls: tiers::is_tls(session, ctx),
         protocol: protocol(version),

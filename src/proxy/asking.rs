@@ -182,7 +182,8 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     let origin = ctx.origin.current.map(|id| &ctx.snapshot.config.origins[id]);
     let (asked, query) = origin_path(behavior, target);
     let (mut asked, mut query) = (asked.into_owned(), query.into_owned());
-    let viewer_host = viewer_host(session, ctx).ok_or_else(|| Error::explain(ErrorType::HTTPStatus(400), "host"))?;
+    let viewer_host = viewer_host(session, ctx);
+    let host = ctx.origin.host.as_ref().or(viewer_host.as_ref());
     let coding = ctx.slot.as_ref().and_then(|slot| slot.coding);
     let codings = coding.as_slice();
     let facts = Facts {
@@ -192,8 +193,8 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         version: session.req_header().version,
         peer: peer(session, ctx).map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()),
         viewer_tls: tiers::is_tls(session, ctx),
-        viewer_host: Some(&viewer_host),
-        host: ctx.origin.host.as_ref().unwrap_or(&viewer_host),
+        viewer_host: viewer_host.as_ref(),
+        host: host.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(400), "host"))?,
         pop: &ctx.snapshot.config.pop.code,
         request_id: ctx.id.bytes(),
         encoding: encoding(behavior, codings),
@@ -238,8 +239,18 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     request.set_raw_path(to.as_bytes())
 }
 
-/// The Host that an origin is told the viewer asked for.
+/// Whether the answer may be stored, here or at the node that asks, for hosts that share it: then no origin is told which of them this
+/// viewer asked for, whose word would be everybody's.
+pub fn shares_hosts(ctx: &RequestCtx) -> bool {
+    let kept = ctx.slot.is_some() || ctx.tier.asked.is_some();
+    kept && ctx.served().is_some_and(|served| served.behavior.cache.key.ignore_host)
+}
+
+/// The Host that an origin is told the viewer asked for, if it is told.
 pub fn viewer_host(session: &Session, ctx: &RequestCtx) -> Option<HeaderValue> {
+    if shares_hosts(ctx) {
+        return None;
+    }
     let (host, _) = address(session.req_header());
     HeaderValue::from_str(plan::host_sent(host, tiers::is_tls(session, ctx))).ok()
 }

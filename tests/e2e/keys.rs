@@ -131,6 +131,24 @@ fn hosts_may_share_objects_where_the_operator_says_so() {
     assert!(pop.get_with("/a", &[("Host", "two.example")]).hit());
 }
 
+/// Whoever asks first would write it into the page of all.
+#[test]
+fn what_hosts_share_tells_the_origin_of_none() {
+    let origin = Origin::start(|x| {
+        let told = ["host", "x-forwarded-host", "forwarded"].map(|name| x.field(name).unwrap_or_default().to_owned());
+        x.reply("200 OK", "Cache-Control: max-age=60\r\n", told.join("|"));
+    });
+    let behavior = "methods = \"all\"\ncache = { key.ignore_host = true }\nforward = { forwarded = true }";
+    let pop = Pop::caching(&origin, behavior);
+    let evil = [("Host", "evil.example")];
+    let own = origin.address.to_string();
+    assert_eq!(pop.get_with("/a", &evil).text(), format!("{own}||for=127.0.0.1;proto=http"));
+    assert!(pop.get("/a").hit());
+    // Nobody else gets this answer.
+    let changed = pop.send("POST", "/a", &evil, b"x");
+    assert_eq!(changed.text(), format!("{own}|evil.example|for=127.0.0.1;host=evil.example;proto=http"));
+}
+
 #[test]
 fn what_is_added_for_the_origin() {
     let origin = mirror();

@@ -108,6 +108,26 @@ fn what_is_written_is_what_runs() {
     assert_eq!((&rest.request.headers, &rest.request.cookies), (&ForwardHeaders::All, &Select::All));
 }
 
+/// What the key leaves out may not reach the origin.
+#[test]
+fn hosts_share_no_answers_of_an_origin_that_is_told_the_host() {
+    let text = |to: &str, host: &str, cache: &str| {
+        format!(
+            "[[origin]]\nname = 'a'\nurl = 'http://h'\n[[origin]]\nname = 'o'\nurl = 'http://h'\nhost = '{host}'\n\
+             [[origin_group]]\nname = 'g'\norigins = ['a', 'o']\n[[behavior]]\nmatch = '*'\norigin = '{to}'\ncache = {cache}\n"
+        )
+    };
+    let shared = "{ key.ignore_host = true }";
+    let message = "'*' keeps one answer for all hosts, and origin 'o' is told the viewer's";
+    for to in ["o", "g"] {
+        assert_eq!(bad(&text(to, "viewer", shared)), [format!("14:29 {message}")], "{to}");
+        good(&text(to, "origin", shared));
+        good(&text(to, "fixed.example", shared));
+        good(&text(to, "viewer", "{ key.sort_query = true }"));
+    }
+    good(&text("a", "viewer", shared));
+}
+
 #[test]
 fn everything_wrong_is_told_at_its_place() {
     let got = bad(

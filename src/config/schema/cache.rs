@@ -117,7 +117,8 @@ pub struct Key {
     pub query: Selection,
     /// Sort the query's parameters by name first, so that their order does not matter.
     pub sort_query: bool,
-    /// Leave the host out: several hosts share their objects.
+    /// Leave the host out: several hosts share their objects. The origin is not told the host then, and cannot have
+    /// `host = "viewer"`.
     pub ignore_host: bool,
 }
 

@@ -15,7 +15,7 @@ pub struct About {
     /// The behavior's stage; "" = "$default".
     pub stage: String,
     pub viewer: IpAddr,
-    /// As the viewer sent it, with its port.
+    /// As the viewer sent it, with its port; "" = the answer is for several hosts.
     pub host: String,
     /// The path as the viewer sent it.
     pub path: String,

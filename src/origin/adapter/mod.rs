@@ -69,6 +69,11 @@ impl Adapter {
         Adapter { name: Arc::from(name), base, endpoint }
     }
 
+    /// The Host that the endpoint sees: the viewer's, where it is told.
+    pub fn host(viewer_host: Option<&HeaderValue>) -> HeaderValue {
+        viewer_host.unwrap_or(&HOSTLESS).clone()
+    }
+
     /// The peer of one request. The endpoint sees the viewer's Host, and what `about` says.
     pub fn pick(&self, viewer_host: Option<&HeaderValue>, about: Arc<About>) -> Picked {
         let mut peer = Box::new(self.base.clone());
@@ -76,7 +81,7 @@ impl Adapter {
         Picked {
             peer,
             target: TargetRef { index: 0, name: Arc::clone(&self.name), address: None },
-            host: viewer_host.unwrap_or(&HOSTLESS).clone(),
+            host: Self::host(viewer_host),
         }
     }
 
