@@ -129,8 +129,8 @@ pub fn slot<F: Fields>(
         // The origin is told the scheme, and may send one of the two elsewhere.
         key::part(key, if tls { b"https" } else { b"" });
     }
-    if behavior.cache.key.ignore_host {
-        // Without a host, only the behavior keeps the answers of two origins apart.
+    if behavior.cache.key.ignore_host || !behavior.hooks.viewer_request.is_empty() {
+        // Without a host, or with a path that a function wrote, only the behavior keeps the answers of two origins apart.
         key::part(key, behavior.name.as_bytes());
     }
     if behavior.access.is_some() {

@@ -6,7 +6,7 @@
 use crate::harness::hooked::{ALL, FORWARD, calls, marks, pop, ran, result};
 use crate::harness::pop::run;
 use crate::harness::wat::Flat;
-use crate::harness::{Origin, Reply, Setup, until};
+use crate::harness::{HOST, Origin, Reply, Setup, until};
 
 /// CloudFront Developer Guide, "CloudFront events that can trigger a function".
 #[test]
@@ -113,6 +113,32 @@ fn a_changed_path_takes_part_in_the_key_and_chooses_no_other_behavior() {
     assert_eq!((other.text().as_str(), other.hit()), ("/same?a=1", true));
     let log = until("both lines", || Some(pop.access_log()).filter(|log| log.len() == 2));
     assert_eq!((log[0]["path"].as_str(), log[0]["query"].as_str()), (Some("/x"), Some("b=2")), "as the viewer asked");
+}
+
+/// Who answers is settled before a function writes the path: under the same path another behavior may have another origin.
+#[test]
+fn a_path_that_a_function_wrote_is_no_hit_for_the_behavior_it_belongs_to() {
+    let uploads = Origin::fixed("Cache-Control: max-age=60\r\n", "uploaded");
+    let app = Origin::fixed("Cache-Control: max-age=60\r\n", "the app's own");
+    let mut setup = Setup::new("");
+    std::fs::write(setup.dir().join("f.wat"), Flat::new().uri("/login").wat()).unwrap();
+    setup.rest = format!(
+        "{}{}[[function]]\nname = \"f\"\nfile = \"f.wat\"\n[[behavior]]\nmatch = \"/img/*\"\norigin = \"uploads\"\n\
+         hooks = {{ viewer_request = \"f\" }}\n[[behavior]]\nmatch = \"*\"\norigin = \"app\"\n",
+        uploads.config("uploads"),
+        app.config("app")
+    );
+    let pop = setup.start();
+    for (path, body) in [("/img/login", "uploaded"), ("/login", "the app's own")] {
+        let first = pop.get(path);
+        assert_eq!((first.text().as_str(), first.hit()), (body, false), "{path}");
+        let second = pop.get(path);
+        assert_eq!((second.text().as_str(), second.hit()), (body, true), "{path}");
+    }
+    assert_eq!(uploads.last().target, "/login");
+    // A purge goes by host and path, whichever behavior stored what is there.
+    pop.purge(&serde_json::json!({"url": format!("http://{HOST}/login")}));
+    assert!(!pop.get("/img/login").hit() && !pop.get("/login").hit());
 }
 
 #[test]
