@@ -27,6 +27,26 @@ const DEFAULT_REMOVED: [&str; 6] =
 /// `HTTP_PROXY` in a CGI's environment.)
 const SPOOFED: [&str; 7] =
     ["x-amz-cf-id", "x-forwarded-proto", "x-forwarded-host", "x-amzn-cf-id", "x-amzn-cf-xff", "proxy", "rimward-peer"];
+/// Fields by which frameworks and proxies are told of another host, scheme or path than the request's. No key has them, so that one viewer
+/// could write an answer for all, and no rule has judged them: they go on only where they are named, whatever else does.
+const NAMED_ONLY: [&str; 15] = [
+    // RFC 7239: it says what Host was asked for, as X-Forwarded-Host does.
+    "forwarded",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-forwarded-protocol",
+    "x-forwarded-ssl",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+    "x-host",
+    "x-http-host-override",
+    "x-http-destinationurl",
+    "x-url-scheme",
+    "front-end-https",
+];
 /// How frameworks are told another method than the request's.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 const SPOOFED_PREFIXES: [&str; 3] = ["cloudfront-", "x-edge-", "proxy-"];
@@ -146,8 +166,7 @@ pub fn goes_on(name: &HeaderName, policy: &RequestPolicy, key: &KeyPolicy, metho
         // Of `cloudfront-…`, the edge has set those that the behavior names, and dropped what the viewer sent.
         return text.starts_with("cloudfront-") && named();
     }
-    if plain == "forwarded" {
-        // It says what Host was asked for, as X-Forwarded-Host does, and no key has it unless the behavior names it.
+    if NAMED_ONLY.contains(&&*plain) {
         return named();
     }
     if key.headers.contains(name) {
@@ -406,7 +425,11 @@ mod tests {
     #[test]
     fn nobody_speaks_for_the_edge() {
         let forged = "x_forwarded_for: 6.6.6.6\nforwarded: host=evil\nx-forwarded-host: evil\nx_forwarded_host: evil\nX-Forwarded_Proto: x\n\
-                      x_amz_cf_id: x\ncloudfront_viewer_country: XX\nproxy_x: x\nx-mine_too: 1";
+                      x_amz_cf_id: x\ncloudfront_viewer_country: XX\nproxy_x: x\nx-mine_too: 1\nx-forwarded-port: 1\n\
+                      x-forwarded-scheme: x\nx-forwarded-protocol: x\nx-forwarded-ssl: off\nx-forwarded-prefix: /e\n\
+                      x-forwarded-server: evil\nx-original-url: /admin\nx_original_url: /admin\nx-rewrite-url: /admin\n\
+                      x-original-host: evil\nx-host: evil\nX_Host: evil\nx-http-host-override: evil\n\
+                      x-http-destinationurl: /admin\nx-url-scheme: x\nfront-end-https: on";
         let edge = "accept-encoding: identity\n";
         for (headers, keyed, want) in [
             (ForwardHeaders::Default, &[][..], "user-agent: Rimward\nx-mine_too: 1"),
@@ -417,6 +440,12 @@ mod tests {
                 "forwarded: host=evil\nuser-agent: Rimward\nx-mine_too: 1",
             ),
             (ForwardHeaders::Default, &["forwarded"], "forwarded: host=evil\nuser-agent: Rimward\nx-mine_too: 1"),
+            (
+                ForwardHeaders::Only(names(&["x-forwarded-port"])),
+                &["x-original-url"],
+                "user-agent: Rimward\nx-forwarded-port: 1\nx-mine_too: 1\nx-original-url: /admin",
+            ),
+            (ForwardHeaders::AllExcept(names(&["user-agent"])), &[], "user-agent: Rimward\nx-mine_too: 1"),
         ] {
             let got = rest(sent(forged, Case { keyed, ..case(headers) }));
             assert_eq!(got, format!("{edge}{want}"));

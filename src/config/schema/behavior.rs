@@ -136,7 +136,9 @@ pub enum ViewerProtocol {
 #[serde(default, deny_unknown_fields)]
 pub struct Forward {
     /// "default" (CloudFront's rewriting: no Accept*, Referer, Cookie, nor Authorization on GET), "all", `[names]` besides the
-    /// default ones, or `{ except = [names] }`. Left out: "default", or "all" with `cache = false`.
+    /// default ones, or `{ except = [names] }`. Left out: "default", or "all" with `cache = false`. Those that name another host,
+    /// scheme or path than the request's (`Forwarded`, `X-Forwarded-Port`, `X-Original-URL` and the like) go only where a list
+    /// of names or the cache key has them.
     pub headers: Option<HeaderSelection>,
     /// Cookies: "none", "all", `[names]` or `{ except = [names] }`. Left out: "none", or "all" with `cache = false`.
     pub cookies: Option<Selection>,
