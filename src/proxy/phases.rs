@@ -323,7 +323,7 @@ impl ProxyHttp for Phases {
         }
         if ctx.tier.is_asking() {
             // Functions, failover and error pages had their turn where the origin was asked.
-            if policy::is_failure(status) && upstream::keeps_stale(ctx) {
+            if policy::is_failure(status) && (upstream::keeps_stale(ctx) || upstream::stays(session, ctx)) {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
         } else if ctx.origin.instead.is_none() {

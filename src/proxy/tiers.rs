@@ -46,6 +46,8 @@ pub struct TierNote {
     left: Option<Hops>,
     /// The node asked now.
     current: Option<Current>,
+    /// Its answer is taken.
+    taken: bool,
     /// A kept connection failed, and the same node was asked once more.
     again: bool,
     /// For the log: each node that was asked, and how that ended.
@@ -72,6 +74,11 @@ impl TierNote {
         self.current.is_some()
     }
 
+    /// Whether a node is being asked, and nobody has read yet what its answer is: its status is no origin's before it is taken.
+    pub fn awaits_word(&self) -> bool {
+        self.is_asking() && !self.taken
+    }
+
     /// Whether the request's Authorization field was for the edge where the viewer asked.
     pub fn used_authorization(&self) -> bool {
         self.asked.as_ref().is_some_and(|ask| ask.authorized)
@@ -85,7 +92,7 @@ pub async fn next(
     ctx: &mut RequestCtx,
     origin: OriginId,
 ) -> Option<Box<HttpPeer>> {
-    ctx.tier.current = None;
+    (ctx.tier.current, ctx.tier.taken) = (None, false);
     if ctx.tier.left.is_none() {
         ctx.tier.left = Some(hops(shared, session, ctx, origin));
     }
@@ -243,6 +250,7 @@ pub fn takes(response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<bool
     ctx.snapshot.origins.nodes().report(hop.peer, &target, outcome);
     ended(ctx, hop, result);
     let taken = matches!(result, TierResult::Hit | TierResult::Fill);
+    ctx.tier.taken = taken;
     if !taken {
         ctx.tier.current = None;
     }

@@ -187,13 +187,15 @@ pub fn after_failure(session: &Session, ctx: &mut RequestCtx, status: u16) -> bo
         move_on(ctx, to);
         return true;
     }
-    if ctx.bridges_errors() && session.cache.can_serve_stale_error() {
-        return false;
-    }
-    if keeps_stale(ctx) {
+    if stays(session, ctx) || keeps_stale(ctx) {
         return false;
     }
     place(session, ctx, status)
+}
+
+/// Whether a stale answer was found that stands in for a failing origin. Pingora finds out by itself, but not of what a node passes on.
+pub fn stays(session: &Session, ctx: &RequestCtx) -> bool {
+    ctx.bridges_errors() && session.cache.can_serve_stale_error()
 }
 
 /// Whether a failing origin leaves the stored answer alone: a background request refreshes one that still serves, and an
@@ -210,6 +212,8 @@ pub fn cause(status: u16) -> Cause {
 /// Whether a stale answer stands in for what `error` says of the origin: it failed (RFC 5861 §4), and no other member is to be asked.
 pub fn is_bridged(session: &Session, ctx: &RequestCtx, error: &Error) -> bool {
     let failed = match error.etype() {
+        // A node's 504 may say that it has nothing stored: the origin comes after it.
+        ErrorType::HTTPStatus(_) if ctx.tier.awaits_word() => false,
         ErrorType::HTTPStatus(status) => {
             policy::is_failure(*status) && next_member(session, ctx, cause(*status)).is_none()
         }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use rimward::fleet::peering::{Ask, Line};
 use rimward::fleet::vector::Vector;
 use rimward::origin::tier::Mode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::hooked::{ALL, FORWARD, marks};
 use crate::harness::pop::free_port;
@@ -270,6 +270,40 @@ fn peers_are_asked_for_what_they_have() {
     assert_eq!(fleet.node("iad-1").get("/nowhere").text(), "v2");
     assert_eq!(fleet.tier("iad-1", "/nowhere"), "nrt-1 none");
     assert_eq!(origin.count(), 2);
+}
+
+/// A peer that has nothing answers 504, which is no origin's.
+#[test]
+fn a_peer_without_a_copy_does_not_pass_for_a_failing_origin() {
+    for window in ["stale-if-error=600", "stale-while-revalidate=600", "stale-while-revalidate=600, stale-if-error=600"]
+    {
+        let origin = Origin::start(move |x| {
+            x.reply("200 OK", &format!("Cache-Control: max-age=1, {window}\r\n"), format!("v{}", x.nth + 1));
+        });
+        let plan = Plan { nodes: vec![("nrt-1", "NRT"), ("iad-1", "IAD")], origin: "ask_peers = 1", ..Plan::default() };
+        let fleet = plan.start(&origin);
+        assert_eq!(fleet.node("iad-1").get("/a").text(), "v1");
+        until("the origin's next answer", || (fleet.node("iad-1").get("/a").text() == "v2").then_some(()));
+    }
+}
+
+/// What a node passes on is its origin's word.
+#[test]
+fn a_failure_that_a_node_passes_on_is_bridged() {
+    let origin = Origin::start(|x| match x.nth {
+        0 => x.reply("200 OK", "Cache-Control: max-age=600\r\n", "good"),
+        _ => x.reply("503 Busy", "", "bad"),
+    });
+    let plan = Plan { behavior: "cache = { stale_if_error = \"10m\" }", ..shielded() };
+    let fleet = plan.start(&origin);
+    let nrt = fleet.node("nrt-1");
+    assert_eq!(nrt.get("/a").text(), "good");
+    assert_eq!(fleet.tier("nrt-1", "/a"), "fra-1 fill");
+    fleet.node("fra-1").purge(&json!({ "url": format!("http://{HOST}/a") }));
+    nrt.purge(&json!({ "url": format!("http://{HOST}/a"), "soft": true }));
+    let bridged = nrt.get("/a");
+    assert_eq!((bridged.status, bridged.text().as_str()), (200, "good"), "{:?}", bridged.cache());
+    assert_eq!(origin.count(), 2, "the shield was asked, and asked the origin");
 }
 
 #[test]
