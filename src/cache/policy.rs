@@ -22,7 +22,7 @@ mod why;
 
 pub use admit::{Admit, Lifetimes, OWN_CACHE_CONTROL, admit, declared_length};
 pub use refresh::{merge_304, refresh, selects};
-pub use reuse::{Reuse, is_failure, only_if_cached, request_no_store, reuse};
+pub use reuse::{Reuse, is_always_validated, is_failure, only_if_cached, request_no_store, reuse};
 pub use why::Why;
 
 /// When the exchange with the origin began (request sent) and when its answer's head arrived, in milliseconds since the

@@ -98,8 +98,10 @@ pub struct CacheNote {
     pub soft: Option<Waited>,
     /// The soft timeout allows this object to be served stale at once.
     pub soft_expired: bool,
-    /// The origin has just failed for another request that this one waited for: the object is served as it is.
+    /// The origin has just failed for another request, or keeps others waiting for too long: the object is served as it is.
     pub bridged: bool,
+    /// The origin must confirm the object for this request by itself: nobody waits for another's answer.
+    pub apart: bool,
     pub stored: bool,
     pub ttl_s: Option<i64>,
     pub age_s: Option<u64>,

@@ -25,7 +25,7 @@ use super::phases::{now_ms, now_nanos};
 use super::plan::{self, Slot, Target};
 use super::shared::Shared;
 use super::soft::Waited;
-use super::{asking, respond, tiers};
+use super::{asking, collapsing, respond, tiers};
 
 /// Decides whether the cache takes part and under which key; else notes why not.
 pub fn plan(session: &Session, ctx: &mut RequestCtx, behavior: &Behavior, host: &str, target: Target<'_>) {
@@ -76,7 +76,7 @@ pub fn judge(shared: &Shared, session: &Session, meta: &CacheMeta, ctx: &mut Req
     );
     // A request that waited for another may find another object than before.
     (ctx.cache.while_revalidate, ctx.cache.on_error) = (false, false);
-    (ctx.cache.soft_expired, ctx.cache.bridged) = (false, false);
+    (ctx.cache.soft_expired, ctx.cache.bridged, ctx.cache.apart) = (false, false, false);
     match verdict {
         Verdict::Fresh => Some(ForcedFreshness::ForceFresh),
         Verdict::Gone => {
@@ -88,8 +88,13 @@ pub fn judge(shared: &Shared, session: &Session, meta: &CacheMeta, ctx: &mut Req
             ctx.cache.asked_for_new = why.starts_with("request-");
             ctx.cache.while_revalidate = while_revalidate;
             ctx.cache.on_error = on_error;
-            ctx.cache.bridged = on_error && ctx.cache.soft == Some(Waited::Failed);
+            let meta = stored.meta();
+            ctx.cache.bridged = on_error
+                && (ctx.cache.soft == Some(Waited::Failed)
+                    || !while_revalidate && collapsing::stands_in(shared, session, ctx, meta, why, now));
             ctx.cache.soft_expired = on_error && ctx.cache.soft == Some(Waited::Late);
+            let at_once = while_revalidate || ctx.cache.soft_expired;
+            ctx.cache.apart = !at_once && collapsing::is_apart(session, ctx, meta, why);
             ctx.cache.why = why;
             if ctx.cache.bridged {
                 // Not as stale: each viewer that was woken might become the one who asks again.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::cache::key::HashBinary;
 use pingora::cache::storage::HitHandler;
-use pingora::cache::{CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, RespCacheable};
+use pingora::cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session};
@@ -21,8 +21,8 @@ use crate::listen::Refusal;
 use super::context::{RequestCtx, Role};
 use super::plan::{self, Target};
 use super::{
-    answering, applying, asked, asking, entering, events, failure, handing, keeping, pages, prior, record, respond,
-    shared::Shared, soft, tiers, uploads, upstream,
+    answering, applying, asked, asking, collapsing, entering, events, failure, handing, keeping, pages, prior, record,
+    respond, shared::Shared, soft, tiers, uploads, upstream,
 };
 
 /// The full path. All state is shared with the fast lane.
@@ -141,16 +141,7 @@ impl ProxyHttp for Phases {
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
-        if ctx.slot.is_some() {
-            let shared = &self.0;
-            let wait = ctx.snapshot.config.store.collapse_timeout;
-            let mut overrides = CacheOptionOverrides::default();
-            overrides.wait_timeout = Some(wait);
-            let collapse = ctx.served().is_some_and(|s| s.behavior.cache.collapse);
-            // What only asks for what is stored has nothing to wait for.
-            let lock = (collapse && !asked::wants_stored(ctx)).then_some(shared.lock);
-            session.cache.enable(shared.tiers, None, Some(shared.predictor), lock, Some(overrides));
-        }
+        collapsing::begin(&self.0, session, ctx);
         Ok(())
     }
 
@@ -176,7 +167,9 @@ impl ProxyHttp for Phases {
         _fresh: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(keeping::judge(&self.0, session, meta, ctx))
+        let verdict = keeping::judge(&self.0, session, meta, ctx);
+        collapsing::found(&self.0, session, ctx);
+        Ok(verdict)
     }
 
     fn should_serve_stale(&self, session: &mut Session, ctx: &mut RequestCtx, error: Option<&Error>) -> bool {
@@ -191,7 +184,13 @@ impl ProxyHttp for Phases {
                 }
                 serves
             }
-            Some(error) => upstream::is_bridged(session, ctx, error),
+            Some(error) => {
+                let bridged = upstream::is_bridged(session, ctx, error);
+                if bridged {
+                    collapsing::failed(&self.0, session, now_ms());
+                }
+                bridged
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::integration::Integrations;
 use crate::observe::Observer;
 use crate::origin::Pool;
 
+use super::failures::Failures;
 use super::functions::Functions;
 use super::guard::Guard;
 use super::handing::Handed;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub seen: Seen,
     pub stamps: Stamps,
     pub revalidations: Arc<Revalidations>,
+    /// What origins have just failed for.
+    pub failures: Failures,
     pub observer: Arc<Observer>,
     pub functions: Functions,
     pub guard: Guard,
@@ -66,6 +69,7 @@ impl Shared {
             seen: Seen::default(),
             stamps: Stamps::default(),
             revalidations: Arc::default(),
+            failures: Failures::default(),
             observer,
             functions,
             guard,

@@ -19,7 +19,7 @@ use super::context::{RequestCtx, Role};
 use super::judge::{self, Verdict};
 use super::phases::now_ms;
 use super::shared::Shared;
-use super::{asking, handing};
+use super::{asking, collapsing, handing};
 
 /// Revalidations that viewers are waiting for, one per object: bounded by the objects in flight to origins.
 #[derive(Debug, Default)]
@@ -127,8 +127,12 @@ async fn due(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Op
         }
     }
     let request = &session.req_header().headers;
-    match judge::judge(&shared.marks, shared.tiers.invalidated(), &behavior, &meta, None, request, now_ms()) {
-        Verdict::Stale { while_revalidate: false, on_error: true, .. } => Some((hash, limit)),
+    let now = now_ms();
+    match judge::judge(&shared.marks, shared.tiers.invalidated(), &behavior, &meta, None, request, now) {
+        // Whom a failure answers already is not kept waiting.
+        Verdict::Stale { while_revalidate: false, on_error: true, why } => {
+            (!collapsing::has_failed(shared, ctx, &hash, &meta, why, now)).then_some((hash, limit))
+        }
         _ => None,
     }
 }

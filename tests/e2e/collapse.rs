@@ -9,9 +9,13 @@ const VIEWERS: usize = 30;
 
 /// Sends the same GET on `VIEWERS` connections without reading.
 fn crowd(pop: &Pop, path: &str) -> Vec<Raw> {
+    crowd_with(pop, path, &[])
+}
+
+fn crowd_with(pop: &Pop, path: &str, fields: &[(&str, &str)]) -> Vec<Raw> {
     let ask = |_| {
         let mut raw = pop.raw();
-        raw.send(request("GET", path, &[], b""));
+        raw.send(request("GET", path, fields, b""));
         raw
     };
     (0..VIEWERS).map(ask).collect()
@@ -75,6 +79,74 @@ fn known_uncacheable_objects_are_asked_for_in_parallel() {
     for viewer in &mut viewers {
         assert_eq!(viewer.reply("GET").text(), "x");
     }
+}
+
+/// Whom each use has to be confirmed for does not wait for another's answer, and sends no less of a question for it.
+#[test]
+fn what_each_use_has_validated_is_asked_about_in_parallel() {
+    let reload: &[(&str, &str)] = &[("Cache-Control", "no-cache")];
+    let table = [
+        ("no-cache", &[][..]),
+        ("max-age=0", &[][..]),
+        ("max-age=0, stale-if-error=600", &[][..]),
+        ("max-age=600", reload),
+    ];
+    for (control, asked) in table {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |x| {
+            let fields = format!("ETag: \"e\"\r\nCache-Control: {control}\r\n");
+            if x.nth > 0 {
+                held.wait();
+            }
+            match x.field("if-none-match") {
+                Some(_) => x.head("304 Not Modified", &fields),
+                None => x.reply("200 OK", &fields, "the body"),
+            }
+        });
+        let pop = Pop::caching(&origin, "cache = { request_directives = \"honor\" }");
+        pop.get("/a");
+        let mut viewers = crowd_with(&pop, "/a", asked);
+        until("all of them at the origin at once", || (origin.count() == VIEWERS + 1).then_some(()));
+        gate.open();
+        for viewer in &mut viewers {
+            let reply = viewer.reply("GET");
+            assert_eq!((reply.status, reply.text().as_str()), (200, "the body"), "{control}: {:?}", reply.cache());
+        }
+        let whole = origin.requests().iter().filter(|seen| seen.field("if-none-match").is_none()).count();
+        assert_eq!((origin.count(), whole), (VIEWERS + 1, 1), "{control}");
+    }
+}
+
+/// The same where nothing was stored when they came: one of them fills the cache for all, then the others ask.
+#[test]
+fn who_waited_for_what_must_be_validated_asks_in_parallel() {
+    let (first, others) = (Gate::new(), Gate::new());
+    let held = (first.clone(), others.clone());
+    let origin = Origin::start(move |x| {
+        let fields = "ETag: \"e\"\r\nCache-Control: no-cache\r\n";
+        match x.field("if-none-match") {
+            Some(_) => {
+                held.1.wait();
+                x.head("304 Not Modified", fields);
+            }
+            None => {
+                held.0.wait();
+                x.reply("200 OK", fields, "the body");
+            }
+        }
+    });
+    let pop = Pop::caching(&origin, "");
+    let mut viewers = crowd(&pop, "/a");
+    origin.wait(1);
+    first.open();
+    until("all of them at the origin at once", || (origin.count() == VIEWERS).then_some(()));
+    others.open();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.reply("GET").text(), "the body");
+    }
+    let whole = origin.requests().iter().filter(|seen| seen.field("if-none-match").is_none()).count();
+    assert_eq!(whole, 1);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 //! In: an expired object and an origin that is slow, wrong or gone. Out: the old answer within its windows. Never: past them.
 
 use crate::harness::raw::request;
-use crate::harness::{Gate, Origin, Pop, until};
-use std::sync::Arc;
+use crate::harness::{Gate, Origin, PATIENCE, Pop, Raw, until};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 #[test]
 fn stale_while_revalidate_answers_at_once_and_renews_behind() {
@@ -61,6 +61,106 @@ fn stale_if_error_bridges_a_failing_origin() {
             (origin.count() >= 2).then_some(reply)
         });
         assert_eq!((bridged.status, bridged.text().as_str()), (200, "good"), "{after}");
+    }
+}
+
+/// Viewers that ask at the same time.
+const CROWD: usize = 10;
+
+/// A PoP that has `/a`, stale, and `CROWD` connections that ask for it. Waiting for that asks the origin nothing: who wants a stored
+/// answer or none is refused once it is stale.
+fn a_stale_object_and_a_crowd(origin: &Origin, cache: &str) -> (Pop, Vec<Raw>) {
+    let rule = "[[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = { request_directives = \"honor\" }";
+    let pop = Pop::start(format!("{}{cache}{rule}\n", origin.config("o")));
+    assert_eq!(pop.get("/a").text(), "good");
+    until("the object to be stale", || {
+        let stored = pop.get_with("/a", &[("Cache-Control", "only-if-cached")]);
+        (stored.status == 504).then_some(())
+    });
+    assert_eq!(origin.count(), 1);
+    let ask = |_| {
+        let mut raw = pop.raw();
+        raw.send(request("GET", "/a", &[], b""));
+        raw
+    };
+    let crowd = (0..CROWD).map(ask).collect();
+    (pop, crowd)
+}
+
+/// Each viewer that waited became the next one to ask, and after a few such rounds the error was shown.
+#[test]
+fn stale_if_error_bridges_for_all_who_ask_at_once() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| match x.nth {
+        0 => x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\n", "good"),
+        _ => {
+            held.wait();
+            x.reply("503 Busy", "", "bad");
+        }
+    });
+    let (pop, mut crowd) = a_stale_object_and_a_crowd(&origin, "");
+    origin.wait(2);
+    gate.open();
+    for viewer in &mut crowd {
+        let reply = viewer.reply("GET");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{:?}", reply.cache());
+    }
+    assert_eq!(pop.get("/a").text(), "good");
+    assert_eq!(origin.count(), 2, "the failure is everybody's answer for `error_ttl`");
+}
+
+#[test]
+fn stale_if_error_bridges_a_refused_connection_for_all() {
+    let origin = Origin::start(|x| {
+        x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\nConnection: close\r\n", "good");
+        x.close();
+    });
+    let address = origin.address;
+    let config = origin.config("o");
+    let rule = "[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n";
+    let pop = Pop::start(format!("{config}{rule}"));
+    assert_eq!(pop.get("/a").text(), "good");
+    drop(origin);
+    until("the port to be closed", || std::net::TcpStream::connect(address).is_err().then_some(()));
+    until("the object to be stale", || {
+        let mut crowd: Vec<_> = (0..CROWD).map(|_| pop.raw()).collect();
+        for viewer in &mut crowd {
+            viewer.send(request("GET", "/a", &[], b""));
+        }
+        let bridged = crowd.iter_mut().map(|viewer| {
+            let reply = viewer.reply("GET");
+            assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{:?}", reply.cache());
+            reply.param("detail").is_some_and(|detail| detail.contains("stale-if-error"))
+        });
+        bridged.fold(true, |all, one| all & one).then_some(())
+    });
+}
+
+/// Who waited for the one that asks a silent origin went past the cache when the time was up, and waited for the origin too.
+#[test]
+fn who_waits_behind_a_silent_origin_gets_what_is_stale() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| match x.nth {
+        0 => x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\n", "good"),
+        _ => {
+            held.wait();
+            x.reply("503 Busy", "", "bad");
+        }
+    });
+    let (_pop, crowd) = a_stale_object_and_a_crowd(&origin, "[cache]\ncollapse_timeout = \"200ms\"\n");
+    let (send, replies) = mpsc::channel();
+    for mut viewer in crowd {
+        let send = send.clone();
+        std::thread::spawn(move || drop(send.send(viewer.reply("GET"))));
+    }
+    let reply = replies.recv_timeout(PATIENCE).expect("an answer while the origin is silent");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{:?}", reply.cache());
+    gate.open();
+    for _ in 1..CROWD {
+        let reply = replies.recv_timeout(PATIENCE).expect("an answer for each");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{:?}", reply.cache());
     }
 }
 

@@ -79,6 +79,11 @@ pub fn reuse<F: Fields>(policy: &CachePolicy, meta: &Meta, request: &F, now_ms: 
     }
 }
 
+/// Whether each use of a kept answer needs the origin's word: it may not be used without (§5.2.2.4), or was never fresh.
+pub fn is_always_validated(meta: &Meta) -> bool {
+    meta.no_cache || meta.lifetime_ms <= meta.initial_age_ms
+}
+
 /// Whether the request wants a kept answer or 504 (RFC 9111 §5.2.1.7).
 pub fn only_if_cached<F: Fields>(policy: &CachePolicy, request: &F) -> bool {
     policy.request_directives == RequestDirectives::Honor && RequestControl::read(request).only_if_cached
@@ -158,6 +163,23 @@ mod tests {
             let mut meta = meta();
             change(&mut meta);
             assert_eq!(reuse(&policy(), &meta, &fields(request), NOW + after), *want, "{after} {request}");
+        }
+    }
+
+    #[test]
+    fn what_each_use_has_validated() {
+        type Change = fn(&mut Meta);
+        let table: &[(&str, Change, bool)] = &[
+            ("fresh for a while", |_| {}, false),
+            ("must-revalidate", |m| m.must_revalidate = true, false),
+            ("no-cache", |m| m.no_cache = true, true),
+            ("max-age=0", |m| m.lifetime_ms = 0, true),
+            ("old on arrival", |m| m.initial_age_ms = 60_000, true),
+        ];
+        for (name, change, want) in table {
+            let mut meta = meta();
+            change(&mut meta);
+            assert_eq!(is_always_validated(&meta), *want, "{name}");
         }
     }
 

@@ -31,6 +31,7 @@ use crate::cache::object::{Meta, Object, Stamp};
 pub use disk::Record;
 pub use fill::Fill;
 pub use stats::Stats;
+pub use storage::slot_of;
 pub use tiers::Tiers;
 
 /// What the proxy puts into `CacheMeta::extensions_mut()` when it admits or revalidates an answer.

@@ -90,7 +90,8 @@ fn found(object: Arc<Object>) -> Result<Found> {
     Ok((view, Box::new(Reader::object(object))))
 }
 
-fn slot_of(key: &impl CacheHashKey) -> KeyHash {
+/// The slot that Pingora's key leads to.
+pub fn slot_of(key: &impl CacheHashKey) -> KeyHash {
     slot(&key.primary_bin(), key.variance_bin().as_ref())
 }
 

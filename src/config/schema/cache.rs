@@ -17,7 +17,8 @@ pub struct Store {
     pub memory: ByteSize,
     /// A second tier on disk, that survives a restart. None unless written.
     pub disk: Option<Disk>,
-    /// How long a request waits for another one that fetches the same object, before it asks the origin itself.
+    /// How long a request waits for another one that fetches the same object, before it asks the origin itself. Where a stale
+    /// object serves when the origin fails, it gets that one instead, after half as long again at most.
     pub collapse_timeout: Duration,
     /// Distinct purges (URLs, prefixes, hosts, tags) remembered one by one, about 100 bytes each; past it the oldest fold
     /// into "everything stored before it", which purges more than was asked, never less.
@@ -64,7 +65,8 @@ pub struct CacheRules {
     pub soft_timeout: Option<Duration>,
     /// Lifetime as a share of the time since `Last-Modified`, for answers that name none (RFC 9111 §4.2.2); 0 = `ttl` alone.
     pub heuristic_percent: Percent,
-    /// Lifetime of error answers that name none (CloudFront's error caching minimum TTL).
+    /// Lifetime of error answers that name none (CloudFront's error caching minimum TTL). For as long the origin is
+    /// not asked again about a stale object that stands in for its failure.
     pub error_ttl: Duration,
     /// Whether a viewer's own `Cache-Control` and `Pragma` count: "ignore" (CloudFront's way) or "honor" (RFC 9111 §5.2.1).
     pub request_directives: RequestDirectives,
