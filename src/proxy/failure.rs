@@ -6,10 +6,12 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::observe::Failure;
 
-/// Our own reasons to leave an attempt; both retry.
+/// Our own reasons to leave an attempt; each retries.
 pub const FAILOVER: &str = "status moves on to the next member of the group";
 /// A function wrote the body of the answer that is served instead.
 pub const REPLACED: &str = "a function replaced the answer";
+/// The stored answer has to come from the origin again, past the cache.
+pub const UNCONFIRMED: &str = "a 304 is about another answer than the stored one";
 pub const ERROR_PAGE: &str = "status is replaced by an error page";
 
 /// Status for the viewer (0 = the viewer is gone) and the kind for logs and metrics.

@@ -114,6 +114,9 @@ pub fn vary_names(meta: &CacheMeta) -> Option<Box<[HeaderName]>> {
     (!names.is_empty()).then_some(names)
 }
 
+/// Why a 304 confirms nothing: it is about another answer than the stored one (RFC 9111 §4.3.4).
+pub const MISMATCH: &str = "validator-mismatch";
+
 /// Why an answer is not stored that says nothing about the next one: the cache is asked again.
 pub const ONE_VIEWERS: &str = "one-viewers";
 
@@ -160,7 +163,7 @@ pub fn admit(
         (Some(not_modified), Some(stored), Some(meta)) => {
             header = stored.response_header_copy();
             if !policy::selects(&header.headers, &not_modified) {
-                return Ok(never(ctx, "validator-mismatch"));
+                return Ok(never(ctx, MISMATCH));
             }
             respond::edit(&mut header, |fields| {
                 let verdict = policy::refresh(policy_of, ask, meta, fields, &not_modified, times);

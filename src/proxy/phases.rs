@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::cache::key::HashBinary;
 use pingora::cache::storage::HitHandler;
-use pingora::cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, RespCacheable};
+use pingora::cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session};
@@ -402,6 +402,13 @@ impl ProxyHttp for Phases {
             return Ok(());
         }
         asking::restore(session);
+        let mismatch = NoCacheReason::Custom(keeping::MISMATCH);
+        if session.cache.phase() == CachePhase::RevalidatedNoCache(mismatch) {
+            // Pingora would serve what nothing confirmed. Past the cache, the next question has the viewer's own conditions.
+            session.cache.disable(mismatch);
+            session.upstream_headers_mutated_for_cache = false;
+            return Err(again(failure::UNCONFIRMED));
+        }
         if let Role::Revalidation(guard) = &mut ctx.role
             && session.cache.phase() != CachePhase::Stale
             && let Some(guard) = guard.take()

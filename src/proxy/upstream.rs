@@ -241,7 +241,9 @@ pub fn failed(
     connected: bool,
     reused: bool,
 ) -> Box<Error> {
-    if matches!(error.etype(), ErrorType::Custom(failure::FAILOVER | failure::ERROR_PAGE | failure::REPLACED)) {
+    if let ErrorType::Custom(failure::FAILOVER | failure::ERROR_PAGE | failure::REPLACED | failure::UNCONFIRMED) =
+        error.etype()
+    {
         error.set_retry(!respond::begun(session));
         return error;
     }
