@@ -229,7 +229,7 @@ mod tests {
             ("fn new f --language cobol", Some(ErrorKind::InvalidValue)),
             ("fn build f.js -o f.wasm --flavor cloudfront-2.0", None),
             ("fn test f.wasm --event e.json --now 2026-01-01 --seed 7 --repeat 10 --json", None),
-            ("fn test f.wasm --event e.json --at viewer-request", Some(ErrorKind::ArgumentConflict)),
+            ("fn test f.wasm --event e.json --at viewer-request", None),
             ("fn test f.wasm --repeat 0", Some(ErrorKind::ValueValidation)),
             ("fn test f.wasm --now soon", Some(ErrorKind::ValueValidation)),
             ("fn test", Some(ErrorKind::MissingRequiredArgument)),

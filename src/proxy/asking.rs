@@ -162,15 +162,15 @@ pub fn before_cache(session: &mut Session, behavior: &Behavior, host: &str, targ
     behavior::before_cache(behavior, &viewer, &request.headers, has_body)
 }
 
-/// Whether the viewer tries to have a field dropped on the way that the cache key, or the origin's trust in the edge, counts on.
-pub fn hides_key(session: &Session, behavior: &Behavior) -> bool {
+/// Why a request cannot be served by this behavior, whoever asks: status, words, and one word for the log.
+pub fn unfit(session: &Session, ctx: &RequestCtx, behavior: &Behavior) -> Option<(u16, &'static str, &'static str)> {
     let fields = &session.req_header().headers;
-    hop::hides_key(fields, &behavior.cache.key) || hop::hides(fields, &behavior.identity.names())
-}
-
-/// Whether this PoP has seen this request too often.
-pub fn loops(session: &Session, ctx: &RequestCtx) -> bool {
-    hop::loops(&session.req_header().headers, &ctx.snapshot.config.pop.code)
+    if ctx.is_viewer() && hop::loops(fields, &ctx.snapshot.config.pop.code) {
+        return Some((508, "this request has passed through this PoP before", "loop"));
+    }
+    // The cache key, or the origin's trust in the edge, counts on a field that would be dropped on the way.
+    let hides = hop::hides_key(fields, &behavior.cache.key) || hop::hides(fields, &behavior.identity.names());
+    hides.then_some((400, "Connection names a field that this answer depends on", "hides-key"))
 }
 
 /// Turns the copy of the viewer's request into the one the origin gets.

@@ -19,7 +19,7 @@ use crate::access::{Asked, Certificate, Denied, Entry, Facts, Reason, Used, Verd
 use crate::behavior::Answer;
 use crate::behavior::viewer::{self, Known};
 use crate::limit::headers::{RATE_LIMIT, RATE_LIMIT_POLICY, Shown};
-use crate::limit::{Admitted, Refused, Who};
+use crate::limit::{Admitted, Kind, Refused, Who};
 use crate::listen;
 use crate::message::{Fields, path};
 
@@ -255,8 +255,13 @@ fn unsign(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
     Ok(())
 }
 
-/// What is answered to a request over a limit.
-pub fn refuse(ctx: &mut RequestCtx, refused: &Refused) -> Answer {
+/// What is answered to an address that asks too often, when that was found where the stream began.
+pub fn flooded(ctx: &mut RequestCtx) -> Option<Answer> {
+    let refused = ctx.refused.take_if(|refused| refused.kind == Kind::Heavy)?;
+    Some(refuse(ctx, &refused))
+}
+
+fn refuse(ctx: &mut RequestCtx, refused: &Refused) -> Answer {
     let words = format!("{:?}: limit '{}'", refused.kind, refused.limit);
     respond::fail(ctx, crate::observe::Failure::LimitExceeded, words);
     denying::refused(refused)

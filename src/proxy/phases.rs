@@ -15,7 +15,6 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::cache::{policy, store, vary};
-use crate::limit::Kind;
 use crate::listen::Refusal;
 
 use super::context::{RequestCtx, Role};
@@ -75,14 +74,9 @@ impl ProxyHttp for Phases {
         if ctx.tier.asked.is_some() {
             return asked::enter(&self.0, session, ctx).await;
         }
-        if let Some(refused) = ctx.refused.take_if(|refused| refused.kind == Kind::Heavy) {
-            // Before anything is looked at, as over HTTP/1.
-            let answer = entering::refuse(ctx, &refused);
-            respond::answer(session, ctx, answer, "refused").await?;
-            return Ok(true);
-        }
         // Whoever had no such field was counted where the head was read.
-        if let Some(answer) = marked.then(|| asked::early(&self.0, ctx)).flatten() {
+        let early = marked.then(|| asked::early(&self.0, ctx)).flatten();
+        if let Some(answer) = early.or_else(|| entering::flooded(ctx)) {
             respond::answer(session, ctx, answer, "refused").await?;
             return Ok(true);
         }
@@ -106,15 +100,9 @@ impl ProxyHttp for Phases {
             respond::answer(session, ctx, answer, "behavior").await?;
             return Ok(true);
         }
-        if ctx.is_viewer() && asking::loops(session, ctx) {
-            let answer = respond::error_answer(session, ctx, 508, "this request has passed through this PoP before");
-            respond::answer(session, ctx, answer, "loop").await?;
-            return Ok(true);
-        }
-        if asking::hides_key(session, behavior) {
-            let what = "Connection names a field that this answer depends on";
-            let answer = respond::error_answer(session, ctx, 400, what);
-            respond::answer(session, ctx, answer, "hides-key").await?;
+        if let Some((status, what, why)) = asking::unfit(session, ctx, behavior) {
+            let answer = respond::error_answer(session, ctx, status, what);
+            respond::answer(session, ctx, answer, why).await?;
             return Ok(true);
         }
         if let Some(passed) = &passed {
