@@ -208,6 +208,7 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
 /// Tells the observer about a request of the pass-through lane. `error` are the words for what failed.
 pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &str) {
     let target = Target::parse(words.target);
+    let query = pass.served.loggable(target.query.unwrap_or(""));
     let asked = &pass.asked;
     let after = asked.started.map_or(Duration::ZERO, |at| at.saturating_duration_since(pass.started));
     let record = Record {
@@ -220,7 +221,7 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
         scheme: if words.tls.is_some() { "https" } else { "http" },
         host: plan::host_name(words.host),
         path: target.path.as_bytes(),
-        query: target.query.unwrap_or("").as_bytes(),
+        query: query.as_bytes(),
         protocol: protocol(words.version),
         tls: words.tls,
         behavior: &pass.served.metrics,
