@@ -192,7 +192,7 @@ impl Guards {
                         jwt::Now::Wait(fetch) => return Verdict::Wait(Wait::Keys(rule.issuer, fetch)),
                     },
                 };
-                outcome.map(|principal| shown(Entry::of(principal), verifier.place(asked))).into()
+                outcome.map(|principal| shown(Entry::of(principal), verifier.places(asked))).into()
             }
             Rule::SigV4(id) => {
                 let Some(verifier) = self.signers.get(*id) else { return unknown() };
@@ -349,15 +349,33 @@ impl Entry {
 
 // === impl Used ===
 impl Used {
+    /// What any of `all` is.
+    pub fn any_of<'u>(all: impl IntoIterator<Item = &'u Used>) -> Self {
+        let mut used = Used::default();
+        for one in all {
+            used.signed |= one.signed;
+            used.presigned |= one.presigned;
+            used.tokens
+                .extend(one.tokens.iter().filter(|name| !used.tokens.contains(name)).cloned().collect::<Vec<_>>());
+        }
+        used
+    }
+
+    /// What of `query` may be written down: a secret may not.
+    pub fn loggable<'q>(&self, query: &'q str) -> Cow<'q, str> {
+        match self.has_secrets() {
+            true => self.rest(Some(query)).unwrap_or_default(),
+            false => Cow::Borrowed(query),
+        }
+    }
+
     /// The secrets that a query may hold for `rule`, whatever becomes of the request.
     pub fn may_hold(rule: &Rule, access: &compiled::Access) -> Self {
         let mut used = Used::default();
         match rule {
             Rule::All(rules) | Rule::Any(rules) | Rule::Not(rules) => {
-                for more in rules.iter().map(|rule| Used::may_hold(rule, access)) {
-                    used.presigned |= more.presigned;
-                    used.tokens.extend(more.tokens);
-                }
+                let all: Vec<Used> = rules.iter().map(|rule| Used::may_hold(rule, access)).collect();
+                used = Used::any_of(&all);
             }
             Rule::SigV4(_) => used.presigned = true,
             Rule::Jwt(rule) => {
@@ -367,7 +385,14 @@ impl Used {
                     TokenFrom::Header(_) | TokenFrom::Cookie(_) => None,
                 }));
             }
-            Rule::ApiKey | Rule::AuthorizerKey | Rule::Signed(_) | Rule::Authorizer(_) => {}
+            Rule::Authorizer(id) => {
+                let sources = access.authorizers.get(*id).into_iter().flat_map(|authorizer| &authorizer.identity);
+                used.tokens.extend(sources.filter_map(|source| match source {
+                    IdentitySource::Query(name) => Some(name.clone()),
+                    _ => None,
+                }));
+            }
+            Rule::ApiKey | Rule::AuthorizerKey | Rule::Signed(_) => {}
             Rule::Country(_) | Rule::Address(_) | Rule::Certificate(_) => {}
         }
         used
@@ -410,11 +435,13 @@ fn then<'q>(
 }
 
 /// Notes where a token was that let in: what has done its work there is not part of what is asked for.
-fn shown(mut entry: Entry, place: Option<&TokenFrom>) -> Entry {
-    match place {
-        Some(TokenFrom::Header(name)) => entry.authorization = *name == http::header::AUTHORIZATION,
-        Some(TokenFrom::Query(name)) => entry.used.tokens.push(name.clone()),
-        Some(TokenFrom::Cookie(_)) | None => {}
+fn shown<'a>(mut entry: Entry, places: impl Iterator<Item = &'a TokenFrom>) -> Entry {
+    for place in places {
+        match place {
+            TokenFrom::Header(name) => entry.authorization |= *name == http::header::AUTHORIZATION,
+            TokenFrom::Query(name) => entry.used.tokens.push(name.clone()),
+            TokenFrom::Cookie(_) => {}
+        }
     }
     entry
 }

@@ -241,7 +241,7 @@ fn uncounted(plan: &Plan) -> Refused {
 }
 
 fn by_plan(plan: &Plan, key: &str, who: &Who<'_>, now: Now, admitted: &mut Admitted) -> Result<(), Refused> {
-    if let Some(method) = plan.method(who.stage, who.paths, who.method) {
+    for method in plan.methods(who.stage, who.paths, who.method) {
         throttle(&method.name, &method.buckets, key.as_bytes(), now, admitted)?;
     }
     match &plan.throttle {

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::admit::Limits;
 use super::bucket::Buckets;
 use super::registry::{Registry, Scope};
@@ -70,17 +72,24 @@ impl Plan {
         self.stages.is_empty() || self.stages.iter().any(|opened| opened == stage)
     }
 
-    /// The first that fits any of the paths. A REST API's resource is the same with a slash behind it.
-    pub(super) fn method(&self, stage: &str, paths: &[&str], method: &str) -> Option<&Method> {
-        let fits = |of: &str| {
-            let bare = |path| str::strip_suffix(path, '/').unwrap_or(path);
-            paths.iter().any(|path| matches(of, path) || matches(of, bare(path)))
-        };
+    /// Of each of the paths the first that fits; none twice. A REST API's resource is the same with a slash behind it.
+    pub(super) fn methods(&self, stage: &str, paths: &[&str], method: &str) -> SmallVec<[&Method; 2]> {
+        let mut all: SmallVec<[&Method; 2]> = SmallVec::new();
+        for one in paths.iter().filter_map(|path| self.method(stage, path, method)) {
+            if !all.iter().any(|known| std::ptr::eq(*known, one)) {
+                all.push(one);
+            }
+        }
+        all
+    }
+
+    fn method(&self, stage: &str, path: &str, method: &str) -> Option<&Method> {
+        let bare = path.strip_suffix('/').unwrap_or(path);
         self.methods.iter().find(|throttle| {
             let of = &throttle.of;
             of.stage.as_ref().is_none_or(|of| of == stage)
                 && of.method.as_ref().is_none_or(|of| of.as_str() == method)
-                && fits(&of.path)
+                && (matches(&of.path, path) || matches(&of.path, bare))
         })
     }
 }

@@ -5,38 +5,92 @@
 
 use std::borrow::Cow;
 
-/// The path that CloudFront matches against patterns: unreserved characters decoded, dot segments resolved (RFC 3986 §6.2.2).
+/// The path that CloudFront matches against patterns: unreserved characters decoded, dot segments resolved, what stays encoded in
+/// upper case, as is whatever is no ASCII (RFC 3986 §6.2.2).
 pub fn normal(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') && !path.contains("/.") {
-        return Cow::Borrowed(path);
+    match spelled(path) {
+        Cow::Borrowed(path) if !path.contains("/.") => Cow::Borrowed(path),
+        path => Cow::Owned(without_dots(&path, false)),
     }
-    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let decoded = decoded(path.as_bytes(), unreserved);
-    Cow::Owned(without_dots(&String::from_utf8_lossy(&decoded), false))
 }
 
-/// The path as origins may read it that are more generous than we: everything decoded, backslashes slashes, several slashes one, dot
-/// segments resolved; a segment's parameters (`;`, RFC 3986 §3.3) left as they are, taken off before the decoding (as servlet
-/// containers do), or after it. Only readings that differ from the path as sent and from each other.
+/// A pattern for paths, or a path, in that spelling, with its dot segments.
+pub fn spelled(path: &str) -> Cow<'_, str> {
+    if path.is_ascii() && !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let decoded = decoded(path.as_bytes(), is_unreserved);
+    Cow::Owned(encoded(&decoded, |byte| !byte.is_ascii()))
+}
+
+/// The path as origins may read it that are more generous than we, each spelled as [`normal`] does: with and without several slashes
+/// made one; as it is or decoded, with backslashes as slashes; a segment's parameters (`;`, RFC 3986 §3.3) left as they are, taken
+/// off before the decoding (as servlet containers do), or after it; dot segments resolved. Only readings that differ from the path as
+/// sent and from each other.
 pub fn readings(path: &str) -> Vec<String> {
     if is_plain(path, true) {
         return Vec::new();
     }
-    let generous = |path: &str| String::from_utf8_lossy(&decoded(path.as_bytes(), |_| true)).replace('\\', "/");
-    let decoded = generous(path);
-    let all = [without_parameters(&decoded), generous(&without_parameters(path)), decoded];
-    let mut readings: Vec<String> = Vec::with_capacity(all.len());
-    for one in all.map(|one| without_dots(&one, true)) {
-        if one != path && !readings.contains(&one) {
-            readings.push(one);
+    let generous = |path: &str| {
+        let slashed: Vec<u8> = decoded(path.as_bytes(), |_| true).into_iter().map(slash).collect();
+        encoded(&slashed, |byte| !is_unreserved(byte) && !PLAIN.contains(&byte))
+    };
+    let bases = [spelled(path).into_owned(), generous(path), generous(&without_parameters(path))];
+    let mut readings = Vec::new();
+    for base in bases {
+        for named in [without_parameters(&base), base] {
+            for one in [without_dots(&named, true), without_dots(&named, false)] {
+                if one != path && !readings.contains(&one) {
+                    readings.push(one);
+                }
+            }
         }
     }
     readings
 }
 
+/// The readings, each also with everything decoded: for what people write without encoding it.
+pub fn spellings(path: &str) -> Vec<String> {
+    let mut all = readings(path);
+    for one in all.clone() {
+        let plain = String::from_utf8_lossy(&decoded(one.as_bytes(), |_| true)).into_owned();
+        if plain != path && !all.contains(&plain) {
+            all.push(plain);
+        }
+    }
+    all
+}
+
 fn without_parameters(path: &str) -> String {
     let names = path.split('/').map(|segment| segment.split(';').next().unwrap_or(segment));
     names.collect::<Vec<_>>().join("/")
+}
+
+/// What stands in a path as it is, beside unreserved characters (RFC 3986 §3.3).
+const PLAIN: &[u8] = b"/!$&'()*+,;=:@";
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+fn slash(byte: u8) -> u8 {
+    if byte == b'\\' { b'/' } else { byte }
+}
+
+/// Percent-encodes the bytes that `which` names.
+fn encoded(path: &[u8], which: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(path.len());
+    for &byte in path {
+        match which(byte) {
+            true => out.extend(['%', hex(byte >> 4), hex(byte & 15)]),
+            false => out.push(char::from(byte)),
+        }
+    }
+    out
+}
+
+fn hex(digit: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(digit & 15)])
 }
 
 /// Whether a segment is `.` or `..`, however it is spelled.
@@ -60,7 +114,7 @@ fn is_plain(path: &str, single: bool) -> bool {
     })
 }
 
-/// Percent-decodes the bytes that `which` names.
+/// Percent-decodes the bytes that `which` names; the others are left in upper case.
 fn decoded(path: &[u8], which: impl Fn(u8) -> bool) -> Vec<u8> {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let mut out = Vec::with_capacity(path.len());
@@ -71,11 +125,12 @@ fn decoded(path: &[u8], which: impl Fn(u8) -> bool) -> Vec<u8> {
         {
             // Two hex digits make a byte.
             let value = (high * 16 + low) as u8;
-            if which(value) {
-                out.push(value);
-                at += 3;
-                continue;
+            match which(value) {
+                true => out.push(value),
+                false => out.extend(path[at..at + 3].to_ascii_uppercase()),
             }
+            at += 3;
+            continue;
         }
         out.push(byte);
         at += 1;
@@ -125,7 +180,10 @@ mod tests {
             ("/../..", "/"),
             ("//a", "//a"),
             ("/a%2Fb", "/a%2Fb"),
+            ("/caf%c3%a9%2fx", "/caf%C3%A9%2Fx"),
+            ("/café", "/caf%C3%A9"),
             ("/a%", "/a%"),
+            ("/a%zz", "/a%zz"),
             ("/.well-known/x", "/.well-known/x"),
             ("*", "*"),
         ] {
@@ -138,25 +196,41 @@ mod tests {
         for (path, want) in [
             ("/private/a", &[][..]),
             ("/.well-known/x", &[]),
+            ("/a%20b", &[]),
             ("//private/a", &["/private/a"]),
             ("/private%2Fa", &["/private/a"]),
-            ("/private%5ca", &["/private/a"]),
-            ("/x/..%2fprivate/a", &["/private/a"]),
-            ("/a%20b", &["/a b"]),
+            ("/private%5ca", &["/private%5Ca", "/private/a"]),
+            ("/x/..%2fprivate/a", &["/x/..%2Fprivate/a", "/private/a"]),
             ("/a/%2e/", &["/a/"]),
+            ("/a%3Fb//c", &["/a%3Fb/c"]),
+            ("/caf%c3%a9", &["/caf%C3%A9"]),
             // Servlet containers: what follows a semicolon is a parameter of its segment.
             ("/private;v=1/a", &["/private/a"]),
             ("/private;/a;b", &["/private/a"]),
-            ("/;/private/a", &["/private/a"]),
-            ("/x/..;/private/a", &["/private/a", "/x/..;/private/a"]),
-            ("/x/..;a=b/private%3Bc/a", &["/private/a", "/private;c/a", "/x/..;a=b/private;c/a"]),
+            ("/;/private/a", &["/private/a", "//private/a"]),
+            ("/x/..;/private/a", &["/private/a"]),
             // The slash is part of the parameter, or ends it.
-            ("/private;%2fx/a", &["/private/x/a", "/private/a", "/private;/x/a"]),
-            ("/private;%2f..%2fx/a", &["/x/a", "/private/a"]),
+            ("/private;%2fx/a", &["/private/a", "/private;%2Fx/a", "/private/x/a", "/private;/x/a"]),
+            ("/private;%2f..%2fx/a", &["/private/a", "/private;%2F..%2Fx/a", "/x/a"]),
+            (
+                "/;%2fx/private%3bv/s",
+                &[
+                    "/private%3Bv/s",
+                    "//private%3Bv/s",
+                    "/;%2Fx/private%3Bv/s",
+                    "/x/private/s",
+                    "//x/private/s",
+                    "/;/x/private;v/s",
+                    "/private/s",
+                    "//private/s",
+                    "/private;v/s",
+                    "//private;v/s",
+                ],
+            ),
         ] {
-            let others: Vec<&str> = want.iter().copied().filter(|want| *want != path).collect();
-            assert_eq!(readings(path), others, "{path}");
+            assert_eq!(readings(path), want, "{path}");
         }
+        assert_eq!(spellings("//a%20b"), ["/a%20b", "/a b", "//a b"]);
         for (path, want) in [
             ("/a/../b", true),
             ("/a/%2e%2e/b", true),

@@ -173,6 +173,10 @@ impl Origins {
         request: &Pick<'_>,
     ) -> Result<Picked, OriginError> {
         let configured = self.lanes.get(base).and_then(Lane::direct);
+        if configured.is_none() && reroute.host.is_none() {
+            // What is asked within this process, or signed, has no address of its own that could differ in the rest.
+            return self.pick(base, request).await;
+        }
         let reroute = Reroute { base: configured.map_or("", Direct::name).to_owned(), ..reroute.clone() };
         let picked = self.reroutes.find(&reroute, configured.map(Direct::settings), &self.names)?.pick(request).await?;
         let Some(host) = &reroute.host else { return Ok(picked) };

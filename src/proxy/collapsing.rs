@@ -38,8 +38,11 @@ pub fn found(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
     }
     let (lock, bounds) = match lock(shared, ctx) {
         Some(_) if ctx.cache.apart => (None, None),
-        // Pingora would send it past the cache, where nothing stands in for an error. `is_late` ends this wait.
-        Some(lock) if ctx.cache.on_error => (Some(lock), Some(bounds(None, usize::MAX))),
+        // Pingora would send it past the cache, where nothing stands in for an error. `is_late` ends this wait; twice as long is for when
+        // the object is gone meanwhile.
+        Some(lock) if ctx.cache.on_error => {
+            (Some(lock), Some(bounds(Some(ctx.snapshot.config.store.collapse_timeout * 2), ROUNDS)))
+        }
         lock => (lock, Some(patient(ctx))),
     };
     session.cache.set_cache_lock(lock, bounds);

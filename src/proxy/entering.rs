@@ -147,7 +147,7 @@ pub fn admit<F: Fields>(
     }
     let principal = entry.and_then(|entry| entry.principal.as_ref());
     let plan = key.and_then(|key| snapshot.bounds.plan(key.plans.iter().map(String::as_str), &served.behavior.stage));
-    let readings = path::readings(asked.path);
+    let readings = path::spellings(asked.path);
     let paths: SmallVec<[&str; 4]> = std::iter::once(asked.path).chain(readings.iter().map(String::as_str)).collect();
     let who = Who {
         behavior: served.index,

@@ -14,6 +14,13 @@ pub const REPLACED: &str = "a function replaced the answer";
 pub const UNCONFIRMED: &str = "a 304 is about another answer than the stored one";
 pub const ERROR_PAGE: &str = "status is replaced by an error page";
 
+/// Has the origin, or another one, asked again.
+pub fn again(why: &'static str) -> Box<Error> {
+    let mut error = Error::new_up(ErrorType::Custom(why));
+    error.set_retry(true);
+    error
+}
+
 /// Status for the viewer (0 = the viewer is gone) and the kind for logs and metrics.
 pub fn classify(error: &Error) -> (u16, Failure) {
     use ErrorType::*;

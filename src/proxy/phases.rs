@@ -106,7 +106,9 @@ impl ProxyHttp for Phases {
             return Ok(true);
         }
         if let Some(passed) = &passed {
-            (ctx.entered, ctx.viewer) = (passed.entered.clone(), passed.viewer);
+            ctx.viewer = passed.viewer;
+            // What another behavior's rule said is nothing here.
+            ctx.entered = routed.map(|_| passed.entered.clone()).unwrap_or_default();
         }
         if let Some(answer) = entering::enter(&self.0, session, ctx).await? {
             respond::answer(session, ctx, answer, "access").await?;
@@ -286,7 +288,7 @@ impl ProxyHttp for Phases {
             return respond::edit(response, crate::origin::hop::strip);
         }
         if !tiers::takes(response, ctx)? {
-            return Err(again(failure::FAILOVER));
+            return Err(failure::again(failure::FAILOVER));
         }
         let status = response.status.as_u16();
         asking::answered(ctx, status);
@@ -317,7 +319,7 @@ impl ProxyHttp for Phases {
             if let Some(to) = upstream::next_member(session, ctx, upstream::cause(status)) {
                 events::left_behind(session, response, ctx).await;
                 upstream::move_on(ctx, to);
-                return Err(again(failure::FAILOVER));
+                return Err(failure::again(failure::FAILOVER));
             }
             events::origin_response(session, response, ctx).await?;
             // Error pages and what stays stored go by what the functions made of it.
@@ -326,7 +328,7 @@ impl ProxyHttp for Phases {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
             if pages::rule(session, ctx, status).is_some() && upstream::place(session, ctx, status) {
-                return Err(again(failure::ERROR_PAGE));
+                return Err(failure::again(failure::ERROR_PAGE));
             }
         }
         ctx.origin.answered = true;
@@ -395,7 +397,10 @@ impl ProxyHttp for Phases {
             // Pingora would serve what nothing confirmed. Past the cache, the next question has the viewer's own conditions.
             session.cache.disable(mismatch);
             session.upstream_headers_mutated_for_cache = false;
-            return Err(again(failure::UNCONFIRMED));
+            let mut error = failure::again(failure::UNCONFIRMED);
+            // What a background request would get nobody reads.
+            error.set_retry(ctx.is_viewer());
+            return Err(error);
         }
         if let Role::Revalidation(guard) = &mut ctx.role
             && session.cache.phase() != CachePhase::Stale
@@ -479,12 +484,6 @@ impl ProxyHttp for Phases {
     ) -> bool {
         true
     }
-}
-
-fn again(why: &'static str) -> Box<Error> {
-    let mut error = Error::new_up(ErrorType::Custom(why));
-    error.set_retry(true);
-    error
 }
 
 /// Milliseconds since the epoch.

@@ -12,6 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::tls::SslDigest;
 use pingora::proxy::Session;
 
+use crate::access::Used;
 use crate::listen::{self, Refusal};
 use crate::observe::{Failure, Observer, Outcome, Record, Tls, Visit};
 
@@ -21,6 +22,7 @@ use super::fast::Hit;
 use super::pass::Pass;
 use super::phases::now_ms;
 use super::plan::{self, Target};
+use super::snapshot::Snapshot;
 use super::{asking, failure, respond};
 
 /// A viewer whose address is not known (a connection that ended before it was read).
@@ -58,8 +60,9 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
     let served = ctx.served();
     let unrouted = observer.metrics().unrouted().clone();
     let error_words = if ctx.answer.error.is_empty() { ctx.origin.error.as_str() } else { ctx.answer.error.as_str() };
-    let query = target.query.unwrap_or("");
-    let query = served.map_or(Cow::Borrowed(query), |served| served.loggable(query));
+    let secrets = &*ctx.snapshot.secrets;
+    let query = secrets.loggable(target.query.unwrap_or(""));
+    let referer = referer(secrets, value(header::REFERER));
     let record = Record {
         started_ms: ctx.started_ms,
         duration_ns: nanos(duration),
@@ -85,7 +88,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         origin,
         failure: ctx.answer.failure.or(ctx.origin.failure.filter(|_| answering_failed(ctx))),
         error: error_words,
-        referer: value(header::REFERER),
+        referer: &referer,
         user_agent: value(header::USER_AGENT),
         accept: value(header::ACCEPT),
         accept_encoding: value(header::ACCEPT_ENCODING),
@@ -159,7 +162,8 @@ impl<'a> Words<'a> {
 /// Tells the observer about a hit of the fast lane.
 pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
     let target = Target::parse(words.target);
-    let query = hit.served.loggable(target.query.unwrap_or(""));
+    let query = hit.served.secrets.loggable(target.query.unwrap_or(""));
+    let referer = referer(&hit.served.secrets, words.referer);
     let record = Record {
         started_ms: hit.started_ms,
         duration_ns: nanos(words.duration),
@@ -185,7 +189,7 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
         origin: None,
         failure: words.failure,
         error: "",
-        referer: words.referer,
+        referer: &referer,
         user_agent: words.user_agent,
         accept: words.accept,
         accept_encoding: words.accept_encoding,
@@ -208,7 +212,8 @@ pub fn finish_hit(observer: &Observer, hit: &Hit, words: &Words<'_>) {
 /// Tells the observer about a request of the pass-through lane. `error` are the words for what failed.
 pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &str) {
     let target = Target::parse(words.target);
-    let query = pass.served.loggable(target.query.unwrap_or(""));
+    let query = pass.served.secrets.loggable(target.query.unwrap_or(""));
+    let referer = referer(&pass.served.secrets, words.referer);
     let asked = &pass.asked;
     let after = asked.started.map_or(Duration::ZERO, |at| at.saturating_duration_since(pass.started));
     let record = Record {
@@ -246,7 +251,7 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
         }),
         failure: words.failure,
         error,
-        referer: words.referer,
+        referer: &referer,
         user_agent: words.user_agent,
         accept: words.accept,
         accept_encoding: words.accept_encoding,
@@ -266,6 +271,18 @@ pub fn finish_pass(observer: &Observer, pass: &Pass, words: &Words<'_>, error: &
     observer.finish(&record);
 }
 
+/// The page that led here, without what its query may not be written down with.
+fn referer<'v>(secrets: &Used, value: &'v [u8]) -> Cow<'v, [u8]> {
+    let Some(at) = value.iter().position(|byte| *byte == b'?').filter(|_| secrets.has_secrets()) else {
+        return Cow::Borrowed(value);
+    };
+    let (page, query) = (&value[..at], &value[at + 1..]);
+    match str::from_utf8(query).ok().and_then(|query| secrets.rest(Some(query))) {
+        Some(rest) => Cow::Owned([page, b"?", rest.as_bytes()].concat()),
+        None => Cow::Borrowed(page),
+    }
+}
+
 /// Tells the observer about bytes that were refused. Of those that were no request with one valid reading, and so have no
 /// `head`, nothing is quoted but their number.
 pub fn finish_refusal(
@@ -274,23 +291,24 @@ pub fn finish_refusal(
     viewer: SocketAddr,
     tls: Option<&SslDigest>,
     (bytes_in, bytes_out): (u64, u64),
-    head: Option<&RequestHeader>,
+    head: Option<(&RequestHeader, &Snapshot)>,
 ) {
     let id = RequestId::random();
-    let (host, target) = head.map_or(("", ""), asking::address);
+    let (host, target) = head.map_or(("", ""), |(head, _)| asking::address(head));
     let target = Target::parse(target);
+    let query = head.map(|(_, snapshot)| snapshot.secrets.loggable(target.query.unwrap_or(""))).unwrap_or_default();
     observer.finish(&Record {
         started_ms: now_ms(),
         duration_ns: 0,
         first_byte_ns: 0,
         request_id: id.as_str(),
         viewer,
-        method: head.map_or("", |head| head.method.as_str()),
+        method: head.map_or("", |(head, _)| head.method.as_str()),
         scheme: if tls.is_some() { "https" } else { "http" },
         host: plan::host_name(host),
         path: target.path.as_bytes(),
-        query: target.query.unwrap_or("").as_bytes(),
-        protocol: head.map_or("HTTP/1.1", |head| protocol(head.version)),
+        query: query.as_bytes(),
+        protocol: head.map_or("HTTP/1.1", |(head, _)| protocol(head.version)),
         tls: tls.map(tls_words),
         behavior: observer.metrics().unrouted(),
         pattern: "",

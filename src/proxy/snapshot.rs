@@ -2,7 +2,6 @@
 //!
 //! In: a compiled configuration. Out: routes, origins and per-behavior data behind one `Arc`. Never: changes after it is built.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +45,8 @@ pub struct Snapshot {
     pub bounds: Limits,
     /// Some behavior has an access rule.
     pub guarded: bool,
+    /// What no query is written down with: the secrets that any behavior's rule looks for.
+    pub secrets: Arc<Used>,
     /// The fields in which some behavior says who asks.
     identities: Vec<HeaderName>,
     pub tally: Arc<Tally>,
@@ -68,21 +69,10 @@ pub struct Served {
     pub limited: bool,
     /// `CloudFront-…` fields that its requests get.
     pub viewer_fields: Vec<HeaderName>,
-    /// What of its queries is not written down.
-    pub secrets: Used,
     /// Of the whole snapshot.
     pub tally: Arc<Tally>,
-}
-
-// === impl Served ===
-impl Served {
-    /// What of a query may be written down, whether or not the request was let in.
-    pub fn loggable<'q>(&self, query: &'q str) -> Cow<'q, str> {
-        match self.secrets.has_secrets() {
-            true => self.secrets.rest(Some(query)).unwrap_or_default(),
-            false => Cow::Borrowed(query),
-        }
-    }
+    /// Of the whole snapshot.
+    pub secrets: Arc<Used>,
 }
 
 impl Snapshot {
@@ -97,6 +87,9 @@ impl Snapshot {
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let tally = Arc::new(Tally::new(!config.fleet.trust.is_empty()));
+        let rules = config.behaviors.iter().filter_map(|behavior| behavior.access.as_ref());
+        let secrets: Vec<Used> = rules.map(|rule| Used::may_hold(rule, &config.access)).collect();
+        let secrets = Arc::new(Used::any_of(&secrets));
         let guards = Guards::new(&config, &guard.tokens).map_err(LoadError::Access)?;
         let bounds = guard.bounds(&config)?;
         for authorizer in &config.access.authorizers {
@@ -133,7 +126,6 @@ impl Snapshot {
                 let limited = !behavior.limits.is_empty() || config.rates.account.is_some();
                 let edits = [false, true].map(|tls| HeadEdits::new(&behavior.response, tls).filter(|_| !told));
                 let behavior = behavior.clone();
-                let secrets = behavior.access.as_ref().map(|rule| Used::may_hold(rule, &config.access));
                 Ok(Arc::new(Served {
                     behavior,
                     edits,
@@ -143,8 +135,8 @@ impl Snapshot {
                     index,
                     limited,
                     viewer_fields,
-                    secrets: secrets.unwrap_or_default(),
                     tally: tally.clone(),
+                    secrets: Arc::clone(&secrets),
                 }))
             })
             .collect::<Result<_, LoadError>>()?;
@@ -164,6 +156,7 @@ impl Snapshot {
             authorizers,
             bounds,
             guarded,
+            secrets,
             identities,
             tally,
             steering,

@@ -155,7 +155,7 @@ impl Streams {
                 observer.metrics().refused(asking::refusal_kind(&refusal));
                 let seen = asking::head_bytes(&head) + upload.bytes();
                 // A stream is reset without a word.
-                record::finish_refusal(observer, &refusal, viewer, tls.as_deref(), (seen, 0), Some(&head));
+                record::finish_refusal(observer, &refusal, viewer, tls.as_deref(), (seen, 0), Some((&head, snapshot)));
                 None
             }
         }

@@ -147,7 +147,11 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         port: target.map_or(80, |(_, port, _)| port),
         tls: target.is_some_and(|(.., tls)| tls),
         path: origin.path.clone(),
-        read_timeout: http.map_or(std::time::Duration::from_secs(30), |http| http.read_timeout),
+        read_timeout: match &origin.kind {
+            OriginKind::Http(http) => http.read_timeout,
+            OriginKind::Signed(signed) => signed.timeout,
+            _ => std::time::Duration::from_secs(30),
+        },
         keepalive_timeout: http.map_or(std::time::Duration::from_secs(5), |http| http.keepalive_timeout),
         headers: own.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect(),
         signed: matches!(origin.kind, OriginKind::Signed(_)),

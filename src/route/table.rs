@@ -4,6 +4,7 @@
 
 use super::glob::{Glob, literal_end, literal_start};
 use crate::config::compiled::{Behavior, BehaviorId, Pattern};
+use crate::message::path;
 use ahash::AHashMap;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Table {
                     None => table.exact.entry(host.to_ascii_lowercase().into()).or_default(),
                 },
             };
-            paths.push(id, &pattern.path);
+            paths.push(id, &path::spelled(&pattern.path));
         }
         let lists = table.exact.values_mut().chain(table.below.values_mut());
         lists.chain([&mut table.any]).for_each(Paths::link);
@@ -73,10 +74,9 @@ impl Table {
     }
 
     /// The first behavior in the order written that matches. `host` is taken as sent: case, port and a trailing dot do not
-    /// count. `path` is the viewer's, before any rewriting; a query on it does not count.
+    /// count. `path` is the viewer's, before any rewriting, without its query, spelled as [`path::normal`] does.
     pub fn select(&self, host: &str, path: &str) -> Option<BehaviorId> {
         let path = path.as_bytes();
-        let path = memchr::memchr(b'?', path).map_or(path, |end| &path[..end]);
         let mut best = self.any.first(path, BehaviorId::MAX);
         if self.exact.is_empty() && self.below.is_empty() {
             return best;

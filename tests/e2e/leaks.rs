@@ -17,12 +17,14 @@ fn keys() -> String {
 /// CloudFront Developer Guide, "Path pattern": the path is normalized before it is matched, and sent on as it came.
 #[test]
 fn a_guarded_path_is_guarded_however_it_is_spelled() {
+    let guarded =
+        |path: &str| format!("[[behavior]]\nmatch = \"{path}\"\norigin = \"o\"\naccess = \"api_key\"\ncache = false\n");
     let origin = Origin::counting("");
     let pop = Pop::start(format!(
-        "{}{}[[behavior]]\nmatch = \"/private/*\"\norigin = \"o\"\naccess = \"api_key\"\ncache = false\n\
-         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\n",
+        "{}{}{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\n",
         origin.config("o"),
-        keys()
+        keys(),
+        ["/private/*", "/caf%C3%A9/*", "/my%20files/*", "/users/*/export"].map(guarded).concat()
     ));
     for path in [
         "/private/a",
@@ -44,6 +46,10 @@ fn a_guarded_path_is_guarded_however_it_is_spelled() {
         "/private;%2fx/a",
         "/private;%2f..%2fx/a",
         "/private;a%2f../a",
+        "/caf%c3%a9/x",
+        "//my%20files/x",
+        "/my%20files%2fx",
+        "/users/a%3Fb%2Fexport",
         // Dot segments may be resolved, or not: nobody can tell what is asked for.
         "/x/../public",
         "/public/%2e%2e/x",
@@ -73,7 +79,12 @@ fn no_second_reading_of_a_path_is_let_in_by_a_weaker_rule() {
         keys(),
         behavior("/admin/*/export", "{ address = \"none\" }"),
         behavior("/admin/*", "\"api_key\""),
-        behavior("/other/*", "\"api_key\"")
+        [
+            behavior("/other/*", "\"api_key\""),
+            behavior("/my%20files/*", "\"api_key\""),
+            behavior("*", "{ address = \"none\" }")
+        ]
+        .concat()
     ));
     let status = |path: &str| pop.get_with(path, &[("X-Api-Key", KEY)]).status;
     for (path, want) in [
@@ -81,12 +92,15 @@ fn no_second_reading_of_a_path_is_let_in_by_a_weaker_rule() {
         ("/admin/;7/export", 400),
         ("/admin/7%2fexport", 400),
         ("/admin/a;b/c", 200),
+        // However a pattern is spelled, its own paths are no other rule's.
+        ("/my%20files/x", 200),
+        ("/my%20files/caf%c3%a9", 200),
         // Two behaviors, one rule.
         ("/other/a;%2fadmin/c", 200),
     ] {
         assert_eq!(status(path), want, "{path}");
     }
-    assert_eq!(origin.count(), 2);
+    assert_eq!(origin.count(), 4);
 }
 
 /// What was judged is what the origin gets: no other method in a field of the viewer's, in whatever lane; the operator's stays.

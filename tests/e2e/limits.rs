@@ -259,7 +259,7 @@ fn an_address_that_floods_is_cut_off_before_anything_is_looked_at() {
 fn an_address_that_floods_over_http_2_is_cut_off_whatever_it_asks_for() {
     let origin = Origin::counting("");
     let behavior = "cache = false\nmethods = [\"GET\", \"HEAD\"]";
-    let rest = rest(&origin, "[rates]\nper_address = 20\n", behavior).replace("match = \"*\"", "match = \"/a\"");
+    let rest = rest(&origin, "[rates]\nper_address = 2\n", behavior).replace("match = \"*\"", "match = \"/a\"");
     let pop = Pop::start(rest);
     let mut h2 = H2::plain(pop.http);
     for (method, path) in [("GET", "/a"), ("GET", "/nowhere"), ("POST", "/a")] {

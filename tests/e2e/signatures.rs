@@ -178,7 +178,7 @@ fn unchecked_bodies_of_one_address_are_bounded() {
 #[test]
 fn an_unchecked_body_has_its_time_and_its_room() {
     let origin = Origin::counting("");
-    let pop = signer(&origin, "", "[limits]\nsigned_bodies = \"200KiB\"\nsigned_body_timeout = \"1s\"");
+    let pop = signer(&origin, "", "[limits]\nsigned_body_timeout = \"1s\"");
     let body = vec![b'1'; 100_000];
     let sent = request("POST", "/slow", &borrowed(&aws().fields("POST", "/slow", &body)), &body);
     let mut slow = Raw::connect(pop.http);
@@ -186,6 +186,8 @@ fn an_unchecked_body_has_its_time_and_its_room() {
     let reply = slow.reply("POST");
     assert_eq!(reply.status, 408, "{}", reply.text());
     assert!(slow.closed());
+    assert_eq!(origin.count(), 0);
+    let pop = signer(&origin, "", "[limits]\nsigned_bodies = \"200KiB\"");
     let body = vec![b'1'; 300_000];
     let mut large = Raw::connect(pop.http);
     // It is refused before all of it is sent: the answer may be lost with the connection.

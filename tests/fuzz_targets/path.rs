@@ -1,4 +1,4 @@
-//! Path: what origins may read is among the readings, and the readings are readings of themselves. The data is a path.
+//! Path: what an origin may read of a path is among its readings. The data is a path.
 
 use rimward::message::path::{has_dots, normal, readings};
 
@@ -7,23 +7,24 @@ pub fn run(data: &[u8]) {
     let path = format!("/{path}");
     let all = readings(&path);
     assert!(all.iter().all(|one| one.starts_with('/') && *one != path), "{path:?} {all:?}");
-    assert!(normal(&path).starts_with('/'), "{path:?}");
-    let has = |reading: &str| reading == path || all.iter().any(|one| one == reading);
+    assert!(normal(&path).starts_with('/') && normal(&path).is_ascii(), "{path:?}");
+    assert_eq!(normal(&normal(&path)), normal(&path), "{path:?}");
     if has_dots(&path) {
         return;
     }
     // nginx: decoded, slashes merged. Tomcat: parameters off, then decoded.
     let servlet: Vec<&str> = path.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect();
     for origin in [path.clone(), servlet.join("/")] {
-        let read = percent(&origin);
-        let names: Vec<&str> = read.split(['/', '\\']).filter(|name| !name.is_empty()).collect();
-        let end = if names.is_empty() || !read.ends_with(['/', '\\']) { "" } else { "/" };
-        assert!(has(&format!("/{}{end}", names.join("/"))), "{path:?} {read:?} {all:?}");
+        let read: Vec<u8> = percent(&origin).iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();
+        let names: Vec<&[u8]> = read.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+        let end: &[u8] = if names.is_empty() || !read.ends_with(b"/") { b"" } else { b"/" };
+        let want = spelled(&[b"/", &names.join(&b'/')[..], end].concat());
+        assert!(normal(&path) == want || all.contains(&want), "{path:?} {want:?} {all:?}");
     }
 }
 
-/// Decoded once; what is no text is replaced.
-fn percent(path: &str) -> String {
+/// Decoded once.
+fn percent(path: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = path.as_bytes();
     while let [first, more @ ..] = rest {
@@ -32,5 +33,11 @@ fn percent(path: &str) -> String {
         out.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { &more[2..] } else { more };
     }
-    String::from_utf8_lossy(&out).into_owned()
+    out
+}
+
+/// With everything encoded that RFC 3986 §3.3 does not let stand in a path.
+fn spelled(path: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(byte);
+    path.iter().map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

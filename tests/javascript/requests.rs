@@ -182,9 +182,10 @@ async fn an_interrupted_request_is_sent_once() {
     let event = json!({"silent": server.url("/silent"), "echo": server.url("/echo")});
     let got = ask(&bench(body, &[server.address]), &event).await;
     assert_eq!(got, Ok(json!(["TimeoutError", "POST /echo", true])));
-    let mut heard = server.heard.lock().clone();
-    heard.sort();
-    assert_eq!(heard, ["GET /silent", "POST /echo"]);
+    // The one that was given up may have been too early to be heard.
+    let heard = server.heard.lock().clone();
+    let times = |line: &str| heard.iter().filter(|one| *one == line).count();
+    assert!(times("POST /echo") == 1 && times("GET /silent") <= 1, "{heard:?}");
 }
 
 // --- http

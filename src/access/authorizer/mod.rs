@@ -234,7 +234,7 @@ impl Memo {
             }
             Decision::Simple { allowed: true, id, context } => Ok((principal(id, context), None)),
             Decision::Policy { id, policy, context, usage_key } => {
-                let readings = path::readings(asked.path).into_iter().map(|path| self.resource(asked.method, &path));
+                let readings = path::spellings(asked.path).into_iter().map(|path| self.resource(asked.method, &path));
                 let readings: Vec<String> = readings.collect();
                 for resource in std::iter::once(&question.resource).chain(&readings) {
                     let request = iam::Request {

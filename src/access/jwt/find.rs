@@ -19,12 +19,7 @@ use crate::message::{Fields, pairs};
 pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Result<(&'a TokenFrom, &'a str), Denied> {
     let mut first: Option<(&TokenFrom, &str)> = None;
     for place in from {
-        let found = match place {
-            TokenFrom::Header(name) => header(name, asked.fields)?,
-            TokenFrom::Cookie(name) => only(cookies(name, asked.fields))?,
-            TokenFrom::Query(name) => only(parameters(name, asked.query))?,
-        };
-        let Some(token) = found.filter(|token| !token.is_empty()) else { continue };
+        let Some(token) = at(place, asked)? else { continue };
         match first {
             None => first = Some((place, token)),
             Some((_, before)) if before == token => {}
@@ -34,6 +29,20 @@ pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Resu
         }
     }
     first.ok_or_else(|| Denied::new(Reason::TokenMissing, "no token"))
+}
+
+/// Whether a request that has one token has it there.
+pub fn is_in<'a, F: Fields>(place: &'a TokenFrom, asked: &Asked<'a, F>) -> bool {
+    at(place, asked).is_ok_and(|token| token.is_some())
+}
+
+fn at<'a, F: Fields>(place: &'a TokenFrom, asked: &Asked<'a, F>) -> Result<Option<&'a str>, Denied> {
+    let found = match place {
+        TokenFrom::Header(name) => header(name, asked.fields)?,
+        TokenFrom::Cookie(name) => only(cookies(name, asked.fields))?,
+        TokenFrom::Query(name) => only(parameters(name, asked.query))?,
+    };
+    Ok(found.filter(|token| !token.is_empty()))
 }
 
 /// The scheme is optional, as it is for API Gateway, and in any case (RFC 9110 §11.1). An `Authorization` of another scheme holds

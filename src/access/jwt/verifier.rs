@@ -77,12 +77,9 @@ impl Verifier {
         &self.issuer
     }
 
-    /// Where the request has the token that is judged.
-    pub fn place<'a, F: Fields>(&'a self, asked: &Asked<'a, F>) -> Option<&'a TokenFrom> {
-        match &self.issuer.from[..] {
-            [only] => Some(only),
-            from => find::token(from, asked).ok().map(|(place, _)| place),
-        }
+    /// Where the request has the token that is judged: in one place as a rule, or the same one in several.
+    pub fn places<'a, F: Fields>(&'a self, asked: &'a Asked<'a, F>) -> impl Iterator<Item = &'a TokenFrom> {
+        self.issuer.from.iter().filter(|place| find::is_in(place, asked))
     }
 
     /// Decides with the keys that are held. Old keys are fetched anew in the background meanwhile.

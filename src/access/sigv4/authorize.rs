@@ -17,7 +17,7 @@ impl Verifier {
     pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>) -> Result<(), Denied> {
         let Some(policy) = verified.policy() else { return Ok(()) };
         let text = |name| asked.fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
-        let readings = path::readings(asked.path);
+        let readings = path::spellings(asked.path);
         for path in std::iter::once(asked.path).chain(readings.iter().map(String::as_str)) {
             let resource = self.resource(&verified.region, asked.method, path);
             let request = iam::Request {

@@ -79,9 +79,11 @@ pub fn reuse<F: Fields>(policy: &CachePolicy, meta: &Meta, request: &F, now_ms: 
     }
 }
 
-/// Whether each use of a kept answer needs the origin's word: it may not be used without (§5.2.2.4), or was never fresh.
+/// Whether each use of a kept answer needs the origin's word: it may not be used without (§5.2.2.4), or was never fresh and does not
+/// serve while it is revalidated either (RFC 5861 §3).
 pub fn is_always_validated(meta: &Meta) -> bool {
-    meta.no_cache || meta.lifetime_ms <= meta.initial_age_ms
+    let window = if meta.must_revalidate { 0 } else { meta.stale_while_revalidate_ms };
+    meta.no_cache || meta.lifetime_ms.saturating_add(window) <= meta.initial_age_ms
 }
 
 /// Whether the request wants a kept answer or 504 (RFC 9111 §5.2.1.7).
@@ -174,6 +176,16 @@ mod tests {
             ("must-revalidate", |m| m.must_revalidate = true, false),
             ("no-cache", |m| m.no_cache = true, true),
             ("max-age=0", |m| m.lifetime_ms = 0, true),
+            (
+                "max-age=0, stale-while-revalidate=60",
+                |m| (m.lifetime_ms, m.stale_while_revalidate_ms) = (0, 60_000),
+                false,
+            ),
+            (
+                "max-age=0, stale-while-revalidate=60, must-revalidate",
+                |m| (m.lifetime_ms, m.stale_while_revalidate_ms, m.must_revalidate) = (0, 60_000, true),
+                true,
+            ),
             ("old on arrival", |m| m.initial_age_ms = 60_000, true),
         ];
         for (name, change, want) in table {

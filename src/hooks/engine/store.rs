@@ -42,6 +42,8 @@ pub struct Bound {
 pub struct Meter {
     budget: AtomicU64,
     spent: AtomicU64,
+    /// Of that, what the thread's clock measured.
+    sure: AtomicU64,
     /// When the running stretch began, by the clock that `precise` says.
     began: AtomicU64,
     precise: AtomicBool,
@@ -112,6 +114,7 @@ impl Meter {
     pub fn renew(&self, budget: Duration) {
         self.budget.store(nanos(budget), Ordering::Relaxed);
         self.spent.store(0, Ordering::Relaxed);
+        self.sure.store(0, Ordering::Relaxed);
         self.ticked.store(false, Ordering::Relaxed);
         self.long.store(false, Ordering::Relaxed);
     }
@@ -130,10 +133,10 @@ impl Meter {
         }
     }
 
-    /// Whether the call took more than its budget, as far as that was measured: a call that no tick met has not, however long the machine
-    /// gave its time to others.
+    /// Whether the call surely took more than its budget: stretches before the first tick may have been the machine's, which gave its time
+    /// to others.
     pub fn is_over(&self) -> bool {
-        self.ticked.load(Ordering::Relaxed) && self.spent.load(Ordering::Relaxed) > self.budget.load(Ordering::Relaxed)
+        self.sure.load(Ordering::Relaxed) > self.budget.load(Ordering::Relaxed)
     }
 
     /// Whether its last stretch shows that it runs for long.
@@ -164,7 +167,11 @@ impl Meter {
     fn end(&self) {
         let stretch = self.stretch();
         self.spent.fetch_add(stretch, Ordering::Relaxed);
-        self.long.store(self.precise.load(Ordering::Relaxed) && stretch >= nanos(LONG), Ordering::Relaxed);
+        let precise = self.precise.load(Ordering::Relaxed);
+        if precise {
+            self.sure.fetch_add(stretch, Ordering::Relaxed);
+        }
+        self.long.store(precise && stretch >= nanos(LONG), Ordering::Relaxed);
     }
 
     /// Nanoseconds of the running stretch.

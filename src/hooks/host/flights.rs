@@ -13,23 +13,44 @@ use super::fetch::Incoming;
 /// What became of the request with this number.
 pub type Landed = (u32, Result<Incoming, HostError>);
 
-/// Memory: an answer each, which the grant bounds, as it does their number.
+/// Bytes of bodies that requests on their way hold together. Their number, and the answers, are the grant's to bound.
+pub const BODIES_MAX: usize = 16 << 20;
+
 #[derive(Debug, Default)]
 pub struct Flights {
     // Dropped, it ends its tasks.
     tasks: JoinSet<Landed>,
-    handles: HashMap<u32, AbortHandle>,
+    handles: HashMap<u32, Flight>,
     last: u32,
+}
+
+#[derive(Debug)]
+struct Flight {
+    handle: AbortHandle,
+    /// Bytes of its body.
+    bytes: usize,
 }
 
 // === impl Flights ===
 impl Flights {
-    /// The number of the request that `answer` sends.
-    pub fn start(&mut self, answer: impl Future<Output = Result<Incoming, HostError>> + Send + 'static) -> u32 {
+    /// The number of the request that `answer` sends, with a body of `bytes`.
+    ///
+    /// # Errors
+    /// Bodies of more than [`BODIES_MAX`] would be on their way.
+    pub fn start(
+        &mut self,
+        bytes: usize,
+        answer: impl Future<Output = Result<Incoming, HostError>> + Send + 'static,
+    ) -> Result<u32, HostError> {
+        let held: usize = self.handles.values().map(|flight| flight.bytes).sum();
+        if held.saturating_add(bytes) > BODIES_MAX {
+            return Err(HostError::TooLarge(format!("requests on their way may send {BODIES_MAX} bytes together")));
+        }
         self.last = self.last.wrapping_add(1);
         let number = self.last;
-        self.handles.insert(number, self.tasks.spawn(async move { (number, answer.await) }));
-        number
+        let handle = self.tasks.spawn(async move { (number, answer.await) });
+        self.handles.insert(number, Flight { handle, bytes });
+        Ok(number)
     }
 
     /// Waits for one, and takes all that are there then; none when `bound` is over first.
@@ -51,8 +72,8 @@ impl Flights {
 
     /// Gives a request up; one that is over already is nobody's any more.
     pub fn give_up(&mut self, number: u32) {
-        if let Some(handle) = self.handles.remove(&number) {
-            handle.abort();
+        if let Some(flight) = self.handles.remove(&number) {
+            flight.handle.abort();
         }
     }
 
@@ -70,7 +91,7 @@ impl Flights {
         match ended {
             Ok(landed) => self.handles.remove(&landed.0).map(|_| landed),
             Err(error) => {
-                let (number, _) = self.handles.iter().find(|(_, handle)| handle.id() == error.id())?;
+                let (number, _) = self.handles.iter().find(|(_, flight)| flight.handle.id() == error.id())?;
                 let number = *number;
                 self.handles.remove(&number);
                 Some((number, Err(HostError::Failed("the request broke off".to_owned()))))

@@ -149,8 +149,9 @@ impl CallState {
     pub fn start(&mut self, request: Outgoing) -> Result<u32, HostError> {
         self.count(1)?;
         let (identity, services, deadline) = (Arc::clone(&self.identity), Arc::clone(&self.services), self.deadline);
+        let bytes = request.body.len();
         let answer = async move { services.fetch.send(granted(&identity)?, request, deadline).await };
-        Ok(self.flights.start(answer))
+        self.flights.start(bytes, answer)
     }
 
     /// Whether this call may make as many requests more.

@@ -6,6 +6,9 @@ let order = 0;
 let requests = [];
 // Requests on their way, by the host's number.
 const flights = new Map();
+// Turns without a wait, of those in a row after which there is one.
+let looks = 0;
+const LOOKS = 16;
 
 class Timeout {
   constructor(fn, delay, args, repeat) {
@@ -70,7 +73,11 @@ function send(request, signal) {
       if (signal.aborted) return reject(signal.reason);
       signal.addEventListener('abort', () => {
         requests = requests.filter((r) => r !== entry);
-        if (flights.delete(entry.id)) host.call('fetch.abort', String(entry.id));
+        // A later call may have given its number to another request.
+        if (flights.get(entry.id) === entry) {
+          flights.delete(entry.id);
+          host.call('fetch.abort', String(entry.id));
+        }
         reject(signal.reason);
       });
     }
@@ -104,8 +111,11 @@ function depart() {
 
 // Waits for answers, but not beyond the next timer. Whether there were any.
 function arrive(next) {
-  // An immediate leaves them a moment, or code that asks again and again would never see one.
-  const bound = next ? { timeoutMs: Math.max(1, next.due - now) } : {};
+  // What is due already only looks whether there are any; now and then it leaves them a moment, or code that asks again and again would
+  // never see one.
+  const wait = next ? Math.max(0, next.due - now) : undefined;
+  looks = wait === 0 ? (looks + 1) % LOOKS : 0;
+  const bound = next ? { timeoutMs: wait === 0 && looks === 0 ? 1 : wait } : {};
   const { elapsedMs, done } = JSON.parse(host.call('fetch.next', JSON.stringify(bound)));
   now += elapsedMs;
   for (const [id, { ok, err }] of done) {

@@ -80,6 +80,8 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
     }
     let path = path(custom, "origin.custom", now)?;
     let port = match number(custom, "origin.custom", "port")? {
+        // What was shown may come back, whatever it is.
+        Some(port) if now.is_some_and(|now| u64::from(now.port) == port) => None,
         Some(port) => match u16::try_from(port).ok().filter(|port| valid::port(*port)) {
             Some(port) => Some(port),
             None => return Err(invalid("\"origin.custom.port\" must be 80, 443 or 1024 to 65535")),
@@ -95,9 +97,8 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
         }
         None => None,
     };
-    let silence = seconds(custom, "readTimeout")?;
-    let kept = seconds(custom, "keepaliveTimeout")?;
-    if kept.is_some() && kept != now.map(|now| now.keepalive_timeout.as_secs()) {
+    let silence = seconds(custom, "readTimeout", now.map(|now| now.read_timeout))?;
+    if seconds(custom, "keepaliveTimeout", now.map(|now| now.keepalive_timeout))?.is_some() {
         warnings.push("\"origin.custom.keepaliveTimeout\" is ignored: this edge keeps its own time".to_owned());
     }
     protocols(custom)?;
@@ -106,11 +107,9 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
         // AWS sends what the request's Host says, whatever the origin is called.
         host_header: host.and_then(|_| host_header(exchange)),
         path,
-        port: port.filter(|port| now.is_none_or(|now| now.port != *port)),
+        port,
         tls: tls.filter(|tls| now.is_none_or(|now| now.tls != *tls)),
-        read_timeout: silence
-            .filter(|secs| now.is_none_or(|now| now.read_timeout.as_secs() != *secs))
-            .map(Duration::from_secs),
+        read_timeout: silence.map(Duration::from_secs),
         headers: headers(exchange, custom, "origin.custom.customHeaders")?.patch(host.is_some()),
         ..OriginPatch::default()
     })
@@ -186,8 +185,10 @@ fn number(of: &Node<'_>, place: &str, name: &str) -> Result<Option<u64>, Failure
     }
 }
 
-fn seconds(custom: &Node<'_>, name: &str) -> Result<Option<u64>, Failure> {
+/// Another time than the one that was shown.
+fn seconds(custom: &Node<'_>, name: &str, shown: Option<Duration>) -> Result<Option<u64>, Failure> {
     match number(custom, "origin.custom", name)? {
+        Some(secs) if shown.is_some_and(|shown| shown.as_secs() == secs) => Ok(None),
         Some(secs) if !SECONDS.contains(&secs) => {
             Err(invalid(format_args!("\"origin.custom.{name}\" must be 1 to 120 seconds, not {secs}")))
         }
