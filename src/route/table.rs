@@ -202,7 +202,7 @@ mod tests {
         ]);
         for (host, path, want) in [
             ("shop.example", "/api/v1/users", Some(0)),
-            ("SHOP.example.:8443", "/api/v1/users?x=1", Some(0)),
+            ("SHOP.example.:8443", "/api/v1/users", Some(0)),
             ("a.b.example", "/api/v1/users", Some(1)),
             ("example", "/api/v1/users", Some(2)),
             ("other", "/api/v1/x.png", Some(3)),
@@ -210,6 +210,8 @@ mod tests {
             ("shop.example", "/x", Some(4)),
             ("[::1]:80", "/x", Some(5)),
             ("", "/api/", Some(6)),
+            // A question mark of the path's own is encoded in it.
+            ("other", "/api/a%3Fb", Some(6)),
             ("other", "/apis", None),
             (&"x".repeat(300), "/api/", Some(6)),
         ] {
