@@ -49,10 +49,13 @@ pub fn readings(path: &str) -> Vec<String> {
     readings
 }
 
-/// The readings, each also with everything decoded: for what people write without encoding it.
+/// The readings, and each of them and the path itself with everything decoded: for what people write without encoding it.
 pub fn spellings(path: &str) -> Vec<String> {
     let mut all = readings(path);
-    for one in all.clone() {
+    if is_plain(path, true) {
+        return all;
+    }
+    for one in std::iter::once(path.to_owned()).chain(all.clone()) {
         let plain = String::from_utf8_lossy(&decoded(one.as_bytes(), |_| true)).into_owned();
         if plain != path && !all.contains(&plain) {
             all.push(plain);
@@ -230,7 +233,8 @@ mod tests {
         ] {
             assert_eq!(readings(path), want, "{path}");
         }
-        assert_eq!(spellings("//a%20b"), ["/a%20b", "/a b", "//a b"]);
+        assert_eq!(spellings("//a%20b"), ["/a%20b", "//a b", "/a b"]);
+        assert_eq!(spellings("/a%20b"), ["/a b"]);
         for (path, want) in [
             ("/a/../b", true),
             ("/a/%2e%2e/b", true),
