@@ -12,9 +12,11 @@ pub mod jwt;
 pub mod keys;
 pub mod signed;
 pub mod sigv4;
+mod used;
 
 pub use authorizer::{About, Decision, Memo, Question};
-pub use judge::{Certificate, Entry, Facts, Guards, Used, Verdict, Wait};
+pub use judge::{Certificate, Entry, Facts, Guards, Verdict, Wait};
+pub use used::Used;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};

@@ -249,25 +249,34 @@ fn a_signed_origin_gets_signed_bodies() {
     );
     std::fs::write(checks.dir().join("secret"), SECRET).unwrap();
     let checks = checks.start();
-    let signs = |secret: &str| {
+    let signs = |secret: &str, function: &str| {
         let mut setup = Setup::new("");
         setup.rest = format!(
             "[[origin]]\nname = \"url\"\nurl = \"http://{}\"\nsign = {{ service = \"lambda\", region = \"eu-central-1\", \
              credentials = {{ access_key = \"AKIDEXAMPLE\", secret_key = \"file:{{dir}}/secret\" }} }}\n\
-             [[behavior]]\nmatch = \"*\"\norigin = \"url\"\nmethods = \"all\"\ncache = false\n",
-            checks.http
+             [[behavior]]\nmatch = \"*\"\norigin = \"url\"\nmethods = \"all\"\ncache = false\n{}",
+            checks.http,
+            if function.is_empty() {
+                ""
+            } else {
+                "hooks = { origin_request = \"f\" }\n[[function]]\nname = \"f\"\nfile = \"f.js\"\n"
+            }
         );
+        std::fs::write(setup.dir().join("f.js"), function).unwrap();
         std::fs::write(setup.dir().join("secret"), secret).unwrap();
         setup.start()
     };
-    let pop = signs(SECRET);
+    let pop = signs(SECRET, "");
     let body = vec![b'x'; 100_000];
     for path in ["/", "/a%20b/c?z=1&a=%2F&a=b", "/a//b/c", "/%C3%BC?q=a%2Bb"] {
         let reply = pop.send("POST", path, &[("Content-Type", "text/plain"), ("X-Amz-Date", "forged")], &body);
         assert_eq!((reply.status, reply.body == body), (200, true), "{path}: {}", reply.text());
     }
     assert_eq!(pop.get("/get").status, 200);
-    assert_eq!(signs("another secret").send("POST", "/", &[], b"x").status, 403, "the check does check");
+    assert_eq!(signs("another secret", "").send("POST", "/", &[], b"x").status, 403, "the check does check");
+    // What a function leaves of it is what is signed for; a time of its own makes it no other origin.
+    let function = "exports.handler = async ({ Records: [{ cf: { request } }] }) => { request.origin.custom.readTimeout = 7; return request; };";
+    assert_eq!(signs(SECRET, function).get("/get").status, 200);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_token_is_taken_from_where_it_was_and_nowhere_else() {
     }
 }
 
-/// The origin could go by the one that nobody verified. Neither of them is written down.
+/// The origin could go by the one that nobody verified. None of them is written down.
 #[test]
 fn different_tokens_in_two_places_let_nobody_in() {
     let (origin, mint) = (Origin::counting(""), Mint::new("k"));
@@ -85,8 +85,12 @@ fn different_tokens_in_two_places_let_nobody_in() {
         let reply = pop.get_with(&format!("/a?token={token}"), &[("Cookie", &session)]);
         assert_eq!(reply.status, want, "{}", reply.text());
     }
-    let lines = until("both lines", || Some(pop.access_lines()).filter(|lines| lines.len() == 2));
+    // A page that was asked for with a token is where the next request comes from.
+    let page = format!("https://shop.example/page?a=1&token={ana}");
+    assert_eq!(pop.get_with("/b", &[("Cookie", &session), ("Referer", &page)]).status, 200);
+    let lines = until("all lines", || Some(pop.access_lines()).filter(|lines| lines.len() == 3));
     assert!(lines.iter().all(|line| !line.contains(&ana) && !line.contains(&bob)), "{lines:?}");
+    assert!(lines[2].contains("https://shop.example/page?a=1\""), "{}", lines[2]);
 }
 
 #[test]

@@ -57,6 +57,17 @@ fn what_differs_of_a_custom_origin() {
 }
 
 /// The documented way to another origin: its name, and Host to match.
+/// A configured origin keeps to no range of AWS's; what was shown of it may come back.
+#[test]
+fn an_origin_outside_awss_ranges_comes_back_as_it_was_shown() {
+    let mut exchange = exchange(EVENT, Mode::Strict);
+    let origin = exchange.request.origin.as_mut().unwrap();
+    (origin.port, origin.read_timeout, origin.keepalive_timeout) =
+        (81, Duration::from_millis(500), Duration::from_secs(300));
+    change(&mut exchange, Api::LambdaEdge, |_| {}).unwrap();
+    assert_eq!(exchange.edits(), []);
+}
+
 #[test]
 fn host_follows_the_functions_own() {
     let mut exchange = exchange(EVENT, Mode::Strict);
