@@ -14,13 +14,23 @@ pub fn normal(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// A pattern for paths, or a path, in that spelling, with its dot segments.
+/// A pattern for paths, or a path, in that spelling, with its dot segments. A percent sign that begins no encoded byte is one of its own.
 pub fn spelled(path: &str) -> Cow<'_, str> {
-    if path.is_ascii() && !path.contains('%') {
+    let stays = |byte: u8| STANDS[usize::from(byte)] || byte == b'?';
+    if path.bytes().all(stays) {
         return Cow::Borrowed(path);
     }
-    let decoded = decoded(path.as_bytes(), is_unreserved);
-    Cow::Owned(encoded(&decoded, |byte| !byte.is_ascii()))
+    let mut out = String::with_capacity(path.len() + 8);
+    let mut rest = path.as_bytes();
+    while let [first, more @ ..] = rest {
+        let (byte, stands, after) = match escaped(rest) {
+            Some(byte) => (byte, is_unreserved(byte), &rest[3..]),
+            None => (*first, stays(*first), more),
+        };
+        push(&mut out, byte, stands);
+        rest = after;
+    }
+    Cow::Owned(out)
 }
 
 /// The path as origins may read it that are more generous than we, each spelled as [`normal`] does: with and without several slashes
@@ -32,8 +42,8 @@ pub fn readings(path: &str) -> Vec<String> {
         return Vec::new();
     }
     let generous = |path: &str| {
-        let slashed: Vec<u8> = decoded(path.as_bytes(), |_| true).into_iter().map(slash).collect();
-        encoded(&slashed, |byte| !is_unreserved(byte) && !PLAIN.contains(&byte))
+        let slashed: Vec<u8> = decoded(path.as_bytes()).into_iter().map(slash).collect();
+        encoded(&slashed)
     };
     let bases = [spelled(path).into_owned(), generous(path), generous(&without_parameters(path))];
     let mut readings = Vec::new();
@@ -56,7 +66,7 @@ pub fn spellings(path: &str) -> Vec<String> {
         return all;
     }
     for one in std::iter::once(path.to_owned()).chain(all.clone()) {
-        let plain = String::from_utf8_lossy(&decoded(one.as_bytes(), |_| true)).into_owned();
+        let plain = String::from_utf8_lossy(&decoded(one.as_bytes())).into_owned();
         if plain != path && !all.contains(&plain) {
             all.push(plain);
         }
@@ -69,31 +79,55 @@ fn without_parameters(path: &str) -> String {
     names.collect::<Vec<_>>().join("/")
 }
 
-/// What stands in a path as it is, beside unreserved characters (RFC 3986 §3.3).
-const PLAIN: &[u8] = b"/!$&'()*+,;=:@";
+/// What stands in a path as it is: unreserved characters, `sub-delims`, ":", "@" and the slash (RFC 3986 §3.3).
+const STANDS: [bool; 256] = {
+    let mut all = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = is_unreserved(byte as u8)
+            || matches!(
+                byte as u8,
+                b'/' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
+            );
+        byte += 1;
+    }
+    all
+};
 
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 fn slash(byte: u8) -> u8 {
     if byte == b'\\' { b'/' } else { byte }
 }
 
-/// Percent-encodes the bytes that `which` names.
-fn encoded(path: &[u8], which: impl Fn(u8) -> bool) -> String {
+/// Percent-encodes what does not stand in a path.
+fn encoded(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
-    for &byte in path {
-        match which(byte) {
-            true => out.extend(['%', hex(byte >> 4), hex(byte & 15)]),
-            false => out.push(char::from(byte)),
-        }
-    }
+    path.iter().for_each(|byte| push(&mut out, *byte, STANDS[usize::from(*byte)]));
     out
+}
+
+fn push(out: &mut String, byte: u8, stands: bool) {
+    match stands {
+        true => out.push(char::from(byte)),
+        false => out.extend(['%', hex(byte >> 4), hex(byte & 15)]),
+    }
 }
 
 fn hex(digit: u8) -> char {
     char::from(b"0123456789ABCDEF"[usize::from(digit & 15)])
+}
+
+/// The byte that `text` begins with, when it is encoded.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    match text {
+        // Two hex digits make a byte.
+        [b'%', high, low, ..] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
+        _ => None,
+    }
 }
 
 /// Whether a segment is `.` or `..`, however it is spelled.
@@ -101,7 +135,7 @@ pub fn has_dots(path: &str) -> bool {
     if is_plain(path, false) {
         return false;
     }
-    let plain = decoded(path.as_bytes(), |_| true);
+    let plain = decoded(path.as_bytes());
     let name = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
     plain.split(|byte| matches!(byte, b'/' | b'\\')).any(name)
 }
@@ -117,26 +151,14 @@ fn is_plain(path: &str, single: bool) -> bool {
     })
 }
 
-/// Percent-decodes the bytes that `which` names; the others are left in upper case.
-fn decoded(path: &[u8], which: impl Fn(u8) -> bool) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+/// Percent-decodes everything, once.
+fn decoded(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
-    let mut at = 0;
-    while let Some(&byte) = path.get(at) {
-        if byte == b'%'
-            && let (Some(high), Some(low)) = (digit(path.get(at + 1)), digit(path.get(at + 2)))
-        {
-            // Two hex digits make a byte.
-            let value = (high * 16 + low) as u8;
-            match which(value) {
-                true => out.push(value),
-                false => out.extend(path[at..at + 3].to_ascii_uppercase()),
-            }
-            at += 3;
-            continue;
-        }
-        out.push(byte);
-        at += 1;
+    let mut rest = path;
+    while let [first, more @ ..] = rest {
+        let byte = escaped(rest);
+        out.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &rest[3..] } else { more };
     }
     out
 }
@@ -185,8 +207,9 @@ mod tests {
             ("/a%2Fb", "/a%2Fb"),
             ("/caf%c3%a9%2fx", "/caf%C3%A9%2Fx"),
             ("/café", "/caf%C3%A9"),
-            ("/a%", "/a%"),
-            ("/a%zz", "/a%zz"),
+            ("/a%", "/a%25"),
+            ("/a%zz", "/a%25zz"),
+            ("/a[1]", "/a%5B1%5D"),
             ("/.well-known/x", "/.well-known/x"),
             ("*", "*"),
         ] {

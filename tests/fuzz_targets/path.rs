@@ -4,7 +4,8 @@ use rimward::message::path::{has_dots, normal, readings};
 
 pub fn run(data: &[u8]) {
     let Ok(path) = std::str::from_utf8(data) else { return };
-    let path = format!("/{path}");
+    // A question mark ends a path.
+    let path = format!("/{}", path.replace('?', ""));
     let all = readings(&path);
     assert!(all.iter().all(|one| one.starts_with('/') && *one != path), "{path:?} {all:?}");
     assert!(normal(&path).starts_with('/') && normal(&path).is_ascii(), "{path:?}");
