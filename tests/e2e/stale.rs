@@ -87,9 +87,7 @@ fn a_stale_object_and_a_crowd(origin: &Origin, cache: &str) -> (Pop, Vec<Raw>) {
     (pop, crowd)
 }
 
-/// Each viewer that waited became the next one to ask, and after a few such rounds the error was shown.
-#[test]
-fn stale_if_error_bridges_for_all_who_ask_at_once() {
+fn good_once_then_busy_behind_a_gate() -> (Origin, Gate) {
     let gate = Gate::new();
     let held = gate.clone();
     let origin = Origin::start(move |x| match x.nth {
@@ -99,6 +97,13 @@ fn stale_if_error_bridges_for_all_who_ask_at_once() {
             x.reply("503 Busy", "", "bad");
         }
     });
+    (origin, gate)
+}
+
+/// Each viewer that waited became the next one to ask, and after a few such rounds the error was shown.
+#[test]
+fn stale_if_error_bridges_for_all_who_ask_at_once() {
+    let (origin, gate) = good_once_then_busy_behind_a_gate();
     let (pop, mut crowd) = a_stale_object_and_a_crowd(&origin, "");
     origin.wait(2);
     gate.open();
@@ -140,15 +145,7 @@ fn stale_if_error_bridges_a_refused_connection_for_all() {
 /// Who waited for the one that asks a silent origin went past the cache when the time was up, and waited for the origin too.
 #[test]
 fn who_waits_behind_a_silent_origin_gets_what_is_stale() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let origin = Origin::start(move |x| match x.nth {
-        0 => x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\n", "good"),
-        _ => {
-            held.wait();
-            x.reply("503 Busy", "", "bad");
-        }
-    });
+    let (origin, gate) = good_once_then_busy_behind_a_gate();
     let (_pop, crowd) = a_stale_object_and_a_crowd(&origin, "[cache]\ncollapse_timeout = \"200ms\"\n");
     let (send, replies) = mpsc::channel();
     for mut viewer in crowd {
