@@ -90,7 +90,8 @@ fn different_tokens_in_two_places_let_nobody_in() {
     assert_eq!(pop.get_with("/b", &[("Cookie", &session), ("Referer", &page)]).status, 200);
     let lines = until("all lines", || Some(pop.access_lines()).filter(|lines| lines.len() == 3));
     assert!(lines.iter().all(|line| !line.contains(&ana) && !line.contains(&bob)), "{lines:?}");
-    assert!(lines[2].contains("https://shop.example/page?a=1\""), "{}", lines[2]);
+    // Each worker writes its own lines, so they are not in the order of the requests.
+    assert!(lines.iter().any(|line| line.contains("https://shop.example/page?a=1\"")), "{lines:?}");
 }
 
 #[test]
