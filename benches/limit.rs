@@ -69,7 +69,7 @@ fn no_field(_: &HeaderName) -> Option<Vec<u8>> {
 
 fn who(key: &str, plan: Option<PlanId>) -> Who<'_> {
     Who {
-        behavior: 0,
+        behaviors: &[0],
         stage: "prod",
         method: "GET",
         paths: &["/items/7"],

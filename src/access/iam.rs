@@ -2,9 +2,11 @@
 //!
 //! In: a [`Policy`], what is asked. Out: a [`Decision`]. Never: a document's text, a clock.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::config::iam::{Condition, Key, Match, Order, Patterns, Policy, Statement, Test};
+use crate::message::path;
 
 /// What a policy is asked.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,34 @@ pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
         }
     }
     decision
+}
+
+/// A policy about paths, with its resources in the spelling that [`evaluate_path`] asks in.
+pub fn spelled(mut policy: Policy) -> Policy {
+    for pattern in policy.statements.iter_mut().flat_map(|statement| &mut statement.resources.any) {
+        if let Cow::Owned(spelled) = path::pattern(pattern) {
+            *pattern = spelled;
+        }
+    }
+    policy
+}
+
+/// Decides about a path, whose `resource` is asked about as [`path::spelled`] and in every way that an origin may read it: all must
+/// be allowed. To many origins a slash at the end is nothing, so a Deny for the path without it denies, too.
+pub fn evaluate_path(policy: &Policy, path: &str, resource: impl Fn(&str) -> String, request: Request<'_>) -> Decision {
+    let decide = |path: &str| evaluate(policy, &Request { resource: &resource(path), ..request });
+    let own = path::spelled(path);
+    let readings = path::readings(path);
+    for reading in std::iter::once(&*own).chain(readings.iter().map(String::as_str)) {
+        match decide(reading) {
+            Decision::Allow => {}
+            refused => return refused,
+        }
+        if path::bare(reading).is_some_and(|bare| decide(bare) == Decision::ExplicitDeny) {
+            return Decision::ExplicitDeny;
+        }
+    }
+    Decision::Allow
 }
 
 fn matches(statement: &Statement, request: &Request<'_>) -> bool {
@@ -157,7 +187,7 @@ fn username(principal: &str) -> Option<&str> {
 
 /// `*` is any run of characters, `?` any one character; linear in practice, and never worse than their product.
 pub fn like(pattern: &str, text: &str, ignore_case: bool) -> bool {
-    glob(pattern.as_bytes(), text, ignore_case, |_| false)
+    glob(pattern.as_bytes(), text, ignore_case, width, |_| false)
 }
 
 /// As [`like`], but within the five parts before an ARN's resource `?` is no `:`, and `*` runs over none but from the end
@@ -174,12 +204,18 @@ fn arn(pattern: &str, text: &str, wide: bool) -> bool {
         (Some(b'*'), Some(b':')) => at < head && !wide,
         _ => at < head,
     };
-    glob(bytes, text, false, stays)
+    glob(bytes, text, false, width_spelled, stays)
 }
 
 /// `stays` tells of which wildcards of the pattern, by position, match no `:`. Goes back to the last `*` only, or to the
 /// one before where the last may not go on: a `:` is then matched by an earlier one.
-fn glob(pattern: &[u8], text: &str, ignore_case: bool, stays: impl Fn(usize) -> bool) -> bool {
+fn glob(
+    pattern: &[u8],
+    text: &str,
+    ignore_case: bool,
+    width: fn(&[u8]) -> usize,
+    stays: impl Fn(usize) -> bool,
+) -> bool {
     let bytes = text.as_bytes();
     let same = |a: u8, b: u8| a == b || (ignore_case && a.eq_ignore_ascii_case(&b));
     let (mut p, mut t) = (0, 0);
@@ -200,7 +236,7 @@ fn glob(pattern: &[u8], text: &str, ignore_case: bool, stays: impl Fn(usize) -> 
             }
             Some(b'?') if !(stays(p) && bytes[t] == b':') => {
                 p += 1;
-                t += width(bytes[t]);
+                t += width(&bytes[t..]);
                 continue;
             }
             Some(other) if *other != b'?' && same(*other, bytes[t]) => {
@@ -226,12 +262,20 @@ fn glob(pattern: &[u8], text: &str, ignore_case: bool, stays: impl Fn(usize) -> 
 }
 
 /// Bytes of the UTF-8 character that begins so.
-fn width(first: u8) -> usize {
-    match first {
+fn width(text: &[u8]) -> usize {
+    match text.first().copied().unwrap_or_default() {
         0xf0.. => 4,
         0xe0.. => 3,
         0xc0.. => 2,
         _ => 1,
+    }
+}
+
+/// The same of an ARN, where each byte of a path's character may be encoded.
+fn width_spelled(text: &[u8]) -> usize {
+    match path::escaped(text) {
+        Some(first) => (3 * width(&[first])).min(text.len()),
+        None => width(text),
     }
 }
 

@@ -60,11 +60,11 @@ struct Bound {
 /// Who asks, for what.
 #[derive(Clone, Copy)]
 pub struct Who<'a> {
-    /// Position of the behavior in the configuration.
-    pub behavior: usize,
+    /// Positions in the configuration: the behavior that serves it, and those whose path an origin may read in it. None twice.
+    pub behaviors: &'a [usize],
     pub stage: &'a str,
     pub method: &'a str,
-    /// Of the URL, without its query: as it came, then as origins may read it.
+    /// Of the URL, without its query, as patterns are matched against it, then as origins may read it.
     pub paths: &'a [&'a str],
     /// Behind trusted proxies the one that they name.
     pub address: IpAddr,
@@ -172,7 +172,7 @@ impl Limits {
             // Whoever has nothing left takes nothing from the limits that others share.
             metered.look(now)?;
         }
-        for bound in self.behaviors.get(who.behavior).map_or(&[][..], Vec::as_slice) {
+        for bound in who.behaviors.iter().filter_map(|id| self.behaviors.get(*id)).flatten() {
             bound.admit(who, now, &mut admitted)?;
         }
         if let Some(account) = &self.account {

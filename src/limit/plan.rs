@@ -11,6 +11,7 @@ use super::admit::Limits;
 use super::bucket::Buckets;
 use super::registry::{Registry, Scope};
 use crate::config::compiled::{MethodThrottle, Period, PeriodQuota, Quota, UsagePlan};
+use crate::message::path;
 
 /// Position of a plan in the configuration.
 pub type PlanId = usize;
@@ -56,7 +57,7 @@ impl Plan {
             Method {
                 name: format!("{} {shown} {path}", plan.name).into(),
                 buckets: buckets(Scope::Method { plan: name(), stage, path, method }, of.quota),
-                of: of.clone(),
+                of: MethodThrottle { path: path::pattern(&of.path).into_owned(), ..of.clone() },
             }
         };
         Plan {

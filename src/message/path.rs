@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-/// The path that CloudFront matches against patterns: unreserved characters decoded, dot segments resolved, what stays encoded in
-/// upper case, as is whatever is no ASCII (RFC 3986 §6.2.2).
+/// The path that patterns are matched against: in one spelling, dot segments resolved (CloudFront Developer Guide, "Path pattern";
+/// RFC 3986 §6.2.2).
 pub fn normal(path: &str) -> Cow<'_, str> {
     match spelled(path) {
         Cow::Borrowed(path) if !path.contains("/.") => Cow::Borrowed(path),
@@ -14,9 +14,21 @@ pub fn normal(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// A pattern for paths, or a path, in that spelling, with its dot segments. A percent sign that begins no encoded byte is one of its own.
+/// A path in that spelling, with its dot segments: decoded is what may stand in a path as it is (RFC 3986 §3.3), but for the slash
+/// and the star, which would mean something else to a rule; all else is encoded, in upper case. A percent sign that begins no
+/// encoded byte is one of its own.
 pub fn spelled(path: &str) -> Cow<'_, str> {
-    let stays = |byte: u8| STANDS[usize::from(byte)] || byte == b'?';
+    respelled(path, b"")
+}
+
+/// A pattern for paths, or a resource of a policy, in that spelling: its wildcards stay, and "%2A" is a star of the path's own.
+pub fn pattern(text: &str) -> Cow<'_, str> {
+    respelled(text, b"*?")
+}
+
+/// `wild`: what stays beside what stands in a path.
+fn respelled<'a>(path: &'a str, wild: &[u8]) -> Cow<'a, str> {
+    let stays = |byte: u8| STANDS[usize::from(byte)] || wild.contains(&byte);
     if path.bytes().all(stays) {
         return Cow::Borrowed(path);
     }
@@ -24,7 +36,7 @@ pub fn spelled(path: &str) -> Cow<'_, str> {
     let mut rest = path.as_bytes();
     while let [first, more @ ..] = rest {
         let (byte, stands, after) = match escaped(rest) {
-            Some(byte) => (byte, is_unreserved(byte), &rest[3..]),
+            Some(byte) => (byte, byte != b'/' && STANDS[usize::from(byte)], &rest[3..]),
             None => (*first, stays(*first), more),
         };
         push(&mut out, byte, stands);
@@ -35,23 +47,27 @@ pub fn spelled(path: &str) -> Cow<'_, str> {
 
 /// The path as origins may read it that are more generous than we, each spelled as [`normal`] does: with and without several slashes
 /// made one; as it is or decoded, with backslashes as slashes; a segment's parameters (`;`, RFC 3986 §3.3) left as they are, taken
-/// off before the decoding (as servlet containers do), or after it; dot segments resolved. Only readings that differ from the path as
-/// sent and from each other.
+/// off before the decoding (as servlet containers do), or after it; cut where a `?` or `#` was encoded; dot segments resolved. Only
+/// readings that differ from the path as sent and from each other. An origin that takes a slash at the end for nothing is asked
+/// about with [`bare`].
 pub fn readings(path: &str) -> Vec<String> {
-    if is_plain(path, true) {
-        return Vec::new();
+    let mut readings = Vec::new();
+    if !is_ambiguous(path) {
+        return readings;
     }
     let generous = |path: &str| {
         let slashed: Vec<u8> = decoded(path.as_bytes()).into_iter().map(slash).collect();
         encoded(&slashed)
     };
     let bases = [spelled(path).into_owned(), generous(path), generous(&without_parameters(path))];
-    let mut readings = Vec::new();
-    for base in bases {
-        for named in [without_parameters(&base), base] {
-            for one in [without_dots(&named, true), without_dots(&named, false)] {
-                if one != path && !readings.contains(&one) {
-                    readings.push(one);
+    for base in &bases {
+        let cut = [base.find("%3F"), base.find("%23")].into_iter().flatten().min();
+        for whole in cut.into_iter().map(|at| &base[..at]).chain([base.as_str()]) {
+            for named in [without_parameters(whole), whole.to_owned()] {
+                for one in [without_dots(&named, true), without_dots(&named, false)] {
+                    if one != path && !readings.contains(&one) {
+                        readings.push(one);
+                    }
                 }
             }
         }
@@ -59,19 +75,28 @@ pub fn readings(path: &str) -> Vec<String> {
     readings
 }
 
-/// The readings, and each of them and the path itself with everything decoded: for what people write without encoding it.
-pub fn spellings(path: &str) -> Vec<String> {
-    let mut all = readings(path);
-    if is_plain(path, true) {
-        return all;
-    }
-    for one in std::iter::once(path.to_owned()).chain(all.clone()) {
-        let plain = String::from_utf8_lossy(&decoded(one.as_bytes())).into_owned();
-        if plain != path && !all.contains(&plain) {
-            all.push(plain);
+/// The same without its last slash: to many origins it is the same.
+pub fn bare(path: &str) -> Option<&str> {
+    path.strip_suffix('/').filter(|path| !path.is_empty())
+}
+
+/// Whether an origin may read it as another path than [`normal`] says: an encoded slash, `?` or `#`, a backslash, parameters, an
+/// empty segment, one that begins with a dot, or a slash at the end. One walk, as every request comes here.
+pub fn is_ambiguous(path: &str) -> bool {
+    let mut before = 0;
+    let mut bytes = path.as_bytes();
+    while let [byte, rest @ ..] = bytes {
+        match byte {
+            b'/' if before == b'/' => return true,
+            b'/' if rest.is_empty() && before != 0 => return true,
+            b'\\' | b';' => return true,
+            b'.' if before == b'/' => return true,
+            b'%' if matches!(escaped(bytes), Some(b'/' | b'\\' | b';' | b'?' | b'#' | b'.')) => return true,
+            _ => {}
         }
+        (before, bytes) = (*byte, rest);
     }
-    all
+    false
 }
 
 fn without_parameters(path: &str) -> String {
@@ -79,24 +104,19 @@ fn without_parameters(path: &str) -> String {
     names.collect::<Vec<_>>().join("/")
 }
 
-/// What stands in a path as it is: unreserved characters, `sub-delims`, ":", "@" and the slash (RFC 3986 §3.3).
+/// What stands in a path as it is: unreserved characters, `sub-delims` but for the star, ":", "@" and the slash (RFC 3986 §3.3).
 const STANDS: [bool; 256] = {
     let mut all = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        all[byte] = is_unreserved(byte as u8)
-            || matches!(
-                byte as u8,
-                b'/' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
-            );
+        let octet = byte as u8;
+        all[byte] = octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'.' | b'_' | b'~' | b'/' | b':' | b'@')
+            || matches!(octet, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'+' | b',' | b';' | b'=');
         byte += 1;
     }
     all
 };
-
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
 
 fn slash(byte: u8) -> u8 {
     if byte == b'\\' { b'/' } else { byte }
@@ -121,7 +141,7 @@ fn hex(digit: u8) -> char {
 }
 
 /// The byte that `text` begins with, when it is encoded.
-fn escaped(text: &[u8]) -> Option<u8> {
+pub fn escaped(text: &[u8]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     match text {
         // Two hex digits make a byte.
@@ -132,7 +152,7 @@ fn escaped(text: &[u8]) -> Option<u8> {
 
 /// Whether a segment is `.` or `..`, however it is spelled.
 pub fn has_dots(path: &str) -> bool {
-    if is_plain(path, false) {
+    if !is_ambiguous(path) {
         return false;
     }
     let plain = decoded(path.as_bytes());
@@ -140,15 +160,10 @@ pub fn has_dots(path: &str) -> bool {
     plain.split(|byte| matches!(byte, b'/' | b'\\')).any(name)
 }
 
-/// Whether it has no second reading: nothing encoded, no backslash, no parameter, no segment that begins with a dot; `single`: no empty segment
-/// either. One walk, as every request comes here.
-fn is_plain(path: &str, single: bool) -> bool {
-    let mut before = 0;
-    path.bytes().all(|byte| {
-        let second = before == b'/' && (byte == b'.' || (single && byte == b'/'));
-        before = byte;
-        !second && !matches!(byte, b'%' | b'\\' | b';')
-    })
+/// Whether a control character is encoded in it: some origins end a path there.
+pub fn has_controls(path: &str) -> bool {
+    let encoded = |(at, _)| path.as_bytes().get(at..).and_then(escaped);
+    path.match_indices('%').filter_map(encoded).any(|byte| byte.is_ascii_control())
 }
 
 /// Percent-decodes everything, once.
@@ -210,10 +225,49 @@ mod tests {
             ("/a%", "/a%25"),
             ("/a%zz", "/a%25zz"),
             ("/a[1]", "/a%5B1%5D"),
+            ("/a%5b1%5D", "/a%5B1%5D"),
+            ("/me%40example.com%2B1", "/me@example.com+1"),
+            // What a rule would take for more than itself.
+            ("/a*b", "/a%2Ab"),
+            ("/a%2ab", "/a%2Ab"),
+            ("/a%3Fb", "/a%3Fb"),
             ("/.well-known/x", "/.well-known/x"),
-            ("*", "*"),
         ] {
             assert_eq!(normal(path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn patterns_keep_their_wildcards() {
+        for (text, want) in [
+            ("/a/*", "/a/*"),
+            ("/a%2a?/*", "/a%2A?/*"),
+            ("/users/me%40example.com/*", "/users/me@example.com/*"),
+            ("/caf%c3%a9/*", "/caf%C3%A9/*"),
+            ("/my files/[1]", "/my%20files/%5B1%5D"),
+            ("arn:aws:execute-api:*:*:api/prod/GET/a%2fb", "arn:aws:execute-api:*:*:api/prod/GET/a%2Fb"),
+        ] {
+            assert_eq!(pattern(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_and_what_ends_a_path() {
+        assert_eq!([bare("/a/"), bare("/a"), bare("/")], [Some("/a"), None, None]);
+        for (path, want) in [("/a%00", true), ("/a%0db", true), ("/a%7Fb", true), ("/a%20b%", false), ("/a", false)] {
+            assert_eq!(has_controls(path), want, "{path}");
+        }
+        for (path, want) in [
+            ("/", false),
+            ("/a/", true),
+            ("/a.b/c", false),
+            ("/.a", true),
+            ("/a%20b+c@d", false),
+            ("/a%2Fb", true),
+            ("/a%3bb", true),
+            ("/a%25b", false),
+        ] {
+            assert_eq!(is_ambiguous(path), want, "{path}");
         }
     }
 
@@ -228,8 +282,11 @@ mod tests {
             ("/private%5ca", &["/private%5Ca", "/private/a"]),
             ("/x/..%2fprivate/a", &["/x/..%2Fprivate/a", "/private/a"]),
             ("/a/%2e/", &["/a/"]),
-            ("/a%3Fb//c", &["/a%3Fb/c"]),
-            ("/caf%c3%a9", &["/caf%C3%A9"]),
+            ("/a%3Fb//c", &["/a", "/a%3Fb/c"]),
+            ("/caf%c3%a9", &[]),
+            ("/a.pdf%3Fx", &["/a.pdf"]),
+            ("/a%23b%2fc", &["/a", "/a%23b%2Fc", "/a%23b/c"]),
+            ("/a/", &[]),
             // Servlet containers: what follows a semicolon is a parameter of its segment.
             ("/private;v=1/a", &["/private/a"]),
             ("/private;/a;b", &["/private/a"]),
@@ -241,14 +298,12 @@ mod tests {
             (
                 "/;%2fx/private%3bv/s",
                 &[
-                    "/private%3Bv/s",
-                    "//private%3Bv/s",
-                    "/;%2Fx/private%3Bv/s",
+                    "/private/s",
+                    "//private/s",
+                    "/;%2Fx/private;v/s",
                     "/x/private/s",
                     "//x/private/s",
                     "/;/x/private;v/s",
-                    "/private/s",
-                    "//private/s",
                     "/private;v/s",
                     "//private;v/s",
                 ],
@@ -256,8 +311,6 @@ mod tests {
         ] {
             assert_eq!(readings(path), want, "{path}");
         }
-        assert_eq!(spellings("//a%20b"), ["/a%20b", "//a b", "/a b"]);
-        assert_eq!(spellings("/a%20b"), ["/a b"]);
         for (path, want) in [
             ("/a/../b", true),
             ("/a/%2e%2e/b", true),

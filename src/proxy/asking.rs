@@ -20,7 +20,7 @@ use crate::origin::rewrite::{Encoding, Facts};
 use crate::origin::{self, hop, select};
 
 use super::context::RequestCtx;
-use super::plan::{self, Target};
+use super::plan::{self, Target, Unrouted};
 use super::shared::Shared;
 use super::{applying, handing, phases, respond, tiers, upstream};
 
@@ -160,6 +160,16 @@ pub fn before_cache(session: &mut Session, behavior: &Behavior, host: &str, targ
         query: target.query,
     };
     behavior::before_cache(behavior, &viewer, &request.headers, has_body)
+}
+
+/// What is answered where no behavior serves the path. One that tries to get round a rule is an error for the log.
+pub fn unrouted(session: &Session, ctx: &mut RequestCtx, why: Unrouted, host: &str) -> Answer {
+    let what = format!("{why} (host {host:?})");
+    let answer = respond::error_answer(session, ctx, why.status(), &what);
+    if why != Unrouted::Nobody {
+        respond::fail(ctx, observe::Failure::InvalidRequest, what);
+    }
+    answer
 }
 
 /// Why a request cannot be served by this behavior, whoever asks: status, words, and one word for the log.

@@ -18,6 +18,7 @@ use crate::access::sigv4::PayloadCheck;
 use crate::access::{Asked, Certificate, Denied, Entry, Facts, Reason, Used, Verdict, Wait};
 use crate::behavior::Answer;
 use crate::behavior::viewer::{self, Known};
+use crate::config::compiled::BehaviorId;
 use crate::limit::headers::{RATE_LIMIT, RATE_LIMIT_POLICY, Shown};
 use crate::limit::{Admitted, Kind, Refused, Who};
 use crate::listen;
@@ -25,7 +26,7 @@ use crate::message::{Fields, path};
 
 use super::context::{RequestCtx, Role};
 use super::phases::now_ms;
-use super::plan::Target;
+use super::plan::{self, Target};
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
 use super::{applying, asking, authorizing, denying, record, respond, uploads};
@@ -130,6 +131,12 @@ pub fn early(shared: &Shared, snapshot: &Snapshot, address: impl FnOnce() -> IpA
     }
 }
 
+/// Whether a request falls under limits, whoever asks: those of its behavior, of the account, or of a behavior that its path may
+/// be read to.
+pub fn is_limited(snapshot: &Snapshot, served: &Served, path: &str) -> bool {
+    served.limited || (snapshot.limiting && path::is_ambiguous(path))
+}
+
 /// Counts a request against every limit that it falls under.
 ///
 /// # Errors
@@ -142,15 +149,24 @@ pub fn admit<F: Fields>(
     entry: Option<&Entry>,
 ) -> Result<Option<Arc<Admitted>>, Box<Refused>> {
     let key = entry.and_then(|entry| entry.key.as_ref());
-    if !served.limited && key.is_none() {
+    if key.is_none() && !is_limited(snapshot, served, asked.path) {
         return Ok(None);
     }
     let principal = entry.and_then(|entry| entry.principal.as_ref());
     let plan = key.and_then(|key| snapshot.bounds.plan(key.plans.iter().map(String::as_str), &served.behavior.stage));
-    let readings = path::spellings(asked.path);
-    let paths: SmallVec<[&str; 4]> = std::iter::once(asked.path).chain(readings.iter().map(String::as_str)).collect();
+    let (own, readings) = (path::normal(asked.path), path::readings(asked.path));
+    let paths: SmallVec<[&str; 4]> = std::iter::once(&*own).chain(readings.iter().map(String::as_str)).collect();
+    let mut behaviors: SmallVec<[BehaviorId; 4]> = SmallVec::from_slice(&[served.index]);
+    if snapshot.limiting {
+        let others = plan::reached(snapshot, plan::host_name(asked.host), asked.path);
+        others.into_iter().for_each(|id| {
+            if !behaviors.contains(&id) {
+                behaviors.push(id)
+            }
+        });
+    }
     let who = Who {
-        behavior: served.index,
+        behaviors: &behaviors,
         stage: &served.behavior.stage,
         method: asked.method,
         paths: &paths,
@@ -182,9 +198,7 @@ pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx)
         show(session, ctx, &served);
         return Ok(None);
     }
-    if let Some(refused) = ctx.refused.take() {
-        return Ok(Some(refuse(ctx, &refused)));
-    }
+    let refused = ctx.refused.take();
     if ctx.entered.entry.is_none() && served.behavior.access.is_some() {
         match judge(shared, session, ctx, &served).await? {
             Ok(entry) => ctx.entered.entry = Some(Arc::new(told(*entry, &served))),
@@ -194,6 +208,10 @@ pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx)
                 return Ok(Some(answer));
             }
         }
+    }
+    if let Some(refused) = refused {
+        // A lane that does not wait has counted it; who asked was judged again for the log.
+        return Ok(Some(refuse(ctx, &refused)));
     }
     if ctx.is_viewer() && ctx.entered.admitted.is_none() {
         let snapshot = ctx.snapshot.clone();

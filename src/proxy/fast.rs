@@ -154,7 +154,7 @@ pub fn decide<F: Fields>(
     key: &mut Vec<u8>,
 ) -> Result<Option<Hit>, Box<Refused>> {
     let Some((served, mut hit)) = found(shared, snapshot, ask, fields, key) else { return Ok(None) };
-    if served.limited || hit.entered.entry.is_some() {
+    if entering::is_limited(snapshot, served, Target::parse(ask.target).path) || hit.entered.entry.is_some() {
         let entry = hit.entered.entry.clone();
         hit.entered.admitted = entering::admit(shared, snapshot, served, &asked(ask, fields), entry.as_deref())?;
     }

@@ -104,7 +104,7 @@ pub fn candidate(
     }
     let asked = fast::asked(ask, &headers);
     let viewer = asked.viewer;
-    if served.limited || entered.entry.is_some() {
+    if entering::is_limited(snapshot, served, asked.path) || entered.entry.is_some() {
         entered.admitted = entering::admit(shared, snapshot, served, &asked, entered.entry.as_deref())?;
     }
     Ok(Some(Box::new(Candidate {

@@ -115,7 +115,8 @@ pub fn plan(
     scratch: &mut Scratch,
 ) -> Result<Option<Box<Pass>>, Box<Refused>> {
     let Some(mut pass) = planned(shared, snapshot, request, from, scratch) else { return Ok(None) };
-    if pass.served.limited || pass.entered.entry.is_some() {
+    let path = Target::parse(request.head.target).path;
+    if entering::is_limited(snapshot, &pass.served, path) || pass.entered.entry.is_some() {
         let served = pass.served.clone();
         let entry = pass.entered.entry.clone();
         pass.entered.admitted =

@@ -87,8 +87,7 @@ impl ProxyHttp for Phases {
         let id = match routed.map_or_else(route, Ok) {
             Ok(id) => id,
             Err(why) => {
-                let what = format!("{why} (host {host:?})");
-                let answer = respond::error_answer(session, ctx, why.status(), &what);
+                let answer = asking::unrouted(session, ctx, why, &host);
                 respond::answer(session, ctx, answer, "unrouted").await?;
                 return Ok(true);
             }

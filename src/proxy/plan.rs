@@ -4,6 +4,7 @@
 
 use bytes::BytesMut;
 use http::{HeaderMap, Method};
+use smallvec::SmallVec;
 
 use crate::behavior::compress;
 use crate::cache::key;
@@ -63,6 +64,9 @@ pub enum Unrouted {
     /// An origin may resolve them, or not, before or after it decodes: what a rule says of one path must not hold for another.
     #[error("the path has dot segments")]
     Dots,
+    /// An origin may end the path there.
+    #[error("the path has an encoded control character")]
+    Control,
     /// Read in one way it is guarded by one rule, in another by another one: whoever satisfies the first would get past the second.
     #[error("the path can be read in two ways, which different rules guard")]
     TwoRules,
@@ -73,7 +77,7 @@ impl Unrouted {
     pub fn status(self) -> u16 {
         match self {
             Unrouted::Nobody => 404,
-            Unrouted::Dots | Unrouted::TwoRules => 400,
+            Unrouted::Dots | Unrouted::Control | Unrouted::TwoRules => 400,
         }
     }
 }
@@ -92,17 +96,30 @@ pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Result<BehaviorId, 
     if path::has_dots(path) {
         return Err(Unrouted::Dots);
     }
+    if path::has_controls(path) {
+        return Err(Unrouted::Control);
+    }
     let rule = |id: &BehaviorId| {
         let behavior = &snapshot.behavior(*id).behavior;
         behavior.access.as_ref().map(|rule| (rule, &behavior.stage))
     };
-    let others = path::readings(path).into_iter().filter_map(|reading| snapshot.routes.select(host, &reading));
-    let mut guarded = chosen.into_iter().chain(others).filter(|id| rule(id).is_some());
+    let mut guarded = chosen.into_iter().chain(reached(snapshot, host, path)).filter(|id| rule(id).is_some());
     let Some(first) = guarded.next() else { return chosen.ok_or(Unrouted::Nobody) };
     match guarded.all(|other| rule(&other) == rule(&first)) {
         true => Ok(first),
         false => Err(Unrouted::TwoRules),
     }
+}
+
+/// The behaviors that would serve `host` and `path` if they were what an origin may read, in the order of [`path::readings`]; one
+/// may be there twice.
+pub fn reached(snapshot: &Snapshot, host: &str, path: &str) -> SmallVec<[BehaviorId; 4]> {
+    if !path::is_ambiguous(path) {
+        return SmallVec::new();
+    }
+    let whole = std::iter::once(path::normal(path).into_owned()).chain(path::readings(path));
+    let both = whole.flat_map(|one| [path::bare(&one).map(str::to_owned), Some(one)]).flatten();
+    both.filter_map(|one| snapshot.routes.select(host, &one)).collect()
 }
 
 /// Whether answers to `method` may come from this behavior's cache at all.

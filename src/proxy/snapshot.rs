@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub bounds: Limits,
     /// Some behavior has an access rule.
     pub guarded: bool,
+    /// Any behavior has limits of its own.
+    pub limiting: bool,
     /// What no query is written down with: the secrets that any behavior's rule looks for.
     pub secrets: Arc<Used>,
     /// The fields in which some behavior says who asks.
@@ -143,6 +145,7 @@ impl Snapshot {
         let origin_metrics = metrics.origins(config.origins.iter().map(|o| o.name.as_str()));
         let signature = Signature::new(&config.pop.code);
         let guarded = config.behaviors.iter().any(|behavior| behavior.access.is_some());
+        let limiting = config.behaviors.iter().any(|behavior| !behavior.limits.is_empty());
         let steering = config.dns.as_ref().map(|dns| guard.pops.steering(dns, &config.pop.code, &guard.limits));
         Ok(Snapshot {
             config,
@@ -156,6 +159,7 @@ impl Snapshot {
             authorizers,
             bounds,
             guarded,
+            limiting,
             secrets,
             identities,
             tally,

@@ -66,7 +66,7 @@ impl Table {
                     None => table.exact.entry(host.to_ascii_lowercase().into()).or_default(),
                 },
             };
-            paths.push(id, &path::spelled(&pattern.path));
+            paths.push(id, &path::pattern(&pattern.path));
         }
         let lists = table.exact.values_mut().chain(table.below.values_mut());
         lists.chain([&mut table.any]).for_each(Paths::link);

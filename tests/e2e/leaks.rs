@@ -24,7 +24,18 @@ fn a_guarded_path_is_guarded_however_it_is_spelled() {
         "{}{}{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\n",
         origin.config("o"),
         keys(),
-        ["/private/*", "/caf%C3%A9/*", "/my%20files/*", "/users/*/export"].map(guarded).concat()
+        [
+            "/private/*",
+            "/caf%C3%A9/*",
+            "/my%20files/*",
+            "/users/*/export",
+            "/admin/keys",
+            "/by/me%40example.com/*",
+            "/*.pdf",
+            "/a%2Ab"
+        ]
+        .map(guarded)
+        .concat()
     ));
     for path in [
         "/private/a",
@@ -50,6 +61,17 @@ fn a_guarded_path_is_guarded_however_it_is_spelled() {
         "//my%20files/x",
         "/my%20files%2fx",
         "/users/a%3Fb%2Fexport",
+        // To many origins a slash at the end is nothing.
+        "/admin/keys/",
+        "//admin/keys/",
+        "/by/me@example.com/x",
+        "/by/me%40example%2ecom/x",
+        "/a*b",
+        // Some end a path where it is decoded to its end.
+        "/a.pdf%3Fx",
+        "/a.pdf%23",
+        "/a.pdf%00",
+        "/public/%0a",
         // Dot segments may be resolved, or not: nobody can tell what is asked for.
         "/x/../public",
         "/public/%2e%2e/x",
@@ -58,6 +80,9 @@ fn a_guarded_path_is_guarded_however_it_is_spelled() {
         assert!(status == 403 || status == 400, "{path}: {status}");
     }
     assert_eq!(origin.count(), 0);
+    let line = pop.log_line("/public/%2e%2e/x");
+    assert_eq!(line["failure"], "invalid_request", "whoever looks for a way around is found: {line}");
+    assert!(line["error"].as_str().unwrap().starts_with("the path has dot segments"), "{line}");
     for path in ["/public/a", "/a%20b", "/.well-known/x", "/a//b", "/films;v=1/a"] {
         assert_eq!(pop.get(path).status, 200, "{path}");
         assert!(origin.last().target.ends_with(path), "as it came: {:?}", origin.last().target);
@@ -74,10 +99,11 @@ fn no_second_reading_of_a_path_is_let_in_by_a_weaker_rule() {
         format!("[[behavior]]\nmatch = \"{path}\"\norigin = \"o\"\naccess = {access}\ncache = false\n")
     };
     let pop = Pop::start(format!(
-        "{}{}[[address_list]]\nname = \"none\"\nnets = [\"192.0.2.0/24\"]\n{}{}{}",
+        "{}{}[[address_list]]\nname = \"none\"\nnets = [\"192.0.2.0/24\"]\n{}{}{}{}",
         origin.config("o"),
         keys(),
         behavior("/admin/*/export", "{ address = \"none\" }"),
+        behavior("/admin/*/list", "\"api_key\""),
         behavior("/admin/*", "\"api_key\""),
         [
             behavior("/other/*", "\"api_key\""),
@@ -96,11 +122,44 @@ fn no_second_reading_of_a_path_is_let_in_by_a_weaker_rule() {
         ("/my%20files/x", 200),
         ("/my%20files/caf%c3%a9", 200),
         // Two behaviors, one rule.
-        ("/other/a;%2fadmin/c", 200),
+        ("/admin/7%2flist", 200),
     ] {
         assert_eq!(status(path), want, "{path}");
     }
     assert_eq!(origin.count(), 4);
+}
+
+/// A limit counts what an origin may take for its paths, whichever behavior serves it.
+#[test]
+fn no_second_reading_of_a_path_escapes_its_limit() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let behavior = |path: &str, rest: &str| format!("[[behavior]]\nmatch = \"{path}\"\norigin = \"o\"\n{rest}\n");
+    let limit = |burst: u32| format!("limit = {{ per = \"address\", rate = \"1/h\", burst = {burst} }}");
+    for cache in ["", "cache = false\n"] {
+        let pop = Pop::start(format!(
+            "{}{}{}{}",
+            origin.config("o"),
+            behavior("/login", &format!("{cache}{}", limit(2))),
+            behavior("/api/slow", &format!("{cache}{}", limit(1))),
+            [behavior("/api/*", &format!("{cache}{}", limit(100))), behavior("*", cache)].concat()
+        ));
+        for (path, want) in [
+            ("//login", 200),
+            ("/log%69n", 200),
+            ("/login", 429),
+            ("//login", 429),
+            ("/%2flogin", 429),
+            ("/login/", 429),
+            ("/login;x", 429),
+            ("/loginx", 200),
+            ("/api//slow", 200),
+            ("/api/slow", 429),
+            ("/api/;/slow", 429),
+            ("/api/fast", 200),
+        ] {
+            assert_eq!(pop.get(path).status, want, "{path} {cache}");
+        }
+    }
 }
 
 /// What was judged is what the origin gets: no other method in a field of the viewer's, in whatever lane; the operator's stays.

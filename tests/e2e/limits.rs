@@ -214,6 +214,43 @@ fn plans_throttle_by_method_first_then_by_key() {
     assert_eq!([get("/a"), get("/a"), get("/a"), get("/a")], [200, 200, 200, 429]);
 }
 
+/// However a path is spelled, it is its method's.
+#[test]
+fn a_plans_method_counts_every_spelling_of_its_path() {
+    let origin = Origin::counting("");
+    let tables = with_plan(
+        "rate = \"1/h\"\nburst = 99\n[[usage_plan.method]]\npath = \"/caf%c3%a9/*\"\nrate = \"1/h\"\nburst = 1",
+    );
+    let pop = Pop::start(rest(&origin, &tables, "access = \"api_key\"\ncache = false"));
+    let get = |path: &str| pop.get_with(path, &[("X-Api-Key", KEY)]).status;
+    for (path, want) in [
+        ("/caf%C3%A9/a", 200),
+        ("/caf%c3%a9/a", 429),
+        ("//caf%C3%A9/a", 429),
+        ("/caf%C3%A9%2fa", 429),
+        ("/caf%C3%A9;x/a", 429),
+        ("/cafe/a", 200),
+    ] {
+        assert_eq!(get(path), want, "{path}");
+    }
+}
+
+/// Also where a lane that does not wait has counted it.
+#[test]
+fn the_log_says_who_was_refused() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    for cache in [true, false] {
+        let behavior = format!(
+            "access = \"api_key\"\nlimit = {{ per = \"api_key\", rate = \"1/h\", burst = 2 }}\ncache = {cache}"
+        );
+        let pop = Pop::start(rest(&origin, &with_plan("rate = \"1/h\"\nburst = 99"), &behavior));
+        assert_eq!(statuses(&pop, 3, &[("X-Api-Key", KEY)]), [200, 200, 429]);
+        let line = pop.log_line("\"status\":429");
+        assert_eq!(line["principal"], pop.log_line("\"status\":200")["principal"], "{cache}: {line}");
+        assert!(line["principal"].as_str().is_some_and(|who| !who.is_empty()), "{line}");
+    }
+}
+
 #[test]
 fn the_account_limit_is_for_everybody() {
     let origin = Origin::counting("");

@@ -1,6 +1,6 @@
 //! Path: what an origin may read of a path is among its readings. The data is a path.
 
-use rimward::message::path::{has_dots, normal, readings};
+use rimward::message::path::{has_dots, normal, pattern, readings};
 
 pub fn run(data: &[u8]) {
     let Ok(path) = std::str::from_utf8(data) else { return };
@@ -10,18 +10,29 @@ pub fn run(data: &[u8]) {
     assert!(all.iter().all(|one| one.starts_with('/') && *one != path), "{path:?} {all:?}");
     assert!(normal(&path).starts_with('/') && normal(&path).is_ascii(), "{path:?}");
     assert_eq!(normal(&normal(&path)), normal(&path), "{path:?}");
+    assert_eq!(pattern(&normal(&path)), normal(&path), "{path:?}");
     if has_dots(&path) {
         return;
     }
-    // nginx: decoded, slashes merged. Tomcat: parameters off, then decoded.
-    let servlet: Vec<&str> = path.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect();
-    for origin in [path.clone(), servlet.join("/")] {
-        let read: Vec<u8> = percent(&origin).iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();
-        let names: Vec<&[u8]> = read.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
-        let end: &[u8] = if names.is_empty() || !read.ends_with(b"/") { b"" } else { b"/" };
-        let want = spelled(&[b"/", &names.join(&b'/')[..], end].concat());
-        assert!(normal(&path) == want || all.contains(&want), "{path:?} {want:?} {all:?}");
+    // nginx: decoded, slashes merged. Tomcat: parameters off, then decoded. Others: decoded, then parameters off; slashes left alone.
+    for early in [false, true] {
+        let read = percent(&String::from_utf8_lossy(&without_parameters(path.as_bytes(), early)));
+        let read: Vec<u8> = read.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();
+        for late in [false, true] {
+            let read = without_parameters(&read, late);
+            let names: Vec<&[u8]> = read.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+            let end: &[u8] = if names.is_empty() || !read.ends_with(b"/") { b"" } else { b"/" };
+            for want in [spelled(&[b"/", &names.join(&b'/')[..], end].concat()), spelled(&read)] {
+                assert!(normal(&path) == want || all.contains(&want), "{path:?} {want:?} {all:?}");
+            }
+        }
     }
+}
+
+/// `take`: each segment ends at its first semicolon.
+fn without_parameters(path: &[u8], take: bool) -> Vec<u8> {
+    let name = |segment: &[u8]| segment.split(|byte| *byte == b';' && take).next().unwrap_or_default().to_vec();
+    path.split(|byte| *byte == b'/').map(name).collect::<Vec<_>>().join(&b'/')
 }
 
 /// Decoded once.
@@ -39,6 +50,6 @@ fn percent(path: &str) -> Vec<u8> {
 
 /// With everything encoded that RFC 3986 §3.3 does not let stand in a path.
 fn spelled(path: &[u8]) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(byte);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/!$&'()+,;=:@".contains(byte);
     path.iter().map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

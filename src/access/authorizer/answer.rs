@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::access::iam;
 use crate::config::compiled::AuthorizerKind;
 use crate::config::iam::Policy;
 
@@ -62,6 +63,7 @@ fn read(kind: AuthorizerKind, text: &str) -> Result<Decision, String> {
         return Err("it answered without a policyDocument".to_owned());
     };
     let policy = Policy::parse(&document.to_string()).map_err(|error| format!("its policy: {error}"))?;
+    let policy = iam::spelled(policy);
     let usage_key = match said.get("usageIdentifierKey") {
         None | Some(Value::Null) => None,
         Some(Value::String(key)) => Some(key.clone()),

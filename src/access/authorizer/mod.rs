@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use super::{Asked, Denied, Kind, Principal, Reason, Told, iam};
 use crate::config::compiled::{Authorizer, AuthorizerKind, IdentitySource};
 use crate::crypto;
-use crate::message::{Fields, path};
+use crate::message::Fields;
 
 pub use answer::Decision;
 pub use event::About;
@@ -121,9 +121,7 @@ impl Memo {
             let only = |values: Vec<String>| match <[String; 1]>::try_from(values) {
                 Ok([value]) => Ok(value),
                 Err(values) if values.is_empty() => Ok(String::new()),
-                Err(_) => {
-                    Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source:?} is there more than once")))
-                }
+                Err(_) => Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source} is there more than once"))),
             };
             let value = match source {
                 IdentitySource::Header(name) => {
@@ -136,13 +134,10 @@ impl Memo {
                 IdentitySource::Method => asked.method.to_owned(),
             };
             if value.is_empty() {
-                return Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source:?} is missing")));
+                return Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source} is missing")));
             }
             if self.spec.validate.as_ref().is_some_and(|pattern| !pattern.fits(&value)) {
-                return Err(Denied::new(
-                    Reason::AuthorizerUnauthorized,
-                    format!("{source:?} does not match `validate`"),
-                ));
+                return Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source} does not match `validate`")));
             }
             question.identity.extend_from_slice(&(value.len() as u64).to_be_bytes());
             question.identity.extend_from_slice(value.as_bytes());
@@ -234,28 +229,24 @@ impl Memo {
             }
             Decision::Simple { allowed: true, id, context } => Ok((principal(id, context), None)),
             Decision::Policy { id, policy, context, usage_key } => {
-                let readings = path::spellings(asked.path).into_iter().map(|path| self.resource(asked.method, &path));
-                let readings: Vec<String> = readings.collect();
-                for resource in std::iter::once(&question.resource).chain(&readings) {
-                    let request = iam::Request {
-                        action: "execute-api:Invoke",
-                        resource,
-                        source_ip: asked.viewer,
-                        now_ms: asked.now_ms,
-                        secure: asked.tls,
-                        principal_arn: Some(id),
-                        user_agent: None,
-                        referer: None,
-                        dynamodb: iam::Items::default(),
-                    };
-                    let (reason, words) = match iam::evaluate(policy, &request) {
-                        iam::Decision::Allow => continue,
+                let request = iam::Request {
+                    action: "execute-api:Invoke",
+                    resource: "",
+                    source_ip: asked.viewer,
+                    now_ms: asked.now_ms,
+                    secure: asked.tls,
+                    principal_arn: Some(id),
+                    user_agent: None,
+                    referer: None,
+                    dynamodb: iam::Items::default(),
+                };
+                let (reason, words) =
+                    match iam::evaluate_path(policy, asked.path, |path| self.resource(asked.method, path), request) {
+                        iam::Decision::Allow => return Ok((principal(id, context), usage_key.clone())),
                         iam::Decision::ExplicitDeny => (Reason::AuthorizerDenies, "denied"),
                         iam::Decision::ImplicitDeny => (Reason::AuthorizerNotAllowed, "not allowed"),
                     };
-                    return say(reason, &format!("{resource} is {words}"));
-                }
-                Ok((principal(id, context), usage_key.clone()))
+                say(reason, &format!("{} is {words}", question.resource))
             }
         }
     }

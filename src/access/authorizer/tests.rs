@@ -126,6 +126,9 @@ fn answers() {
     ] {
         assert_eq!(judge(said, path).unwrap_err(), want, "{said:?} {path}");
     }
+    // As many functions answer: what they were shown is allowed.
+    let shown = ALLOW.replace("pets/*", "items/a%20b");
+    assert!(judge(Ok(&shown), "/items/a%20b").is_ok());
     let nested = ALLOW.replace("\"n\": 1", "\"n\": {}");
     assert_eq!(judge(Ok(&nested), "/pets/1").unwrap_err(), Reason::AuthorizerFailed, "context of format 1.0 is flat");
     let usage = ALLOW.replace("\"principalId\"", "\"usageIdentifierKey\": \"key\", \"principalId\"");

@@ -80,6 +80,46 @@ fn resources_match_part_by_part() {
     assert!(!arn(short, RESOURCE, false) && arn(short, RESOURCE, true));
 }
 
+/// However a path and a resource are spelled, and however an origin may read the path.
+#[test]
+fn paths_are_asked_about_in_one_spelling_and_every_reading() {
+    use Decision::{Allow, ExplicitDeny, ImplicitDeny};
+    let exact = |resource: &str| format!(r#"{{"Effect":"Allow","Action":"*","Resource":"*/GET{resource}"}}"#);
+    let deny = |resource: &str| {
+        format!(
+            r#"{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"*","Resource":"*/GET{resource}"}}"#
+        )
+    };
+    for (statements, path, want) in [
+        // What an authorizer function answers that allows what it was shown.
+        (exact("/items/a%20b"), "/items/a%20b", Allow),
+        (exact("/items/a b"), "/items/a%20b", Allow),
+        (exact("/caf%c3%a9"), "/caf%C3%A9", Allow),
+        (exact("/café"), "/caf%c3%a9", Allow),
+        (exact("/me@example.com"), "/me%40example.com", Allow),
+        (exact("/%41"), "/A", Allow),
+        (exact("/caf?"), "/caf%C3%A9", Allow),
+        (exact("/a*b"), "/a*b", Allow),
+        (exact("/a%2Ab"), "/axb", ImplicitDeny),
+        (exact("/a%2Fb"), "/a%2fb", ImplicitDeny),
+        (exact("/a/"), "/a/", Allow),
+        (exact("/a"), "/a/", ImplicitDeny),
+        (exact("/a//b"), "/a//b", ImplicitDeny),
+        (deny("/admin/keys"), "/admin/keys/", ExplicitDeny),
+        (deny("/admin/keys"), "/admin//keys/", ExplicitDeny),
+        (deny("/admin/keys"), "/admin/keys/x", Allow),
+        (deny("/reports/%5B2024%5D/*"), "/reports/[2024]/x", ExplicitDeny),
+        (deny("/caf%C3%A9/*"), "/café/x", ExplicitDeny),
+        (deny("/users/me%40x/*"), "/users/me@x/1", ExplicitDeny),
+        (deny("/admin/*"), "/x%2f..%2fadmin/x", ExplicitDeny),
+        (deny("/*.pdf"), "/a.pdf%3Fx", ExplicitDeny),
+    ] {
+        let policy = spelled(Policy::parse(&format!(r#"{{"Statement":[{statements}]}}"#)).unwrap());
+        let resource = |path: &str| format!("arn:aws:execute-api:eu-west-1:123456789012:api/prod/GET{path}");
+        assert_eq!(evaluate_path(&policy, path, resource, request()), want, "{statements} {path}");
+    }
+}
+
 #[test]
 fn wildcards_match() {
     for (pattern, text, matches) in [

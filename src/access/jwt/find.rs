@@ -24,7 +24,7 @@ pub fn token<'a, F: Fields>(from: &'a [TokenFrom], asked: &Asked<'a, F>) -> Resu
             None => first = Some((place, token)),
             Some((_, before)) if before == token => {}
             Some((one, _)) => {
-                return Err(Denied::new(Reason::TokenInvalid, format!("different tokens in {one:?} and {place:?}")));
+                return Err(Denied::new(Reason::TokenInvalid, format!("different tokens in {one} and {place}")));
             }
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{invalid, resource, scheme};
 use crate::access::{Asked, Denied, json};
+use crate::message::path;
 
 /// A custom policy's one statement. Times are seconds since the epoch.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,12 +82,12 @@ impl Policy {
         if self.source.is_some_and(|net| !covers(&net, asked.viewer)) {
             return Err(invalid("it is for another address"));
         }
-        match &self.resource {
-            Some(pattern) if !resource::matches(pattern, scheme(asked.tls), asked.host, asked.path, query) => {
-                Err(invalid("it is for something else"))
-            }
-            _ => Ok(()),
-        }
+        let Some(pattern) = &self.resource else { return Ok(()) };
+        let fits = |path: &str| resource::matches(pattern, scheme(asked.tls), asked.host, path, query);
+        // What an origin may read must not be more than was signed; a pattern for one path, or one that can be read in two ways
+        // itself, means what it says.
+        let every = || !resource::is_open(pattern) || path::readings(asked.path).iter().all(|reading| fits(reading));
+        if fits(asked.path) && every() { Ok(()) } else { Err(invalid("it is for something else")) }
     }
 }
 
@@ -123,4 +124,43 @@ fn inner(condition: &mut Map<String, Value>, operator: &str, key: &str) -> Resul
 /// What is not understood must not allow.
 fn only(left: &Map<String, Value>) -> Result<(), Denied> {
     if left.is_empty() { Ok(()) } else { Err(invalid("the policy has a member that is not known")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_wildcard_covers_what_an_origin_may_read_or_nothing() {
+        for (resource, path, good) in [
+            ("https://h/videos/*.jpg", "/videos/a.jpg", true),
+            ("https://h/videos/*.jpg", "/videos/a%20b.jpg", true),
+            ("https://h/videos/*.jpg", "/videos/a;v=1/b.jpg", true),
+            ("https://h/videos/*.jpg", "/videos/secret.mp4;x.jpg", false),
+            ("https://h/videos/*.jpg", "/videos/secret.mp4%3Fx.jpg", false),
+            ("https://h/videos/*", "/videos/..%2fother/a", false),
+            // One path, or one that is ambiguous itself: as it was signed.
+            ("https://h/a;b", "/a;b", true),
+            ("https://h/a//*", "/a//b", true),
+        ] {
+            let text = format!(
+                r#"{{"Statement":[{{"Resource":"{resource}","Condition":{{"DateLessThan":{{"AWS:EpochTime":9}}}}}}]}}"#
+            );
+            let asked = Asked {
+                method: "GET",
+                host: "h",
+                path,
+                query: None,
+                fields: &HeaderMap::new(),
+                tls: true,
+                viewer: Ipv4Addr::LOCALHOST.into(),
+                now_ms: 0,
+            };
+            assert_eq!(Policy::parse(text.as_bytes()).unwrap().check(&asked, None).is_ok(), good, "{resource} {path}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! In: its pattern, the request's parts. Out: whether they match. Never: a `*` within one section that reaches into the next.
 
 use super::glob;
+use crate::message::path;
 
 /// Places at which an unescaped `?` is tried as the start of the query.
 const MARKS_MAX: usize = 16;
@@ -42,9 +43,32 @@ pub fn matches(pattern: &str, protocol: &str, host: &str, path: &str, query: Opt
     rest.match_indices('?').take(MARKS_MAX).any(|(at, _)| both(&rest[..at], &rest[at + 1..]))
 }
 
+/// Whether it is for more than one path, and can be read in one way only.
+pub fn is_open(pattern: &str) -> bool {
+    let rest = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    let path = path.split_once(r"\?").map_or(path, |(path, _)| path);
+    path.contains(['*', '?']) && !path::is_ambiguous(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_patterns() {
+        for (pattern, want) in [
+            ("https://h/videos/*.jpg", true),
+            (r"https://h/?.jpg\?a=*", true),
+            ("https://h/a", false),
+            (r"https://h/a\?x=*", false),
+            ("https://h/a;v=1/*", false),
+            ("https://h//a/*", false),
+            ("https://h*", false),
+        ] {
+            assert_eq!(is_open(pattern), want, "{pattern}");
+        }
+    }
 
     #[test]
     fn sections() {

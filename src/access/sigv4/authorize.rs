@@ -5,44 +5,37 @@
 use super::verify::{Verified, Verifier};
 use crate::access::iam::{self, Decision};
 use crate::access::{Asked, Denied, Reason, Told};
-use crate::message::{Fields, path};
+use crate::message::Fields;
 
 // === impl Verifier ===
 impl Verifier {
-    /// Whether the key's policy allows the request; a key without one may do whatever its signature covers. The path is
-    /// asked about as sent and in every way that an origin may read it: all must be allowed.
+    /// Whether the key's policy allows the request; a key without one may do whatever its signature covers.
     ///
     /// # Errors
     /// `PolicyDenies`.
     pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>) -> Result<(), Denied> {
         let Some(policy) = verified.policy() else { return Ok(()) };
         let text = |name| asked.fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
-        let readings = path::spellings(asked.path);
-        for path in std::iter::once(asked.path).chain(readings.iter().map(String::as_str)) {
-            let resource = self.resource(&verified.region, asked.method, path);
-            let request = iam::Request {
-                action: &self.signer.action,
-                resource: &resource,
-                source_ip: asked.viewer,
-                now_ms: asked.now_ms,
-                secure: asked.tls,
-                principal_arn: Some(verified.principal()),
-                user_agent: text(&http::header::USER_AGENT),
-                referer: text(&http::header::REFERER),
-                dynamodb: iam::Items::default(),
-            };
-            let how = match iam::evaluate(policy, &request) {
-                Decision::Allow => continue,
-                Decision::ExplicitDeny => " with an explicit deny",
-                Decision::ImplicitDeny => "",
-            };
-            // As sent: what is decoded may hold line ends, and this goes to the log.
-            let resource = self.resource(&verified.region, asked.method, asked.path);
-            let (who, what) = (verified.principal(), &self.signer.action);
-            let words = format!("User: {who} is not authorized to perform: {what} on resource: {resource}{how}");
-            return Err(Denied::new(Reason::PolicyDenies, words.clone()).telling(Told::Words(words)));
-        }
-        Ok(())
+        let request = iam::Request {
+            action: &self.signer.action,
+            resource: "",
+            source_ip: asked.viewer,
+            now_ms: asked.now_ms,
+            secure: asked.tls,
+            principal_arn: Some(verified.principal()),
+            user_agent: text(&http::header::USER_AGENT),
+            referer: text(&http::header::REFERER),
+            dynamodb: iam::Items::default(),
+        };
+        let resource = |path: &str| self.resource(&verified.region, asked.method, path);
+        let how = match iam::evaluate_path(policy, asked.path, resource, request) {
+            Decision::Allow => return Ok(()),
+            Decision::ExplicitDeny => " with an explicit deny",
+            Decision::ImplicitDeny => "",
+        };
+        let (who, what, resource) = (verified.principal(), &self.signer.action, resource(asked.path));
+        let words = format!("User: {who} is not authorized to perform: {what} on resource: {resource}{how}");
+        Err(Denied::new(Reason::PolicyDenies, words.clone()).telling(Told::Words(words)))
     }
 
     /// What policies name: the signer's template, filled.

@@ -245,7 +245,7 @@ fn policies_are_asked_about_every_reading_of_a_path() {
     };
     let pets = policy(
         r#"{"Statement":{"Effect":"Allow","Action":"execute-api:Invoke",
-                          "Resource":["arn:aws:execute-api:us-east-1:1:api/prod/GET/pets/*","*/GET/"]}}"#,
+                          "Resource":["arn:aws:execute-api:us-east-1:1:api/prod/GET/pets/*","*/GET/","*/GET/my%20files/a"]}}"#,
     );
     let no_admin = policy(
         r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
@@ -256,6 +256,7 @@ fn policies_are_asked_about_every_reading_of_a_path() {
         (&pets, "/", true),
         (&pets, "/pets/7", true),
         (&pets, "/pets/$method", true),
+        (&pets, "/my%20files/a", true),
         (&pets, "/admin/7", false),
         (&pets, "/pets/../admin/7", false),
         (&pets, "/pets/%2e%2e/admin/7", false),

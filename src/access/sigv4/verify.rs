@@ -91,7 +91,12 @@ struct Proof {
 impl Verifier {
     /// Keys must be sorted by id, as the compiled configuration has them.
     pub fn new(signer: &Signer) -> Self {
-        Verifier { keys: Arc::new(Keys::new(signer.keys.clone())), signer: signer.clone() }
+        let mut signer = signer.clone();
+        // Policies are asked about paths in one spelling.
+        for policy in Arc::make_mut(&mut signer.keys).iter_mut().filter_map(|key| key.policy.as_mut()) {
+            *policy = Arc::new(iam::spelled(Policy::clone(policy)));
+        }
+        Verifier { keys: Arc::new(Keys::new(signer.keys.clone())), signer }
     }
 
     /// The signer's name in the configuration.

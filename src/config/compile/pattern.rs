@@ -34,6 +34,12 @@ pub(super) fn read(text: &str) -> Result<Pattern, (String, String)> {
     if path.contains(|c: char| c.is_ascii_control() || c == ' ') {
         return Err((format!("'{path}' is no path pattern"), "spaces in a path are written %20".into()));
     }
+    if path.split('/').any(|segment| matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")) {
+        return Err((
+            format!("'{path}' has dot segments"),
+            "paths are matched with theirs resolved: leave them out".into(),
+        ));
+    }
     if host.is_empty() || host == "*" {
         return Ok(pattern(None, path));
     }
@@ -101,6 +107,10 @@ mod tests {
             ("a..b/x", None),
             ("-a/x", None),
             ("/a b", None),
+            ("/x/../a", None),
+            ("/%2E/a", None),
+            ("/.well-known/*", Some((None, "/.well-known/*"))),
+            ("/a..b/...", Some((None, "/a..b/..."))),
         ] {
             let got = read(text).ok();
             let got = got.as_ref().map(|p| (p.host.as_deref(), p.path.as_str()));

@@ -1,5 +1,6 @@
 //! Access: who may come in, names resolved.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +130,17 @@ pub enum TokenFrom {
     Header(HeaderName),
     Cookie(String),
     Query(String),
+}
+
+/// As the configuration writes it.
+impl fmt::Display for TokenFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenFrom::Header(name) => write!(f, "header:{name}"),
+            TokenFrom::Cookie(name) => write!(f, "cookie:{name}"),
+            TokenFrom::Query(name) => write!(f, "query:{name}"),
+        }
+    }
 }
 
 /// What a verified SigV4 or SigV4a signature must be for, and by whom.
@@ -265,6 +277,19 @@ pub enum IdentitySource {
     Cookie(String),
     Path,
     Method,
+}
+
+/// As the configuration writes it.
+impl fmt::Display for IdentitySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IdentitySource::Header(name) => write!(f, "header:{name}"),
+            IdentitySource::Query(name) => write!(f, "query:{name}"),
+            IdentitySource::Cookie(name) => write!(f, "cookie:{name}"),
+            IdentitySource::Path => f.write_str("path"),
+            IdentitySource::Method => f.write_str("method"),
+        }
+    }
 }
 
 /// What of who asks goes on. What viewers send under these names is dropped.

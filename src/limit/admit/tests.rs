@@ -40,7 +40,7 @@ fn field(name: &HeaderName) -> Option<Vec<u8>> {
 
 fn who() -> Who<'static> {
     Who {
-        behavior: 0,
+        behaviors: &[0],
         stage: "prod",
         method: "GET",
         paths: &["/items/7"],
@@ -166,7 +166,7 @@ fn a_request_that_a_later_limit_refuses_uses_up_no_quota() {
         let own = [Limit { concurrency: NonZeroU32::new(1), ..limit("own", Per::Behavior, 2) }];
         let limits = limits(&rates, &own, Some(ledger.clone()));
         let keyed = Who { plan: Some(0), ..who() };
-        let elsewhere = Who { behavior: 1, ..keyed };
+        let elsewhere = Who { behaviors: &[1], ..keyed };
         let refused =
             |who: &Who<'_>, seconds| limits.admit(who, at(seconds)).map_or_else(|refused| Some(refused.kind), |_| None);
         let today = crate::limit::period::day(at(0).wall_ms);
@@ -192,13 +192,15 @@ fn a_request_that_a_later_limit_refuses_uses_up_no_quota() {
 #[test]
 fn a_slash_behind_the_path_gets_past_no_methods_throttle() {
     let mut rates = rates();
-    let method = MethodThrottle { stage: None, path: "/slow".into(), method: None, quota: quota(1) };
-    rates.plans.push(UsagePlan { methods: vec![method], ..plan("p") });
+    let method = |path: &str| MethodThrottle { stage: None, path: path.into(), method: None, quota: quota(1) };
+    rates.plans.push(UsagePlan { methods: vec![method("/slow"), method("/caf%c3%a9")], ..plan("p") });
     let limits = limits(&rates, &[], None);
     let slow = Who { plan: Some(0), paths: &["/slow"], ..who() };
     assert!(limits.admit(&slow, at(0)).is_ok());
     for (paths, admitted) in [
-        (&["/slow"][..], false),
+        (&["/caf%C3%A9"][..], true),
+        (&["/caf%C3%A9"], false),
+        (&["/slow"], false),
         (&["/slow/"], false),
         (&["/slow/x"], true),
         (&["/"], true),
@@ -208,6 +210,19 @@ fn a_slash_behind_the_path_gets_past_no_methods_throttle() {
     ] {
         assert_eq!(limits.admit(&Who { paths, ..slow }, at(0)).is_ok(), admitted, "{paths:?}");
     }
+}
+
+#[test]
+fn the_limits_of_every_behavior_that_a_path_may_be_read_to_count() {
+    let (slow, fast) = ([limit("slow", Per::ApiKey, 1)], [limit("fast", Per::ApiKey, 3)]);
+    let limits = Limits::new(&rates(), [("slow", &slow[..]), ("fast", &fast[..])], &Registry::default(), None);
+    let asked =
+        |behaviors| limits.admit(&Who { behaviors, ..who() }, at(0)).map_err(|refused| refused.limit.to_string());
+    assert!(asked(&[1, 0]).is_ok());
+    assert_eq!(asked(&[1, 0]).unwrap_err(), "slow");
+    assert_eq!(asked(&[0]).unwrap_err(), "slow");
+    assert!(asked(&[1]).is_ok());
+    assert_eq!(asked(&[1]).unwrap_err(), "fast");
 }
 
 #[test]
@@ -309,6 +324,6 @@ fn a_reload_keeps_what_is_taken() {
     // The behavior is now the second.
     let new = Limits::new(&rates(), [("first", &[][..]), ("api", &own[..])], &registry, None);
     drop(old);
-    assert!(new.admit(&Who { behavior: 1, ..who() }, at(0)).is_err());
-    assert!(new.admit(&Who { behavior: 9, ..who() }, at(0)).is_ok());
+    assert!(new.admit(&Who { behaviors: &[1], ..who() }, at(0)).is_err());
+    assert!(new.admit(&Who { behaviors: &[9], ..who() }, at(0)).is_ok());
 }
