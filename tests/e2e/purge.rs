@@ -2,6 +2,7 @@
 //!
 //! In: purges by URL, prefix, host, tag, all. Out: exactly those objects gone, for good. Never: one that survives a crash.
 
+use crate::harness::pop::{TOKEN, run};
 use crate::harness::raw::request;
 use crate::harness::{Gate, HOST, Origin, Pop, until};
 use serde_json::{Value, json};
@@ -242,4 +243,33 @@ fn a_purge_by_url_covers_what_the_key_makes_of_it() {
         assert!(!pop.get(path).hit(), "{path}");
     }
     assert!(pop.get(all[2]).hit(), "nothing else is gone");
+}
+
+/// As the README has operators do it.
+#[test]
+fn the_command_takes_exactly_its_objects() {
+    let origin = tagged();
+    let pop = Pop::caching(&origin, policy());
+    let token = pop.dir().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let (admin, token) = (format!("http://{}", pop.admin), token.to_str().unwrap());
+    let url = |path: &str| format!("http://{HOST}{path}");
+    for (words, gone) in [
+        (&["--url", &url("/dir/a")][..], &[0][..]),
+        (&["--url", &url("/dir/a"), "--url", &url("/other")], &[0, 4]),
+        (&["--prefix", &url("/dir/")], &[0, 1, 2]),
+        (&["--prefix", "/dir/"], &[0, 1, 2, 5]),
+        (&["--host", "other.example"], &[5]),
+        (&["--tag", "red", "--tag", "green"], &[0, 2, 3, 4, 5]),
+        (&["--soft", "--tag", "blue"], &[0, 1, 5]),
+        (&["--all", "--wait"], &[0, 1, 2, 3, 4, 5]),
+    ] {
+        fill(&pop);
+        let (status, said, error) = run(&[&["purge"], words, &["--admin", &admin, "--token-file", token]].concat());
+        assert!(status.success() && error.is_empty(), "{words:?}: {said}{error}");
+        assert_eq!(said.lines().count(), 1, "{words:?}: {said}");
+        assert_eq!(left(&pop), expected(gone), "{words:?}");
+    }
+    let (status, _, error) = run(&["purge", "--url", "/dir/a", "--admin", &admin, "--token-file", token]);
+    assert_eq!((status.code(), error.contains("/dir/a")), (Some(2), true), "{error}");
 }
