@@ -85,7 +85,7 @@ fn who(key: &str, plan: Option<PlanId>) -> Who<'_> {
 fn plans(c: &mut Criterion) {
     let value = |n: u64| format!("{n:040}");
     let keyring = Keys::new((0..10_000).map(|n| {
-        let key = Key { name: format!("key-{n}"), enabled: true, plans: vec!["free".into(), "gold".into()] };
+        let key = Key { name: format!("key-{n}").into(), enabled: true, plans: vec!["free".into(), "gold".into()] };
         (keys::hash(value(n).as_bytes()), key)
     }));
     let plan = |name: &str, stages: &[&str], quota: Option<PeriodQuota>| UsagePlan {

@@ -123,7 +123,7 @@ impl Guards {
         match verdict {
             Verdict::Enter(mut entry) => {
                 if let (Some(principal), Some(key)) = (&mut entry.principal, &entry.key) {
-                    principal.api_key = Some(Arc::from(key.name.as_str()));
+                    principal.api_key = Some(key.name.clone());
                 }
                 Verdict::Enter(entry)
             }
@@ -239,7 +239,7 @@ impl Guards {
         if !self.plans.is_empty() && !self.opens(&key, facts.stage) {
             return deny(format!("no plan of key '{}' opens stage '{}'", key.name, facts.stage));
         }
-        let principal = Principal::new(Kind::ApiKey, key.name.as_str(), "");
+        let principal = Principal::new(Kind::ApiKey, key.name.clone(), Arc::default());
         Ok(Entry { key: Some(key), ..Entry::of(principal) })
     }
 
@@ -307,13 +307,15 @@ impl Entry {
     fn of(principal: Principal) -> Self {
         // An origin that gets the token reads all of its claims, and one in this process is told them.
         let says = (principal.kind == Kind::Jwt).then(|| principal.says());
-        let mut apart = vec![match principal.kind {
+        // Both lengths, the hash of what a token says, the kind.
+        let mut apart = Vec::with_capacity(principal.issuer.len() + principal.id.len() + 2 * 8 + 32 + 1);
+        apart.push(match principal.kind {
             Kind::ApiKey => b'k',
             Kind::Jwt => b'j',
             Kind::SigV4 => b's',
             Kind::Authorizer => b'a',
             Kind::Certificate => b'c',
-        }];
+        });
         for part in [&principal.issuer, &principal.id] {
             apart.extend_from_slice(&(part.len() as u64).to_be_bytes());
             apart.extend_from_slice(part.as_bytes());

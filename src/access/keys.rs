@@ -27,7 +27,7 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Names the principal; unique.
-    pub name: String,
+    pub name: Arc<str>,
     pub enabled: bool,
     /// Names of its usage plans, in the order in which they count.
     pub plans: Vec<String>,
@@ -78,7 +78,7 @@ impl Keys {
 
 impl From<&ApiKey> for Key {
     fn from(key: &ApiKey) -> Self {
-        Key { name: key.name.clone(), enabled: key.enabled, plans: key.plans.clone() }
+        Key { name: key.name.as_str().into(), enabled: key.enabled, plans: key.plans.clone() }
     }
 }
 

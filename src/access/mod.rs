@@ -19,7 +19,7 @@ pub use judge::{Certificate, Entry, Facts, Guards, Verdict, Wait};
 pub use used::Used;
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde_json::{Map, Value};
 
@@ -155,13 +155,17 @@ impl Kind {
 
 // === impl Principal ===
 impl Principal {
+    /// Nobody whom claims say anything of.
     pub fn new(kind: Kind, id: impl Into<Arc<str>>, issuer: impl Into<Arc<str>>) -> Self {
-        let (id, issuer) = (id.into(), issuer.into());
-        Principal { kind, id, issuer, claims: Arc::default(), api_key: None, says: Arc::default() }
+        /// All of these share them: they are made for every request.
+        static NOTHING: LazyLock<(Arc<Map<String, Value>>, Arc<Says>)> = LazyLock::new(Default::default);
+        let (claims, says) = NOTHING.clone();
+        Principal { kind, id: id.into(), issuer: issuer.into(), claims, api_key: None, says }
     }
 
-    fn with_claims(self, claims: Arc<Map<String, Value>>) -> Self {
-        Principal { claims, ..self }
+    /// `says` belongs to these claims.
+    fn with_claims(self, claims: Arc<Map<String, Value>>, says: Arc<Says>) -> Self {
+        Principal { claims, says, ..self }
     }
 
     /// SHA-256 of what the claims say of who asks: the same for the token that takes this one's place. Computed once for a token that comes

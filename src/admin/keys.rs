@@ -214,7 +214,7 @@ impl KeyDesk {
         if rates.api_keys.iter().any(|key| key.hash == hash) {
             return Err(KeyStoreError::Value("of the configuration".to_owned()).into());
         }
-        let key = Key { name: new.name.clone(), enabled: new.enabled, plans: new.plans };
+        let key = Key { name: new.name.as_str().into(), enabled: new.enabled, plans: new.plans };
         let _turn = self.turn.lock();
         self.store.create(StoredKey { key, hash, created_ms: now_ms() })?;
         self.tell()?;
@@ -305,7 +305,7 @@ impl Span {
 impl KeyShown {
     fn of(key: Key, created_ms: Option<u64>) -> Self {
         let Key { name, enabled, plans } = key;
-        KeyShown { name, enabled, plans, created_ms }
+        KeyShown { name: name.to_string(), enabled, plans, created_ms }
     }
 }
 

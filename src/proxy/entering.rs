@@ -171,7 +171,7 @@ pub fn admit<F: Fields>(
         method: asked.method,
         paths: &paths,
         address: asked.viewer,
-        api_key: key.map(|key| key.name.as_str()),
+        api_key: key.map(|key| &*key.name),
         plan,
         principal: principal.map(|principal| (&*principal.issuer, &*principal.id)),
         claim: &|name| principal.and_then(|principal| principal.claims.get(name)).map(words),

@@ -217,7 +217,8 @@ impl Memo {
             Err(Denied::new(reason, format!("{}: {words}", self.spec.name)).telling(told.clone()))
         };
         let principal = |id: &str, context: &Arc<Map<String, serde_json::Value>>| {
-            Principal::new(Kind::Authorizer, id, self.spec.name.as_str()).with_claims(Arc::clone(context))
+            Principal::new(Kind::Authorizer, id, self.spec.name.as_str())
+                .with_claims(Arc::clone(context), Arc::default())
         };
         match decision {
             Decision::Unauthorized => say(Reason::AuthorizerUnauthorized, "it threw \"Unauthorized\""),

@@ -42,7 +42,7 @@ fn world(rule: &str) -> World {
     let config = config::parse(&text, "t.toml", Path::new("/")).unwrap_or_else(|errors| panic!("{rule}\n{errors}"));
     let guards = Guards::new(&config, &jwt::Registry::new().unwrap()).unwrap();
     let key = |name: &str, enabled: bool, plans: &[&str]| Key {
-        name: name.to_owned(),
+        name: name.into(),
         enabled,
         plans: plans.iter().map(|plan| (*plan).to_owned()).collect(),
     };
@@ -132,7 +132,7 @@ fn keys_open_the_stages_of_their_plans() {
         let mut world = world(r#""api_key""#).with("x-api-key", value);
         world.stage = stage;
         match want {
-            None => assert_eq!(world.entry().key.unwrap().name, "acme"),
+            None => assert_eq!(&*world.entry().key.unwrap().name, "acme"),
             Some(reason) => assert_eq!(world.reason(), reason, "{value} {stage}"),
         }
     }

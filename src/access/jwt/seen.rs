@@ -65,12 +65,12 @@ impl Verified {
     pub fn new(
         token: &str,
         algorithm: JwtAlgorithm,
-        claims: Arc<Map<String, Value>>,
+        (claims, says): (Arc<Map<String, Value>>, Arc<Says>),
         generation: u64,
         verified_ms: u64,
     ) -> Self {
         let bytes = u32::try_from(token.len() * CLAIMS_FACTOR + ENTRY_BYTES).unwrap_or(u32::MAX);
-        Verified { algorithm, claims, says: Arc::default(), generation, verified_ms, bytes }
+        Verified { algorithm, claims, says, generation, verified_ms, bytes }
     }
 
     fn counts(&self, generation: u64, now_ms: u64) -> bool {

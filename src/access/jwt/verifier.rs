@@ -14,7 +14,7 @@ use super::keys::Verdict;
 use super::seen::Verified;
 use super::token::{Header, Malformed, Parsed, TOKEN_MAX};
 use super::{claims, find};
-use crate::access::{Asked, Denied, Kind, Principal, Reason};
+use crate::access::{Asked, Denied, Kind, Principal, Reason, Says};
 use crate::config::compiled::{Issuer, JwtRule, TokenFrom};
 use crate::crypto::sha256;
 use crate::message::Fields;
@@ -147,8 +147,7 @@ impl Verifier {
             let digest = sha256(token.as_bytes());
             let seen = self.jwks.seen.get(&digest, held.generation, now_ms);
             if let Some(seen) = seen.filter(|seen| self.issuer.algorithms.contains(&seen.algorithm)) {
-                let principal = self.principal(rule, &seen.claims, now_ms);
-                return Try::Done(principal.map(|principal| Principal { says: seen.says.clone(), ..principal }));
+                return Try::Done(self.principal(rule, &seen.claims, &seen.says, now_ms));
             }
             return self.signature(rule, token, digest, held, now_ms);
         }
@@ -172,10 +171,11 @@ impl Verifier {
                     Ok(claims) => Arc::new(claims),
                     Err(error) => return Try::Done(Err(malformed(error))),
                 };
-                let outcome = self.principal(rule, &claims, now_ms);
+                let says = Arc::default();
+                let outcome = self.principal(rule, &claims, &says, now_ms);
                 // One that has expired comes back to no use.
                 if !matches!(&outcome, Err(denied) if denied.reason == Reason::TokenInvalid) {
-                    let verified = Verified::new(token, parsed.header.alg, claims, held.generation, now_ms);
+                    let verified = Verified::new(token, parsed.header.alg, (claims, says), held.generation, now_ms);
                     self.jwks.seen.put(digest, Arc::new(verified));
                 }
                 Try::Done(outcome)
@@ -210,14 +210,20 @@ impl Verifier {
         }
     }
 
-    fn principal(&self, rule: &JwtRule, claims: &Arc<Map<String, Value>>, now_ms: u64) -> Result<Principal, Denied> {
+    fn principal(
+        &self,
+        rule: &JwtRule,
+        claims: &Arc<Map<String, Value>>,
+        says: &Arc<Says>,
+        now_ms: u64,
+    ) -> Result<Principal, Denied> {
         claims::check(&self.issuer, rule, claims, now_ms)?;
         let id: Arc<str> = match claims.get(&self.issuer.principal_claim) {
             Some(Value::String(id)) if !id.is_empty() => id.as_str().into(),
             Some(Value::Number(id)) => id.to_string().into(),
             _ => return Err(Denied::new(Reason::TokenInvalid, "the claim that names the principal is missing")),
         };
-        Ok(Principal::new(Kind::Jwt, id, self.name.clone()).with_claims(claims.clone()))
+        Ok(Principal::new(Kind::Jwt, id, self.name.clone()).with_claims(claims.clone(), says.clone()))
     }
 }
 

@@ -14,7 +14,7 @@ fn keys_are_made_changed_counted_and_deleted() {
     let (status, made) = ask("POST", "/keys", r#"{"name": "a/b ü", "plans": ["gold"]}"#);
     let value = made["value"].as_str().unwrap().to_owned();
     assert!(status == 201 && keys::valid(&value), "{made}");
-    assert_eq!(pop.key(&value).unwrap().name, "a/b ü");
+    assert_eq!(&*pop.key(&value).unwrap().name, "a/b ü");
     let (_, listed) = ask("GET", "/keys", "");
     assert_eq!(listed["keys"][0], json!({"name": "fixed", "enabled": true, "plans": ["gold"], "created_ms": null}));
     assert_eq!(listed["keys"][1]["name"], "a/b ü");

@@ -20,7 +20,7 @@ fn keys(pop: &Pop, line: &[&str]) -> Result<String, Failed> {
 fn a_key_from_its_making_to_its_end() {
     let pop = Pop::start(None);
     let value = keys(&pop, &["create", "al ice/ü", "--plan", "gold"]).unwrap();
-    assert_eq!(pop.key(value.trim_end()).unwrap().name, "al ice/ü");
+    assert_eq!(&*pop.key(value.trim_end()).unwrap().name, "al ice/ü");
     let listed = keys(&pop, &["list"]).unwrap();
     let today = listed.lines().last().unwrap().split_whitespace().last().unwrap().to_owned();
     let want = format!(

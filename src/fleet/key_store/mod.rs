@@ -318,14 +318,14 @@ impl KeyStore {
         plans(&key.key.plans)?;
         self.write(&key.key.name, |table, gone| {
             let known = self.all(table)?;
-            if known.iter().any(|(other, _)| other == name) {
-                return Err(KeyStoreError::Exists(name.clone()));
+            if known.iter().any(|(other, _)| **other == **name) {
+                return Err(KeyStoreError::Exists(name.to_string()));
             }
             if let Some((other, _)) = known.iter().find(|(_, other)| other.hash == key.hash) {
                 return Err(KeyStoreError::Value(other.clone()));
             }
             if self.gone(gone, name)?.contains(&key.hash) {
-                return Err(KeyStoreError::Gone(name.clone()));
+                return Err(KeyStoreError::Gone(name.to_string()));
             }
             if known.len() >= self.most {
                 return Err(KeyStoreError::Full(known.len()));
@@ -472,7 +472,7 @@ impl std::fmt::Debug for KeyStore {
 
 fn stored(name: &str, record: Record) -> StoredKey {
     let Record { hash, enabled, plans, created_ms, .. } = record;
-    StoredKey { key: Key { name: name.to_owned(), enabled, plans }, hash, created_ms }
+    StoredKey { key: Key { name: name.into(), enabled, plans }, hash, created_ms }
 }
 
 fn plans(plans: &[String]) -> Result<(), KeyStoreError> {

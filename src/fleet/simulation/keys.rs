@@ -63,7 +63,7 @@ impl World {
         let name = format!("n{n}k{}", self.rng.random_range(0..OWN));
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&self.moment.to_le_bytes());
-        let key = Key { name: name.clone(), enabled: true, plans: vec!["gold".into()] };
+        let key = Key { name: name.as_str().into(), enabled: true, plans: vec!["gold".into()] };
         let made = self.process(n).0.keys.create(StoredKey { key, hash, created_ms: 0 });
         trace!(self, "node {n} makes the key {name} = {}: {made:?}", self.moment);
         if self.dead(n) {
@@ -126,7 +126,7 @@ impl World {
             return Ok(false);
         };
         let enabled = list.into_iter().filter(|stored| stored.key.enabled);
-        let now: BTreeMap<String, Hash> = enabled.map(|stored| (stored.key.name, stored.hash)).collect();
+        let now: BTreeMap<String, Hash> = enabled.map(|stored| (stored.key.name.to_string(), stored.hash)).collect();
         let before = std::mem::replace(&mut process.accepted, now);
         process.keys_read = true;
         let accepted: BTreeSet<Hash> = process.accepted.values().copied().collect();
