@@ -90,6 +90,7 @@ fn policies(c: &mut Criterion) {
     let request = Request {
         action: "execute-api:Invoke",
         resource: "arn:aws:execute-api:us-east-1:123456789012:api/prod/GET/things19/7",
+        bare: None,
         source_ip: std::net::IpAddr::from([203, 0, 113, 7]),
         now_ms: NOW,
         secure: true,

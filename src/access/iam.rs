@@ -15,6 +15,8 @@ pub struct Request<'a> {
     pub action: &'a str,
     /// "arn:aws:execute-api:us-east-1:123456789012:api/prod/GET/pets".
     pub resource: &'a str,
+    /// The resource without the slash that its path ends with.
+    pub bare: Option<&'a str>,
     pub source_ip: IpAddr,
     /// Milliseconds since the epoch.
     pub now_ms: u64,
@@ -77,18 +79,18 @@ pub fn spelled(mut policy: Policy) -> Policy {
 }
 
 /// Decides about a path, whose `resource` is asked about as [`path::spelled`] and in every way that an origin may read it: all must
-/// be allowed. To many origins a slash at the end is nothing, so a Deny for the path without it denies, too.
+/// be allowed. To many origins a slash at the end is nothing: what keeps away from the path without it keeps away from it, too.
 pub fn evaluate_path(policy: &Policy, path: &str, resource: impl Fn(&str) -> String, request: Request<'_>) -> Decision {
-    let decide = |path: &str| evaluate(policy, &Request { resource: &resource(path), ..request });
+    let decide = |path: &str| {
+        let bare = path::bare(path).map(&resource);
+        evaluate(policy, &Request { resource: &resource(path), bare: bare.as_deref(), ..request })
+    };
     let own = path::spelled(path);
     let readings = path::readings(path);
     for reading in std::iter::once(&*own).chain(readings.iter().map(String::as_str)) {
         match decide(reading) {
             Decision::Allow => {}
             refused => return refused,
-        }
-        if path::bare(reading).is_some_and(|bare| decide(bare) == Decision::ExplicitDeny) {
-            return Decision::ExplicitDeny;
         }
     }
     Decision::Allow
@@ -97,7 +99,9 @@ pub fn evaluate_path(policy: &Policy, path: &str, resource: impl Fn(&str) -> Str
 fn matches(statement: &Statement, request: &Request<'_>) -> bool {
     covers(&statement.actions, |pattern| like(pattern, request.action, true))
         && covers(&statement.resources, |pattern| {
-            arn(pattern, request.resource, statement.allow == statement.resources.not)
+            // What keeps away: a Deny's resources, and those that an Allow leaves out.
+            let wide = statement.allow == statement.resources.not;
+            arn(pattern, request.resource, wide) || (wide && request.bare.is_some_and(|bare| arn(pattern, bare, wide)))
         })
         && statement.conditions.iter().all(|condition| holds(condition, request))
 }
@@ -271,12 +275,12 @@ fn width(text: &[u8]) -> usize {
     }
 }
 
-/// The same of an ARN, where each byte of a path's character may be encoded.
+/// The same of an ARN, where each byte of a path's character may be encoded. One that is cut short ends where it is.
 fn width_spelled(text: &[u8]) -> usize {
-    match path::escaped(text) {
-        Some(first) => (3 * width(&[first])).min(text.len()),
-        None => width(text),
-    }
+    let Some(first) = path::escaped(text) else { return width(text) };
+    let continues = |at: &usize| text.get(*at..).and_then(path::escaped).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let more = (1..width(&[first])).map(|n| 3 * n).take_while(continues).count();
+    3 * (1 + more)
 }
 
 #[cfg(test)]

@@ -107,6 +107,7 @@ fn authorize(verified: &Verified, head: &Parts) -> Result<(), Denied> {
         principal_arn: Some(verified.principal()),
         user_agent: text(USER_AGENT),
         referer: text(REFERER),
+        bare: None,
         dynamodb: iam::Items::default(),
     };
     match iam::evaluate(policy, &request) {

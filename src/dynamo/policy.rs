@@ -106,6 +106,7 @@ impl Caller {
             principal_arn: self.arn.as_deref(),
             user_agent: self.user_agent.as_deref(),
             referer: None,
+            bare: None,
             dynamodb: Items {
                 leading_keys: &need.keys,
                 attributes: &need.attributes,

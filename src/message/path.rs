@@ -81,14 +81,13 @@ pub fn bare(path: &str) -> Option<&str> {
 }
 
 /// Whether an origin may read it as another path than [`normal`] says: an encoded slash, `?` or `#`, a backslash, parameters, an
-/// empty segment, one that begins with a dot, or a slash at the end. One walk, as every request comes here.
+/// empty segment, or one that begins with a dot. One walk, as every request comes here.
 pub fn is_ambiguous(path: &str) -> bool {
     let mut before = 0;
     let mut bytes = path.as_bytes();
     while let [byte, rest @ ..] = bytes {
         match byte {
             b'/' if before == b'/' => return true,
-            b'/' if rest.is_empty() && before != 0 => return true,
             b'\\' | b';' => return true,
             b'.' if before == b'/' => return true,
             b'%' if matches!(escaped(bytes), Some(b'/' | b'\\' | b';' | b'?' | b'#' | b'.')) => return true,
@@ -259,7 +258,7 @@ mod tests {
         }
         for (path, want) in [
             ("/", false),
-            ("/a/", true),
+            ("/a/", false),
             ("/a.b/c", false),
             ("/.a", true),
             ("/a%20b+c@d", false),

@@ -134,7 +134,7 @@ pub fn early(shared: &Shared, snapshot: &Snapshot, address: impl FnOnce() -> IpA
 /// Whether a request falls under limits, whoever asks: those of its behavior, of the account, or of a behavior that its path may
 /// be read to.
 pub fn is_limited(snapshot: &Snapshot, served: &Served, path: &str) -> bool {
-    served.limited || (snapshot.limiting && path::is_ambiguous(path))
+    served.limited || (snapshot.limiting && plan::has_readings(path))
 }
 
 /// Counts a request against every limit that it falls under.

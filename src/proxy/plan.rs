@@ -90,14 +90,14 @@ impl Unrouted {
 /// Nobody serves it; or something is guarded, and nobody can tell whether this path is.
 pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Result<BehaviorId, Unrouted> {
     let chosen = snapshot.routes.select(host, &path::normal(path));
+    if (snapshot.guarded || snapshot.limiting) && path::has_controls(path) {
+        return Err(Unrouted::Control);
+    }
     if !snapshot.guarded {
         return chosen.ok_or(Unrouted::Nobody);
     }
     if path::has_dots(path) {
         return Err(Unrouted::Dots);
-    }
-    if path::has_controls(path) {
-        return Err(Unrouted::Control);
     }
     let rule = |id: &BehaviorId| {
         let behavior = &snapshot.behavior(*id).behavior;
@@ -112,14 +112,26 @@ pub fn route(snapshot: &Snapshot, host: &str, path: &str) -> Result<BehaviorId, 
 }
 
 /// The behaviors that would serve `host` and `path` if they were what an origin may read, in the order of [`path::readings`]; one
-/// may be there twice.
+/// may be there twice. To many origins a slash at the end is nothing: where it leads to a behavior, one before that counts, too, that
+/// is for the path without it.
 pub fn reached(snapshot: &Snapshot, host: &str, path: &str) -> SmallVec<[BehaviorId; 4]> {
-    if !path::is_ambiguous(path) {
-        return SmallVec::new();
+    let mut reached = SmallVec::new();
+    let mut reach = |one: &str| {
+        let served = snapshot.routes.select(host, one);
+        let bare = path::bare(one).and_then(|bare| snapshot.routes.select(host, bare));
+        reached.extend(served);
+        reached.extend(bare.filter(|bare| served.is_none_or(|served| *bare < served)));
+    };
+    if has_readings(path) {
+        reach(&path::normal(path));
+        path::readings(path).iter().for_each(|one| reach(one));
     }
-    let whole = std::iter::once(path::normal(path).into_owned()).chain(path::readings(path));
-    let both = whole.flat_map(|one| [path::bare(&one).map(str::to_owned), Some(one)]).flatten();
-    both.filter_map(|one| snapshot.routes.select(host, &one)).collect()
+    reached
+}
+
+/// Whether [`reached`] may find more than the behavior that serves the path.
+pub fn has_readings(path: &str) -> bool {
+    path::is_ambiguous(path) || path::bare(path).is_some()
 }
 
 /// Whether answers to `method` may come from this behavior's cache at all.

@@ -99,14 +99,16 @@ fn no_second_reading_of_a_path_is_let_in_by_a_weaker_rule() {
         format!("[[behavior]]\nmatch = \"{path}\"\norigin = \"o\"\naccess = {access}\ncache = false\n")
     };
     let pop = Pop::start(format!(
-        "{}{}[[address_list]]\nname = \"none\"\nnets = [\"192.0.2.0/24\"]\n{}{}{}{}",
+        "{}{}[[address_list]]\nname = \"none\"\nnets = [\"192.0.2.0/24\"]\n{}{}{}{}{}",
         origin.config("o"),
         keys(),
+        behavior("/slash", "{ address = \"none\" }"),
         behavior("/admin/*/export", "{ address = \"none\" }"),
         behavior("/admin/*/list", "\"api_key\""),
         behavior("/admin/*", "\"api_key\""),
         [
-            behavior("/other/*", "\"api_key\""),
+            behavior("/slash/*", "\"api_key\""),
+            "[[behavior]]\nmatch = \"/open/*\"\norigin = \"o\"\ncache = false\n".to_owned(),
             behavior("/my%20files/*", "\"api_key\""),
             behavior("*", "{ address = \"none\" }")
         ]
@@ -123,10 +125,16 @@ fn no_second_reading_of_a_path_is_let_in_by_a_weaker_rule() {
         ("/my%20files/caf%c3%a9", 200),
         // Two behaviors, one rule.
         ("/admin/7%2flist", 200),
+        // A slash at the end makes nothing of what comes later in the configuration.
+        ("/admin/", 200),
+        ("/open/", 200),
+        ("/open/x/", 200),
+        ("/slash/x/", 200),
+        ("/slash/", 400),
     ] {
         assert_eq!(status(path), want, "{path}");
     }
-    assert_eq!(origin.count(), 4);
+    assert_eq!(origin.count(), 8);
 }
 
 /// A limit counts what an origin may take for its paths, whichever behavior serves it.
@@ -141,8 +149,9 @@ fn no_second_reading_of_a_path_escapes_its_limit() {
             origin.config("o"),
             behavior("/login", &format!("{cache}{}", limit(2))),
             behavior("/api/slow", &format!("{cache}{}", limit(1))),
-            [behavior("/api/*", &format!("{cache}{}", limit(100))), behavior("*", cache)].concat()
+            [behavior("/api/*", &format!("{cache}{}", limit(100))), behavior("*", cache)].concat(),
         ));
+        let mut h2 = H2::plain(pop.http);
         for (path, want) in [
             ("//login", 200),
             ("/log%69n", 200),
@@ -151,6 +160,7 @@ fn no_second_reading_of_a_path_escapes_its_limit() {
             ("/%2flogin", 429),
             ("/login/", 429),
             ("/login;x", 429),
+            ("/login%00", 400),
             ("/loginx", 200),
             ("/api//slow", 200),
             ("/api/slow", 429),
@@ -158,6 +168,9 @@ fn no_second_reading_of_a_path_escapes_its_limit() {
             ("/api/fast", 200),
         ] {
             assert_eq!(pop.get(path).status, want, "{path} {cache}");
+        }
+        for (path, want) in [("/login/", 429), ("//login", 429), ("/api/;/slow", 429), ("/api/fast/", 200)] {
+            assert_eq!(h2.get(path).status, want, "{path} {cache}");
         }
     }
 }

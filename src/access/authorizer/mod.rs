@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use super::{Asked, Denied, Kind, Principal, Reason, Told, iam};
 use crate::config::compiled::{Authorizer, AuthorizerKind, IdentitySource};
 use crate::crypto;
-use crate::message::Fields;
+use crate::message::{Fields, path};
 
 pub use answer::Decision;
 pub use event::About;
@@ -99,7 +99,9 @@ impl Memo {
     pub fn new(spec: &Authorizer) -> Self {
         let kept = (!spec.ttl.is_zero())
             .then(|| Cache::builder().max_capacity(spec.entries as u64).time_to_live(spec.ttl).build());
-        Memo { spec: spec.clone(), kept, asked: Mutex::default() }
+        // Policies are asked about resources in one spelling.
+        let resource = path::pattern(&spec.resource).into_owned();
+        Memo { spec: Authorizer { resource, ..spec.clone() }, kept, asked: Mutex::default() }
     }
 
     /// What to ask.
@@ -233,6 +235,7 @@ impl Memo {
                 let request = iam::Request {
                     action: "execute-api:Invoke",
                     resource: "",
+                    bare: None,
                     source_ip: asked.viewer,
                     now_ms: asked.now_ms,
                     secure: asked.tls,

@@ -8,6 +8,7 @@ fn request() -> Request<'static> {
     Request {
         action: "execute-api:Invoke",
         resource: RESOURCE,
+        bare: None,
         source_ip: "203.0.113.7".parse().unwrap(),
         now_ms: 1_440_938_160_000,
         secure: true,
@@ -90,6 +91,12 @@ fn paths_are_asked_about_in_one_spelling_and_every_reading() {
             r#"{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"*","Resource":"*/GET{resource}"}}"#
         )
     };
+    let all_but = |effect: &str, resource: &str| {
+        format!(
+            r#"{{"Effect":"{effect}","Action":"*","NotResource":"*/GET{resource}"}}{}"#,
+            if effect == "Deny" { r#",{"Effect":"Allow","Action":"*","Resource":"*"}"# } else { "" }
+        )
+    };
     for (statements, path, want) in [
         // What an authorizer function answers that allows what it was shown.
         (exact("/items/a%20b"), "/items/a%20b", Allow),
@@ -99,6 +106,13 @@ fn paths_are_asked_about_in_one_spelling_and_every_reading() {
         (exact("/me@example.com"), "/me%40example.com", Allow),
         (exact("/%41"), "/A", Allow),
         (exact("/caf?"), "/caf%C3%A9", Allow),
+        // What begins no character is one byte.
+        (exact("/public/?"), "/public/%F0/adm1", ImplicitDeny),
+        (exact("/public/?"), "/public/%F0", Allow),
+        (exact("/caf?/x"), "/caf%E9/x", Allow),
+        (exact("/?/x"), "/%F0%9F%98%80/x", Allow),
+        (exact("/?/x"), "/%F0%9F/x", Allow),
+        (exact("/??/x"), "/%F0%41/x", Allow),
         (exact("/a*b"), "/a*b", Allow),
         (exact("/a%2Ab"), "/axb", ImplicitDeny),
         (exact("/a%2Fb"), "/a%2fb", ImplicitDeny),
@@ -108,6 +122,10 @@ fn paths_are_asked_about_in_one_spelling_and_every_reading() {
         (deny("/admin/keys"), "/admin/keys/", ExplicitDeny),
         (deny("/admin/keys"), "/admin//keys/", ExplicitDeny),
         (deny("/admin/keys"), "/admin/keys/x", Allow),
+        (all_but("Allow", "/admin/keys"), "/admin/keys/", ImplicitDeny),
+        (all_but("Allow", "/admin/keys"), "/admin/x/", Allow),
+        (all_but("Deny", "/items/*"), "/items/", Allow),
+        (all_but("Deny", "/items/*"), "/items", ExplicitDeny),
         (deny("/reports/%5B2024%5D/*"), "/reports/[2024]/x", ExplicitDeny),
         (deny("/caf%C3%A9/*"), "/café/x", ExplicitDeny),
         (deny("/users/me%40x/*"), "/users/me@x/1", ExplicitDeny),

@@ -19,6 +19,7 @@ impl Verifier {
         let request = iam::Request {
             action: &self.signer.action,
             resource: "",
+            bare: None,
             source_ip: asked.viewer,
             now_ms: asked.now_ms,
             secure: asked.tls,

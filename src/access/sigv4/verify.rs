@@ -17,7 +17,7 @@ use super::{EMPTY, hex};
 use crate::access::{Asked, Denied, iam};
 use crate::config::compiled::{AccessKey, Signer};
 use crate::config::iam::Policy;
-use crate::message::Fields;
+use crate::message::{Fields, path};
 
 /// The longest life of a presigned request, in seconds: seven days.
 pub const MAX_EXPIRES: u64 = 604_800;
@@ -92,7 +92,8 @@ impl Verifier {
     /// Keys must be sorted by id, as the compiled configuration has them.
     pub fn new(signer: &Signer) -> Self {
         let mut signer = signer.clone();
-        // Policies are asked about paths in one spelling.
+        // Policies are asked about resources in one spelling.
+        signer.resource = path::pattern(&signer.resource).into_owned();
         for policy in Arc::make_mut(&mut signer.keys).iter_mut().filter_map(|key| key.policy.as_mut()) {
             *policy = Arc::new(iam::spelled(Policy::clone(policy)));
         }

@@ -22,7 +22,7 @@ pub struct Behavior {
     #[serde(default)]
     pub name: Option<String>,
     /// Required. "host/path", "/path" (any host) or "*" (everything). In the path `*` is any run of characters and `?` exactly
-    /// one (an encoded one counts as it is written: "%20" is three); case matters, the query does not, nor what is encoded without need. A host "*.example.com" is any subdomain. At most 255 characters.
+    /// one (one that has to be encoded counts as its code: "%20" is three); case matters, the query does not, nor what is encoded without need. A host "*.example.com" is any subdomain. At most 255 characters.
     #[serde(rename = "match")]
     pub pattern: String,
     /// Name of the origin or group that answers. Left out: the only origin, when there is just one.
