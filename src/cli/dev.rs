@@ -9,7 +9,7 @@ use crate::proxy::server::Start;
 
 use super::admin::Colour;
 use super::function::watching::{self, Attached};
-use super::{Dev, Run, demo, run};
+use super::{Dev, Run, demo, own, run};
 
 // === impl Dev ===
 impl Dev {
@@ -24,12 +24,13 @@ impl Dev {
         };
         let origin = match demo::start() {
             Ok(origin) => origin,
-            Err(error) => {
-                eprintln!("{} cannot start the demo origin: {error}", colour.paint("31;1", "error:"));
-                return ExitCode::FAILURE;
-            }
+            Err(error) => return wrong(&format!("cannot start the demo origin: {error}")),
         };
         let state = std::env::temp_dir().join(format!("rimward-dev-{}", self.port));
+        // Everybody may write to its parent.
+        if let Err(error) = own::directory(&state) {
+            return wrong(&error);
+        }
         let attached = match watching::attach(&self.function, &state) {
             Ok(attached) => attached,
             Err(error) => return wrong(&error),
@@ -44,7 +45,7 @@ impl Dev {
         text.push_str(&functions(&attached));
         // A file, because files are what is watched: the functions with it.
         let file = state.join("dev.toml");
-        if let Err(error) = std::fs::create_dir_all(&state).and_then(|()| std::fs::write(&file, &text)) {
+        if let Err(error) = std::fs::write(&file, &text) {
             return wrong(&format!("{}: {error}", file.display()));
         }
         let config = match oci::load(&[&file], run::told) {
