@@ -7,6 +7,7 @@ mod access;
 mod authorizer;
 mod behavior;
 mod cache;
+mod country;
 mod dns;
 mod dynamodb;
 mod fields;

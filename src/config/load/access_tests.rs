@@ -166,6 +166,8 @@ fn what_access_refuses() {
         ("[[behavior]]\nmatch='*'\naccess = { jwt = 'customer' }", "unknown jwt 'customer'"),
         ("[[behavior]]\nmatch='*'\naccess = { any = [] }", "no rule is named"),
         ("[[behavior]]\nmatch='*'\naccess = { country = ['de'] }", "'de' is no country"),
+        ("[[behavior]]\nmatch='*'\naccess = { none = [{ country = ['DE', 'UK'] }] }", "'UK' is no country"),
+        ("[[behavior]]\nmatch='*'\naccess = { country = ['XX'] }", "'XX' is no country"),
         ("[[behavior]]\nmatch='*'\naccess = { country = ['DE'] }", "`geo.databases` names no database"),
         ("[[behavior]]\nmatch='*'\nredirect = { to = '/x' }\naccess = 'api_key'", "a redirect is answered before"),
         ("[[jwt]]\nname='a'\nissuer='x'\naudience=[]", "'x/.well-known/jwks.json' is no place for keys"),
