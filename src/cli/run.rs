@@ -66,12 +66,15 @@ fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Compiles every function of `config` and attaches it, away from the PoP's own state.
+/// Opens the databases of `config`, compiles every function of it and attaches it, away from the PoP's own state.
 fn load_functions(config: &Config) -> Result<(), String> {
-    if config.functions.is_empty() {
+    let functions = config.functions.len();
+    if functions == 0 && config.geo.is_empty() {
         return Ok(());
     }
-    eprintln!("loading {} …", counted(config.functions.len(), "function"));
+    if functions > 0 {
+        eprintln!("loading {} …", counted(functions, "function"));
+    }
     let scratch = tempfile::TempDir::new().map_err(|error| error.to_string())?;
     let mut config = config.clone();
     config.engine.artifacts = scratch.path().join("artifacts");
@@ -236,5 +239,31 @@ fn desk(pop: &Pop) -> KeyDesk {
         ledger: Arc::new(move || counts.guard.counts().cloned()),
         changed: Arc::new(move || changes.guard.read_keys(&changes.live.load().config)),
         turn: parking_lot::Mutex::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_opened_by_a_check() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy("geo/test.mmdb", dir.path().join("right.mmdb")).unwrap();
+        std::fs::write(dir.path().join("wrong.mmdb"), "<html>404</html>").unwrap();
+        for (names, wrong) in [("\"right.mmdb\"", false), ("\"right.mmdb\", \"wrong.mmdb\"", true), ("\".\"", true)] {
+            let text = format!("[[origin]]\nname = \"o\"\nurl = \"http://h\"\n[geo]\ndatabases = [{names}]\n");
+            let config = config::parse(&text, "edge.toml", dir.path()).unwrap();
+            let error = load_functions(&config).err();
+            assert_eq!(error.is_some(), wrong, "{names}: {error:?}");
+            for says in [
+                "edge.toml:5:",
+                "wrong.mmdb is not a usable MaxMind DB file: it has no metadata",
+                "\n5 | databases",
+                "^",
+            ] {
+                assert!(error.as_ref().is_none_or(|error| error.contains(says)), "{names}: {error:?}");
+            }
+        }
     }
 }

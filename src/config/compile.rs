@@ -14,6 +14,7 @@ mod fields;
 mod files;
 mod fleet;
 mod function;
+mod geo;
 mod image;
 mod integration;
 mod lambda;
@@ -94,12 +95,10 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let origins = origin::origins(file.origin, (&known, largest), report);
     let functions = function::functions(file.function, &known, largest, report);
     let kv_stores = function::stores(file.kv_store, report);
-    let geo = file.geo.unwrap_or_default().databases;
-    let each = geo
-        .iter()
-        .enumerate()
-        .map(|(i, path)| report.watched(&At::default().key("geo").key("databases").index(i), path));
-    let geo = all(each.collect::<Vec<_>>());
+    let each = file.geo.unwrap_or_default().databases.into_iter().enumerate();
+    let geo = all(each
+        .map(|(i, path)| geo::databases(&At::default().key("geo").key("databases").index(i), &path, report))
+        .collect::<Vec<_>>());
     let guards = access::Guards::collect(
         (&file.jwt, &file.sigv4, &file.key_group, &file.authorizer, &file.address_list),
         report,
@@ -149,7 +148,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         access: access?,
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
         dynamodb: dynamodb?.map(|one| DynamoDb { node, ..one }),
-        geo: geo?,
+        geo: geo?.concat(),
         dns: dns?,
         fleet: fleet.ok_or(Refused(()))?,
         admin: admin?,

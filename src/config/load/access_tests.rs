@@ -160,6 +160,30 @@ fn guards_and_rules() {
 }
 
 #[test]
+fn databases_are_files_or_directories_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("none")).unwrap();
+    std::fs::create_dir_all(dir.path().join("geo/c.mmdb")).unwrap();
+    for name in ["geo/b.mmdb", "geo/a.mmdb", "geo/notes.txt", "one.mmdb"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    let read = |names: &str| parse(&format!("{ORIGIN}[geo]\ndatabases = {names}"), "t.toml", dir.path());
+    let config = read("['one.mmdb', 'geo']").unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let paths: Vec<_> = config.geo.iter().map(|database| database.path.clone()).collect();
+    assert_eq!(paths, ["one.mmdb", "geo/a.mmdb", "geo/b.mmdb"].map(at));
+    let columns: Vec<_> = config.geo.iter().map(|database| (database.place.line, database.place.column)).collect();
+    assert_eq!(columns, [(5, 14), (5, 26), (5, 26)], "each is named where it is written");
+    for path in ["one.mmdb", "geo", "geo/a.mmdb", "geo/b.mmdb"] {
+        assert!(config.sources.contains(&at(path)), "{path} is watched");
+    }
+    for (names, says) in [("['none']", "none has no *.mmdb file"), ("['two.mmdb']", "cannot read")] {
+        let error = read(names).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("t.toml:5:14"), "{error}");
+    }
+}
+
+#[test]
 fn what_access_refuses() {
     for (text, want) in [
         ("[[behavior]]\nmatch='*'\naccess = 'api_keys'", "api_key"),
