@@ -294,6 +294,45 @@ fn limits_plans_and_keys() {
 }
 
 #[test]
+fn what_access_warns_of() {
+    const PLAN: &str = "[[usage_plan]]\nname = 'gold'\nstages = ['prod']\n";
+    const LIMIT: &str = "limit = { per = 'principal', rate = '5/s' }";
+    const CLAIM: &str = "limit = [{ per = 'address', rate = '9/s' }, { per = { claim = 'tenant' }, rate = '5/s' }]";
+    for (more, behavior, want) in [
+        ("", LIMIT.to_owned(), Some("goes by who asks, and there is no `access`: all share one count")),
+        ("", format!("{LIMIT}\naccess = {{ address = 'office' }}"), Some("and no rule of `access` finds that out")),
+        ("", format!("{LIMIT}\naccess = 'api_key'"), None),
+        ("", CLAIM.to_owned(), Some("goes by the claim 'tenant', and there is no `access`")),
+        (
+            "",
+            format!("{CLAIM}\naccess = {{ any = ['api_key', {{ sigv4 = 'partners' }}] }}"),
+            Some("only tokens and authorizers"),
+        ),
+        ("", format!("{CLAIM}\naccess = {{ all = ['api_key', {{ jwt = 'pool' }}] }}"), None),
+        ("", format!("{CLAIM}\naccess = {{ authorizer = 'tenants' }}"), None),
+        ("", "identity = { header = 'x-user' }".to_owned(), Some("the header is never there")),
+        ("", "identity = { header = 'x-user' }\naccess = 'api_key'".to_owned(), None),
+        (PLAN, "access = 'api_key'".to_owned(), Some("has no stage, and every usage plan names those that it opens")),
+        (PLAN, "access = 'api_key'\nstage = 'test'".to_owned(), Some("'test', which no usage plan opens")),
+        (PLAN, "access = 'api_key'\nstage = 'prod'".to_owned(), None),
+        (PLAN, "access = { jwt = 'pool' }".to_owned(), None),
+        (PLAN, "access = { all = [{ address = 'office' }, { none = ['api_key'] }] }".to_owned(), None),
+        ("[[usage_plan]]\nname = 'all'\n", "access = 'api_key'\nstage = 'test'".to_owned(), None),
+        ("", "access = 'api_key'\nstage = 'test'".to_owned(), None),
+    ] {
+        let config = good(&format!("{GUARDS}\n{more}[[behavior]]\nmatch = '*'\ncache = false\n{behavior}"));
+        match want {
+            Some(want) => assert!(
+                config.warnings.len() == 1 && config.warnings[0].contains(want),
+                "{behavior}: {:?}",
+                config.warnings
+            ),
+            None => assert_eq!(config.warnings, Vec::<String>::new(), "{behavior}"),
+        }
+    }
+}
+
+#[test]
 fn what_limits_refuse() {
     let hash = "0f".repeat(32);
     for (text, want) in [
