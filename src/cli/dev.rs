@@ -33,7 +33,10 @@ impl Dev {
         }
         let attached = match watching::attach(&self.function, &state) {
             Ok(attached) => attached,
-            Err(error) => return wrong(&error),
+            Err(error) => {
+                wrong(&error);
+                return ExitCode::from(error.exit_code());
+            }
         };
         let mut text = configuration(
             self.port,
@@ -58,10 +61,11 @@ impl Dev {
         run::logging(&config);
         let (port, admin) = (self.port, self.admin_port);
         let start = Start { path: Some(file), revision: None, upgrade: false };
-        run::finish(run::serve(config, start, move |_| {
+        let served = run::serve(config, start, move |_| {
             println!("{}", welcome(port, admin, &attached, colour));
             watching::rebuild(attached);
-        }))
+        });
+        run::finish(served, |_| "--port and --admin-port choose other ports".to_owned())
     }
 }
 

@@ -32,7 +32,7 @@ impl Run {
         };
         logging(&config);
         let start = Start { path: Some(self.config), revision, upgrade: self.upgrade };
-        finish(serve(config, start, |_| {}))
+        finish(serve(config, start, |_| {}), elsewhere)
     }
 }
 
@@ -148,12 +148,13 @@ pub(super) fn serve(config: Config, start: Start, ready: impl FnOnce(&Pop)) -> R
     pop.run(router)
 }
 
-pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
+/// Says how it ended. `elsewhere`: how to choose another address than the one of this key, which is taken.
+pub(super) fn finish(outcome: Result<(), StartError>, elsewhere: fn(&str) -> String) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{} {error}", Colour::of(&std::io::stderr()).paint("31;1", "error:"));
-            if let Some(hint) = hint(&error) {
+            if let Some(hint) = hint(&error, elsewhere) {
                 eprintln!("  {hint}");
             }
             // As `check` says of the same file.
@@ -163,16 +164,20 @@ pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
 }
 
 /// What to do about an error that many meet.
-fn hint(error: &StartError) -> Option<&'static str> {
+fn hint(error: &StartError, elsewhere: fn(&str) -> String) -> Option<String> {
     match error {
-        StartError::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-            Some("`ss -ltnp` shows who listens there; `rimward dev` takes --port and --admin-port")
+        StartError::Bind { key, source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Some(format!("`ss -ltnp` shows who listens there; {}", elsewhere(key)))
         }
         StartError::Fleet(FleetError::Open { source, .. }) if matches!(**source, redb::Error::DatabaseAlreadyOpen) => {
-            Some("another process runs with this state_dir: give each one its own, as pop.state_dir")
+            Some("another process runs with this state_dir: give each one its own, as pop.state_dir".to_owned())
         }
         _ => None,
     }
+}
+
+fn elsewhere(key: &str) -> String {
+    format!("another address goes into {key}")
 }
 
 /// What the operator's API needs of this PoP.
@@ -245,6 +250,18 @@ fn desk(pop: &Pop) -> KeyDesk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_is_taken_names_its_key() {
+        let taken = |kind: std::io::ErrorKind| StartError::Bind {
+            address: ([127, 0, 0, 1], 8080).into(),
+            key: "admin.address",
+            source: kind.into(),
+        };
+        let said = hint(&taken(std::io::ErrorKind::AddrInUse), elsewhere).unwrap();
+        assert!(said.ends_with("another address goes into admin.address") && !said.contains("--port"), "{said}");
+        assert_eq!(hint(&taken(std::io::ErrorKind::PermissionDenied), elsewhere), None);
+    }
 
     #[test]
     fn databases_are_opened_by_a_check() {
