@@ -199,7 +199,10 @@ impl IntoResponse for Refused {
 
 impl From<PurgeError> for Refused {
     fn from(error: PurgeError) -> Self {
-        let hint = r#"send {"url"|"prefix"|"host"|"tag": "…" or ["…"], "all": true, "soft": false, "wait_ms": 10000}, any of them together"#;
+        let hint = match error.prefix() {
+            Some(prefix) => format!("for every URL that begins so, send {}", serde_json::json!({ "prefix": prefix })),
+            None => r#"send {"url"|"prefix"|"host"|"tag": "…" or ["…"], "all": true, "soft": false, "wait_ms": 10000}, any of them together"#.to_owned(),
+        };
         Refused::new(StatusCode::BAD_REQUEST, error.to_string(), hint)
     }
 }
@@ -259,6 +262,8 @@ mod tests {
             ("GET", "/", token, "", 404, "/purge"),
             ("GET", "/purge", token, "", 405, "POST /purge"),
             ("POST", "/purge", token, "{}", 400, "soft"),
+            ("POST", "/purge", token, r#"{"url":"/a"}"#, 400, r#"send {"prefix":"/a"}"#),
+            ("POST", "/purge", token, r#"{"url":"/a*"}"#, 400, r#"send {"prefix":"/a"}"#),
             ("POST", "/purge", token, r#"{"tag":"broken"}"#, 500, "nothing was purged"),
             ("POST", "/purge", token, &large, 413, "at most"),
         ] {

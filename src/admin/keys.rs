@@ -26,6 +26,9 @@ use crate::limit::{Ledger, ledger, period};
 /// Days that one question about usage may span: all that are remembered are fewer.
 const DAYS_MAX: u32 = 100;
 
+/// Where the names of keys are.
+const NAMES: &str = "`rimward keys list`, or GET /keys, names them all";
+
 /// What these routes need of the rest of the process.
 pub struct KeyDesk {
     pub store: Arc<KeyStore>,
@@ -72,7 +75,7 @@ pub struct NewKey {
     pub value: Option<String>,
 }
 
-/// Answer of `POST /keys`: the only one that ever has the value.
+/// Answer of `POST /keys`: the only one that ever has the value. 200 instead of 201 = a key of this name and value was there.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Created {
     pub name: String,
@@ -132,9 +135,9 @@ pub async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
     let new: NewKey = read(&headers, body, r#"send {"name": "…", "plans": ["…"]}"#)?;
-    let created = on_desk(&state, move |desk| desk.create(new)).await?;
+    let (status, created) = on_desk(&state, move |desk| desk.create(new)).await?;
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, no_store, Json(created)).into_response())
+    Ok((status, no_store, Json(created)).into_response())
 }
 
 pub async fn change(
@@ -199,8 +202,14 @@ impl KeyDesk {
         Ok(KeyList { keys: configured.chain(stored).collect() })
     }
 
-    fn create(&self, new: NewKey) -> Result<Created, Refused> {
+    /// OK: a key of this name and value is there already, and stays as it is.
+    fn create(&self, new: NewKey) -> Result<(StatusCode, Created), Refused> {
         let rates = (self.rates)();
+        if let Some(value) = &new.value
+            && self.has(&rates, &new.name, value)?
+        {
+            return Ok((StatusCode::OK, Created { name: new.name, value: value.clone() }));
+        }
         known_plans(&rates, &new.plans)?;
         not_configured(&rates, &new.name)?;
         let value = match new.value {
@@ -219,7 +228,13 @@ impl KeyDesk {
         self.store.create(StoredKey { key, hash, created_ms: now_ms() })?;
         self.tell()?;
         log::info!("made the API key {:?}", new.name);
-        Ok(Created { name: new.name, value })
+        Ok((StatusCode::CREATED, Created { name: new.name, value }))
+    }
+
+    fn has(&self, rates: &Rates, name: &str, value: &str) -> Result<bool, Refused> {
+        let hash = keys::hash(value.as_bytes());
+        let configured = rates.api_keys.iter().any(|key| key.name == name && key.hash == hash);
+        Ok(configured || self.store.list()?.iter().any(|stored| stored.key.name == name && stored.hash == hash))
     }
 
     fn change(&self, name: &str, change: Change) -> Result<KeyShown, Refused> {
@@ -245,7 +260,9 @@ impl KeyDesk {
     fn usage(&self, name: &str, span: &Span) -> Result<Usage, Refused> {
         let (from, to) = span.days(period::day(now_ms()))?;
         let found = self.list()?.keys.into_iter().find(|key| key.name == name);
-        let key = found.ok_or_else(|| Refused::from(KeyStoreError::Unknown(name.to_owned())))?;
+        // Those of the configuration count too.
+        let unknown = || Refused::new(StatusCode::NOT_FOUND, format!("there is no key {name:?}"), NAMES);
+        let key = found.ok_or_else(unknown)?;
         let rates = (self.rates)();
         let mut plans = Vec::new();
         for plan in rates.plans.iter().filter(|plan| key.plans.contains(&plan.name)) {
@@ -331,7 +348,7 @@ impl From<KeyStoreError> for Refused {
             KeyStoreError::Full(_) => {
                 (StatusCode::CONFLICT, "delete keys that nobody uses, or raise rates.stored_keys")
             }
-            KeyStoreError::Unknown(_) => (StatusCode::NOT_FOUND, "`rimward keys list`, or GET /keys, names them all"),
+            KeyStoreError::Unknown(_) => (StatusCode::NOT_FOUND, NAMES),
             KeyStoreError::Name | KeyStoreError::Plans => (StatusCode::BAD_REQUEST, "nothing was changed"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "nothing was changed; see the PoP's log, then try again"),
         };

@@ -18,7 +18,7 @@ mod tail;
 mod view;
 
 pub use answer::{Done, router};
-pub use purge::{Body as PurgeBody, PurgeDone, PurgeRequest, Purged, Several};
+pub use purge::{Body as PurgeBody, PurgeDone, PurgeError, PurgeRequest, Purged, Several};
 pub use revisions::{Accepted, Revision, Revisions, Stored};
 pub use state::{CacheState, ConfigState, LastReload, OriginState, RecentPurge, Status, TargetState};
 

@@ -93,6 +93,21 @@ pub enum PurgeError {
     Kind { kind: &'static str, text: String, means: Scope },
 }
 
+// === impl PurgeError ===
+impl PurgeError {
+    /// What was meant, where it was written as a URL but means every URL that begins so.
+    pub fn prefix(&self) -> Option<String> {
+        match self {
+            PurgeError::Scope { kind: "url", why: purge::PurgeError::NoHost(path), .. } => Some(path.clone()),
+            PurgeError::Kind { kind: "url", means: means @ Scope::Prefix { .. }, .. } => {
+                let text = means.to_string();
+                Some(text.strip_suffix('*').unwrap_or(&text).to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
 // === impl PurgeRequest ===
 impl PurgeRequest {
     /// Reads the JSON body.
@@ -207,6 +222,24 @@ mod tests {
             ),
         ] {
             assert_eq!(PurgeRequest::parse(body.as_bytes()), Ok(PurgeRequest { scopes, soft, wait: None }), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_was_written_as_a_url_is_told() {
+        for (body, want) in [
+            (r#"{"url":"/a"}"#, Some("/a")),
+            (r#"{"url":"/a*"}"#, Some("/a")),
+            (r#"{"url":"h/a*"}"#, Some("https://h/a")),
+            (r#"{"host":"h/a*"}"#, None),
+            (r#"{"url":"h/a b"}"#, None),
+        ] {
+            let error = PurgeRequest::parse(body.as_bytes()).unwrap_err();
+            assert_eq!(error.prefix().as_deref(), want, "{body}");
+            if let Some(prefix) = want {
+                let asked = serde_json::json!({ "prefix": prefix }).to_string();
+                assert!(PurgeRequest::parse(asked.as_bytes()).is_ok(), "{prefix}");
+            }
         }
     }
 

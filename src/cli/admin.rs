@@ -5,7 +5,7 @@
 
 use super::client::{Client, ClientError};
 use super::{Admin, deploy, keys, kv, table, top};
-use crate::admin::{Done, PurgeBody, Purged, Several, Status};
+use crate::admin::{Done, PurgeBody, PurgeError, PurgeRequest, Purged, Several, Status};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -18,6 +18,12 @@ pub enum Failed {
     Kv(#[from] kv::KvError),
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
+    /// What is to be purged was not understood; in words of the command line, not of the API.
+    #[error("{error}\n  {}", purge_help(error))]
+    Purge {
+        #[from]
+        error: PurgeError,
+    },
     /// Some nodes did not say in time that they have it.
     #[error("{0}")]
     Missing(String),
@@ -53,6 +59,7 @@ impl Admin {
         match self {
             Admin::Purge(purge) => {
                 let json = body(&purge);
+                PurgeRequest::parse(json.as_bytes())?;
                 let done: Purged = Client::new(&purge.access)?.post("/purge", json)?;
                 let scopes = if done.purged == 1 { "1 scope".to_owned() } else { format!("{} scopes", done.purged) };
                 let verb = if done.soft { "marked stale" } else { "purged" };
@@ -100,6 +107,7 @@ impl Failed {
             Failed::Kv(error) => error.exit_code(),
             Failed::Keys(error) => error.exit_code(),
             Failed::Deploy(error) => error.exit_code(),
+            Failed::Purge { .. } => 2,
             Failed::Output(_) | Failed::Missing(_) => 1,
         }
     }
@@ -114,6 +122,13 @@ impl Colour {
     /// `text` in an SGR style such as `32` (green).
     pub fn paint(self, style: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+fn purge_help(error: &PurgeError) -> String {
+    match error.prefix() {
+        Some(prefix) => format!("for every URL that begins so, write --prefix '{prefix}'"),
+        None => "`rimward purge --help` has an example of each".to_owned(),
     }
 }
 
@@ -234,10 +249,17 @@ mod tests {
         let pop = Pop::start(None);
         for (line, says, code) in [
             ("purge --tag broken", "the purge log is full\n  nothing was purged", 1),
-            ("purge --url /no-host", "names no host", 2),
+            (
+                "purge --url /no-host",
+                "names no host; write https://host/no-host\n  for every URL that begins so, write --prefix '/no-host'",
+                2,
+            ),
+            ("purge --url /a*", "write --prefix '/a'", 2),
+            ("purge --host h/path", "purge --help", 2),
         ] {
             let failed = answer(&pop, line).unwrap_err();
             assert!(failed.to_string().contains(says), "{failed}");
+            assert!(!failed.to_string().contains('{'), "{failed}");
             assert_eq!(failed.exit_code(), code);
         }
     }

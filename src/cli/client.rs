@@ -31,6 +31,8 @@ pub struct Client {
 pub enum ClientError {
     #[error("cannot read the token file {}: {source}", path.display())]
     TokenFile { path: PathBuf, source: std::io::Error },
+    #[error("the token file {} is empty", .0.display())]
+    NoToken(PathBuf),
     #[error("{url:?} is not an admin URL: write http://HOST:PORT (reach a remote PoP through a tunnel, e.g. ssh -L)")]
     Url { url: String },
     #[error("no PoP answers at {url} ({why}): is it running? start one with `rimward dev`")]
@@ -59,7 +61,10 @@ impl Client {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| ClientError::TokenFile { path: path.clone(), source })?;
-                Some(text.trim().to_owned())
+                match text.trim() {
+                    "" => return Err(ClientError::NoToken(path.clone())),
+                    token => Some(token.to_owned()),
+                }
             }
             None => std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
         };
@@ -169,7 +174,7 @@ impl ClientError {
     /// 2 when the command line is to blame, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            ClientError::TokenFile { .. } | ClientError::Url { .. } => 2,
+            ClientError::TokenFile { .. } | ClientError::NoToken(_) | ClientError::Url { .. } => 2,
             ClientError::Refused { status: 400, .. } => 2,
             ClientError::Unreachable { .. } | ClientError::Refused { .. } | ClientError::Stranger { .. } => 1,
         }
@@ -220,7 +225,10 @@ mod tests {
             assert!(error.to_string().contains(says), "{error}");
             assert_eq!(error.exit_code(), code, "{error}");
         }
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(empty.path(), "\n").unwrap();
         for (url, file, says) in [
+            ("http://127.0.0.1:1", empty.path().to_str(), "is empty"),
             ("https://pop.example", None, "http://HOST:PORT"),
             ("127.0.0.1:9901", None, "http://HOST:PORT"),
             ("http://127.0.0.1:1", Some("/nonexistent/token"), "/nonexistent/token"),

@@ -117,6 +117,8 @@ pub enum DeployError {
     Key(#[from] KeyError),
     #[error("cannot write the key {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("{} is there already, and a key is never overwritten: choose another name", .0.display())]
+    Exists(PathBuf),
     #[error("no key to sign with: give --key FILE or RIMWARD_DEPLOY_KEY; `rimward deploy --new-key FILE` makes one")]
     NoKey,
     #[error("there is no canary")]
@@ -131,7 +133,10 @@ pub enum DeployError {
 impl DeployError {
     pub fn exit_code(&self) -> u8 {
         match self {
-            DeployError::NotEverywhere(_) | DeployError::Write { .. } => 1,
+            DeployError::NotEverywhere(_)
+            | DeployError::Write { .. }
+            | DeployError::NoCanary
+            | DeployError::NoBefore => 1,
             _ => 2,
         }
     }
@@ -357,7 +362,10 @@ fn new_key(path: &Path, out: &mut impl Write) -> Result<(), Failed> {
         file.write_all(kept.expose())?;
         file.sync_all()
     };
-    write().map_err(|source| DeployError::Write { path: path.to_owned(), source })?;
+    write().map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => DeployError::Exists(path.to_owned()),
+        _ => DeployError::Write { path: path.to_owned(), source },
+    })?;
     writeln!(
         out,
         "# {} signs revisions. In each node's own file:\n[fleet]\ntrust = [\"{}\"]",
@@ -411,6 +419,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_wrong_command_line_ends_with_2() {
+        for (error, code) in [
+            (DeployError::NoCanary, 1),
+            (DeployError::NoBefore, 1),
+            (DeployError::NotEverywhere(String::new()), 1),
+            (DeployError::NoKey, 2),
+            (DeployError::Exists(PathBuf::new()), 2),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
+
+    #[test]
     fn a_pop_that_cannot_yet_is_asked_again() {
         let refused =
             |status, error: &str| Err(ClientError::Refused { status, error: error.to_owned(), hint: String::new() });
@@ -445,7 +466,11 @@ mod tests {
         let public = DeployKey::read(&path).unwrap().public();
         assert!(text.contains(&format!("trust = [\"{public}\"]")), "{text}");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(new_key(&path, &mut Vec::new()).is_err());
+        let again = new_key(&path, &mut Vec::new()).unwrap_err();
+        assert!(again.to_string().ends_with("never overwritten: choose another name"), "{again}");
+        assert_eq!(again.exit_code(), 2);
+        let nowhere = new_key(&dir.path().join("none/deploy.key"), &mut Vec::new()).unwrap_err();
+        assert_eq!(nowhere.exit_code(), 1, "{nowhere}");
         assert_eq!(DeployKey::read(&path).unwrap().public(), public);
     }
 }

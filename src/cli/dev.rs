@@ -9,7 +9,7 @@ use crate::proxy::server::Start;
 
 use super::admin::Colour;
 use super::function::watching::{self, Attached};
-use super::{Dev, Run, demo, run};
+use super::{Dev, Run, demo, own, run};
 
 // === impl Dev ===
 impl Dev {
@@ -24,15 +24,19 @@ impl Dev {
         };
         let origin = match demo::start() {
             Ok(origin) => origin,
-            Err(error) => {
-                eprintln!("{} cannot start the demo origin: {error}", colour.paint("31;1", "error:"));
-                return ExitCode::FAILURE;
-            }
+            Err(error) => return wrong(&format!("cannot start the demo origin: {error}")),
         };
         let state = std::env::temp_dir().join(format!("rimward-dev-{}", self.port));
+        // Everybody may write to its parent.
+        if let Err(error) = own::directory(&state) {
+            return wrong(&error);
+        }
         let attached = match watching::attach(&self.function, &state) {
             Ok(attached) => attached,
-            Err(error) => return wrong(&error),
+            Err(error) => {
+                wrong(&error);
+                return ExitCode::from(error.exit_code());
+            }
         };
         let mut text = configuration(
             self.port,
@@ -44,7 +48,7 @@ impl Dev {
         text.push_str(&functions(&attached));
         // A file, because files are what is watched: the functions with it.
         let file = state.join("dev.toml");
-        if let Err(error) = std::fs::create_dir_all(&state).and_then(|()| std::fs::write(&file, &text)) {
+        if let Err(error) = std::fs::write(&file, &text) {
             return wrong(&format!("{}: {error}", file.display()));
         }
         let config = match oci::load(&[&file], run::told) {
@@ -57,10 +61,11 @@ impl Dev {
         run::logging(&config);
         let (port, admin) = (self.port, self.admin_port);
         let start = Start { path: Some(file), revision: None, upgrade: false };
-        run::finish(run::serve(config, start, move |_| {
+        let served = run::serve(config, start, move |_| {
             println!("{}", welcome(port, admin, &attached, colour));
             watching::rebuild(attached);
-        }))
+        });
+        run::finish(served, |_| "--port and --admin-port choose other ports".to_owned())
     }
 }
 

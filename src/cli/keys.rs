@@ -10,13 +10,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use http::Method;
+use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Access;
 use super::admin::Failed;
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::kv::encoded;
 use crate::admin::Done;
 use crate::admin::keys::{Change, Created, KeyList, KeyShown, NewKey, Usage as UsageAnswer};
@@ -132,8 +132,8 @@ pub enum KeysError {
     File { path: PathBuf, line: usize, reason: String },
     #[error("{0}")]
     Secret(String),
-    #[error("{made} keys were made, {} were not:\n  {}", refused.len(), refused.join("\n  "))]
-    Import { made: usize, refused: Vec<String> },
+    #[error("{made} keys were made{}, {} were not:\n  {}", already(*there), refused.len(), refused.join("\n  "))]
+    Import { made: usize, there: usize, refused: Vec<String> },
 }
 
 pub fn run(keys: &Keys, out: &mut impl Write) -> Result<(), Failed> {
@@ -199,30 +199,48 @@ fn enable(name: &str, access: &Access, enabled: bool, out: &mut impl Write) -> R
     Ok(())
 }
 
-/// Every key that can be made is, whatever becomes of the others: an import that was cut off is simply run again.
+/// Every key that can be made is, whatever becomes of the others: an import that was cut off is simply run again, and leaves what is there.
 fn import(import: &Import, out: &mut impl Write) -> Result<(), Failed> {
     let path = &import.file;
     let text = std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.clone(), source })?;
     let rows = csv::keys(&text).map_err(|(line, reason)| KeysError::File { path: path.clone(), line, reason })?;
     let client = Client::new(&import.access)?;
-    let (mut made, mut refused) = (0, Vec::new());
+    let (mut made, mut there, mut refused) = (0, 0, Vec::new());
     for csv::Row { line, value, name, enabled, plans } in rows {
         let plan = |id: String| import.map.iter().find(|(from, _)| *from == id).map_or(id, |(_, to)| to.clone());
-        let plans = plans.into_iter().map(plan).collect();
-        let new = NewKey { name, plans, enabled, value: Some(value) };
-        match ask::<Created>(&client, &Method::POST, "/keys", Some(&new)) {
-            Ok(_) => made += 1,
-            Err(Failed::Client(error @ super::client::ClientError::Refused { .. })) => {
-                refused.push(format!("line {line}, {}: {}", new.name, error.to_string().replace('\n', " ")));
-            }
-            Err(failed) => return Err(failed),
+        let new = NewKey { name, plans: plans.iter().cloned().map(plan).collect(), enabled, value: Some(value) };
+        let answer = client.ask(&Method::POST, "/keys", &[], serde_json::json!(new).to_string())?;
+        match answer.status() {
+            StatusCode::CREATED => made += 1,
+            StatusCode::OK => there += 1,
+            status => match client.refused(status.as_u16(), answer.body()) {
+                ClientError::Refused { status, error, hint } => {
+                    let ids = plans.iter().map(String::as_str).zip(new.plans.iter().map(String::as_str));
+                    refused.push(format!("line {line}, {}: {}", new.name, reason(status, &error, &hint, ids)));
+                }
+                failed => return Err(failed.into()),
+            },
         }
     }
     if !refused.is_empty() {
-        return Err(KeysError::Import { made, refused }.into());
+        return Err(KeysError::Import { made, there, refused }.into());
     }
-    writeln!(out, "{made} keys made")?;
+    writeln!(out, "{made} keys made{}", already(there))?;
     Ok(())
+}
+
+fn already(there: usize) -> String {
+    if there == 0 { String::new() } else { format!(", {there} were there already and stay as they are") }
+}
+
+/// Why a key was not made, in words that help with a file: what is advised about a request does not. `plans`: ids of the file, and what they are
+/// called here.
+fn reason<'a>(status: u16, error: &str, hint: &str, mut plans: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    match plans.find(|(_, plan)| error == format!("there is no plan {plan:?}")) {
+        Some((id, _)) => format!("{error}: write --map {id}=PLAN; {hint}"),
+        None if status == StatusCode::BAD_REQUEST => error.to_owned(),
+        None => format!("{error}; {hint}"),
+    }
 }
 
 fn ask<T: DeserializeOwned>(

@@ -14,6 +14,7 @@ pub mod draw;
 pub mod function;
 pub mod keys;
 pub mod kv;
+mod own;
 pub mod revisions;
 mod run;
 pub mod sign;
@@ -88,10 +89,10 @@ pub struct Dev {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "admin_port"])]
     pub config: Option<PathBuf>,
     /// Port to serve on
-    #[arg(long, short, default_value_t = 8080)]
+    #[arg(long, short, default_value_t = 8080, value_parser = port)]
     pub port: u16,
     /// Port of the admin API
-    #[arg(long, default_value_t = 9901)]
+    #[arg(long, default_value_t = 9901, value_parser = port)]
     pub admin_port: u16,
 }
 
@@ -205,6 +206,15 @@ pub struct Reload {
     pub access: Access,
 }
 
+/// A port that can be told before it is open.
+fn port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(0) => Err("what is printed to try must name the port: choose one from 1 to 65535, like 8081".to_owned()),
+        Ok(port) => Ok(port),
+        Err(_) => Err("a port is a number from 1 to 65535".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,7 +232,9 @@ mod tests {
             ("run --config a.toml --upgrade", None),
             ("run -c a.toml", None),
             ("dev", None),
-            ("dev --port 0", None),
+            ("dev --port 8081 --admin-port 9902", None),
+            ("dev --port 0", Some(ErrorKind::ValueValidation)),
+            ("dev --admin-port 0", Some(ErrorKind::ValueValidation)),
             ("dev --function a.js --function b.wasm@viewer-response", None),
             ("dev --function a.js --config e.toml", Some(ErrorKind::ArgumentConflict)),
             ("fn new f --language rust --event origin-request", None),

@@ -32,7 +32,7 @@ impl Run {
         };
         logging(&config);
         let start = Start { path: Some(self.config), revision, upgrade: self.upgrade };
-        finish(serve(config, start, |_| {}))
+        finish(serve(config, start, |_| {}), elsewhere)
     }
 }
 
@@ -66,12 +66,15 @@ fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Compiles every function of `config` and attaches it, away from the PoP's own state.
+/// Opens the databases of `config`, compiles every function of it and attaches it, away from the PoP's own state.
 fn load_functions(config: &Config) -> Result<(), String> {
-    if config.functions.is_empty() {
+    let functions = config.functions.len();
+    if functions == 0 && config.geo.is_empty() {
         return Ok(());
     }
-    eprintln!("loading {} …", counted(config.functions.len(), "function"));
+    if functions > 0 {
+        eprintln!("loading {} …", counted(functions, "function"));
+    }
     let scratch = tempfile::TempDir::new().map_err(|error| error.to_string())?;
     let mut config = config.clone();
     config.engine.artifacts = scratch.path().join("artifacts");
@@ -145,12 +148,13 @@ pub(super) fn serve(config: Config, start: Start, ready: impl FnOnce(&Pop)) -> R
     pop.run(router)
 }
 
-pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
+/// Says how it ended. `elsewhere`: how to choose another address than the one of this key, which is taken.
+pub(super) fn finish(outcome: Result<(), StartError>, elsewhere: fn(&str) -> String) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{} {error}", Colour::of(&std::io::stderr()).paint("31;1", "error:"));
-            if let Some(hint) = hint(&error) {
+            if let Some(hint) = hint(&error, elsewhere) {
                 eprintln!("  {hint}");
             }
             // As `check` says of the same file.
@@ -160,16 +164,20 @@ pub(super) fn finish(outcome: Result<(), StartError>) -> ExitCode {
 }
 
 /// What to do about an error that many meet.
-fn hint(error: &StartError) -> Option<&'static str> {
+fn hint(error: &StartError, elsewhere: fn(&str) -> String) -> Option<String> {
     match error {
-        StartError::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-            Some("`ss -ltnp` shows who listens there; `rimward dev` takes --port and --admin-port")
+        StartError::Bind { key, source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Some(format!("`ss -ltnp` shows who listens there; {}", elsewhere(key)))
         }
         StartError::Fleet(FleetError::Open { source, .. }) if matches!(**source, redb::Error::DatabaseAlreadyOpen) => {
-            Some("another process runs with this state_dir: give each one its own, as pop.state_dir")
+            Some("another process runs with this state_dir: give each one its own, as pop.state_dir".to_owned())
         }
         _ => None,
     }
+}
+
+fn elsewhere(key: &str) -> String {
+    format!("another address goes into {key}")
 }
 
 /// What the operator's API needs of this PoP.
@@ -236,5 +244,43 @@ fn desk(pop: &Pop) -> KeyDesk {
         ledger: Arc::new(move || counts.guard.counts().cloned()),
         changed: Arc::new(move || changes.guard.read_keys(&changes.live.load().config)),
         turn: parking_lot::Mutex::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_taken_names_its_key() {
+        let taken = |kind: std::io::ErrorKind| StartError::Bind {
+            address: ([127, 0, 0, 1], 8080).into(),
+            key: "admin.address",
+            source: kind.into(),
+        };
+        let said = hint(&taken(std::io::ErrorKind::AddrInUse), elsewhere).unwrap();
+        assert!(said.ends_with("another address goes into admin.address") && !said.contains("--port"), "{said}");
+        assert_eq!(hint(&taken(std::io::ErrorKind::PermissionDenied), elsewhere), None);
+    }
+
+    #[test]
+    fn databases_are_opened_by_a_check() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy("geo/test.mmdb", dir.path().join("right.mmdb")).unwrap();
+        std::fs::write(dir.path().join("wrong.mmdb"), "<html>404</html>").unwrap();
+        for (names, wrong) in [("\"right.mmdb\"", false), ("\"right.mmdb\", \"wrong.mmdb\"", true), ("\".\"", true)] {
+            let text = format!("[[origin]]\nname = \"o\"\nurl = \"http://h\"\n[geo]\ndatabases = [{names}]\n");
+            let config = config::parse(&text, "edge.toml", dir.path()).unwrap();
+            let error = load_functions(&config).err();
+            assert_eq!(error.is_some(), wrong, "{names}: {error:?}");
+            for says in [
+                "edge.toml:5:",
+                "wrong.mmdb is not a usable MaxMind DB file: it has no metadata",
+                "\n5 | databases",
+                "^",
+            ] {
+                assert!(error.as_ref().is_none_or(|error| error.contains(says)), "{names}: {error:?}");
+            }
+        }
     }
 }

@@ -6,17 +6,20 @@
 mod key;
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use http::Uri;
+use http::{HeaderMap, Uri};
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::admin::Colour;
 use super::function::time::Moment;
-use crate::access::signed;
+use crate::access::Asked;
+use crate::access::signed::{self, Group};
+use crate::config::compiled::KeyGroup;
 use crate::config::units::Duration;
 use key::{KeyFailed, PrivateKey};
 
@@ -173,7 +176,14 @@ impl SignUrl {
         let parts = self.terms.parts(resource, self.resource.is_some(), now)?;
         let mark = if query.is_some() { '&' } else { '?' };
         let pairs: Vec<String> = parts.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Ok(format!("{}{mark}{}", self.url, pairs.join("&")))
+        let url = format!("{}{mark}{}", self.url, pairs.join("&"));
+        match &self.resource {
+            Some(resource) if !self.terms.would_count(&url, now)? => {
+                let words = format!("'{resource}' does not cover {}: the signature would never count", self.url);
+                Err(SignFailed::Usage(words))
+            }
+            _ => Ok(url),
+        }
     }
 }
 
@@ -186,12 +196,9 @@ impl Terms {
         if self.key_pair_id.is_empty() || !self.key_pair_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(SignFailed::Usage("a key's id is letters and digits".to_owned()));
         }
-        let span = self.expires.get().as_secs();
-        let expires = self.at.map_or_else(|| (now.0 / 1000).saturating_add(span), |at| at.0 / 1000);
-        let text =
-            std::fs::read_to_string(&self.key).map_err(|source| SignFailed::Read { path: self.key.clone(), source })?;
+        let expires = self.end(now)?;
         let failed = |source| SignFailed::Key { path: self.key.clone(), source };
-        let key = PrivateKey::parse(&text).map_err(failed)?;
+        let key = self.private_key()?;
         let mut parts = Parts::new();
         let policy = if custom || self.not_before.is_some() || self.ip.is_some() || resource.contains('*') {
             let policy = self.policy(resource, expires);
@@ -208,6 +215,48 @@ impl Terms {
             parts.push(("Hash-Algorithm", "SHA256".to_owned()));
         }
         Ok(parts)
+    }
+
+    /// When it ends, in seconds: later than now, and than it begins.
+    fn end(&self, now: Moment) -> Result<u64, SignFailed> {
+        let (now, span) = (now.0 / 1000, self.expires.get().as_secs());
+        let end = self.at.map_or_else(|| now.saturating_add(span), |at| at.0 / 1000);
+        let words = match self.at {
+            None if span == 0 => "--expires is less than a second".to_owned(),
+            Some(at) if end <= now => format!("--at {at} has passed"),
+            // A policy counts in the seconds between the two, neither of them included.
+            _ if self.not_before.is_some_and(|from| from.0 / 1000 + 1 >= end) => {
+                "--not-before is no earlier than the end".to_owned()
+            }
+            _ => return Ok(end),
+        };
+        Err(SignFailed::Usage(format!("{words}: the signature would never count")))
+    }
+
+    /// Whether a `signed` rule with the public half accepts `url` at some moment, from an address that is allowed.
+    fn would_count(&self, url: &str, now: Moment) -> Result<bool, SignFailed> {
+        let failed = |source| SignFailed::Key { path: self.key.clone(), source };
+        let public = self.private_key()?.public_pem().map_err(failed)?;
+        let group = KeyGroup { name: String::new(), keys: vec![(self.key_pair_id.clone(), public)] };
+        let group = Group::new(&group).map_err(|_| failed(KeyFailed::Unusable))?;
+        let Ok(uri) = url.parse::<Uri>() else { return Ok(false) };
+        let asked = Asked {
+            method: "GET",
+            host: uri.authority().map_or("", |authority| authority.as_str()),
+            path: uri.path(),
+            query: uri.query(),
+            fields: &HeaderMap::new(),
+            tls: uri.scheme_str() == Some("https"),
+            viewer: self.ip.map_or(IpAddr::from([0, 0, 0, 0]), |net| net.addr()),
+            now_ms: now.0.max(self.not_before.map_or(0, |from| (from.0 / 1000 + 1) * 1000)),
+        };
+        Ok(group.verify(&asked).is_ok())
+    }
+
+    fn private_key(&self) -> Result<PrivateKey, SignFailed> {
+        let text =
+            std::fs::read_to_string(&self.key).map_err(|source| SignFailed::Read { path: self.key.clone(), source })?;
+        PrivateKey::parse(&text).map_err(|source| SignFailed::Key { path: self.key.clone(), source })
     }
 
     /// A custom policy, its members in the order of botocore's signer.

@@ -7,12 +7,14 @@ mod access;
 mod authorizer;
 mod behavior;
 mod cache;
+mod country;
 mod dns;
 mod dynamodb;
 mod fields;
 mod files;
 mod fleet;
 mod function;
+mod geo;
 mod image;
 mod integration;
 mod lambda;
@@ -25,13 +27,13 @@ mod response;
 mod signer;
 mod table;
 mod target;
+mod unmet;
 mod zone;
 
 use std::sync::Arc;
 
 use super::compiled::{
-    Action, Asks, Config, DynamoDb, Hooks, HostHeader, OriginId, OriginKind, Rates, Rule, Tier, Upstream,
-    ViewerProtocol,
+    Action, Asks, Config, DynamoDb, Hooks, HostHeader, OriginId, OriginKind, Rates, Upstream, ViewerProtocol,
 };
 use super::diagnose::suggest;
 use super::error::{Diagnostic, Errors};
@@ -93,12 +95,10 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let origins = origin::origins(file.origin, (&known, largest), report);
     let functions = function::functions(file.function, &known, largest, report);
     let kv_stores = function::stores(file.kv_store, report);
-    let geo = file.geo.unwrap_or_default().databases;
-    let each = geo
-        .iter()
-        .enumerate()
-        .map(|(i, path)| report.watched(&At::default().key("geo").key("databases").index(i), path));
-    let geo = all(each.collect::<Vec<_>>());
+    let each = file.geo.unwrap_or_default().databases.into_iter().enumerate();
+    let geo = all(each
+        .map(|(i, path)| geo::databases(&At::default().key("geo").key("databases").index(i), &path, report))
+        .collect::<Vec<_>>());
     let guards = access::Guards::collect(
         (&file.jwt, &file.sigv4, &file.key_group, &file.authorizer, &file.address_list),
         report,
@@ -148,7 +148,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         access: access?,
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
         dynamodb: dynamodb?.map(|one| DynamoDb { node, ..one }),
-        geo: geo?,
+        geo: geo?.concat(),
         dns: dns?,
         fleet: fleet.ok_or(Refused(()))?,
         admin: admin?,
@@ -161,7 +161,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     refuse_told_hosts(&config, report);
     warn_unused(&config, report);
     warn_without_tls(&config, report);
-    warn_unmet(&config, report);
+    unmet::warn(&config, report);
     warn_unsteered(&config, report);
     Ok(Config { warnings: std::mem::take(&mut report.warnings), ..config })
 }
@@ -253,51 +253,6 @@ fn warn_unsteered(config: &Config, report: &mut Report<'_>) {
     if config.geo.is_empty() && config.dns.as_ref().is_some_and(|dns| dns.nearest) {
         let at = At::default().key("dns");
         report.warn(&at, "no database says where viewers are: all are answered by weight".to_owned());
-    }
-}
-
-/// Rules that no request can meet, or that mean less than they seem to.
-fn warn_unmet(config: &Config, report: &mut Report<'_>) {
-    for (position, origin) in config.origins.iter().enumerate() {
-        if origin.tier != Tier::default() && config.fleet.peers.is_empty() {
-            let at = At::default().key("origin").index(position);
-            report.warn(
-                &at,
-                format!("'{}' is to be asked for through other nodes, and there is no `fleet.peer`", origin.name),
-            );
-        }
-    }
-    let certificates = config
-        .listeners
-        .iter()
-        .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth != super::compiled::ClientAuth::None));
-    for (position, behavior) in config.behaviors.iter().enumerate() {
-        let Some(rule) = &behavior.access else { continue };
-        let at = At::default().key("behavior").index(position).key("access");
-        if !certificates && rule.any(&|rule| matches!(rule, Rule::Certificate(_))) {
-            report.warn(&at, format!("'{}' wants client certificates, and no listener asks for one", behavior.name));
-        }
-        if config.geo.is_empty() && rule.any(&|rule| matches!(rule, Rule::Country(_))) {
-            let help = "write [geo] databases = [\"file.mmdb\"]; geo/fetch.sh fetches a free one";
-            let message = format!("'{}' asks for countries, and `geo.databases` names no database", behavior.name);
-            report.refuse_with(&at, message, help);
-        }
-        if !rule.keys_are_given(false) {
-            let message =
-                format!("'{}' wants the API key of an authorizer, and no authorizer gives one", behavior.name);
-            let help =
-                "write { all = [{ authorizer = \"name\" }, \"authorizer_key\"] }; \"api_key\" looks at x-api-key";
-            report.refuse_with(&at, message, help);
-        }
-        if behavior.cache.enabled && !behavior.per_principal && rule.names_principal() {
-            let shown = behavior.identity.header.is_some() || !behavior.identity.claims.is_empty();
-            if shown {
-                report.warn(
-                    &at,
-                    format!("'{}' shares its answers, and the origin is told who asks for them", behavior.name),
-                );
-            }
-        }
     }
 }
 

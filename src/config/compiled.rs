@@ -34,6 +34,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::Diagnostic;
+
 /// One whole configuration. Indexes (`OriginId`, `GroupId`, `BehaviorId`) are positions in its vectors.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -55,8 +57,8 @@ pub struct Config {
     pub access: Access,
     pub rates: Rates,
     pub dynamodb: Option<DynamoDb>,
-    /// MaxMind databases.
-    pub geo: Vec<PathBuf>,
+    /// MaxMind databases, of a directory each of its own.
+    pub geo: Vec<Database>,
     /// `None`: no names are answered.
     pub dns: Option<GeoDns>,
     /// Always there: without `[fleet]`, a fleet of one.
@@ -77,6 +79,14 @@ pub struct Config {
 pub type OriginId = usize;
 pub type GroupId = usize;
 pub type BehaviorId = usize;
+
+/// A database of addresses, which is opened elsewhere.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub path: PathBuf,
+    /// Where it is named; the message is whoever's who cannot use it.
+    pub place: Diagnostic,
+}
 
 /// Who and where this process is.
 #[derive(Debug, Clone)]

@@ -61,15 +61,46 @@ impl<'s> Reader<'s> {
             let kind = self.kind(key);
             let _ =
                 writeln!(page, "| `{full}` | {kind} | {default} | {} |", text(key).trim_start_matches("Required. "));
+            self.choices(&full, key, page);
             if let Some(inner) = inner {
                 self.rows(&format!("{full}{}.", if list { "[]" } else { "" }), inner, page);
             }
         }
     }
 
+    /// One row per form of a key that is a word, or a table with one of several keys. What a form holds in turn follows it, but for such choices
+    /// again: rules hold rules.
+    fn choices(&self, full: &str, key: &'s Value, page: &mut String) {
+        for form in self.choice(key) {
+            let what = text(form);
+            if let Some(word) = form.get("const") {
+                let _ = writeln!(page, "| `{full} = {word}` | word | – | {what} |");
+            }
+            for (name, inside) in properties(form) {
+                let (full, kind) = (format!("{full}.{name}"), self.kind(inside));
+                let _ = writeln!(page, "| `{full}` | {kind} | – | {what} |");
+                if let (Some(inner), list) = self.table(inside) {
+                    self.rows(&format!("{full}{}.", if list { "[]" } else { "" }), inner, page);
+                }
+            }
+        }
+    }
+
+    /// The forms of which a key's value is one, each with a text of its own.
+    fn choice(&self, key: &'s Value) -> Vec<&'s Value> {
+        let forms = self.forms(key);
+        let each = forms.into_iter().filter_map(|form| form.get("oneOf")?.as_array()).flatten();
+        each.filter(|form| form.get("description").is_some()).collect()
+    }
+
     /// The table a key holds, if it holds one, and whether it holds a list of them.
     fn table(&self, key: &'s Value) -> (Option<&'s Value>, bool) {
-        let find = |key: &'s Value| self.forms(key).into_iter().find(|form| form.get("properties").is_some());
+        let find = |key: &'s Value| {
+            // One of several keys is a choice.
+            let choice = self.choice(key);
+            let table = |form: &&Value| form.get("properties").is_some() && !choice.iter().any(|one| one == form);
+            self.forms(key).into_iter().find(table)
+        };
         // A selection's `{ except = […] }` is a form of writing, not a table of keys.
         let find = |key: &'s Value| find(key).filter(|form| form.pointer("/properties/except").is_none());
         match self.forms(key).into_iter().find_map(|form| form.get("items")) {
@@ -167,6 +198,34 @@ mod tests {
             written == page,
             "config/reference.md is out of date: RIMWARD_WRITE_REFERENCE=1 cargo test --lib config::reference"
         );
+    }
+
+    #[test]
+    fn every_form_of_a_choice_is_on_the_page() {
+        let page = reference_markdown();
+        for row in [
+            "| `access = \"api_key\"` | word | – | A key in ",
+            "| `access = \"authorizer_key\"` | word |",
+            "| `access = \"certificate\"` | word |",
+            "| `access.certificate_name` | list of text | – | A client certificate with one of these names",
+            "| `access.jwt` | text or table | – | A token of this issuer",
+            "| `access.jwt.issuer` | text | required | Name of a `[[jwt]]`. |",
+            "| `access.jwt.scopes` | list of text |",
+            "| `access.jwt.groups` | list of text |",
+            "| `access.sigv4` | text |",
+            "| `access.signed` | text |",
+            "| `access.authorizer` | text |",
+            "| `access.country` | list of text |",
+            "| `access.address` | text |",
+            "| `access.all` | list of word or table |",
+            "| `access.any` | list of word or table |",
+            "| `access.none` | list of word or table | – | None of these holds. |",
+            "| `limit[].per = \"principal\"` | word |",
+            "| `limit[].per.claim` | text |",
+            "| `limit[].per.network.v4` | number |",
+        ] {
+            assert!(page.contains(&format!("\n{row}")), "{row}");
+        }
     }
 
     #[test]

@@ -54,7 +54,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Geo {
-    /// MaxMind databases (.mmdb): one of cities or countries, and one of autonomous systems. A changed file is read at once.
+    /// MaxMind databases (.mmdb), or directories of them: one of cities or countries, and one of autonomous systems. A changed file is read
+    /// at once.
     pub databases: Vec<String>,
 }
 

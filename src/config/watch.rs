@@ -21,7 +21,7 @@ enum Print {
         device: u64,
         inode: u64,
     },
-    /// The names of its *.toml files. Their contents are looked at when they are in the list themselves; what else lies
+    /// The names of its *.toml and *.mmdb files. Their contents are looked at when they are in the list themselves; what else lies
     /// there (logs, state) does not matter.
     Directory(Vec<std::ffi::OsString>),
 }
@@ -63,7 +63,7 @@ fn print(path: &Path) -> Print {
         let mut names: Vec<_> = entries
             .flatten()
             .map(|entry| entry.file_name())
-            .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "toml"))
+            .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "toml" || kind == "mmdb"))
             .collect();
         names.sort();
         return Print::Directory(names);

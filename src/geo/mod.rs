@@ -43,7 +43,7 @@ pub struct Place {
 }
 
 /// One or several databases, held in memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Db {
     files: Vec<File>,
 }
@@ -69,14 +69,21 @@ impl Db {
     /// # Errors
     /// The first file that cannot be read or used.
     pub fn open(paths: &[PathBuf]) -> Result<Self, GeoError> {
-        let mut files = Vec::new();
+        let mut db = Db::default();
         for path in paths {
             let found = if path.is_dir() { databases(path)? } else { vec![path.clone()] };
-            for path in &found {
-                files.push(File::open(path)?);
-            }
+            found.iter().try_for_each(|path| db.add(path))?;
         }
-        Ok(Db { files })
+        Ok(db)
+    }
+
+    /// Reads one more file, which counts after the others. Blocks on the disk.
+    ///
+    /// # Errors
+    /// It cannot be read or used; the others are as they were.
+    pub fn add(&mut self, path: &Path) -> Result<(), GeoError> {
+        self.files.push(File::open(path)?);
+        Ok(())
     }
 
     /// Where `address` is. `None`: no file knows anything.

@@ -57,6 +57,17 @@ pub enum Api {
     Dynamo,
 }
 
+// === impl Api ===
+impl Api {
+    /// Where its address is written.
+    pub fn key(self) -> &'static str {
+        match self {
+            Api::Lambda => "local_lambda.listen",
+            Api::Dynamo => "dynamodb.listen",
+        }
+    }
+}
+
 /// Serves one API until `ended` says so; connections with a request under way finish it. `signed`: to those whose signature is good.
 pub async fn serve(
     socket: std::net::TcpListener,

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use tokio::sync::Notify;
 
+use crate::config::Diagnostic;
 use crate::config::compiled::{self, Behavior, Config, Mode, OnError};
 use crate::geo::Db;
 use crate::hooks::build::{self, Builder, Source};
@@ -42,8 +43,9 @@ pub enum LoadError {
     Engine(String),
     #[error("{0}")]
     Access(String),
-    #[error("geo: {0}")]
-    Geo(String),
+    /// At the place that names the database.
+    #[error("{0}")]
+    Geo(Box<Diagnostic>),
     #[error("key-value stores: {0}")]
     Stores(String),
     #[error("function '{name}' ({file}): {reason}")]
@@ -243,18 +245,26 @@ impl Functions {
     }
 
     fn geo(&self, config: &Config) -> Result<Option<Arc<Db>>, LoadError> {
-        let paths = &config.geo;
-        if paths.is_empty() {
+        if config.geo.is_empty() {
             return Ok(None);
         }
         let mut hasher = DefaultHasher::new();
-        stamps(paths, &mut hasher).map_err(|error| LoadError::Geo(error.to_string()))?;
+        for database in &config.geo {
+            let says = |error: std::io::Error| {
+                LoadError::database(database, format!("cannot read {}: {error}", database.path.display()))
+            };
+            stamps([&database.path], &mut hasher).map_err(says)?;
+        }
         let now = hasher.finish();
         let mut read = self.geo.lock();
         if let Some((_, db)) = read.as_ref().filter(|(then, _)| *then == now) {
             return Ok(Some(db.clone()));
         }
-        let db = Arc::new(Db::open(paths).map_err(|error| LoadError::Geo(error.to_string()))?);
+        let mut db = Db::default();
+        for database in &config.geo {
+            db.add(&database.path).map_err(|error| LoadError::database(database, error.to_string()))?;
+        }
+        let db = Arc::new(db);
         *read = Some((now, db.clone()));
         Ok(Some(db))
     }
@@ -368,6 +378,13 @@ fn link(
     })
 }
 
+// === impl LoadError ===
+impl LoadError {
+    fn database(database: &compiled::Database, message: String) -> Self {
+        LoadError::Geo(Box::new(Diagnostic { message, ..database.place.clone() }))
+    }
+}
+
 /// The component of a function origin.
 fn as_function(origin: &compiled::Origin) -> Option<&compiled::Function> {
     match &origin.kind {
@@ -380,12 +397,12 @@ fn as_function(origin: &compiled::Origin) -> Option<&compiled::Function> {
 fn made_of(config: &Config, spec: &compiled::Function) -> std::io::Result<u64> {
     let mut hasher = DefaultHasher::new();
     // Secrets are redacted in it; their values are hashed apart.
-    format!("{spec:?} {:?} {:?}", config.kv_stores, config.geo).hash(&mut hasher);
+    format!("{spec:?} {:?}", config.kv_stores).hash(&mut hasher);
     for (name, secret) in &spec.grants.secrets {
         (name, secret.expose()).hash(&mut hasher);
     }
     let own = config.sources.iter().filter(|path| spec.is_built_from(path));
-    stamps(own.chain(&config.geo), &mut hasher)?;
+    stamps(own.chain(config.geo.iter().map(|database| &database.path)), &mut hasher)?;
     Ok(hasher.finish())
 }
 

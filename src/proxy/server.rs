@@ -45,6 +45,11 @@ use super::warming;
 const BACKLOG: i32 = 128;
 /// How long a successor waits for what its predecessor still holds.
 pub(super) const HANDOVER: Duration = Duration::from_secs(30);
+/// Seconds that Pingora waits for a predecessor's sockets (its `MAX_RETRY`, and the first look).
+const HANDED_OVER: u8 = 6;
+/// Where viewers' addresses are written.
+const LISTENER_KEY: &str = "pop.listen, or the listener's address";
+const ADMIN_KEY: &str = "admin.address";
 /// How long the log may take to be written out at the end.
 pub(super) const FLUSH: Duration = Duration::from_secs(5);
 /// Pingora's bound on rounds of one request through `upstream_peer`; ours are counted per origin.
@@ -74,8 +79,9 @@ pub enum StartError {
     Integration(#[from] crate::integration::IntegrationError),
     #[error(transparent)]
     Listen(#[from] crate::listen::ListenError),
+    /// `key` of the configuration has the address.
     #[error("cannot listen on {address}: {source}")]
-    Bind { address: SocketAddr, source: std::io::Error },
+    Bind { address: SocketAddr, key: &'static str, source: std::io::Error },
 }
 
 /// How to start.
@@ -179,14 +185,15 @@ impl Pop {
     /// process that hands over, and with no other.
     fn try_addresses(&self) -> Result<(), StartError> {
         let config = &self.shared.live.load().config;
-        let admin = config.admin.as_ref().map(|admin| admin.address);
-        let apis = services::apis(config).into_iter().map(|(_, address, _)| address);
-        for address in config.listeners.iter().map(|listener| listener.address).chain(admin).chain(apis) {
-            bind(address, false).map_err(|source| StartError::Bind { address, source })?;
+        let listeners = config.listeners.iter().map(|listener| (listener.address, LISTENER_KEY));
+        let admin = config.admin.as_ref().map(|admin| (admin.address, ADMIN_KEY));
+        let apis = services::apis(config).into_iter().map(|(api, address, _)| (address, api.key()));
+        for (address, key) in listeners.chain(admin).chain(apis) {
+            bind(address, false).map_err(|source| StartError::Bind { address, key, source })?;
         }
         for &address in config.dns.iter().flat_map(|dns| &dns.listen) {
             let tried = bind(address, false).and_then(|_| bind_udp(address, false));
-            tried.map_err(|source| StartError::Bind { address, source })?;
+            tried.map_err(|source| StartError::Bind { address, key: "dns.listen", source })?;
         }
         Ok(())
     }
@@ -213,14 +220,20 @@ impl Pop {
         let opt = Opt { upgrade: self.upgrade, ..Opt::default() };
         let mut server = Server::new_with_opt_and_conf(Some(opt), conf);
         if self.upgrade {
-            log::info!("waiting at {} for the sockets of the process that runs: send it SIGQUIT", handover.display());
+            // Pingora waits a few seconds, and then ends the process in its own words.
+            log::info!(
+                "waiting at {} for the sockets of the process that runs with this state_dir: send it SIGQUIT within {HANDED_OVER} s; \
+                 where none runs, start without --upgrade",
+                handover.display()
+            );
         }
         // With `--upgrade`: waits here until the process that runs gives its sockets.
         server.bootstrap();
         let admin = match admin {
             None => None,
             Some((address, router)) => {
-                Some((bind(address, true).map_err(|source| StartError::Bind { address, source })?, router))
+                let socket = bind(address, true);
+                Some((socket.map_err(|source| StartError::Bind { address, key: ADMIN_KEY, source })?, router))
             }
         };
         self.purging

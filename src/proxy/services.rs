@@ -86,7 +86,8 @@ impl Services {
             local.set_lambda(opened.map_err(ServiceError::Lambda)?);
         }
         for (api, address, signed) in apis(config) {
-            let socket = bind(address, true).map_err(|source| StartError::Bind { address, source })?;
+            let socket = bind(address, true);
+            let socket = socket.map_err(|source| StartError::Bind { address, key: api.key(), source })?;
             log::info!("{api} at http://{address}");
             let ended = match api {
                 Api::Lambda => services.ended[0].subscribe(),

@@ -36,6 +36,26 @@ fn keys_are_made_changed_counted_and_deleted() {
 }
 
 #[test]
+fn a_key_that_is_there_with_its_value_stays_as_it_is() {
+    let pop = Pop::start(None);
+    let (one, fixed) = ("1".repeat(20), "f".repeat(20));
+    let made = |name: &str, value: &str, enabled: bool| {
+        pop.ask("POST", "/keys", None, &json!({"name": name, "value": value, "enabled": enabled}).to_string()).0
+    };
+    for (name, value, enabled, want) in [
+        ("a", &one, false, 201),
+        ("a", &one, true, 200),
+        ("b", &one, true, 409),
+        ("a", &"2".repeat(20), true, 409),
+        ("fixed", &fixed, true, 200),
+        ("fixed", &one, true, 409),
+    ] {
+        assert_eq!(made(name, value, enabled), want, "{name} {value}");
+    }
+    assert!(!pop.key(&one).unwrap().enabled);
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let pop = Pop::start(None);
     let twenty = "x".repeat(20);
@@ -63,7 +83,7 @@ fn refusals_say_what_to_do() {
             400,
             "that \\\"bronze\\\" opens already",
         ),
-        ("GET", "/keys/none/usage", String::new(), 404, "there is no key"),
+        ("GET", "/keys/none/usage", String::new(), 404, "there is no key \\\"none\\\"\""),
         ("GET", "/keys/fixed/usage?from=yesterday", String::new(), 400, "YYYY-MM-DD"),
         ("GET", "/keys/fixed/usage?from=2026-11-26&to=2026-11-25", String::new(), 400, "wrong order"),
         ("GET", "/keys/fixed/usage?from=2025-11-26&to=2026-11-26", String::new(), 400, "100 days"),

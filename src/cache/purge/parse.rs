@@ -33,7 +33,7 @@ pub enum PurgeError {
     Scheme(String),
     #[error("`{0}` is not a host name")]
     Host(String),
-    #[error("`{0}` names no host; write https://host{0}, or {0}* for every host")]
+    #[error("`{0}` names no host; write https://host{0}")]
     NoHost(String),
     #[error("a tag has 1 to {TAG_MAX} characters")]
     Tag,

@@ -142,7 +142,7 @@ impl Fn {
 // === impl FnError ===
 impl FnError {
     /// 2 when the command line is to blame, else 1.
-    fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             FnError::Usage(_) | FnError::Read { .. } | FnError::Write { .. } | FnError::File { .. } => 2,
             FnError::Build(BuildError::Read { .. } | BuildError::Input { .. }) => 2,

@@ -133,7 +133,7 @@ impl Replay {
             stores.extend(config.kv_stores.clone());
         }
         let mut geo = self.granted.geo.clone();
-        geo.extend(config.map(|config| config.geo.clone()).unwrap_or_default());
+        geo.extend(config.map(|config| &config.geo).into_iter().flatten().map(|database| database.path.clone()));
         let budget = known.map_or(BUDGET, |one| Budget { cpu: one.cpu, timeout: one.timeout, memory: one.memory });
         let flavor = known.map_or(Flavor::Auto, |one| one.flavor);
         Ok((file, Settings { flavor, mode, budget, grants, stores, geo, seed: self.seed, artifacts: None }))

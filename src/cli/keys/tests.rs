@@ -60,9 +60,22 @@ fn a_file_of_keys_is_imported() {
     assert_eq!(keys(&pop, &["import", path, "--map", "c7=gold"]).unwrap(), "2 keys made\n");
     assert_eq!(pop.key(&one).unwrap().plans, ["gold"]);
     assert!(!pop.key(&two).unwrap().enabled);
+    let again = "0 keys made, 2 were there already and stay as they are\n";
+    assert_eq!(keys(&pop, &["import", path, "--map", "c7=gold"]).unwrap(), again);
+    let three = "3".repeat(20);
+    let rows = format!("{one},a,TRUE,c7\n{one},c,TRUE,\n{three},d,TRUE,c7\nshort,e,TRUE,\n{three},f,TRUE,\n");
+    std::fs::write(file.path(), format!("key,name,enabled,usageplanIds\n{rows}")).unwrap();
     let failed = keys(&pop, &["import", path]).unwrap_err();
-    assert!(failed.to_string().starts_with("0 keys were made, 2 were not:\n  line 2, a: "), "{failed}");
-    assert!(!failed.to_string().contains(&one));
+    let text = failed.to_string();
+    assert!(text.starts_with("1 keys were made, 1 were there already and stay as they are, 3 were not:\n"), "{text}");
+    for says in [
+        "\n  line 3, c: another key, \"a\", has this value already; choose another",
+        "\n  line 4, d: there is no plan \"c7\": write --map c7=PLAN; there are: gold, bronze",
+        "\n  line 5, e: a key is 20 to 128 letters and digits",
+    ] {
+        assert!(text.contains(says), "{text}");
+    }
+    assert!(!text.contains(&one) && !text.contains("`value`"), "{text}");
     assert_eq!(failed.exit_code(), 1);
     std::fs::write(file.path(), "key\n").unwrap();
     let failed = keys(&pop, &["import", path]).unwrap_err();
@@ -79,7 +92,7 @@ fn failures_have_the_servers_words_and_a_code() {
         (&["create", "fixed"], "in the configuration", 1),
         (&["revoke", "none"], "there is no key \"none\"", 1),
         (&["revoke", "none", "--delete"], "there is no key", 1),
-        (&["usage", "none"], "there is no key", 1),
+        (&["usage", "none"], "there is no key \"none\"\n", 1),
     ] {
         let failed = keys(&pop, line).unwrap_err();
         assert!(failed.to_string().contains(says), "{failed}");

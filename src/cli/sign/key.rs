@@ -4,9 +4,12 @@
 //! arithmetic here takes a time that depends on the key.
 
 use aws_lc_rs::digest::{Digest, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use num_bigint::BigUint;
 use x509_parser::der_parser::ber::{BerObject, BerObjectContent};
 use x509_parser::der_parser::der::parse_der;
@@ -64,6 +67,21 @@ impl PrivateKey {
             }
         }
         Err(KeyFailed::None)
+    }
+
+    /// The public half, as key groups have it.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn public_pem(&self) -> Result<String, KeyFailed> {
+        let (label, der) = match &self.kind {
+            Private::Rsa { pair, .. } => ("RSA PUBLIC KEY", pair.public_key().as_ref().to_vec()),
+            Private::P256(pair) => {
+                let der: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyFailed::Unusable)?;
+                ("PUBLIC KEY", der.as_ref().to_vec())
+            }
+        };
+        Ok(format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der)))
     }
 
     /// RSASSA-PKCS1-v1_5, or ECDSA as DER.

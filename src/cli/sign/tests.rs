@@ -1,20 +1,14 @@
 //! What is signed here is what the rule accepts. `tests/signed` compares with other signers.
 
-use std::net::IpAddr;
-
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
-use http::HeaderMap;
 
 use super::*;
-use crate::access::Asked;
-use crate::access::signed::Group;
 use crate::cli::{Cli, Command};
-use crate::config::compiled::KeyGroup;
 
 /// 2026-01-01T00:00:00Z.
 const NOW: Moment = Moment(1_767_225_600_000);
@@ -124,6 +118,41 @@ fn cookies_that_the_rule_accepts() {
         ["Set-Cookie: CloudFront-Expires", "Set-Cookie: CloudFront-Signature", "Set-Cookie: CloudFront-Key-Pair-Id"]
     );
     assert!(lines.lines().all(|line| line.ends_with("; Domain=example; Path=/films; Secure; HttpOnly")));
+}
+
+#[test]
+fn what_would_never_count_is_not_signed() {
+    for kind in ["RSA", "P-256"] {
+        let (key, _) = keys(kind);
+        for (options, says) in [
+            ("--expires 0s", Some("--expires is less than a second")),
+            ("--expires 999ms", Some("--expires is less than a second")),
+            ("--expires 1s", None),
+            ("--at 2025-12-31", Some("--at 2025-12-31T00:00:00")),
+            ("--at 2026-01-01", Some("has passed")),
+            ("--at 1767225601", None),
+            ("--not-before 2026-01-02", Some("--not-before is no earlier than the end")),
+            ("--not-before 1767225659 --expires 60s", Some("no earlier than the end")),
+            ("--not-before 1767225658 --expires 60s", None),
+            ("--resource https://h.example/b", Some("'https://h.example/b' does not cover https://h.example/a?b:")),
+            ("--resource http://h.example/*", Some("does not cover")),
+            ("--resource https://h.example/a", Some("does not cover")),
+            ("--resource https://h.example/a*", None),
+            ("--resource http*://*.example/* --ip 198.51.100.0/24 --not-before 2026-01-01T00:10:00Z", None),
+            ("--resource * --hash sha256", None),
+        ] {
+            let got = run(&format!("url https://h.example/a?b {options}"), &key);
+            match (got, says) {
+                (Ok(_), None) => {}
+                (Err(SignFailed::Usage(words)), Some(says)) => {
+                    assert!(words.contains(says) && words.ends_with("would never count"), "{options}: {words}");
+                }
+                (got, _) => panic!("{kind} {options}: {got:?}"),
+            }
+        }
+        let cookie = run("cookie https://h.example/* --expires 0s", &key);
+        assert!(matches!(cookie, Err(SignFailed::Usage(_))), "{cookie:?}");
+    }
 }
 
 #[test]

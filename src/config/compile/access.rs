@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::function::speakable;
-use super::{Checked, Report, all, authorizer, signer};
+use super::{Checked, Report, all, authorizer, country, signer};
 use crate::config::compiled::{
     Access, AddressList, CertificateRule, Identity, IdentitySource, Issuer, JwksSource, JwtAlgorithm, JwtRule,
     KeyGroup, Rule, SignerId, TokenFrom, TokenUse,
@@ -138,13 +138,14 @@ fn countries(at: &At, codes: &[String], report: &mut Report<'_>) -> Checked<Vec<
     if codes.is_empty() {
         return Err(report.refuse(at, "no country is named"));
     }
-    let each = codes.iter().enumerate().map(|(i, code)| match <[u8; 2]>::try_from(code.as_bytes()) {
-        Ok(two) if two.iter().all(u8::is_ascii_uppercase) => Ok(two),
-        _ => Err(report.refuse_with(
-            &at.index(i),
-            format!("'{code}' is no country"),
-            "two capital letters (ISO 3166-1 alpha-2), like \"DE\"",
-        )),
+    let each = codes.iter().enumerate().map(|(i, code)| {
+        country::read(code).ok_or_else(|| {
+            let help = match country::meant(code) {
+                Some(meant) => format!("did you mean '{meant}'?"),
+                None => "write an assigned code of ISO 3166-1: two capital letters, like \"DE\"".to_owned(),
+            };
+            report.refuse_with(&at.index(i), format!("'{code}' is no country"), help)
+        })
     });
     all(each.collect::<Vec<_>>())
 }

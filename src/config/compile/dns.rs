@@ -57,8 +57,9 @@ pub(super) fn dns(written: schema::GeoDns, report: &mut Report<'_>) -> Checked<G
         pops.iter().filter_map(|pop| apex.prepend_label(pop.code.to_ascii_lowercase()).ok()).map(Into::into).collect();
     let taken = |name: &LowerName| steered.contains(name) || named.contains(name);
     if let Some(record) = records.iter().find(|record| zone::addresses(record) && taken(&(&record.name).into())) {
-        let message = format!("{} is answered with a PoP's addresses: it has no {}", record.name, record.record_type());
-        return Err(report.refuse(&at.key("records"), message));
+        let message =
+            format!("{} is answered with a PoP's addresses: leave its A and AAAA out of this file", record.name);
+        return Err(report.refuse_with(&at.key("records"), message, "[[dns.pop]] has them"));
     }
     for (i, server) in ns.iter().enumerate().filter(|(_, server)| apex.zone_of(server)) {
         let name = LowerName::from(server);

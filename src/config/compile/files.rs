@@ -59,6 +59,16 @@ impl Files {
         self.contents.update(&changed.unwrap_or_default().as_nanos().to_be_bytes());
     }
 
+    /// The same for `files` of a directory; one more in it is a reason to look again.
+    pub(super) fn note_all(&mut self, dir: &Path, files: &[PathBuf]) {
+        self.seen.push(dir.to_owned());
+        for file in files {
+            if let Ok(found) = std::fs::metadata(file) {
+                self.note(file, &found);
+            }
+        }
+    }
+
     /// Says where this process keeps its state.
     pub(super) fn keep_out_of(&mut self, state: &Path) {
         self.state = Some(state.to_owned());

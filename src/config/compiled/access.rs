@@ -331,6 +331,15 @@ impl Rule {
         }
     }
 
+    /// Whether a request that it lets in may have claims: a token's, or an authorizer's context.
+    pub fn gives_claims(&self) -> bool {
+        match self {
+            Rule::All(rules) | Rule::Any(rules) => rules.iter().any(Rule::gives_claims),
+            Rule::Jwt(_) | Rule::Authorizer(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether an authorizer beside each `AuthorizerKey` gives the key; `given` = one around it does.
     pub fn keys_are_given(&self, given: bool) -> bool {
         match self {

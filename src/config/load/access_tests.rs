@@ -160,12 +160,38 @@ fn guards_and_rules() {
 }
 
 #[test]
+fn databases_are_files_or_directories_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("none")).unwrap();
+    std::fs::create_dir_all(dir.path().join("geo/c.mmdb")).unwrap();
+    for name in ["geo/b.mmdb", "geo/a.mmdb", "geo/notes.txt", "one.mmdb"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    let read = |names: &str| parse(&format!("{ORIGIN}[geo]\ndatabases = {names}"), "t.toml", dir.path());
+    let config = read("['one.mmdb', 'geo']").unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let paths: Vec<_> = config.geo.iter().map(|database| database.path.clone()).collect();
+    assert_eq!(paths, ["one.mmdb", "geo/a.mmdb", "geo/b.mmdb"].map(at));
+    let columns: Vec<_> = config.geo.iter().map(|database| (database.place.line, database.place.column)).collect();
+    assert_eq!(columns, [(5, 14), (5, 26), (5, 26)], "each is named where it is written");
+    for path in ["one.mmdb", "geo", "geo/a.mmdb", "geo/b.mmdb"] {
+        assert!(config.sources.contains(&at(path)), "{path} is watched");
+    }
+    for (names, says) in [("['none']", "none has no *.mmdb file"), ("['two.mmdb']", "cannot read")] {
+        let error = read(names).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("t.toml:5:14"), "{error}");
+    }
+}
+
+#[test]
 fn what_access_refuses() {
     for (text, want) in [
         ("[[behavior]]\nmatch='*'\naccess = 'api_keys'", "api_key"),
         ("[[behavior]]\nmatch='*'\naccess = { jwt = 'customer' }", "unknown jwt 'customer'"),
         ("[[behavior]]\nmatch='*'\naccess = { any = [] }", "no rule is named"),
         ("[[behavior]]\nmatch='*'\naccess = { country = ['de'] }", "'de' is no country"),
+        ("[[behavior]]\nmatch='*'\naccess = { none = [{ country = ['DE', 'UK'] }] }", "'UK' is no country"),
+        ("[[behavior]]\nmatch='*'\naccess = { country = ['XX'] }", "'XX' is no country"),
         ("[[behavior]]\nmatch='*'\naccess = { country = ['DE'] }", "`geo.databases` names no database"),
         ("[[behavior]]\nmatch='*'\nredirect = { to = '/x' }\naccess = 'api_key'", "a redirect is answered before"),
         ("[[jwt]]\nname='a'\nissuer='x'\naudience=[]", "'x/.well-known/jwks.json' is no place for keys"),
@@ -265,6 +291,45 @@ fn limits_plans_and_keys() {
     assert_eq!(limits[1].quota.map(|quota| quota.every), Some(Duration::from_millis(600)));
     assert_eq!(limits[2].per, Per::Address { v4: 24, v6: 64 });
     assert_eq!((limits[2].quota, limits[2].concurrency.map(std::num::NonZeroU32::get)), (None, Some(3)));
+}
+
+#[test]
+fn what_access_warns_of() {
+    const PLAN: &str = "[[usage_plan]]\nname = 'gold'\nstages = ['prod']\n";
+    const LIMIT: &str = "limit = { per = 'principal', rate = '5/s' }";
+    const CLAIM: &str = "limit = [{ per = 'address', rate = '9/s' }, { per = { claim = 'tenant' }, rate = '5/s' }]";
+    for (more, behavior, want) in [
+        ("", LIMIT.to_owned(), Some("goes by who asks, and there is no `access`: all share one count")),
+        ("", format!("{LIMIT}\naccess = {{ address = 'office' }}"), Some("and no rule of `access` finds that out")),
+        ("", format!("{LIMIT}\naccess = 'api_key'"), None),
+        ("", CLAIM.to_owned(), Some("goes by the claim 'tenant', and there is no `access`")),
+        (
+            "",
+            format!("{CLAIM}\naccess = {{ any = ['api_key', {{ sigv4 = 'partners' }}] }}"),
+            Some("only tokens and authorizers"),
+        ),
+        ("", format!("{CLAIM}\naccess = {{ all = ['api_key', {{ jwt = 'pool' }}] }}"), None),
+        ("", format!("{CLAIM}\naccess = {{ authorizer = 'tenants' }}"), None),
+        ("", "identity = { header = 'x-user' }".to_owned(), Some("the header is never there")),
+        ("", "identity = { header = 'x-user' }\naccess = 'api_key'".to_owned(), None),
+        (PLAN, "access = 'api_key'".to_owned(), Some("has no stage, and every usage plan names those that it opens")),
+        (PLAN, "access = 'api_key'\nstage = 'test'".to_owned(), Some("'test', which no usage plan opens")),
+        (PLAN, "access = 'api_key'\nstage = 'prod'".to_owned(), None),
+        (PLAN, "access = { jwt = 'pool' }".to_owned(), None),
+        (PLAN, "access = { all = [{ address = 'office' }, { none = ['api_key'] }] }".to_owned(), None),
+        ("[[usage_plan]]\nname = 'all'\n", "access = 'api_key'\nstage = 'test'".to_owned(), None),
+        ("", "access = 'api_key'\nstage = 'test'".to_owned(), None),
+    ] {
+        let config = good(&format!("{GUARDS}\n{more}[[behavior]]\nmatch = '*'\ncache = false\n{behavior}"));
+        match want {
+            Some(want) => assert!(
+                config.warnings.len() == 1 && config.warnings[0].contains(want),
+                "{behavior}: {:?}",
+                config.warnings
+            ),
+            None => assert_eq!(config.warnings, Vec::<String>::new(), "{behavior}"),
+        }
+    }
 }
 
 #[test]

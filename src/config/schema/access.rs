@@ -36,7 +36,8 @@ pub enum Rule {
     Signed(String),
     /// A function that decides: the name of an `[[authorizer]]`.
     Authorizer(String),
-    /// Viewers from these countries (ISO 3166-1 alpha-2), as the `geo` databases know them.
+    /// Viewers from these countries (ISO 3166-1 alpha-2), as the `geo` databases know them. An address whose country is not known is in
+    /// none of them: `{ none = [{ country = ["DE"] }] }` lets it in.
     Country(Vec<String>),
     /// Viewers whose address is in this list: the name of an `[[address_list]]`.
     Address(String),
