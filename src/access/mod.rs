@@ -157,9 +157,10 @@ impl Kind {
 impl Principal {
     /// Nobody whom claims say anything of.
     pub fn new(kind: Kind, id: impl Into<Arc<str>>, issuer: impl Into<Arc<str>>) -> Self {
-        /// All of these share them: they are made for every request.
-        static NOTHING: LazyLock<(Arc<Map<String, Value>>, Arc<Says>)> = LazyLock::new(Default::default);
-        let (claims, says) = NOTHING.clone();
+        // All of these share them: they are made for every request.
+        static CLAIMS: LazyLock<Arc<Map<String, Value>>> = LazyLock::new(Arc::default);
+        static SAYS: LazyLock<Arc<Says>> = LazyLock::new(Arc::default);
+        let (claims, says) = (CLAIMS.clone(), SAYS.clone());
         Principal { kind, id: id.into(), issuer: issuer.into(), claims, api_key: None, says }
     }
 

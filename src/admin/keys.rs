@@ -234,7 +234,7 @@ impl KeyDesk {
     fn has(&self, rates: &Rates, name: &str, value: &str) -> Result<bool, Refused> {
         let hash = keys::hash(value.as_bytes());
         let configured = rates.api_keys.iter().any(|key| key.name == name && key.hash == hash);
-        Ok(configured || self.store.list()?.iter().any(|stored| stored.key.name == name && stored.hash == hash))
+        Ok(configured || self.store.list()?.iter().any(|stored| *stored.key.name == *name && stored.hash == hash))
     }
 
     fn change(&self, name: &str, change: Change) -> Result<KeyShown, Refused> {

@@ -114,6 +114,7 @@ fn policy(data: &[u8]) {
     let request = Request {
         action: "execute-api:Invoke",
         resource: "arn:aws:execute-api:us-east-1:1:api/GET/é",
+        bare: None,
         source_ip: std::net::IpAddr::from([203, 0, 113, 7]),
         now_ms: 0,
         secure: false,
