@@ -403,8 +403,9 @@ static void start(void) {
   JS_SetGCThreshold(rt, (size_t)-1);
   JS_SetHostPromiseRejectionTracker(rt, on_rejection, NULL);
   modules_init();
+  clock_stands = true; // it seeds a generator that is not used: what is built does not depend on the day
   ctx = JS_NewContext(rt);
-  needs_host[0] = 0; // it seeds a generator that is not used
+  clock_stands = false;
   a_request = JS_NewAtom(ctx, "request");
   a_then = JS_NewAtom(ctx, "then");
   for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) JS_NewAtom(ctx, NAMES[i]); // never freed

@@ -18,6 +18,7 @@ extern JSValue async_store;
 // Calls `dynamic.call`. The answer is the caller's to free(); false: it is an error message.
 bool host_call(const char *op, size_t op_len, const uint8_t *payload, size_t payload_len, uint8_t **out, size_t *out_len);
 // Wall-clock milliseconds, from the host.
+extern bool clock_stands; // at zero
 double host_now(void);
 // True while the snapshot is made: there is no host then.
 extern bool building;

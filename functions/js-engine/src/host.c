@@ -45,7 +45,10 @@ bool host_call(const char *op, size_t op_len, const uint8_t *payload, size_t pay
   return !r.failed;
 }
 
+bool clock_stands;
+
 double host_now(void) {
+  if (clock_stands) return 0;
   uint8_t *text = NULL;
   size_t len = 0;
   double now = 0;

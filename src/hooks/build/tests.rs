@@ -20,6 +20,23 @@ fn builds_the_same_bytes_for_the_same_source() {
     assert!(one.component == two.component);
 }
 
+/// A fleet builds at each PoP, and a recording is replayed on another day.
+#[test]
+fn what_is_built_depends_on_the_day_only_where_its_top_level_reads_it() {
+    for (code, same) in [
+        ("exports.handler = async (event) => ({ status: 200, body: String(Date.now() + Math.random()) });", true),
+        ("const began = Date.now(); exports.handler = async () => ({ status: 200, body: String(began) });", false),
+    ] {
+        let bundle = Bundle::read(&text("a.js", code)).unwrap().encode(Flavor::LambdaEdge, false, false);
+        let [one, two] = [1_795_737_600_000, 1_795_824_000_000].map(|now_ms| {
+            let world = World { config: Some("{}".to_owned()), now_ms };
+            builder().snapshotter().unwrap().evaluate(&bundle, &world).unwrap().module
+        });
+        assert!(!one.is_empty());
+        assert_eq!(one == two, same, "{code}");
+    }
+}
+
 #[test]
 fn shows_where_the_error_is() {
     for (name, source, want) in [
