@@ -45,7 +45,7 @@ fn split(pattern: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// As [`matches`], for a `path` that an origin may read in the one that was asked for: spelled as [`path::spelled`], which the pattern
+/// As [`matches()`], for a `path` that an origin may read in the one that was asked for: spelled as [`path::spelled`], which the pattern
 /// need not be. A pattern for one path, or one whose path can itself be read in several ways, means the path as it was asked for alone.
 pub fn covers_reading(pattern: &str, protocol: &str, host: &str, path: &str, query: Option<&str>) -> bool {
     let (_, rest) = split(pattern);
