@@ -473,29 +473,3 @@ fn a_function_decides_and_is_asked_once_for_each_identity() {
     assert_eq!(elsewhere.status, 403, "the policy that was kept is for /public, and looked at anew: as with AWS");
     assert_eq!(calls(), before);
 }
-
-/// A background copy of a request is keyed by where its viewer is, not by what the viewer said.
-#[test]
-fn an_object_by_country_is_refreshed_for_that_country() {
-    let origin = Origin::counting("Cache-Control: max-age=0, stale-while-revalidate=60\r\n");
-    let database = format!("{}/geo/test.mmdb", env!("CARGO_MANIFEST_DIR"));
-    let mut setup = pop(
-        &origin,
-        &format!("[geo]\ndatabases = [\"{database}\"]\n"),
-        "cache = { key.headers = [\"cloudfront-viewer-country\"] }",
-    );
-    setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned();
-    let pop = setup.start();
-    let get = |from: &str, says: &str| {
-        let fields = [("X-Forwarded-For", from), ("CloudFront-Viewer-Country", says)];
-        Raw::connect(pop.extra[0]).ask("GET", "/a", &fields)
-    };
-    let german = get("192.0.2.1", "US");
-    assert_ne!(get("192.0.2.200", "DE").text(), german.text(), "another country");
-    assert_eq!(get("192.0.2.1", "FR").text(), german.text(), "stale, at once");
-    origin.wait(3);
-    until("the refreshed answer", || (get("192.0.2.1", "").text() != german.text()).then_some(()));
-    let countries: Vec<_> =
-        origin.requests().iter().map(|seen| seen.field("cloudfront-viewer-country").map(str::to_owned)).collect();
-    assert_eq!(countries[..3], [Some("DE".into()), Some("US".into()), Some("DE".into())], "{countries:?}");
-}

@@ -2,7 +2,7 @@
 //!
 //! In: query, cookies, headers. Out: shared or separate objects as the policy says. Never: two requests that collide.
 
-use crate::harness::{Origin, Pop, Raw, Setup};
+use crate::harness::{Origin, Pop, Raw, Setup, until};
 
 /// What the origin saw, as a body: query, cookie and one header.
 fn mirror() -> Origin {
@@ -213,4 +213,30 @@ fn hops_are_told_and_the_viewer_is_the_first_that_is_not_trusted() {
             assert_eq!(told, "1.2.3.4, 203.0.113.7, 127.0.0.1", "{method} {path}");
         }
     }
+}
+
+/// A background copy of a request is keyed by where its viewer is, not by what the viewer said.
+#[test]
+fn an_object_by_country_is_refreshed_for_that_country() {
+    let origin = Origin::counting("Cache-Control: max-age=0, stale-while-revalidate=60\r\n");
+    let database = format!("{}/geo/test.mmdb", env!("CARGO_MANIFEST_DIR"));
+    let mut setup = Setup::new(format!(
+        "[geo]\ndatabases = [\"{database}\"]\n{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n\
+         cache = {{ key.headers = [\"cloudfront-viewer-country\"] }}\n",
+        origin.config("o")
+    ));
+    setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned();
+    let pop = setup.start();
+    let get = |from: &str, says: &str| {
+        let fields = [("X-Forwarded-For", from), ("CloudFront-Viewer-Country", says)];
+        Raw::connect(pop.extra[0]).ask("GET", "/a", &fields)
+    };
+    let german = get("192.0.2.1", "US");
+    assert_ne!(get("192.0.2.200", "DE").text(), german.text(), "another country");
+    assert_eq!(get("192.0.2.1", "FR").text(), german.text(), "stale, at once");
+    origin.wait(3);
+    until("the refreshed answer", || (get("192.0.2.1", "").text() != german.text()).then_some(()));
+    let countries: Vec<_> =
+        origin.requests().iter().map(|seen| seen.field("cloudfront-viewer-country").map(str::to_owned)).collect();
+    assert_eq!(countries[..3], [Some("DE".into()), Some("US".into()), Some("DE".into())], "{countries:?}");
 }
