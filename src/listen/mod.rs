@@ -27,6 +27,7 @@ pub use error::ListenError;
 pub use gate::{Counts, Gate, Permit};
 pub use pace::Pace;
 pub use refuse::Refusal;
+pub use target::host_named;
 pub use tls::{Peer, Session, Terminator};
 pub use wire::Wire;
 

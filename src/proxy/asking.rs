@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
@@ -13,7 +14,7 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::{self, Answer, Viewer, path};
 use crate::config::compiled::{Behavior, Coding, Limits, Listener, Origin};
-use crate::listen::Refusal;
+use crate::listen::{self, Refusal};
 use crate::message::Fields;
 use crate::observe;
 use crate::origin::rewrite::{Encoding, Facts};
@@ -95,18 +96,23 @@ pub fn address(request: &RequestHeader) -> (&str, &str) {
     (host, std::str::from_utf8(request.raw_path()).unwrap_or("/"))
 }
 
-/// Makes an HTTP/2 request one that Pingora can copy for a background request: it writes the copy as HTTP/1.1 text and reads
-/// it again, which for HTTP/2 has the wrong version and no host. [`restore`] takes it back.
-pub fn make_copyable(session: &mut Session) {
-    if session.req_header().version != Version::HTTP_2 {
+/// Gives an HTTP/2 request a Host like any other's: rules, functions, Vary and copies of it read that.
+pub fn name_host(session: &mut Session) {
+    let request = session.req_header();
+    if request.version != Version::HTTP_2 || request.headers.contains_key(header::HOST) {
         return;
     }
-    let host = HeaderValue::from_str(address(session.req_header()).0);
-    let request = session.req_header_mut();
-    request.set_version(Version::HTTP_11);
-    if let Ok(host) = host {
-        // A name and a value that are valid already cannot be refused.
-        let _ = request.insert_header(header::HOST, host);
+    // What `refuse` let pass is a valid value.
+    if let Ok(host) = HeaderValue::from_str(address(request).0) {
+        let _ = session.req_header_mut().insert_header(header::HOST, host);
+    }
+}
+
+/// Makes an HTTP/2 request one that Pingora can copy for a background request: it writes the copy as HTTP/1.1 text and reads
+/// it again, which for HTTP/2 has the wrong version. [`restore`] takes it back.
+pub fn make_copyable(session: &mut Session) {
+    if session.req_header().version == Version::HTTP_2 {
+        session.req_header_mut().set_version(Version::HTTP_11);
     }
 }
 
@@ -120,6 +126,11 @@ pub fn restore(session: &mut Session) {
 
 /// Bounds that HTTP/2 requests meet only here (HTTP/1 heads were bounded as they were read), and the announced body's.
 pub fn refuse(request: &RequestHeader, limits: &Limits) -> Option<(u16, String)> {
+    if request.version == Version::HTTP_2
+        && let Err(why) = named(request)
+    {
+        return Some((why.status, why.reason.to_owned()));
+    }
     if request.raw_path().len() > limits.uri_size {
         return Some((414, format!("the target is longer than {} bytes", limits.uri_size)));
     }
@@ -138,6 +149,10 @@ pub fn refuse(request: &RequestHeader, limits: &Limits) -> Option<(u16, String)>
         return Some((413, format!("the body is larger than {} bytes", limits.body_size)));
     }
     None
+}
+
+fn named(request: &RequestHeader) -> Result<&str, Refusal> {
+    listen::host_named(request.uri.authority().map(Authority::as_str), request.headers.lines(&header::HOST))
 }
 
 /// Approximate bytes of a header section.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::harness::{Origin, Pop, Raw, until};
+use crate::harness::frames::{END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, frame, get_block, literal};
+use crate::harness::{H2, HOST, Origin, Pop, Raw, until};
 
 /// What must be refused; `{H}` stands for a good Host line.
 const REFUSED: &[(&str, &str)] = &[
@@ -250,5 +251,51 @@ fn a_length_in_an_answer_to_head_does_not_shift_the_connection() {
     for _ in 0..3 {
         assert!(viewer.ask("HEAD", "/a", &[]).body.is_empty());
         assert_eq!(viewer.get("/a").text(), "body");
+    }
+}
+
+/// RFC 9113 §8.3.1, RFC 9110 §8.6: what one reader of an HTTP/2 request would take for another request than the next one does.
+#[test]
+fn http_2_that_can_be_read_in_two_ways_reaches_no_origin() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let pop = Pop::caching(&origin, "methods = \"all\"");
+    let refused: &[(&str, &[(&str, &str)])] = &[
+        ("another host", &[("host", "other.example")]),
+        ("two hosts", &[("host", HOST), ("host", HOST)]),
+        ("an empty host", &[("host", "")]),
+        ("two lengths", &[("content-length", "4"), ("content-length", "3")]),
+        ("a list of lengths", &[("content-length", "4, 3")]),
+    ];
+    for (what, fields) in refused {
+        match H2::plain(pop.http).try_send("POST", "/a", fields, b"abcd", &[]) {
+            Ok(reply) => assert_eq!(reply.status, 400, "{what}"),
+            Err(error) => assert!(error.is_reset(), "{what}: {error}"),
+        }
+        assert_eq!(origin.count(), 0, "{what}");
+    }
+    let reply = H2::plain(pop.http).send("POST", "/a", &[("host", HOST), ("content-length", "4")], b"abcd", &[]);
+    assert_eq!((reply.status, origin.count()), (200, 1));
+}
+
+/// RFC 9113 §8.2.2.
+#[test]
+fn http_2_with_fields_of_a_connection_reaches_no_origin() {
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let pop = Pop::caching(&origin, "");
+    for (name, value) in [
+        ("transfer-encoding", "chunked"),
+        ("connection", "close"),
+        ("proxy-connection", "close"),
+        ("keep-alive", "timeout=5"),
+        ("upgrade", "websocket"),
+        ("te", "gzip"),
+    ] {
+        let mut viewer = Frames::connect(pop.http, &[]);
+        let block = [get_block("/a"), literal(name, value)].concat();
+        assert!(viewer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block)));
+        let ended =
+            std::iter::from_fn(|| viewer.next()).find(|frame| matches!(frame.kind, RST_STREAM | GOAWAY | HEADERS));
+        assert!(ended.is_some_and(|frame| frame.kind != HEADERS), "{name}");
+        assert_eq!(origin.count(), 0, "{name}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: answers that name request fields. Out: each viewer the answer made for such a request. Never: another's variant.
 
-use crate::harness::{H2, Origin, Pop};
+use crate::harness::{H2, Origin, Pop, until};
 
 const FORWARD: &str = "forward = { headers = \"all\" }";
 
@@ -111,4 +111,15 @@ fn the_union_of_vary_fields_keeps_variants_apart() {
         let value = |name| fields.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         assert_eq!(reply.text(), format!("{:?}{:?}", value("X-A"), value("X-B")));
     }
+}
+
+/// A background request is HTTP/1.1 with a Host, whatever brought the viewer's; both lead to the same variant.
+#[test]
+fn a_refresh_for_http_2_reaches_the_variant_it_was_for() {
+    let origin = Origin::counting("Cache-Control: max-age=0, stale-while-revalidate=600\r\nVary: Host\r\n");
+    let pop = Pop::caching(&origin, "");
+    let mut viewer = H2::plain(pop.http);
+    assert_eq!(viewer.get("/a").body, b"v1");
+    until("the refreshed answer", || (viewer.get("/a").body != b"v1").then_some(()));
+    assert!(pop.get("/a").hit(), "the same host over HTTP/1.1");
 }
