@@ -23,3 +23,8 @@ pub mod origin;
 pub mod proxy;
 pub mod route;
 pub mod vtl;
+
+/// Faster here than glibc's, measured by `benches/compare`: a request that passes takes a quarter less of our own time, one on the full
+/// path a fifth less.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
