@@ -75,6 +75,7 @@ fn who(key: &str, plan: Option<PlanId>) -> Who<'_> {
         paths: &["/items/7"],
         address: Ipv4Addr::LOCALHOST.into(),
         api_key: Some(key),
+        key_made: 0,
         plan,
         principal: None,
         claim: &none,
@@ -85,7 +86,8 @@ fn who(key: &str, plan: Option<PlanId>) -> Who<'_> {
 fn plans(c: &mut Criterion) {
     let value = |n: u64| format!("{n:040}");
     let keyring = Keys::new((0..10_000).map(|n| {
-        let key = Key { name: format!("key-{n}").into(), enabled: true, plans: vec!["free".into(), "gold".into()] };
+        let key =
+            Key { name: format!("key-{n}").into(), enabled: true, plans: vec!["free".into(), "gold".into()], made: 0 };
         (keys::hash(value(n).as_bytes()), key)
     }));
     let plan = |name: &str, stages: &[&str], quota: Option<PeriodQuota>| UsagePlan {
@@ -136,7 +138,7 @@ fn plans(c: &mut Criterion) {
     c.bench_function("limit/plan with a quota, own limit, account", |b| {
         b.iter(|| limits.admit(&who("alice", Some(2)), clock.now()).is_ok());
     });
-    let id = ledger::id("gold", "alice");
+    let id = ledger::id("gold", "alice", 0);
     c.bench_function("limit/one more in the ledger", |b| {
         b.iter(|| ledger.count(&id, black_box(&month), clock.now().wall_ms).is_ok_and(|counted| counted.admitted));
     });

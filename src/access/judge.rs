@@ -235,12 +235,15 @@ impl Guards {
         if !key.enabled {
             return deny(format!("key '{}' is disabled", key.name));
         }
-        // API Gateway: a key opens the stages of its plans. Where there are no plans, there is nothing to open.
-        if !self.plans.is_empty() && !self.opens(&key, facts.stage) {
+        // API Gateway: a key opens the stages of its plans. Where nobody speaks of plans, there is nothing to open; but a key whose plans
+        // were taken out of the configuration is not let in by that.
+        let plans = !self.plans.is_empty() || !key.plans.is_empty();
+        if plans && !self.opens(&key, facts.stage) {
             return deny(format!("no plan of key '{}' opens stage '{}'", key.name, facts.stage));
         }
-        let principal = Principal::new(Kind::ApiKey, key.name.clone(), Arc::default());
-        Ok(Entry { key: Some(key), ..Entry::of(principal) })
+        let mut entry = Entry::of(Principal::new(Kind::ApiKey, key.name.clone(), Arc::default()));
+        entry.apart.extend_from_slice(&key.made.to_be_bytes());
+        Ok(Entry { key: Some(key), ..entry })
     }
 
     fn opens(&self, key: &Key, stage: &str) -> bool {
@@ -307,8 +310,8 @@ impl Entry {
     fn of(principal: Principal) -> Self {
         // An origin that gets the token reads all of its claims, and one in this process is told them.
         let says = (principal.kind == Kind::Jwt).then(|| principal.says());
-        // Both lengths, the hash of what a token says, the kind.
-        let mut apart = Vec::with_capacity(principal.issuer.len() + principal.id.len() + 2 * 8 + 32 + 1);
+        // Both lengths, the hash of what a token says, the kind, which key of that name.
+        let mut apart = Vec::with_capacity(principal.issuer.len() + principal.id.len() + 2 * 8 + 32 + 1 + 8);
         apart.push(match principal.kind {
             Kind::ApiKey => b'k',
             Kind::Jwt => b'j',

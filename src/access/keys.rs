@@ -31,6 +31,9 @@ pub struct Key {
     pub enabled: bool,
     /// Names of its usage plans, in the order in which they count.
     pub plans: Vec<String>,
+    /// Tells it from a deleted key of that name, whose answers and counts are not its own: [`made`]; 0 for a key of the configuration,
+    /// which the operator may give another value.
+    pub made: u64,
 }
 
 /// All keys of a PoP, by hash.
@@ -78,7 +81,7 @@ impl Keys {
 
 impl From<&ApiKey> for Key {
     fn from(key: &ApiKey) -> Self {
-        Key { name: key.name.as_str().into(), enabled: key.enabled, plans: key.plans.clone() }
+        Key { name: key.name.as_str().into(), enabled: key.enabled, plans: key.plans.clone(), made: 0 }
     }
 }
 
@@ -113,6 +116,11 @@ pub fn generate() -> Result<Secret<String>, NoRandomness> {
     Ok(Secret::new(value))
 }
 
+/// Tells keys that were made here apart, by the hashes of their values.
+pub fn made(hash: &[u8; 32]) -> u64 {
+    prefix(hash)
+}
+
 fn prefix(hash: &[u8; 32]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);
@@ -125,7 +133,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn key(name: &str, enabled: bool) -> Key {
-        Key { name: name.into(), enabled, plans: vec!["gold".into()] }
+        Key { name: name.into(), enabled, plans: vec!["gold".into()], made: 0 }
     }
 
     #[test]

@@ -196,7 +196,7 @@ fn desk(keys: Arc<Mutex<Keys>>) -> (KeyDesk, tempfile::TempDir) {
     let ledger = Arc::new(Ledger::open(dir.path()).unwrap());
     let day = limit::period::parse("2026-11-26").unwrap();
     for _ in 0..3 {
-        let id = limit::ledger::id("gold", "fixed");
+        let id = limit::ledger::id("gold", "fixed", 0);
         assert!(ledger.count(&id, &quota, limit::period::begins_ms(day)).unwrap().admitted);
     }
     let store = Arc::new(KeyStore::new(&dir.path().join("keys.redb"), 10));

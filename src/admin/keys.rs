@@ -223,7 +223,8 @@ impl KeyDesk {
         if rates.api_keys.iter().any(|key| key.hash == hash) {
             return Err(KeyStoreError::Value("of the configuration".to_owned()).into());
         }
-        let key = Key { name: new.name.as_str().into(), enabled: new.enabled, plans: new.plans };
+        let key =
+            Key { name: new.name.as_str().into(), enabled: new.enabled, plans: new.plans, made: keys::made(&hash) };
         let _turn = self.turn.lock();
         self.store.create(StoredKey { key, hash, created_ms: now_ms() })?;
         self.tell()?;
@@ -264,9 +265,12 @@ impl KeyDesk {
         let unknown = || Refused::new(StatusCode::NOT_FOUND, format!("there is no key {name:?}"), NAMES);
         let key = found.ok_or_else(unknown)?;
         let rates = (self.rates)();
+        let configured = rates.api_keys.iter().any(|key| key.name == name);
+        let stored = self.store.list()?.into_iter().find(|stored| !configured && *stored.key.name == *name);
+        let made = stored.map_or(0, |stored| stored.key.made);
         let mut plans = Vec::new();
         for plan in rates.plans.iter().filter(|plan| key.plans.contains(&plan.name)) {
-            plans.extend(self.plan_usage(plan, name, from, to)?);
+            plans.extend(self.plan_usage(plan, (name, made), from, to)?);
         }
         Ok(Usage { name: key.name, plans })
     }
@@ -274,12 +278,12 @@ impl KeyDesk {
     fn plan_usage(
         &self,
         plan: &UsagePlan,
-        name: &str,
+        (name, made): (&str, u64),
         from: period::Day,
         to: period::Day,
     ) -> Result<Option<PlanUsage>, Refused> {
         let (Some(quota), Some(ledger)) = (&plan.quota, (self.ledger)()) else { return Ok(None) };
-        let days = ledger.usage(&ledger::id(&plan.name, name), quota, from, to).map_err(internal)?;
+        let days = ledger.usage(&ledger::id(&plan.name, name, made), quota, from, to).map_err(internal)?;
         let period = match quota.period {
             Period::Day => "DAY",
             Period::Week => "WEEK",
@@ -321,7 +325,7 @@ impl Span {
 // === impl KeyShown ===
 impl KeyShown {
     fn of(key: Key, created_ms: Option<u64>) -> Self {
-        let Key { name, enabled, plans } = key;
+        let Key { name, enabled, plans, .. } = key;
         KeyShown { name: name.to_string(), enabled, plans, created_ms }
     }
 }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 
+use crate::access::{Guards, jwt};
 use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, compiled::Config};
 use crate::fleet::FleetError;
 use crate::hooks::oci;
+use crate::listen::Terminator;
 use crate::proxy::functions::{Chains, Functions};
 use crate::proxy::revising::last;
 use crate::proxy::server::{Pop, Start, StartError};
@@ -41,8 +43,9 @@ impl Check {
     pub fn run(self) -> ExitCode {
         match read(&self.path) {
             Ok(config) => {
-                if let Err(error) = load_functions(&config) {
-                    eprintln!("{} {error}", Colour::of(&std::io::stderr()).paint("31;1", "error:"));
+                if let Err(error) = try_out(&config) {
+                    let colour = Colour::of(&std::io::stderr());
+                    eprintln!("{} {}: {error}", colour.paint("31;1", "error:"), self.path.display());
                     return ExitCode::from(WRONG);
                 }
                 println!(
@@ -66,7 +69,18 @@ fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Opens the databases of `config`, compiles every function of it and attaches it, away from the PoP's own state.
+/// Makes what `run` would make of `config` and its files, away from the PoP's own state.
+fn try_out(config: &Config) -> Result<(), String> {
+    for listener in &config.listeners {
+        let Some(tls) = &listener.tls else { continue };
+        Terminator::new(tls, listener.h2).map_err(|error| error.to_string())?;
+    }
+    let tokens = jwt::Registry::new().map_err(|error| error.to_string())?;
+    Guards::new(config, &tokens)?;
+    load_functions(config)
+}
+
+/// Opens the databases of `config`, compiles every function of it and attaches it.
 fn load_functions(config: &Config) -> Result<(), String> {
     let functions = config.functions.len();
     if functions == 0 && config.geo.is_empty() {
@@ -158,7 +172,11 @@ pub(super) fn finish(outcome: Result<(), StartError>, elsewhere: fn(&str) -> Str
                 eprintln!("  {hint}");
             }
             // As `check` says of the same file.
-            if matches!(error, StartError::Functions(_)) { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
+            if matches!(error, StartError::Functions(_) | StartError::Listen(_)) {
+                ExitCode::from(WRONG)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -261,6 +279,36 @@ mod tests {
         let said = hint(&taken(std::io::ErrorKind::AddrInUse), elsewhere).unwrap();
         assert!(said.ends_with("another address goes into admin.address") && !said.contains("--port"), "{said}");
         assert_eq!(hint(&taken(std::io::ErrorKind::PermissionDenied), elsewhere), None);
+    }
+
+    /// What `run` would refuse after a restart, `check` says before one.
+    #[test]
+    fn keys_and_certificates_are_tried_out_by_a_check() {
+        let dir = tempfile::tempdir().unwrap();
+        let pem = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+        for name in ["one", "two"] {
+            let made = rcgen::generate_simple_self_signed(vec![format!("{name}.example")]).unwrap();
+            pem(&format!("{name}.crt"), made.cert.pem());
+            pem(&format!("{name}.key"), made.signing_key.serialize_pem());
+        }
+        pem("empty.json", "{\"keys\":[]}".to_owned());
+        let listener = |key: &str| {
+            format!(
+                "[[listener]]\naddress = \"127.0.0.1:1\"\ntls.certificates = [{{ cert = \"one.crt\", key = \"{key}.key\" }}]\n"
+            )
+        };
+        let issuer = "[[jwt]]\nname = \"pool\"\nissuer = \"https://i.example\"\naudience = [\"a\"]\njwks = \"file:empty.json\"\n";
+        for (tables, says) in [
+            (listener("one"), None),
+            (listener("two"), Some("does not belong to the certificate")),
+            (issuer.to_owned(), Some("issuer 'pool': the key set has no key that verifies signatures")),
+        ] {
+            let text = format!("[[origin]]\nname = \"o\"\nurl = \"http://h\"\n{tables}");
+            let config = config::parse(&text, "edge.toml", dir.path()).unwrap_or_else(|errors| panic!("{errors}"));
+            let error = try_out(&config).err();
+            assert_eq!(error.is_some(), says.is_some(), "{tables}: {error:?}");
+            assert!(says.is_none_or(|says| error.is_some_and(|error| error.contains(says))), "{tables}");
+        }
     }
 
     #[test]

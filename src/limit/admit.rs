@@ -70,6 +70,8 @@ pub struct Who<'a> {
     pub address: IpAddr,
     /// The API key's name.
     pub api_key: Option<&'a str>,
+    /// Tells it from deleted keys of that name.
+    pub key_made: u64,
     /// The plan that opens this stage to the key ([`Limits::plan`]); `None` where no API key was asked for, which is then not
     /// counted (API Gateway meters only methods that require one).
     pub plan: Option<PlanId>,
@@ -166,7 +168,7 @@ impl Limits {
         let mut metered = None;
         if let (Some(plan), Some(key)) = (who.plan.and_then(|id| self.plans.get(id)), who.api_key) {
             by_plan(plan, key, who, now, &mut admitted)?;
-            metered = self.metered(plan, key)?;
+            metered = self.metered(plan, key, who.key_made)?;
         }
         if let Some(metered) = &metered {
             // Whoever has nothing left takes nothing from the limits that others share.
@@ -189,10 +191,10 @@ impl Limits {
     }
 
     /// The quota that a key is counted by, if its plan has one.
-    fn metered<'a>(&'a self, plan: &'a Plan, key: &str) -> Result<Option<Metered<'a>>, Refused> {
+    fn metered<'a>(&'a self, plan: &'a Plan, key: &str, made: u64) -> Result<Option<Metered<'a>>, Refused> {
         let Some(quota) = &plan.quota else { return Ok(None) };
         let Some(ledger) = &self.ledger else { return Err(uncounted(plan)) };
-        Ok(Some(Metered { plan, quota, ledger, id: ledger::id(&plan.name, key) }))
+        Ok(Some(Metered { plan, quota, ledger, id: ledger::id(&plan.name, key, made) }))
     }
 }
 

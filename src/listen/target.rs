@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn hosts_of_http_2() {
         let twice: &[&[u8]] = &[b"a.example", b"a.example"];
-        let table: &[(Option<&str>, &[&[u8]], Result<&str, &str>)] = &[
+        type Row = (Option<&'static str>, &'static [&'static [u8]], Result<&'static str, &'static str>);
+        let table: &[Row] = &[
             (Some("a.example:8443"), &[], Ok("a.example:8443")),
             (Some("a.example"), &[b"A.Example"], Ok("a.example")),
             (None, &[b"a.example"], Ok("a.example")),

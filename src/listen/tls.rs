@@ -15,15 +15,15 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
-use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as Socket;
 use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::{Ssl, Stream};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::version::{TLS12, TLS13};
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::timeout;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -61,6 +61,8 @@ pub struct Peer {
 struct Facts {
     server_name: Option<String>,
     peer: Option<Peer>,
+    /// The client certificate is past its time. A resumed session shows the one of the handshake that it goes back to.
+    expired: bool,
 }
 
 struct Remember;
@@ -90,6 +92,9 @@ impl Terminator {
         let socket = stream.into_any().downcast::<Socket>().map_err(|_| ListenError::NoSocket)?;
         let acceptor = self.acceptor.load_full();
         match timeout(patience, acceptor.tls_handshake(*socket)).await {
+            Ok(Ok(stream)) if expired(&stream) => {
+                Err(ListenError::Handshake("the client certificate has expired".to_owned()))
+            }
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(error)) => Err(ListenError::Handshake(error.to_string())),
             Err(_) => Err(ListenError::HandshakeTimeout),
@@ -144,8 +149,20 @@ impl TlsAccept for Remember {
     async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
         let server_name = tls.server_name().map(str::to_owned);
         let peer = tls.peer_certificate_der().and_then(Peer::read);
-        Some(Arc::new(Facts { server_name, peer }))
+        let expired = tls.peer_certificate_der().is_some_and(|der| has_ended(der, SystemTime::now()));
+        Some(Arc::new(Facts { server_name, peer, expired }))
     }
+}
+
+fn expired(stream: &dyn Ssl) -> bool {
+    stream.get_ssl_digest().is_some_and(|digest| digest.extension.get::<Facts>().is_some_and(|facts| facts.expired))
+}
+
+/// Whether a certificate's validity is over. What cannot be read is refused elsewhere.
+fn has_ended(der: &[u8], now: SystemTime) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    certificate.validity().not_after.timestamp() < i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 fn acceptor(tls: &Tls, h2: bool) -> Result<Acceptor, ListenError> {

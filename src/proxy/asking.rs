@@ -3,7 +3,7 @@
 //! In: the session. Out: who asks for what, what is refused at once, the request as the origin gets it. Never: answers.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Version, header};
@@ -67,7 +67,7 @@ fn listener(listeners: &[Listener], local: SocketAddr) -> Option<&Listener> {
 }
 
 /// The viewer's address: the peer's, or behind trusted proxies the right-most hop that none of them is. `hops` are the
-/// values of X-Forwarded-For, in order.
+/// values of X-Forwarded-For, in order. A hop that is no address is somebody unknown, 0.0.0.0: not the proxy that tells of it.
 pub fn viewer<'a>(peer: SocketAddr, listener: Option<&Listener>, hops: impl Iterator<Item = &'a [u8]>) -> SocketAddr {
     let Some(listener) = listener else { return peer };
     let trusted = |ip: IpAddr| listener.trusted_proxies.iter().any(|net| net.contains(&ip));
@@ -77,14 +77,26 @@ pub fn viewer<'a>(peer: SocketAddr, listener: Option<&Listener>, hops: impl Iter
     let mut seen = peer.ip();
     let mut lines: Vec<&[u8]> = hops.collect();
     lines.reverse();
-    for hop in lines.iter().flat_map(|line| line.rsplit(|b| *b == b',')) {
-        let Some(ip) = std::str::from_utf8(hop).ok().and_then(|text| text.trim().parse().ok()) else { break };
-        seen = ip;
+    // RFC 9110 §5.6.1.2: empty members of a list are none.
+    let members = lines.iter().flat_map(|line| line.rsplit(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    for hop in members.filter(|hop| !hop.is_empty()) {
+        seen = hop_address(hop).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let ip = seen;
         if !trusted(ip) {
             break;
         }
     }
     SocketAddr::new(seen, if seen == peer.ip() { peer.port() } else { 0 })
+}
+
+/// A hop of X-Forwarded-For. Some proxies write the port too (Azure Application Gateway; AWS's load balancers, when told to), or quotes as
+/// RFC 7239 has them.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?;
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse().ok().or_else(with_port)
 }
 
 /// Host (with port) and target of a request, whatever protocol brought it.
@@ -395,7 +407,14 @@ mod tests {
             ("10.0.0.1:5", vec!["203.0.113.7"], "203.0.113.7:0"),
             ("10.0.0.1:5", vec!["198.51.100.1, 203.0.113.7, 10.9.9.9"], "203.0.113.7:0"),
             ("10.0.0.1:5", vec!["198.51.100.1", "203.0.113.7"], "203.0.113.7:0"),
-            ("10.0.0.1:5", vec!["nonsense"], "10.0.0.1:5"),
+            ("10.0.0.1:5", vec!["203.0.113.7:4711"], "203.0.113.7:0"),
+            ("10.0.0.1:5", vec!["\"203.0.113.7\""], "203.0.113.7:0"),
+            ("10.0.0.1:5", vec!["[2001:db8::1]:5"], "[2001:db8::1]:0"),
+            ("10.0.0.1:5", vec!["\"[2001:db8::1]\""], "[2001:db8::1]:0"),
+            ("10.0.0.1:5", vec!["203.0.113.7,, ", "", "10.9.9.9:80,"], "203.0.113.7:0"),
+            // Whoever it is, it is not the proxy.
+            ("10.0.0.1:5", vec!["203.0.113.7, unknown"], "0.0.0.0:0"),
+            ("10.0.0.1:5", vec!["_hidden, 10.9.9.9"], "0.0.0.0:0"),
             ("10.0.0.1:5", vec![], "10.0.0.1:5"),
         ] {
             let mut fields = HeaderMap::new();

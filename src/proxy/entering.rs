@@ -3,7 +3,6 @@
 //! In: the request, its behavior. Out: what is known of who asks, or the refusal. Never: a second count of the same request; a wait
 //! in the lanes that do not wait.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ use super::phases::now_ms;
 use super::plan::{self, Target};
 use super::shared::Shared;
 use super::snapshot::{Served, Snapshot};
-use super::{applying, asking, authorizing, denying, record, respond, uploads};
+use super::{applying, asking, authorizing, denying, identity, record, respond, uploads};
 
 /// Bytes of a body that is read before its signature can be checked: API Gateway's payload limit.
 const SIGNED_BODY_MAX: usize = 10 << 20;
@@ -104,20 +103,9 @@ pub fn now<F: Fields>(
         decisions: &[],
     };
     match snapshot.guards.judge(rule, asked, &facts) {
-        Verdict::Enter(entry) => Some(Some(Arc::new(told(*entry, served)))),
+        Verdict::Enter(entry) => Some(Some(Arc::new(identity::told(*entry, served).ok()?))),
         Verdict::Deny(_) | Verdict::Wait(_) => None,
     }
-}
-
-/// Keeps apart too what the origin is told of who asks: its answer may depend on it.
-fn told(mut entry: Entry, served: &Served) -> Entry {
-    for (_, claim) in &served.behavior.identity.claims {
-        let Entry { principal, apart, .. } = &mut entry;
-        let value = principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(words).unwrap_or_default();
-        apart.extend_from_slice(&(value.len() as u64).to_be_bytes());
-        apart.extend_from_slice(value.as_bytes());
-    }
-    entry
 }
 
 /// Whether an address may ask at all, before anything else is looked at.
@@ -172,21 +160,15 @@ pub fn admit<F: Fields>(
         paths: &paths,
         address: asked.viewer,
         api_key: key.map(|key| &*key.name),
+        key_made: key.map_or(0, |key| key.made),
         plan,
         principal: principal.map(|principal| (&*principal.issuer, &*principal.id)),
-        claim: &|name| principal.and_then(|principal| principal.claims.get(name)).map(words),
+        claim: &|name| principal.and_then(|principal| principal.claims.get(name)).map(identity::words),
         header: &|name| asked.fields.first(name).map(<[u8]>::to_vec),
     };
     match snapshot.bounds.admit(&who, shared.guard.clock.now()) {
         Ok(admitted) => Ok(Some(Arc::new(admitted))),
         Err(refused) => Err(Box::new(refused)),
-    }
-}
-
-fn words(value: &serde_json::Value) -> Cow<'_, str> {
-    match value {
-        serde_json::Value::String(text) => Cow::Borrowed(text),
-        other => Cow::Owned(other.to_string()),
     }
 }
 
@@ -200,8 +182,8 @@ pub async fn enter(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx)
     }
     let refused = ctx.refused.take();
     if ctx.entered.entry.is_none() && served.behavior.access.is_some() {
-        match judge(shared, session, ctx, &served).await? {
-            Ok(entry) => ctx.entered.entry = Some(Arc::new(told(*entry, &served))),
+        match judge(shared, session, ctx, &served).await?.and_then(|entry| identity::told(*entry, &served)) {
+            Ok(entry) => ctx.entered.entry = Some(Arc::new(entry)),
             Err(denied) => {
                 let answer = denying::denied(&denied);
                 respond::fail(ctx, answer.failure.unwrap_or(crate::observe::Failure::AccessDenied), denied.to_string());
@@ -426,7 +408,7 @@ fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) {
     let known = Known { address, place: place.as_ref(), version, tls };
     let mut fields = session.req_header().headers.clone();
     viewer::set(&mut fields, &served.viewer_fields, &known);
-    identify(&mut fields, served, ctx.entered.entry.as_deref());
+    identity::identify(&mut fields, served, ctx.entered.entry.as_deref());
     let request = session.req_header_mut();
     for name in &forged {
         request.remove_header(name);
@@ -436,25 +418,6 @@ fn show(session: &mut Session, ctx: &RequestCtx, served: &Served) {
         if let Some(value) = fields.get(name) {
             // A name and a value that are valid already cannot be refused.
             let _ = request.insert_header(name.clone(), value.clone());
-        }
-    }
-}
-
-/// Says who asks, in the fields that the behavior names.
-pub fn identify(fields: &mut HeaderMap, served: &Served, entry: Option<&Entry>) {
-    let identity = &served.behavior.identity;
-    let principal = entry.and_then(|entry| entry.principal.as_ref());
-    if let Some(name) = &identity.header {
-        fields.remove(name);
-        if let Some(value) = principal.and_then(|principal| HeaderValue::from_bytes(principal.id.as_bytes()).ok()) {
-            fields.insert(name.clone(), value);
-        }
-    }
-    for (name, claim) in &identity.claims {
-        fields.remove(name);
-        let value = principal.and_then(|principal| principal.claims.get(claim)).map(words);
-        if let Some(value) = value.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
-            fields.insert(name.clone(), value);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! In: configurations, the state directory. Out: keys of issuers, API keys, buckets and quotas, PoPs that are well: all that outlives a
 //! reload. Never: a decision.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -39,8 +40,9 @@ pub struct Guard {
     ledger: OnceLock<Arc<Ledger>>,
     /// Bodies that are read before they are checked.
     pub bodies: Arc<Held>,
-    /// Keys are read and put in force by one at a time, so that what was read last is in force.
-    turn: Mutex<()>,
+    /// Keys are read and put in force by one at a time, so that what was read last is in force. Holds the plans that keys name and that
+    /// are not there, as far as that was said.
+    turn: Mutex<BTreeSet<String>>,
     /// Whether they are.
     read: AtomicBool,
 }
@@ -80,9 +82,11 @@ impl Guard {
     /// # Errors
     /// The store cannot be read; the keys stay as they are.
     pub fn read_keys(&self, config: &Config) -> Result<(), KeyStoreError> {
-        let _turn = self.turn.lock();
+        let mut lacking = self.turn.lock();
         self.read.store(false, Ordering::Release);
-        self.put_keys(config, self.store.list()?);
+        let stored = self.store.list()?;
+        *lacking = warned(config, &stored, &lacking);
+        self.put_keys(config, stored);
         self.read.store(true, Ordering::Release);
         Ok(())
     }
@@ -149,6 +153,19 @@ impl Guard {
         };
         tokio::join!(self.tokens.run(), sync);
     }
+}
+
+/// Says of which plans that keys name there is nothing in the configuration: those keys no longer open what these opened. Only of those that
+/// are not in `said`. All of them.
+fn warned(config: &Config, stored: &[StoredKey], said: &BTreeSet<String>) -> BTreeSet<String> {
+    let known = |name: &String| config.rates.plans.iter().any(|plan| plan.name == *name);
+    let named = stored.iter().flat_map(|stored| &stored.key.plans).filter(|name| !known(name));
+    let lacking: BTreeSet<String> = named.cloned().collect();
+    for plan in lacking.difference(said) {
+        let keys = stored.iter().filter(|stored| stored.key.plans.contains(plan)).count();
+        log::warn!("{keys} API keys name the usage plan {plan:?}, which is not in the configuration: it opens nothing");
+    }
+    lacking
 }
 
 /// Of the hashes that nodes tell one another: theirs alone, as the secret is.

@@ -31,6 +31,7 @@ pub mod heads;
 pub mod history;
 pub mod hooked;
 pub mod hooking;
+pub mod identity;
 pub mod judge;
 pub mod keeping;
 mod naming;

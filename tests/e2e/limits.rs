@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
+use serde_json::{Value, json};
+
 use crate::harness::credentials::sha256;
 use crate::harness::{Gate, H2, HOST, LOOK_AGAIN, Origin, Pop, Raw, until};
 
@@ -304,4 +306,50 @@ fn an_address_that_floods_over_http_2_is_cut_off_whatever_it_asks_for() {
             until("the bound", || Some(h2.send(method, path, &[], b"", &[])).filter(|reply| reply.status == 429));
         assert_eq!(reply.field("x-amzn-errortype"), Some("TooManyRequestsException"), "{method} {path}");
     }
+}
+
+/// A key that is made anew is another one (API Gateway gives it another id).
+#[test]
+fn a_key_with_a_deleted_ones_name_inherits_neither_answers_nor_counts() {
+    let origin = Origin::counting("Cache-Control: max-age=600\r\n");
+    let tables = "[[usage_plan]]\nname = \"gold\"\nquota = { limit = 100, period = \"month\" }\n";
+    let pop = Pop::start(rest(&origin, tables, "access = \"api_key\""));
+    let make = || {
+        let reply = pop.admin("POST", "/keys", &json!({"name": "acme", "plans": ["gold"]}).to_string());
+        let answer: Value = serde_json::from_str(&reply.text()).unwrap();
+        answer["value"].as_str().unwrap().to_owned()
+    };
+    let used = || pop.admin("GET", "/keys/acme/usage", "").text().matches("\"used\":3").count();
+    let first = make();
+    let get = |key: &str| pop.get_with("/a", &[("X-Api-Key", key)]);
+    assert_eq!([get(&first), get(&first), get(&first)].map(|reply| reply.text()), ["v1", "v1", "v1"]);
+    assert_eq!(used(), 1);
+    assert_eq!(pop.admin("DELETE", "/keys/acme", "").status, 200);
+    let second = make();
+    assert_eq!(used(), 0);
+    assert_eq!((get(&first).status, get(&second).text().as_str()), (403, "v2"));
+}
+
+#[test]
+fn a_key_whose_plans_leave_the_configuration_opens_nothing() {
+    let origin = Origin::counting("");
+    let behavior = format!(
+        "{}[[behavior]]\nmatch = \"*\"\norigin = \"o\"\naccess = \"api_key\"\ncache = false\n",
+        origin.config("o")
+    );
+    let pop = Pop::start(format!("[[usage_plan]]\nname = \"gold\"\n{behavior}"));
+    let make = |new: Value| {
+        let answer: Value = serde_json::from_str(&pop.admin("POST", "/keys", &new.to_string()).text()).unwrap();
+        answer["value"].as_str().unwrap().to_owned()
+    };
+    let (gold, none) = (make(json!({"name": "gold", "plans": ["gold"]})), make(json!({"name": "none"})));
+    let get = |key: &str| pop.get_with("/a", &[("X-Api-Key", key)]).status;
+    assert_eq!((get(&gold), get(&none)), (200, 403));
+    assert_eq!(pop.reload(&behavior).status, 200);
+    assert_eq!((get(&gold), get(&none)), (403, 200), "where nobody speaks of plans, any key will do");
+    until("a warning", || {
+        pop.stderr()
+            .contains("1 API keys name the usage plan \"gold\", which is not in the configuration")
+            .then_some(())
+    });
 }

@@ -109,3 +109,21 @@ fn whoever_has_a_name_in_another_script_is_told_to_the_origin() {
     assert_eq!(pop.get_with("/a", &[("Authorization", fields[0].1.as_str())]).status, 200);
     assert_eq!(origin.last().field("x-user"), Some("J\u{fc}rgen"));
 }
+
+/// Without the field, the origin would take it for a request of nobody.
+#[test]
+fn whoever_cannot_be_told_to_the_origin_is_not_let_in() {
+    let (origin, mint) = (Origin::counting(""), Mint::new("k"));
+    for (identity, claim) in [("header = \"x-user\"", "sub"), ("claims = { x-team = \"team\" }", "team")] {
+        let behavior = format!("access = {{ jwt = \"pool\" }}\nidentity = {{ {identity} }}\ncache = false");
+        let pop = with_issuer(&origin, &mint, "", &behavior);
+        for name in ["a\r\nx-evil: 1", "a\nb", "\u{0}"] {
+            let mut claims = claims("u1");
+            claims[claim] = json!(name);
+            let token = format!("Bearer {}", mint.token(claims));
+            assert_eq!(pop.get_with("/a", &[("Authorization", &token)]).status, 403, "{claim} {name:?}");
+        }
+        assert!(pop.access_lines().iter().all(|line| line.contains("control characters")));
+    }
+    assert_eq!(origin.count(), 0);
+}

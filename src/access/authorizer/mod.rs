@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderName;
+use http::header::AUTHORIZATION;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use serde_json::Map;
@@ -128,6 +129,11 @@ impl Memo {
             let value = match source {
                 IdentitySource::Header(name) => {
                     let lines: Vec<_> = asked.fields.lines(name).map(String::from_utf8_lossy).collect();
+                    if lines.len() > 1 && (self.spec.kind == AuthorizerKind::Token || *name == AUTHORIZATION) {
+                        // A credential is no list: joined, it is one that nobody has.
+                        let words = format!("{source} is there more than once");
+                        return Err(Denied::new(Reason::AuthorizerUnauthorized, words));
+                    }
                     lines.join(",")
                 }
                 IdentitySource::Query(name) => only(event::parameters(asked.query, name))?,

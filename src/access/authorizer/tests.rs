@@ -89,6 +89,17 @@ fn a_missing_source_is_not_asked_about() {
         let denied = memo.question(&asked("/", Some(query), &fields(&[("x-a", "1"), ("cookie", cookie)]))).unwrap_err();
         assert_eq!(denied.reason, Reason::AuthorizerUnauthorized, "{query} {cookie}");
     }
+    // A credential is no list; other fields may be.
+    let twice = |name| fields(&[(name, "allow"), (name, "deny")]);
+    for (kind, name, lets) in [
+        (AuthorizerKind::Token, "x-token", false),
+        (AuthorizerKind::Request1, "authorization", false),
+        (AuthorizerKind::Request2, "authorization", false),
+        (AuthorizerKind::Request1, "x-forwarded-for", true),
+    ] {
+        let memo = Memo::new(&spec(kind, vec![header(name)]));
+        assert_eq!(memo.question(&asked("/", None, &twice(name))).is_ok(), lets, "{kind:?} {name}");
+    }
     // Values that run together elsewhere are apart here.
     let memo = Memo::new(&spec(AuthorizerKind::Request1, vec![header("x-a"), header("x-b")]));
     let digest = |a, b| memo.question(&asked("/", None, &fields(&[("x-a", a), ("x-b", b)]))).unwrap().digest();

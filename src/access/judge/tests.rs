@@ -45,6 +45,7 @@ fn world(rule: &str) -> World {
         name: name.into(),
         enabled,
         plans: plans.iter().map(|plan| (*plan).to_owned()).collect(),
+        made: 0,
     };
     let keys = Keys::new([
         (hash(b"good-key-0123456789abc"), key("acme", true, &["gold"])),

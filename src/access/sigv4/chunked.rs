@@ -158,7 +158,8 @@ impl Decoder {
     /// The body ended before its last chunk or trailer.
     pub fn finish(&mut self) -> Result<Bytes, Denied> {
         match self.state {
-            State::End => Ok(std::mem::take(&mut self.held)),
+            State::End if self.line.is_empty() => Ok(std::mem::take(&mut self.held)),
+            State::End => Err(invalid("there is more after the last chunk")),
             _ => Err(invalid("the chunked payload is cut off")),
         }
     }

@@ -204,7 +204,7 @@ fn quotas_are_exact_once_all_is_heard() {
         let mut ledgers: Vec<Ledger> = dirs.iter().map(|dir| Ledger::open(dir.path()).unwrap()).collect();
         let quota = PeriodQuota { limit: 400, offset: 0, period: Period::Month, shared: true };
         let now = |day: u64| (20_780 + day) * 86_400_000;
-        let id = ledger::id("gold", "alice");
+        let id = ledger::id("gold", "alice", 0);
         // Every message that was ever sent may come again.
         let mut sent: Vec<(u64, Vec<Told>)> = Vec::new();
         let (mut admitted, mut unheard) = (0, 0);
@@ -261,7 +261,7 @@ fn a_part_that_is_cut_off_uses_its_share_of_what_is_left() {
     let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
     let ledgers: Vec<Ledger> = dirs.iter().map(|dir| Ledger::open(dir.path()).unwrap()).collect();
     let quota = PeriodQuota { limit: 3000, offset: 0, period: Period::Day, shared: true };
-    let (id, now) = (ledger::id("gold", "bob"), 20_780 * 86_400_000);
+    let (id, now) = (ledger::id("gold", "bob", 0), 20_780 * 86_400_000);
     let spend =
         |ledger: &Ledger, most: u64| (0..most).filter(|_| ledger.count(&id, &quota, now).unwrap().admitted).count();
     assert_eq!(spend(&ledgers[0], 600), 600);
@@ -390,7 +390,7 @@ async fn what_one_node_admits_is_taken_from_the_other() {
     until("b to know", &|| of_b.live(0) == 1).await;
     until("b to be out of tokens", &|| !of_b.check(b"key", 0).allowed).await;
     let quota = PeriodQuota { limit: 100, offset: 0, period: Period::Month, shared: true };
-    let (id, ms) = (ledger::id("gold", "carol"), 20_780 * 86_400_000);
+    let (id, ms) = (ledger::id("gold", "carol", 0), 20_780 * 86_400_000);
     assert_eq!((0..70).filter(|_| a_ledger.count(&id, &quota, ms).unwrap().admitted).count(), 70);
     let used = |ledger: &Ledger| ledger.usage(&id, &quota, 20_780, 20_780).unwrap()[0].used;
     until("b to know", &|| used(&b_ledger) == 70).await;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::Notify;
 
-use crate::access::keys::Key;
+use crate::access::keys::{self, Key};
 use crate::durable::{Opener, opener};
 pub use merge::Hash;
 use merge::{Known, Record};
@@ -472,7 +472,7 @@ impl std::fmt::Debug for KeyStore {
 
 fn stored(name: &str, record: Record) -> StoredKey {
     let Record { hash, enabled, plans, created_ms, .. } = record;
-    StoredKey { key: Key { name: name.into(), enabled, plans }, hash, created_ms }
+    StoredKey { key: Key { name: name.into(), enabled, plans, made: keys::made(&hash) }, hash, created_ms }
 }
 
 fn plans(plans: &[String]) -> Result<(), KeyStoreError> {

@@ -10,8 +10,9 @@ fn told(dirty: &[DirtyKey]) -> Vec<ToldKey> {
 }
 
 fn stored(name: &str, hash: u8) -> StoredKey {
-    let key = Key { name: name.into(), enabled: true, plans: vec!["gold".into()] };
-    StoredKey { key, hash: [hash; 32], created_ms: 7 }
+    let hash = [hash; 32];
+    let key = Key { name: name.into(), enabled: true, plans: vec!["gold".into()], made: keys::made(&hash) };
+    StoredKey { key, hash, created_ms: 7 }
 }
 
 #[test]

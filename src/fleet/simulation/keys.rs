@@ -63,7 +63,7 @@ impl World {
         let name = format!("n{n}k{}", self.rng.random_range(0..OWN));
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&self.moment.to_le_bytes());
-        let key = Key { name: name.as_str().into(), enabled: true, plans: vec!["gold".into()] };
+        let key = Key { name: name.as_str().into(), enabled: true, plans: vec!["gold".into()], made: 0 };
         let made = self.process(n).0.keys.create(StoredKey { key, hash, created_ms: 0 });
         trace!(self, "node {n} makes the key {name} = {}: {made:?}", self.moment);
         if self.dead(n) {

@@ -151,7 +151,7 @@ impl World {
             if rated {
                 self.truth.admitted.push(elapsed);
             }
-            let id = ledger::id("gold", "alice");
+            let id = ledger::id("gold", "alice", 0);
             let counted = process.ledger.count(&id, &QUOTA, clock).map_err(|error| error.to_string())?;
             if counted.admitted {
                 *self.truth.counted.entry(process.ledger.lineage()).or_default() += 1;
@@ -208,7 +208,7 @@ impl World {
 
     /// Requests of the quota that a node knows of.
     pub fn used(&self, n: usize) -> Result<u64, String> {
-        let (id, day) = (ledger::id("gold", "alice"), period::day(self.now));
+        let (id, day) = (ledger::id("gold", "alice", 0), period::day(self.now));
         let Some(process) = &self.nodes[n].process else { return Err(format!("node {n} is away")) };
         let usage = process.ledger.usage(&id, &QUOTA, day - 2, day + 2).map_err(|error| error.to_string())?;
         Ok(usage.iter().map(|day| day.used).sum())

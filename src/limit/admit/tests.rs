@@ -46,6 +46,7 @@ fn who() -> Who<'static> {
         paths: &["/items/7"],
         address: "192.0.2.1".parse().unwrap(),
         api_key: Some("alice"),
+        key_made: 0,
         plan: None,
         principal: None,
         claim: &none,
@@ -170,7 +171,7 @@ fn a_request_that_a_later_limit_refuses_uses_up_no_quota() {
         let refused =
             |who: &Who<'_>, seconds| limits.admit(who, at(seconds)).map_or_else(|refused| Some(refused.kind), |_| None);
         let today = crate::limit::period::day(at(0).wall_ms);
-        let used = || ledger.usage(&ledger::id("p", "alice"), &day, today, today).unwrap()[0].used;
+        let used = || ledger.usage(&ledger::id("p", "alice", 0), &day, today, today).unwrap()[0].used;
         let first = limits.admit(&keyed, at(0)).unwrap();
         assert_eq!((refused(&keyed, 0), used()), (Some(Kind::Concurrency), 1));
         drop(first);
@@ -183,7 +184,7 @@ fn a_request_that_a_later_limit_refuses_uses_up_no_quota() {
         let bob = Who { api_key: Some("bob"), ..elsewhere };
         assert_eq!(refused(&bob, 0), Some(Kind::Account));
         // Another key was refused by the account: it has all of its quota.
-        let of_bob = ledger.usage(&ledger::id("p", "bob"), &day, today, today).unwrap();
+        let of_bob = ledger.usage(&ledger::id("p", "bob", 0), &day, today, today).unwrap();
         assert_eq!((of_bob[0].used, of_bob[0].remaining), (0, 4));
     }
 }

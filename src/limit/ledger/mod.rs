@@ -118,12 +118,16 @@ pub enum LedgerError {
     Full,
 }
 
-/// What a key of a plan is counted under.
-pub fn id(plan: &str, key: &str) -> Id {
-    let mut name = Vec::with_capacity(plan.len() + key.len() + 1);
+/// What a key of a plan is counted under. `made` tells keys apart that had the name one after the other.
+pub fn id(plan: &str, key: &str, made: u64) -> Id {
+    let mut name = Vec::with_capacity(plan.len() + key.len() + 2 + 8);
     name.extend_from_slice(plan.as_bytes());
     name.push(0);
     name.extend_from_slice(key.as_bytes());
+    if made != 0 {
+        name.push(0);
+        name.extend_from_slice(&made.to_be_bytes());
+    }
     xxh3_128(&name).to_le_bytes()
 }
 

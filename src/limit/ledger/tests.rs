@@ -29,7 +29,7 @@ fn child() {
     let Some(dir) = std::env::var_os(KEY) else { return };
     let ledger = Ledger::open(Path::new(&dir)).unwrap();
     let mut out = std::io::stdout();
-    let (id, quota) = (id("gold", "alice"), quota(5000, Period::Day));
+    let (id, quota) = (id("gold", "alice", 0), quota(5000, Period::Day));
     let mut counted = 0;
     while ledger.count(&id, &quota, ms("2026-11-26")).unwrap().admitted {
         out.write_all(b"admitted\n").unwrap();
@@ -57,7 +57,7 @@ fn admitted(line: &str) -> bool {
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let id = id("gold", "alice");
+    let id = id("gold", "alice", 0);
     let (mut told, mut kills) = (0, 0);
     for round in 1..=6 {
         let mut child = start(dir.path());
@@ -93,7 +93,7 @@ fn two_processes_share_one_quota() {
         .sum();
     // Each ended with its first refusal, which may have been because another had counted and was about to take back.
     let ledger = Ledger::open(dir.path()).unwrap();
-    let rest = spend(&ledger, &id("gold", "alice"), &quota(5000, Period::Day), ms("2026-11-26"), 100);
+    let rest = spend(&ledger, &id("gold", "alice", 0), &quota(5000, Period::Day), ms("2026-11-26"), 100);
     assert!(rest < 3 && told as u64 + rest == 5000, "{told} and {rest}");
 }
 
@@ -101,7 +101,7 @@ fn two_processes_share_one_quota() {
 fn eight_threads_and_two_ledgers_give_away_exactly_the_limit() {
     let dir = tempfile::tempdir().unwrap();
     let ledgers = [Ledger::open(dir.path()).unwrap(), Ledger::open(dir.path()).unwrap()];
-    let (id, quota) = (id("gold", "alice"), quota(3000, Period::Month));
+    let (id, quota) = (id("gold", "alice", 0), quota(3000, Period::Month));
     let total = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -130,12 +130,12 @@ fn periods_begin_anew() {
         // The clock is set back into the period before, and far back.
         (Period::Month, [("2026-11-01", 10), ("2026-12-01", 10), ("2026-11-30", 0), ("2026-12-02", 0)]),
     ] {
-        let id = id(&format!("{period:?} {days:?}"), "k");
+        let id = id(&format!("{period:?} {days:?}"), "k", 0);
         for (date, want) in days {
             assert_eq!(spend(&ledger, &id, &quota(10, period), ms(date), 100), want, "{period:?} {date}");
         }
     }
-    let counted = ledger.count(&id("w", "k"), &quota(10, Period::Week), ms("2026-11-29")).unwrap();
+    let counted = ledger.count(&id("w", "k", 0), &quota(10, Period::Week), ms("2026-11-29")).unwrap();
     let want = Counted { admitted: true, used: 1, limit: 10, resets_in: Duration::from_secs(12 * 3600) };
     assert_eq!(counted, want);
 }
@@ -144,7 +144,7 @@ fn periods_begin_anew() {
 fn the_offset_is_taken_off_once() {
     let dir = tempfile::tempdir().unwrap();
     let quota = PeriodQuota { limit: 10, offset: 4, period: Period::Week, shared: false };
-    let id = id("gold", "bob");
+    let id = id("gold", "bob", 0);
     for (date, want) in [("2026-11-25", 6), ("2026-11-26", 0), ("2026-11-30", 10), ("2026-12-07", 10)] {
         // The first period is known after a restart, too.
         let ledger = Ledger::open(dir.path()).unwrap();
@@ -156,7 +156,7 @@ fn the_offset_is_taken_off_once() {
 fn usage_tells_each_day() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
-    let (id, quota) = (id("gold", "alice"), quota(10, Period::Week));
+    let (id, quota) = (id("gold", "alice", 0), quota(10, Period::Week));
     for (date, count) in [("2026-11-28", 2), ("2026-11-29", 1), ("2026-11-30", 3)] {
         assert_eq!(spend(&ledger, &id, &quota, ms(date), count), count);
     }
@@ -166,7 +166,7 @@ fn usage_tells_each_day() {
     let want =
         [("2026-11-27", 0, 10), ("2026-11-28", 2, 8), ("2026-11-29", 1, 7), ("2026-11-30", 3, 7), ("2026-12-01", 0, 7)];
     assert_eq!(got, want.map(|(day, used, left)| (day.to_owned(), used, left)));
-    assert_eq!(ledger.usage(&super::id("gold", "nobody"), &quota, 1, 1).unwrap()[0].used, 0);
+    assert_eq!(ledger.usage(&super::id("gold", "nobody", 0), &quota, 1, 1).unwrap()[0].used, 0);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_is_no_ledger_is_set_aside() {
         let path = dir.path().join("quota.ledger");
         std::fs::write(&path, strange).unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
-        assert_eq!(spend(&ledger, &id("p", "k"), &quota(5, Period::Day), ms("2026-11-26"), 9), 5);
+        assert_eq!(spend(&ledger, &id("p", "k", 0), &quota(5, Period::Day), ms("2026-11-26"), 9), 5);
         assert_eq!(std::fs::read(dir.path().join("quota.broken-0")).unwrap(), strange);
         drop(ledger);
         Ledger::open(dir.path()).unwrap();
@@ -187,7 +187,7 @@ fn what_is_no_ledger_is_set_aside() {
 #[test]
 fn broken_slots_begin_anew_and_harm_nobody_else() {
     let (quota, now) = (quota(10, Period::Day), ms("2026-11-26"));
-    let ids = [id("p", "a"), id("p", "b"), id("p", "c")];
+    let ids = [id("p", "a", 0), id("p", "b", 0), id("p", "c", 0)];
     for (at, len, left) in [
         // The head of the second slot, a lane of it, all of it, an odd end of the file.
         (2 * SLOT as u64, 4, [0, 10, 0]),
@@ -221,23 +221,23 @@ fn lanes_and_slots_are_bounded() {
     // All but two slots are used by others.
     let others: Vec<u8> = (0..SLOTS - 2)
         .flat_map(|n| {
-            let head = Head { id: id("others", &n.to_string()), first: period::day(early) }.encode();
+            let head = Head { id: id("others", &n.to_string(), 0), first: period::day(early) }.encode();
             head.into_iter().chain([0; SLOT]).take(SLOT)
         })
         .collect();
     ledger.file.write_all_at(&others, offset(0)).unwrap();
-    ledger.count(&id("p", "a"), &quota, early).unwrap();
-    ledger.count(&id("p", "b"), &quota, early).unwrap();
-    assert!(matches!(ledger.count(&id("p", "c"), &quota, early), Err(LedgerError::Full)));
+    ledger.count(&id("p", "a", 0), &quota, early).unwrap();
+    ledger.count(&id("p", "b", 0), &quota, early).unwrap();
+    assert!(matches!(ledger.count(&id("p", "c", 0), &quota, early), Err(LedgerError::Full)));
     // Two months later all are forgotten, but "b" is counted in again.
     let second = Ledger::open(dir.path()).unwrap();
-    assert_eq!(spend(&ledger, &id("p", "b"), &quota, late, 9), 5);
+    assert_eq!(spend(&ledger, &id("p", "b", 0), &quota, late, 9), 5);
     for key in ["c", "d", "e"] {
-        assert_eq!(spend(&ledger, &id("p", key), &quota, late, 2), 2);
+        assert_eq!(spend(&ledger, &id("p", key, 0), &quota, late, 2), 2);
         // What another process gave away is found, and not given away again.
-        assert_eq!(spend(&second, &id("p", key), &quota, late, 9), 3, "{key}");
+        assert_eq!(spend(&second, &id("p", key, 0), &quota, late, 9), 3, "{key}");
     }
-    assert_eq!(spend(&second, &id("p", "b"), &quota, late, 1), 0);
+    assert_eq!(spend(&second, &id("p", "b", 0), &quota, late, 1), 0);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn what_is_spent_is_seen_without_a_count_alone_or_not() {
         assert_eq!(ledger.alone.load(Ordering::Acquire), alone);
         for shared in [false, true] {
             let quota = PeriodQuota { shared, ..quota(3, Period::Month) };
-            let id = id("gold", if shared { "ana" } else { "ben" });
+            let id = id("gold", if shared { "ana" } else { "ben" }, 0);
             for used in 0..3 {
                 assert!(ledger.spent(&id, &quota, now).unwrap().is_none(), "{alone} {shared} {used}");
                 assert!(ledger.count(&id, &quota, now).unwrap().admitted, "{alone} {shared} {used}");
@@ -268,7 +268,7 @@ fn what_is_spent_is_seen_without_a_count_alone_or_not() {
 fn who_is_alone_counts_from_memory_and_gives_way() {
     let dir = tempfile::tempdir().unwrap();
     let first = Ledger::open(dir.path()).unwrap();
-    let (id, now) = (id("gold", "alice"), ms("2026-11-26"));
+    let (id, now) = (id("gold", "alice", 0), ms("2026-11-26"));
     let (quota, offset) = (quota(1000, Period::Week), PeriodQuota { offset: 100, ..quota(1000, Period::Week) });
     assert_eq!(spend(&first, &id, &quota, ms("2026-11-25"), 10), 10);
     first.settle().unwrap();
@@ -319,12 +319,12 @@ fn a_key_that_nobody_used_for_long_is_looked_for_again() {
     ledger.settle().unwrap();
     let (early, late) = (ms("2026-01-01"), ms("2026-03-01"));
     let quota = quota(5, Period::Day);
-    assert_eq!(spend(&ledger, &id("p", "a"), &quota, early, 9), 5);
+    assert_eq!(spend(&ledger, &id("p", "a", 0), &quota, early, 9), 5);
     // Its slot was given to another key meanwhile.
-    let slot = ledger.slot(&id("p", "a"), period::day(early)).unwrap();
-    let head = Head { id: id("p", "b"), first: period::day(late) }.encode();
+    let slot = ledger.slot(&id("p", "a", 0), period::day(early)).unwrap();
+    let head = Head { id: id("p", "b", 0), first: period::day(late) }.encode();
     let other: Vec<u8> = head.into_iter().chain([0; SLOT]).take(SLOT).collect();
     ledger.file.write_all_at(&other, offset(slot)).unwrap();
-    assert_eq!(spend(&ledger, &id("p", "a"), &quota, late, 9), 5);
-    assert_ne!(ledger.slot(&id("p", "a"), period::day(late)).unwrap(), slot);
+    assert_eq!(spend(&ledger, &id("p", "a", 0), &quota, late, 9), 5);
+    assert_ne!(ledger.slot(&id("p", "a", 0), period::day(late)).unwrap(), slot);
 }

@@ -156,6 +156,19 @@ async fn client_certificates_are_asked_for_as_configured() {
     }
 }
 
+/// A resumed session shows the certificate of its first handshake, which may have ended since.
+#[tokio::test]
+async fn a_certificate_that_has_ended_resumes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = certificate(dir.path(), "known", &["known.example"]);
+    let der = leaf(&known.chain);
+    let ends = X509Certificate::from_der(&der).unwrap().1.validity().not_after.timestamp();
+    let at = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap());
+    assert!(!has_ended(&der, at(ends)));
+    assert!(has_ended(&der, at(ends + 1)));
+    assert!(!has_ended(b"nonsense", at(ends + 1)));
+}
+
 #[tokio::test]
 async fn a_reload_changes_the_next_handshake() {
     let dir = tempfile::tempdir().unwrap();

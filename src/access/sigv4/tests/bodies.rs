@@ -123,8 +123,10 @@ fn an_altered_chunk_never_completes() {
         let (got, complete) = run(&verified, &good[..good.len() - cut], 8192);
         assert!(!complete && got.len() < LENGTH, "cut by {cut}");
     }
-    let (_, complete) = run(&verified, &[good.as_slice(), b"x\n"].concat(), 8192);
-    assert!(!complete, "something after the end");
+    for junk in [&b"x\n"[..], b"junk"] {
+        let (_, complete) = run(&verified, &[good.as_slice(), junk].concat(), 8192);
+        assert!(!complete, "{junk:?} after the end");
+    }
     assert!(tried > 250, "{tried}");
 }
 
