@@ -9,9 +9,12 @@ to=$here/data
 names=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --to) to=${2:?--to wants a directory}; shift 2 ;;
+    --to)
+      [ -n "${2:-}" ] || { echo "--to wants a directory" >&2; exit 2; }
+      to=$2; shift 2 ;;
     country | country-whois | city) names+=("$1"); shift ;;
-    *) sed -n '2,4s/^# //p' "$0" >&2; exit 2 ;;
+    -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+    *) echo "'$1' is none of the databases:" >&2; sed -n '2,4s/^# //p' "$0" >&2; exit 2 ;;
   esac
 done
 [ ${#names[@]} -gt 0 ] || names=(country)

@@ -3,6 +3,7 @@
 //! In: the rule, the request, what was waited for so far. Out: who asks, why not, or what to wait for. Never: waits by itself, so
 //! that both lanes can ask it; the same facts give the same verdict.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -155,7 +156,9 @@ impl Guards {
             Rule::Not(rules) => {
                 for rule in rules {
                     match self.one(rule, asked, facts, given) {
-                        Verdict::Enter(_) => return Verdict::Deny(Denied::new(Reason::Excluded, format!("{rule:?}"))),
+                        Verdict::Enter(_) => {
+                            return Verdict::Deny(Denied::new(Reason::Excluded, excluded(rule, asked, facts)));
+                        }
                         // What cannot be known is not known not to be.
                         Verdict::Deny(why) if why.reason.is_unknown() => return Verdict::Deny(why),
                         Verdict::Deny(_) => {}
@@ -360,6 +363,26 @@ impl From<Result<Entry, Denied>> for Verdict {
             Ok(entry) => Verdict::Enter(Box::new(entry)),
             Err(denied) => Verdict::Deny(denied),
         }
+    }
+}
+
+/// What a rule under `none` found, for the log.
+fn excluded<F>(rule: &Rule, asked: &Asked<'_, F>, facts: &Facts<'_>) -> String {
+    match rule {
+        Rule::Country(_) => {
+            format!(
+                "country {}",
+                (facts.country)().as_ref().map_or(Cow::Borrowed("unknown"), |code| String::from_utf8_lossy(code))
+            )
+        }
+        Rule::Address(_) => format!("address {}", asked.viewer),
+        Rule::ApiKey | Rule::AuthorizerKey => "an API key".to_owned(),
+        Rule::Jwt(_) => "a token".to_owned(),
+        Rule::SigV4(_) => "a signature".to_owned(),
+        Rule::Signed(_) => "a signed URL or cookies".to_owned(),
+        Rule::Authorizer(_) => "an authorizer's word".to_owned(),
+        Rule::Certificate(_) => "a client certificate".to_owned(),
+        Rule::All(_) | Rule::Any(_) | Rule::Not(_) => "several rules".to_owned(),
     }
 }
 

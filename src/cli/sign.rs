@@ -85,10 +85,10 @@ pub struct Terms {
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
     /// How long from now
-    #[arg(long, value_name = "TIME", default_value = "1h", conflicts_with = "at")]
+    #[arg(long, value_name = "TIME", default_value = "1h", conflicts_with = "at", allow_hyphen_values = true)]
     pub expires: Duration,
     /// Until this moment: 2026-12-31T23:59:59Z, or seconds since 1970
-    #[arg(long, value_name = "MOMENT")]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     pub at: Option<Moment>,
     /// Not before this moment
     #[arg(long, value_name = "MOMENT")]

@@ -37,6 +37,17 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// What to say of an unknown word: the nearest one, and the others while they are few.
+fn suggest_word(word: &str, words: &[&str]) -> Option<String> {
+    let nearest = nearest(word, words.iter().copied());
+    match suggest(word, words.iter().copied()) {
+        Some(meant) if nearest.is_some() && words.len() <= WORDS_SHOWN => {
+            Some(format!("{meant} one of: {}", words.join(", ")))
+        }
+        said => said,
+    }
+}
+
 /// What to say below "unknown …": the nearest name, else all of them when they fit on a line.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
@@ -46,6 +57,9 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         None => Some(format!("one of: {}", candidates.join(", "))),
     }
 }
+
+/// Words that are all shown beside the nearest.
+const WORDS_SHOWN: usize = 8;
 
 struct Walk<'s> {
     root: &'s Value,
@@ -130,7 +144,7 @@ fn word(forms: &[&Value], text: &str, span: &Range<usize>, found: &mut Vec<Unkno
         found.push(Unknown {
             span: span.clone(),
             message: format!("unknown value '{text}'"),
-            help: suggest(text, words),
+            help: suggest_word(text, &words),
         });
     }
 }

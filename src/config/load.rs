@@ -129,8 +129,22 @@ fn told(sources: &Sources, file: usize, error: &toml::de::Error) -> Diagnostic {
         Some((start, "a sequence")) => format!("{start}expected a list"),
         _ => message,
     };
-    sources.point(file, error.span().unwrap_or(0..0), message, None)
+    // A table that stands for one of several kinds: a rule, what a limit counts by.
+    let (message, help) = match message.as_str() {
+        one if one.starts_with("wanted exactly 1 element") => {
+            ("exactly one key belongs here".to_owned(), Some(SEVERAL.to_owned()))
+        }
+        "wanted string or table" => ("a word or a table belongs here".to_owned(), Some(SEVERAL.to_owned())),
+        // What the reader calls a number that is too large, or less than nothing.
+        number if number.contains("i128") || number.ends_with("expected u64") => {
+            ("a whole number from 0 to 18446744073709551615 belongs here".to_owned(), None)
+        }
+        _ => (message, None),
+    };
+    sources.point(file, error.span().unwrap_or(0..0), message, help)
 }
+
+const SEVERAL: &str = "several access rules go into a list: { all = [ … ] } or { any = [ … ] }";
 
 /// Tables that appear twice were reported when their places were merged.
 fn join(whole: &mut File, file: File) {

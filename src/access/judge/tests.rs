@@ -112,6 +112,11 @@ fn combinations() {
     assert_eq!(world(r#"{ all = ["api_key", { address = "here" }] }"#).reason(), Reason::ApiKeyMissing);
     assert_eq!(key(world(r#"{ all = ["api_key", { address = "there" }] }"#)).reason(), Reason::Address);
     assert_eq!(world(r#"{ none = [{ address = "here" }] }"#).reason(), Reason::Excluded);
+    let said = |rule: &str| match world(rule).judge() {
+        Verdict::Deny(denied) => denied.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(said(r#"{ none = [{ address = "here" }] }"#), "excluded: address 192.0.2.7");
     assert!(world(r#"{ none = [{ address = "there" }, "api_key"] }"#).entry().principal.is_none());
     assert_eq!(key(world(r#"{ none = [{ address = "there" }, "api_key"] }"#)).reason(), Reason::Excluded);
     // The most telling refusal is of what was shown.

@@ -242,7 +242,7 @@ fn issuer(at: &At, written: schema::Jwt, report: &mut Report<'_>) -> Checked<Iss
 }
 
 fn jwks(at: &At, written: &schema::Jwt, report: &mut Report<'_>) -> Checked<JwksSource> {
-    let at = at.key("jwks");
+    let (issuer, at) = (at.key("issuer"), at.key("jwks"));
     let text = match &written.jwks {
         Some(text) => text.clone(),
         None => format!("{}/.well-known/jwks.json", written.issuer.trim_end_matches('/')),
@@ -262,6 +262,11 @@ fn jwks(at: &At, written: &schema::Jwt, report: &mut Report<'_>) -> Checked<Jwks
     });
     match url {
         Some(_) => Ok(JwksSource::Url(text)),
+        None if written.jwks.is_none() => Err(report.refuse_with(
+            &issuer,
+            format!("'{text}' is no place for keys"),
+            "an issuer is a URL: https://…; where it has its keys elsewhere, write jwks = \"https://…\" or \"file:path\"",
+        )),
         None => Err(report.refuse_with(
             &at,
             format!("'{text}' is no place for keys"),
@@ -308,10 +313,15 @@ pub(super) fn some<T>(at: &At, list: Checked<Vec<T>>, report: &mut Report<'_>) -
 }
 
 fn group(at: &At, written: schema::KeyGroup, report: &mut Report<'_>) -> Checked<KeyGroup> {
+    let mut taken = HashSet::new();
     let each = written.key.into_iter().enumerate().map(|(i, key)| {
         let at = at.key("key").index(i);
         if key.id.is_empty() || !key.id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             report.refuse(&at.key("id"), format!("'{}' is no key pair id: letters and digits", key.id));
+        }
+        if !taken.insert(key.id.clone()) {
+            // Only one of them could verify what names it.
+            report.refuse(&at.key("id"), format!("the key '{}' is there twice", key.id));
         }
         let (bytes, _) = report.content(&at.key("file"), &key.file)?;
         match String::from_utf8(bytes.to_vec()) {
@@ -327,15 +337,29 @@ fn group(at: &At, written: schema::KeyGroup, report: &mut Report<'_>) -> Checked
 }
 
 fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Checked<AddressList> {
+    if written.nets.is_empty() && written.file.is_none() {
+        return Err(report.refuse_with(at, "the list is empty", "write nets = [\"192.0.2.0/24\", …] or file = \"…\""));
+    }
     let each = written.nets.iter().enumerate().map(|(i, text)| {
-        nets::one(text)
-            .ok_or_else(|| report.refuse(&at.key("nets").index(i), format!("'{text}' is no network and no address")))
+        let at = at.key("nets").index(i);
+        let Some(net) = nets::one(text) else {
+            let message = format!("'{text}' is neither an address nor a network such as 192.0.2.0/24");
+            return Err(report.refuse(&at, message));
+        };
+        if text.contains('/') && text.parse::<ipnet::IpNet>().is_ok_and(|written| written != net) {
+            // A slip of the hand names many more addresses, or fewer, than were meant.
+            return Err(report.refuse(&at, format!("'{text}' is an address within {net}: write the one or the other")));
+        }
+        Ok(net)
     });
     let mut all_nets = all(each.collect::<Vec<_>>())?;
     if let Some(path) = &written.file {
         let at = at.key("file");
         let (bytes, _) = report.content(&at, path)?;
         match nets::parse(&String::from_utf8_lossy(&bytes)) {
+            Ok(listed) if listed.is_empty() && all_nets.is_empty() => {
+                report.warn(&at, format!("{path} names no address"))
+            }
             Ok(listed) => all_nets.extend(listed),
             Err((line, message)) => return Err(report.refuse(&at, format!("{path}:{line}: {message}"))),
         }

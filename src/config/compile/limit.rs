@@ -2,6 +2,7 @@
 //!
 //! In: schema. Out: compiled. Never: a request counted.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use super::{Checked, Report, access, all, pattern, signer};
@@ -199,6 +200,17 @@ pub(super) fn api_keys(
     report: &mut Report<'_>,
 ) -> Checked<Vec<ApiKey>> {
     access::unique("api_key", written.iter().map(|key| &key.name), report)?;
+    let mut taken = HashMap::new();
+    for (i, key) in written.iter().enumerate() {
+        if let Some(other) = taken.insert(key.sha256.to_ascii_lowercase(), &key.name) {
+            let at = At::default().key("api_key").index(i).key("sha256");
+            return Err(report.refuse_hidden(
+                &at,
+                format!("'{}' and '{other}' have the same value", key.name),
+                "a key is one of them",
+            ));
+        }
+    }
     let each = written.iter().enumerate();
     all(each.map(|(i, one)| api_key(&At::default().key("api_key").index(i), one, plans, report)).collect::<Vec<_>>())
 }

@@ -185,6 +185,8 @@ fn databases_are_files_or_directories_of_them() {
 
 #[test]
 fn what_access_refuses() {
+    let key = |name: &str, hash: String| format!("[[api_key]]\nname='{name}'\nsha256='{hash}'\n");
+    let same_value = key("a", "ab".repeat(32)) + &key("b", "AB".repeat(32));
     for (text, want) in [
         ("[[behavior]]\nmatch='*'\naccess = 'api_keys'", "api_key"),
         ("[[behavior]]\nmatch='*'\naccess = { jwt = 'customer' }", "unknown jwt 'customer'"),
@@ -194,7 +196,30 @@ fn what_access_refuses() {
         ("[[behavior]]\nmatch='*'\naccess = { country = ['XX'] }", "'XX' is no country"),
         ("[[behavior]]\nmatch='*'\naccess = { country = ['DE'] }", "`geo.databases` names no database"),
         ("[[behavior]]\nmatch='*'\nredirect = { to = '/x' }\naccess = 'api_key'", "a redirect is answered before"),
-        ("[[jwt]]\nname='a'\nissuer='x'\naudience=[]", "'x/.well-known/jwks.json' is no place for keys"),
+        ("[[jwt]]\nname='a'\nissuer='x'\naudience=[]", "6:8 'x/.well-known/jwks.json' is no place for keys"),
+        ("[[jwt]]\nname='a'\nissuer='http://x'\njwks='x'\naudience=[]", "7:6 'x' is no place for keys"),
+        ("[[address_list]]\nname='a'", "the list is empty"),
+        (&same_value, "'b' and 'a' have the same value"),
+        ("[[address_list]]\nname='a'\nnets=['10.0.0.5/8']", "'10.0.0.5/8' is an address within 10.0.0.0/8"),
+        (
+            "[[key_group]]\nname='g'\nkey=[{ id='K', file='public.pem' }, { id='K', file='public.pem' }]",
+            "the key 'K' is there twice",
+        ),
+        ("[[behavior]]\nmatch='*'\naccess = {}", "exactly one key belongs here"),
+        ("[[behavior]]\nmatch='*'\naccess = { jwt = 'a', sigv4 = 'b' }", "exactly one key belongs here"),
+        ("[[behavior]]\nmatch='*'\naccess = ['api_key']", "a word or a table belongs here"),
+        (
+            "[[behavior]]\nmatch='*'\nlimit = { per = { claim = 'a', header = 'b' }, rate = '5/s' }",
+            "exactly one key belongs here",
+        ),
+        (
+            "[[usage_plan]]\nname='a'\nquota = { limit = 99999999999999999999, period = 'day' }",
+            "a whole number from 0 to 18446744073709551615",
+        ),
+        (
+            "[[usage_plan]]\nname='a'\nquota = { limit = 9, offset = -1, period = 'day' }",
+            "a whole number from 0 to 18446744073709551615",
+        ),
         ("[[jwt]]\nname='a'\nissuer='http://x'", "missing key 'audience'"),
         ("[[jwt]]\nname='a'\nissuer='http://x'\naudience=[]\nalgorithms=['HS256']", "HS256"),
         ("[[jwt]]\nname='a'\nissuer='http://x'\naudience=[]\nfrom=['body']", "'body' names no part of a request"),
@@ -225,7 +250,10 @@ fn what_access_refuses() {
              access = { any = [{ authorizer = 'a' }, 'authorizer_key'] }",
             "no authorizer gives one",
         ),
-        ("[[address_list]]\nname='a'\nnets=['10.0.0.0/33']", "'10.0.0.0/33' is no network"),
+        (
+            "[[address_list]]\nname='a'\nnets=['10.0.0.0/33']",
+            "'10.0.0.0/33' is neither an address nor a network such as 192.0.2.0/24",
+        ),
         (
             "[[address_list]]\nname='a'\nfile='broken.txt'",
             "broken.txt:2: '192.0.2.300' is neither an address nor a network",

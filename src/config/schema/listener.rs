@@ -43,7 +43,8 @@ pub struct Listener {
     #[serde(default = "yes")]
     pub h2: bool,
     /// Proxies in front of us, as addresses or CIDR blocks: their `X-Forwarded-For` is believed, and the right-most hop in it that is
-    /// none of them is the viewer. From everybody else it is ignored; `Forwarded` always is.
+    /// none of them is the viewer. A port behind it, and quotes, are left out; a hop that is no address ("unknown") is 0.0.0.0, which only
+    /// a list with it names. From everybody else the field is ignored; `Forwarded` always is.
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
 }
