@@ -18,6 +18,7 @@ use crate::listen::Terminator;
 use crate::proxy::functions::{Chains, Functions};
 use crate::proxy::revising::last;
 use crate::proxy::server::{Pop, Start, StartError};
+use crate::proxy::snapshot::answering;
 
 use super::admin::Colour;
 use super::{Check, Run};
@@ -96,6 +97,7 @@ fn load_functions(config: &Config) -> Result<(), String> {
     let functions = Functions::new(scratch.path(), None);
     let metrics = crate::observe::Metrics::new(&config.pop.code, 0);
     let set = functions.load(&config, None, &metrics).map_err(|error| error.to_string())?;
+    answering(&config, &set).map_err(|error| error.to_string())?;
     for behavior in &config.behaviors {
         Chains::new(&config, behavior, &set.loaded).map_err(|error| error.to_string())?;
     }

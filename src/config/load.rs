@@ -124,7 +124,7 @@ fn is_echo(error: &toml::de::Error) -> bool {
 fn told(sources: &Sources, file: usize, error: &toml::de::Error) -> Diagnostic {
     let message = error.message().replace('\n', ": ").replace('`', "'").replace("missing field", "missing key");
     let message = match message.split_once("expected ") {
-        Some((start, "usize" | "u32" | "u16")) => format!("{start}expected a whole number that fits"),
+        Some((start, "usize" | "u32" | "u16" | "u8")) => format!("{start}expected a whole number that fits"),
         Some((start, rest)) if rest.starts_with("struct ") => format!("{start}expected a table"),
         Some((start, "a sequence")) => format!("{start}expected a list"),
         _ => message,
@@ -136,7 +136,7 @@ fn told(sources: &Sources, file: usize, error: &toml::de::Error) -> Diagnostic {
         }
         "wanted string or table" => ("a word or a table belongs here".to_owned(), Some(SEVERAL.to_owned())),
         // What the reader calls a number that is too large, or less than nothing.
-        number if number.contains("i128") || number.ends_with("expected u64") => {
+        number if number.ends_with("expected u64") => {
             ("a whole number from 0 to 18446744073709551615 belongs here".to_owned(), None)
         }
         _ => (message, None),
@@ -144,7 +144,7 @@ fn told(sources: &Sources, file: usize, error: &toml::de::Error) -> Diagnostic {
     sources.point(file, error.span().unwrap_or(0..0), message, help)
 }
 
-const SEVERAL: &str = "several access rules go into a list: { all = [ … ] } or { any = [ … ] }";
+const SEVERAL: &str = "only of `access` several may be meant: { all = [ … ] } or { any = [ … ] }";
 
 /// Tables that appear twice were reported when their places were merged.
 fn join(whole: &mut File, file: File) {

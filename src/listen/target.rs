@@ -106,8 +106,8 @@ pub(super) fn host(value: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(value).map_err(|_| INVALID)
 }
 
-/// The host of an HTTP/2 request, which says it in `:authority`, in Host, or alike in both (RFC 9113 §8.3.1). One grammar and one
-/// answer for both: a function, a rule or an origin that reads the other one would see another site's request.
+/// The host of an HTTP/2 request, which says it in `:authority`, in Host, or alike in both but for a scheme's own port (RFC 9113 §8.3.1).
+/// One grammar and one answer for both: a function, a rule or an origin that reads the other one would see another site's request.
 ///
 /// # Errors
 /// None, more than one, two that differ, or one that is no host.
@@ -116,7 +116,9 @@ pub fn host_named<'r>(
     mut hosts: impl Iterator<Item = &'r [u8]>,
 ) -> Result<&'r str, Refusal> {
     let named = match (authority, hosts.next()) {
-        (Some(authority), Some(field)) if !field.eq_ignore_ascii_case(authority.as_bytes()) => {
+        (Some(authority), Some(field))
+            if !without_port(field).eq_ignore_ascii_case(without_port(authority.as_bytes())) =>
+        {
             return Err(Refusal::bad("Host differs from :authority"));
         }
         (Some(authority), _) => authority.as_bytes(),
@@ -127,6 +129,11 @@ pub fn host_named<'r>(
         return Err(Refusal::bad("more than one Host"));
     }
     host(named)
+}
+
+/// The same without `:80` or `:443`.
+fn without_port(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b":443").or_else(|| host.strip_suffix(b":80")).unwrap_or(host)
 }
 
 fn port_number(digits: &[u8]) -> Option<u16> {
@@ -153,7 +160,9 @@ mod tests {
             (None, &[b"a.example"], Ok("a.example")),
             (None, &[], Err("neither :authority nor Host")),
             (Some("a.example"), &[b"b.example"], Err("Host differs from :authority")),
-            (Some("a.example"), &[b"a.example:443"], Err("Host differs from :authority")),
+            (Some("a.example"), &[b"a.example:443"], Ok("a.example")),
+            (Some("a.example:80"), &[b"a.example"], Ok("a.example:80")),
+            (Some("a.example"), &[b"a.example:8443"], Err("Host differs from :authority")),
             (Some("a.example"), &[b""], Err("Host differs from :authority")),
             (Some("a.example"), twice, Err("more than one Host")),
             (None, twice, Err("more than one Host")),

@@ -10,20 +10,21 @@
 use super::certs::Certs;
 use super::client_auth;
 use super::error::ListenError;
-use crate::config::compiled::{Tls, TlsVersion};
+use crate::config::compiled::{ClientAuth, Tls, TlsVersion};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as Socket;
 use pingora::protocols::tls::{SslDigest, TlsRef};
-use pingora::protocols::{Ssl, Stream};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -61,8 +62,6 @@ pub struct Peer {
 struct Facts {
     server_name: Option<String>,
     peer: Option<Peer>,
-    /// The client certificate is past its time. A resumed session shows the one of the handshake that it goes back to.
-    expired: bool,
 }
 
 struct Remember;
@@ -92,9 +91,6 @@ impl Terminator {
         let socket = stream.into_any().downcast::<Socket>().map_err(|_| ListenError::NoSocket)?;
         let acceptor = self.acceptor.load_full();
         match timeout(patience, acceptor.tls_handshake(*socket)).await {
-            Ok(Ok(stream)) if expired(&stream) => {
-                Err(ListenError::Handshake("the client certificate has expired".to_owned()))
-            }
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(error)) => Err(ListenError::Handshake(error.to_string())),
             Err(_) => Err(ListenError::HandshakeTimeout),
@@ -149,20 +145,8 @@ impl TlsAccept for Remember {
     async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
         let server_name = tls.server_name().map(str::to_owned);
         let peer = tls.peer_certificate_der().and_then(Peer::read);
-        let expired = tls.peer_certificate_der().is_some_and(|der| has_ended(der, SystemTime::now()));
-        Some(Arc::new(Facts { server_name, peer, expired }))
+        Some(Arc::new(Facts { server_name, peer }))
     }
-}
-
-fn expired(stream: &dyn Ssl) -> bool {
-    stream.get_ssl_digest().is_some_and(|digest| digest.extension.get::<Facts>().is_some_and(|facts| facts.expired))
-}
-
-/// Whether a certificate's validity is over. What cannot be read is refused elsewhere.
-fn has_ended(der: &[u8], now: SystemTime) -> bool {
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
-    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    certificate.validity().not_after.timestamp() < i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 fn acceptor(tls: &Tls, h2: bool) -> Result<Acceptor, ListenError> {
@@ -180,7 +164,14 @@ fn acceptor(tls: &Tls, h2: bool) -> Result<Acceptor, ListenError> {
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::clone(&certs) as _);
     config.alpn_protocols = if h2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(settings)?;
+    match tls.client_auth {
+        ClientAuth::None => config.ticketer = aws_lc_rs::Ticketer::new().map_err(settings)?,
+        ClientAuth::Optional { .. } | ClientAuth::Required { .. } => {
+            // A resumed session stands for the certificate of its first handshake, which nobody looks at again: it may have ended since.
+            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+    }
 
     // The only way to an acceptor with a callback is through the settings; what it accepts with is ours.
     let mut outer =

@@ -70,7 +70,7 @@ fn listener(listeners: &[Listener], local: SocketAddr) -> Option<&Listener> {
 /// values of X-Forwarded-For, in order. A hop that is no address is somebody unknown, 0.0.0.0: not the proxy that tells of it.
 pub fn viewer<'a>(peer: SocketAddr, listener: Option<&Listener>, hops: impl Iterator<Item = &'a [u8]>) -> SocketAddr {
     let Some(listener) = listener else { return peer };
-    let trusted = |ip: IpAddr| listener.trusted_proxies.iter().any(|net| net.contains(&ip));
+    let trusted = |ip: IpAddr| listener.trusted_proxies.iter().any(|net| net.contains(&ip.to_canonical()));
     if !trusted(peer.ip()) {
         return peer;
     }
@@ -96,7 +96,8 @@ fn hop_address(hop: &[u8]) -> Option<IpAddr> {
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
-    bare.parse().ok().or_else(with_port)
+    let address: Option<IpAddr> = bare.parse().ok().or_else(with_port);
+    address.map(|address| address.to_canonical())
 }
 
 /// Host (with port) and target of a request, whatever protocol brought it.
@@ -108,15 +109,14 @@ pub fn address(request: &RequestHeader) -> (&str, &str) {
     (host, std::str::from_utf8(request.raw_path()).unwrap_or("/"))
 }
 
-/// Gives an HTTP/2 request a Host like any other's: rules, functions, Vary and copies of it read that.
-pub fn name_host(session: &mut Session) {
-    let request = session.req_header();
-    if request.version != Version::HTTP_2 || request.headers.contains_key(header::HOST) {
-        return;
-    }
-    // What `refuse` let pass is a valid value.
-    if let Ok(host) = HeaderValue::from_str(address(request).0) {
-        let _ = session.req_header_mut().insert_header(header::HOST, host);
+/// Gives an HTTP/2 request a Host like any other's, which is its `:authority`: limits, functions, Vary and copies of it read that. What
+/// [`refuse`] has let pass is a valid value.
+pub fn name_host(request: &mut RequestHeader) {
+    if request.version == Version::HTTP_2
+        && let Some(authority) = request.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        let _ = request.insert_header(header::HOST, host);
     }
 }
 
@@ -146,10 +146,12 @@ pub fn refuse(request: &RequestHeader, limits: &Limits) -> Option<(u16, String)>
     if request.raw_path().len() > limits.uri_size {
         return Some((414, format!("the target is longer than {} bytes", limits.uri_size)));
     }
-    if request.headers.len() > limits.header_count {
+    // Host is as good as part of the target, and [`name_host`] may have put it there.
+    let host = request.headers.get(header::HOST).map_or(0, |host| header::HOST.as_str().len() + host.len() + 4) as u64;
+    if request.headers.len() - usize::from(host > 0) > limits.header_count {
         return Some((431, format!("more than {} header fields", limits.header_count)));
     }
-    if head_bytes(request) > limits.header_size as u64 {
+    if head_bytes(request) - host > limits.header_size as u64 {
         return Some((431, format!("the header section is larger than {} bytes", limits.header_size)));
     }
     if request.method == Method::CONNECT {
@@ -408,6 +410,10 @@ mod tests {
             ("10.0.0.1:5", vec!["198.51.100.1, 203.0.113.7, 10.9.9.9"], "203.0.113.7:0"),
             ("10.0.0.1:5", vec!["198.51.100.1", "203.0.113.7"], "203.0.113.7:0"),
             ("10.0.0.1:5", vec!["203.0.113.7:4711"], "203.0.113.7:0"),
+            // A listener on [::] sees IPv4 so, and Node.js writes it so.
+            ("[::ffff:10.0.0.1]:5", vec!["203.0.113.7"], "203.0.113.7:0"),
+            ("10.0.0.1:5", vec!["203.0.113.7, ::ffff:10.9.9.9"], "203.0.113.7:0"),
+            ("10.0.0.1:5", vec!["::ffff:203.0.113.7"], "203.0.113.7:0"),
             ("10.0.0.1:5", vec!["\"203.0.113.7\""], "203.0.113.7:0"),
             ("10.0.0.1:5", vec!["[2001:db8::1]:5"], "[2001:db8::1]:0"),
             ("10.0.0.1:5", vec!["\"[2001:db8::1]\""], "[2001:db8::1]:0"),

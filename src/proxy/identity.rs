@@ -16,9 +16,13 @@ use super::snapshot::Served;
 /// # Errors
 /// The origin cannot be told: to it, the request would be one of nobody.
 pub fn told(mut entry: Entry, served: &Served) -> Result<Entry, Denied> {
+    // Blanks around a field's value are not part of it (RFC 9110 §5.5): the origin would read another name.
     let sayable = |what: &str, value: &str| match HeaderValue::from_bytes(value.as_bytes()) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Denied::new(Reason::Excluded, format!("{what} has control characters: no field can hold it"))),
+        Ok(_) if value.trim_matches([' ', '\t']) == value => Ok(()),
+        _ => {
+            let words = format!("{what} has control characters, or blanks around it: no field can hold it");
+            Err(Denied::new(Reason::Excluded, words))
+        }
     };
     if let (Some(_), Some(principal)) = (&served.behavior.identity.header, &entry.principal) {
         sayable("who asks", &principal.id)?;

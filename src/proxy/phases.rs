@@ -71,7 +71,7 @@ impl ProxyHttp for Phases {
             respond::answer(session, ctx, answer, "refused").await?;
             return Ok(true);
         }
-        asking::name_host(session);
+        asking::name_host(session.req_header_mut());
         if ctx.tier.asked.is_some() {
             return asked::enter(&self.0, session, ctx).await;
         }

@@ -56,6 +56,22 @@ pub struct Snapshot {
     pub steering: Option<Steering>,
 }
 
+/// Whether the functions that authorizers ask can be asked.
+///
+/// # Errors
+/// One that has no Lambda handler.
+pub fn answering(config: &Config, functions: &Set) -> Result<(), LoadError> {
+    for authorizer in &config.access.authorizers {
+        let Asks::Function { id, .. } = authorizer.asks else { continue };
+        let answers = functions.loaded.get(id).is_some_and(|loaded| loaded.function.answers_lambda());
+        if !answers {
+            let words = "its function has no Lambda handler: exports.handler, or lambda_handler in Python";
+            return Err(LoadError::Access(format!("authorizer '{}': {words}", authorizer.name)));
+        }
+    }
+    Ok(())
+}
+
 /// One behavior with what is computed once from it.
 pub struct Served {
     pub behavior: Arc<Behavior>,
@@ -94,14 +110,7 @@ impl Snapshot {
         let secrets = Arc::new(Used::any_of(&secrets));
         let guards = Guards::new(&config, &guard.tokens).map_err(LoadError::Access)?;
         let bounds = guard.bounds(&config)?;
-        for authorizer in &config.access.authorizers {
-            let Asks::Function { id, .. } = authorizer.asks else { continue };
-            let answers = functions.loaded.get(id).is_some_and(|loaded| loaded.function.answers_lambda());
-            if !answers {
-                let words = "its function has no Lambda handler: exports.handler, or lambda_handler in Python";
-                return Err(LoadError::Access(format!("authorizer '{}': {words}", authorizer.name)));
-            }
-        }
+        answering(&config, &functions)?;
         let authorizers = config.access.authorizers.iter().map(|authorizer| match &authorizer.asks {
             Asks::Function { .. } => None,
             Asks::Lambda(spec) => Some(integrations.function(spec)),

@@ -118,6 +118,8 @@ impl Streams {
         {
             return Ok(Found::Nothing);
         }
+        asking::name_host(session.req_header_mut());
+        let request = session.req_header();
         let (host, target) = asking::address(request);
         let Some(viewer) = viewer else { return Ok(Found::Nothing) };
         let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_deref());

@@ -3,6 +3,7 @@
 //! In: requests signed as AWS's clients sign them, altered ones. Out: what viewer, origin and log see. Never: canonical forms
 //! (tests/sigv4 holds them against AWS's vectors).
 
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -213,4 +214,25 @@ fn a_key_may_do_what_its_policy_allows() {
     assert_eq!(explicit.status, 403);
     assert!(explicit.text().ends_with("/DELETE/pets/1 with an explicit deny\"}"), "{}", explicit.text());
     assert_eq!(origin.count(), 1);
+}
+
+/// A PoP may have derived keys in a secret's place.
+#[test]
+fn derived_keys_verify_without_the_secret() {
+    let origin = Origin::counting("");
+    let setup = pop(
+        &origin,
+        "[[sigv4]]\nname = \"partners\"\nregions = [\"eu-central-1\"]\n[[sigv4.key]]\nid = \"AKIDEXAMPLE\"\n\
+         days = \"file:{dir}/days\"\nprincipal = \"arn:aws:iam::123456789012:user/alice\"\n",
+        "access = { sigv4 = \"partners\" }\ncache = false",
+    );
+    let args = ["keys", "derive", "AKIDEXAMPLE", "--secret-env", "PARTNER", "--region", "eu-central-1"];
+    let output = Command::new(env!("CARGO_BIN_EXE_rimward")).args(args).env("PARTNER", SECRET).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(setup.dir().join("days"), output.stdout).unwrap();
+    let pop = setup.start();
+    let signed = aws().fields("GET", "/pets/1", b"");
+    assert_eq!(pop.get_with("/pets/1", &borrowed(&signed)).status, 200);
+    let foreign = Aws { secret: "another secret", ..aws() }.fields("GET", "/pets/1", b"");
+    assert_eq!(pop.get_with("/pets/1", &borrowed(&foreign)).status, 403);
 }

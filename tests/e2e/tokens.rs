@@ -117,7 +117,7 @@ fn whoever_cannot_be_told_to_the_origin_is_not_let_in() {
     for (identity, claim) in [("header = \"x-user\"", "sub"), ("claims = { x-team = \"team\" }", "team")] {
         let behavior = format!("access = {{ jwt = \"pool\" }}\nidentity = {{ {identity} }}\ncache = false");
         let pop = with_issuer(&origin, &mint, "", &behavior);
-        for name in ["a\r\nx-evil: 1", "a\nb", "\u{0}"] {
+        for name in ["a\r\nx-evil: 1", "a\nb", "\u{0}", " admin", "admin\t"] {
             let mut claims = claims("u1");
             claims[claim] = json!(name);
             let token = format!("Bearer {}", mint.token(claims));

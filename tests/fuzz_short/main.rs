@@ -202,6 +202,25 @@ fn signed() {
 }
 
 #[test]
+fn credentials() {
+    drive_for(
+        ITERATIONS_SLOW,
+        fuzz_targets::credentials::run,
+        &[
+            b"/a?token=eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30.AA\nx-api-key: disabled-key-0123456789",
+            b"/a\nx-api-key: unknown-key-0123456789\nauthorization: Bearer eyJhbGciOiJub25lIn0.e30.\ncookie: session=a.b.c; b=1",
+            b"/a?Expires=9999999999&Signature=AAAA&Key-Pair-Id=K2&Hash-Algorithm=SHA256",
+            b"/a\ncookie: CloudFront-Policy=e30_; CloudFront-Signature=MAYCAQECAQE_; CloudFront-Key-Pair-Id=K2",
+            b"/a\nauthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261126/eu-central-1/execute-api/aws4_request, \
+              SignedHeaders=host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31\n\
+              x-amz-date: 20261126T000000Z",
+            b"/a?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20261126%2Feu-central-1%2Fexecute-api%2Faws4_request\
+              &X-Amz-Date=20261126T000000Z&X-Amz-SignedHeaders=host&X-Amz-Expires=3600&X-Amz-Signature=00",
+        ],
+    );
+}
+
+#[test]
 fn authorizer() {
     drive(
         fuzz_targets::authorizer::run,

@@ -8,6 +8,7 @@ pub mod bus;
 pub mod chunks;
 pub mod conditional;
 pub mod config;
+pub mod credentials;
 pub mod directives;
 pub mod disk;
 pub mod dns;

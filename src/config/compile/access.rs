@@ -337,10 +337,11 @@ fn group(at: &At, written: schema::KeyGroup, report: &mut Report<'_>) -> Checked
 }
 
 fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Checked<AddressList> {
-    if written.nets.is_empty() && written.file.is_none() {
-        return Err(report.refuse_with(at, "the list is empty", "write nets = [\"192.0.2.0/24\", …] or file = \"…\""));
+    if written.nets.is_none() && written.file.is_none() {
+        let help = "write nets = [\"192.0.2.0/24\", …] or file = \"…\"";
+        return Err(report.refuse_with(at, "nothing says what is in the list", help));
     }
-    let each = written.nets.iter().enumerate().map(|(i, text)| {
+    let each = written.nets.iter().flatten().enumerate().map(|(i, text)| {
         let at = at.key("nets").index(i);
         let Some(net) = nets::one(text) else {
             let message = format!("'{text}' is neither an address nor a network such as 192.0.2.0/24");
@@ -353,6 +354,9 @@ fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Check
         Ok(net)
     });
     let mut all_nets = all(each.collect::<Vec<_>>())?;
+    if all_nets.is_empty() && written.file.is_none() {
+        report.warn(&at.key("nets"), format!("the list '{}' names no address", written.name));
+    }
     if let Some(path) = &written.file {
         let at = at.key("file");
         let (bytes, _) = report.content(&at, path)?;

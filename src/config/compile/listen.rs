@@ -86,7 +86,11 @@ fn networks(at: &At, texts: &[String], report: &mut Report<'_>) -> Checked<Vec<I
     let each = texts.iter().enumerate();
     let blocks =
         each.map(|(i, text)| match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-            Ok(block) => Ok(block),
+            Ok(block) if block.trunc() == block => Ok(block),
+            Ok(block) => {
+                let message = format!("'{text}' is an address within {}: write the one or the other", block.trunc());
+                Err(report.refuse(&at.index(i), message))
+            }
             Err(_) => {
                 let message = format!("'{text}' is no address or CIDR block, like \"10.0.0.0/8\"");
                 Err(report.refuse(&at.index(i), message))

@@ -198,7 +198,7 @@ fn what_access_refuses() {
         ("[[behavior]]\nmatch='*'\nredirect = { to = '/x' }\naccess = 'api_key'", "a redirect is answered before"),
         ("[[jwt]]\nname='a'\nissuer='x'\naudience=[]", "6:8 'x/.well-known/jwks.json' is no place for keys"),
         ("[[jwt]]\nname='a'\nissuer='http://x'\njwks='x'\naudience=[]", "7:6 'x' is no place for keys"),
-        ("[[address_list]]\nname='a'", "the list is empty"),
+        ("[[address_list]]\nname='a'", "nothing says what is in the list"),
         (&same_value, "'b' and 'a' have the same value"),
         ("[[address_list]]\nname='a'\nnets=['10.0.0.5/8']", "'10.0.0.5/8' is an address within 10.0.0.0/8"),
         (

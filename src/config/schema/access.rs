@@ -273,7 +273,7 @@ pub struct AddressList {
     pub name: String,
     /// Networks or addresses: "192.0.2.0/24", "2001:db8::1".
     #[serde(default)]
-    pub nets: Vec<String>,
+    pub nets: Option<Vec<String>>,
     /// File with one a line; `#` begins a comment. A changed file is read at once.
     #[serde(default)]
     pub file: Option<String>,

@@ -7,7 +7,7 @@ use crate::config::compiled::{Certificate, ClientAuth};
 use pingora::protocols::ALPN;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,28 +50,31 @@ impl Viewer<'_> {
 
     /// Asks `terminator` for `name`: both ends, or why the server gave up. A refusal in TLS 1.3 may reach the viewer
     /// with its first read only, so the server writes a byte.
-    async fn meet(
-        &self,
-        terminator: &Terminator,
-        name: &str,
-    ) -> (Result<Stream, ListenError>, std::io::Result<TlsStream<TcpStream>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let name = name.to_owned().try_into().unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        let server = async {
-            let mut stream = terminator.accept(Box::new(Socket::from(accepted)), PATIENCE).await?;
-            stream.write_all(b"!").await.unwrap();
-            stream.flush().await.unwrap();
-            Ok(stream)
-        };
-        let viewer = async {
-            let mut stream = TlsConnector::from(Arc::new(self.config())).connect(name, socket).await?;
-            stream.read_exact(&mut [0]).await?;
-            Ok(stream)
-        };
-        tokio::join!(server, viewer)
+    async fn meet(&self, terminator: &Terminator, name: &str) -> Met {
+        meet(Arc::new(self.config()), terminator, name).await
     }
+}
+
+type Met = (Result<Stream, ListenError>, std::io::Result<TlsStream<TcpStream>>);
+
+/// The same with a configuration that remembers sessions.
+async fn meet(config: Arc<ClientConfig>, terminator: &Terminator, name: &str) -> Met {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let name = name.to_owned().try_into().unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let server = async {
+        let mut stream = terminator.accept(Box::new(Socket::from(accepted)), PATIENCE).await?;
+        stream.write_all(b"!").await.unwrap();
+        stream.flush().await.unwrap();
+        Ok(stream)
+    };
+    let viewer = async {
+        let mut stream = TlsConnector::from(config).connect(name, socket).await?;
+        stream.read_exact(&mut [0]).await?;
+        Ok(stream)
+    };
+    tokio::join!(server, viewer)
 }
 
 fn leaf(chain: &Path) -> CertificateDer<'static> {
@@ -156,17 +159,30 @@ async fn client_certificates_are_asked_for_as_configured() {
     }
 }
 
-/// A resumed session shows the certificate of its first handshake, which may have ended since.
+/// A resumed session would stand for a certificate that nobody looks at again.
 #[tokio::test]
-async fn a_certificate_that_has_ended_resumes_nothing() {
+async fn who_showed_a_certificate_shows_it_again() {
     let dir = tempfile::tempdir().unwrap();
+    let one = certificate(dir.path(), "one", &["one.example"]);
     let known = certificate(dir.path(), "known", &["known.example"]);
-    let der = leaf(&known.chain);
-    let ends = X509Certificate::from_der(&der).unwrap().1.validity().not_after.timestamp();
-    let at = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap());
-    assert!(!has_ended(&der, at(ends)));
-    assert!(has_ended(&der, at(ends + 1)));
-    assert!(!has_ended(b"nonsense", at(ends + 1)));
+    let ca = known.chain.clone();
+    for (rule, resumed) in [
+        (ClientAuth::None, true),
+        (ClientAuth::Optional { ca: ca.clone() }, false),
+        (ClientAuth::Required { ca }, false),
+    ] {
+        let name = format!("{rule:?}");
+        let terminator = Terminator::new(&Tls { client_auth: rule, ..tls(std::slice::from_ref(&one)) }, true).unwrap();
+        for version in [&TLS12, &TLS13] {
+            let viewer = Viewer { roots: &[&one], alpn: &[], versions: &[version], certificate: Some(&known) };
+            let config = Arc::new(viewer.config());
+            for kind in [HandshakeKind::Full, if resumed { HandshakeKind::Resumed } else { HandshakeKind::Full }] {
+                let (server, client) = meet(config.clone(), &terminator, "one.example").await;
+                server.unwrap();
+                assert_eq!(client.unwrap().get_ref().1.handshake_kind(), Some(kind), "{name} {version:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
