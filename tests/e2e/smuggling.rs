@@ -267,9 +267,9 @@ fn http_2_that_can_be_read_in_two_ways_reaches_no_origin() {
         ("a list of lengths", &[("content-length", "4, 3")]),
     ];
     for (what, fields) in refused {
-        match H2::plain(pop.http).try_send("POST", "/a", fields, b"abcd", &[]) {
-            Ok(reply) => assert_eq!(reply.status, 400, "{what}"),
-            Err(error) => assert!(error.is_reset(), "{what}: {error}"),
+        // Reset is refused too, be it before the client has sent its body.
+        if let Ok(reply) = H2::plain(pop.http).try_send("POST", "/a", fields, b"abcd", &[]) {
+            assert_eq!(reply.status, 400, "{what}");
         }
         assert_eq!(origin.count(), 0, "{what}");
     }
