@@ -3,7 +3,6 @@
 //! In: the rule, the request, what was waited for so far. Out: who asks, why not, or what to wait for. Never: waits by itself, so
 //! that both lanes can ask it; the same facts give the same verdict.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -370,10 +369,8 @@ impl From<Result<Entry, Denied>> for Verdict {
 fn excluded<F>(rule: &Rule, asked: &Asked<'_, F>, facts: &Facts<'_>) -> String {
     match rule {
         Rule::Country(_) => {
-            format!(
-                "country {}",
-                (facts.country)().as_ref().map_or(Cow::Borrowed("unknown"), |code| String::from_utf8_lossy(code))
-            )
+            let code = (facts.country)().unwrap_or_default();
+            format!("country {}", String::from_utf8_lossy(&code))
         }
         Rule::Address(_) => format!("address {}", asked.viewer),
         Rule::ApiKey | Rule::AuthorizerKey => "an API key".to_owned(),

@@ -81,8 +81,7 @@ pub fn viewer<'a>(peer: SocketAddr, listener: Option<&Listener>, hops: impl Iter
     let members = lines.iter().flat_map(|line| line.rsplit(|b| *b == b',')).map(<[u8]>::trim_ascii);
     for hop in members.filter(|hop| !hop.is_empty()) {
         seen = hop_address(hop).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let ip = seen;
-        if !trusted(ip) {
+        if !trusted(seen) {
             break;
         }
     }
@@ -114,6 +113,8 @@ pub fn address(request: &RequestHeader) -> (&str, &str) {
 pub fn name_host(request: &mut RequestHeader) {
     if request.version == Version::HTTP_2
         && let Some(authority) = request.uri.authority()
+        // The lane ahead of Pingora has asked already.
+        && request.headers.get(header::HOST).is_none_or(|host| host.as_bytes() != authority.as_str().as_bytes())
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         let _ = request.insert_header(header::HOST, host);
