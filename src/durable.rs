@@ -100,6 +100,16 @@ pub fn opener(path: &Path, cache: usize) -> Opener {
     Box::new(move || Database::builder().set_cache_size(cache).create(&path))
 }
 
+/// Whether the file's content is to blame, not the disk or another process: it will not open by itself.
+pub fn is_damaged(error: &Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        Error::Corrupted(_) => true,
+        Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+        _ => false,
+    }
+}
+
 fn closed() -> Error {
     StorageError::DatabaseClosed.into()
 }

@@ -308,10 +308,17 @@ impl Span {
     fn days(&self, today: period::Day) -> Result<(period::Day, period::Day), Refused> {
         let day = |text: &Option<String>, default: period::Day| match text {
             None => Ok(default),
-            Some(text) => period::parse(text).ok_or_else(|| bad(format!("{text:?} is no date"), "write YYYY-MM-DD")),
+            Some(text) => period::parse(text).ok_or_else(|| bad(format!("{text:?} is no date"), period::WRITTEN)),
         };
         let to = day(&self.to, today)?;
         let from = day(&self.from, period::first(Period::Month, to))?;
+        if from > today {
+            let today = period::text(today);
+            return Err(bad(
+                format!("{} is in the future: nothing is counted there yet", period::text(from)),
+                format!("today is {today} (UTC)"),
+            ));
+        }
         if from > to || to - from >= DAYS_MAX {
             return Err(bad(
                 "the dates are in the wrong order, or too far apart",

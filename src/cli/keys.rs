@@ -307,7 +307,7 @@ fn now_ms() -> u64 {
 }
 
 fn date(text: &str) -> Result<String, String> {
-    period::parse(text).map(period::text).ok_or_else(|| "write YYYY-MM-DD".to_owned())
+    period::parse(text).map(period::text).ok_or_else(|| period::WRITTEN.to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

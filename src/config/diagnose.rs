@@ -39,6 +39,13 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// What to say of an unknown word: the nearest one, and the others while they are few.
 fn suggest_word(word: &str, words: &[&str]) -> Option<String> {
+    // HS256 is near to RS256 and ES256, and neither is meant.
+    if words.contains(&"RS256") && word.to_ascii_uppercase().starts_with("HS") {
+        return Some(format!(
+            "algorithms with a shared secret (HS…) are not verified here: whoever can check such a token can make one; one of: {}",
+            words.join(", ")
+        ));
+    }
     let nearest = nearest(word, words.iter().copied());
     match suggest(word, words.iter().copied()) {
         Some(meant) if nearest.is_some() && words.len() <= WORDS_SHOWN => {
@@ -179,6 +186,12 @@ mod tests {
             ("[[origin]]\nprotocol = 'h3'", "unknown value 'h3' @ 'h3'", "did you mean 'h1'?"),
             ("[[behavior]]\nviewer_protocol = 'https'", "unknown value 'https' @ 'https'", "one of: "),
             ("[observe]\naccess_log.format = 'jsn'", "unknown value 'jsn' @ 'jsn'", "did you mean 'json'?"),
+            (
+                "[[jwt]]\nalgorithms = ['HS256']",
+                "unknown value 'HS256' @ 'HS256'",
+                "algorithms with a shared secret (HS…) are not verified here: whoever can check such a token can make one; one of: RS256, RS384, RS512, PS256, ES256, ES384, EdDSA",
+            ),
+            ("[[jwt]]\nalgorithms = ['ES265']", "unknown value 'ES265' @ 'ES265'", "did you mean 'ES256'?"),
             ("[[behavior]]\ncache.key.query = 'al'", "unknown value 'al' @ 'al'", "did you mean 'all'?"),
         ] {
             let got = findings(text);

@@ -3,6 +3,7 @@
 //! In: a file, a directory, or a text. Out: the compiled configuration, or everything wrong with it. Never: half of one.
 
 mod adopt;
+mod told;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::schema::File;
 use super::source::{Sources, places, prune};
 pub use adopt::ADOPTS;
 use adopt::Theirs;
+use told::{is_echo, told};
 
 /// Bytes of one configuration text.
 const MAX_TEXT: u64 = 16 << 20;
@@ -114,37 +116,6 @@ fn build(texts: Vec<Text>, adopts: bool) -> Result<Config, Errors> {
     }
     Ok(Config { covered, ..compile(whole, &sources)? })
 }
-
-/// Whether serde says again, or because of it, what is known already.
-fn is_echo(error: &toml::de::Error) -> bool {
-    ["missing field", "unknown variant"].iter().any(|start| error.message().starts_with(start))
-}
-
-/// What the TOML reader says, at its place, in the operator's words rather than Rust's.
-fn told(sources: &Sources, file: usize, error: &toml::de::Error) -> Diagnostic {
-    let message = error.message().replace('\n', ": ").replace('`', "'").replace("missing field", "missing key");
-    let message = match message.split_once("expected ") {
-        Some((start, "usize" | "u32" | "u16" | "u8")) => format!("{start}expected a whole number that fits"),
-        Some((start, rest)) if rest.starts_with("struct ") => format!("{start}expected a table"),
-        Some((start, "a sequence")) => format!("{start}expected a list"),
-        _ => message,
-    };
-    // A table that stands for one of several kinds: a rule, what a limit counts by.
-    let (message, help) = match message.as_str() {
-        one if one.starts_with("wanted exactly 1 element") => {
-            ("exactly one key belongs here".to_owned(), Some(SEVERAL.to_owned()))
-        }
-        "wanted string or table" => ("a word or a table belongs here".to_owned(), Some(SEVERAL.to_owned())),
-        // What the reader calls a number that is too large, or less than nothing.
-        number if number.ends_with("expected u64") => {
-            ("a whole number from 0 to 18446744073709551615 belongs here".to_owned(), None)
-        }
-        _ => (message, None),
-    };
-    sources.point(file, error.span().unwrap_or(0..0), message, help)
-}
-
-const SEVERAL: &str = "only of `access` several may be meant: { all = [ … ] } or { any = [ … ] }";
 
 /// Tables that appear twice were reported when their places were merged.
 fn join(whole: &mut File, file: File) {

@@ -149,6 +149,11 @@ impl Sources {
         Some((node, 0))
     }
 
+    /// The value that is bytes `span` of file number `file`, and the keys that lead to it; the innermost, where several are.
+    pub fn at_span(&self, file: usize, span: &Range<usize>) -> Option<(Vec<&str>, &Node)> {
+        self.root.iter().find_map(|(key, node)| node.at_span(file, span, vec![key]))
+    }
+
     /// A finding about bytes `span` of file number `file`. A span over several lines is cut to its first.
     pub fn point(&self, file: usize, span: Range<usize>, message: String, help: Option<String>) -> Diagnostic {
         let (name, text) = self.files.get(file).map_or(("", ""), |file| (&file.name, &file.text));
@@ -166,6 +171,21 @@ impl Sources {
             message,
             help,
         }
+    }
+}
+
+// === impl Node ===
+impl Node {
+    /// See [`Sources::at_span`]; `path` leads to this one.
+    fn at_span<'a>(&'a self, file: usize, span: &Range<usize>, path: Vec<&'a str>) -> Option<(Vec<&'a str>, &'a Node)> {
+        let inner = match &self.kind {
+            Kind::Table(children) => children
+                .iter()
+                .find_map(|(key, node)| node.at_span(file, span, path.iter().copied().chain([key.as_str()]).collect())),
+            Kind::Array(items) => items.iter().find_map(|item| item.at_span(file, span, path.clone())),
+            Kind::Text(_) | Kind::Scalar => None,
+        };
+        inner.or_else(|| (self.file == file && self.span == *span).then_some((path, self)))
     }
 }
 

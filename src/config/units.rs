@@ -10,6 +10,9 @@ use std::str::FromStr;
 /// Longest span that can be written: ten years. Far enough for any TTL, near enough that adding it to a clock cannot overflow.
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(3_650 * 86_400);
 
+/// Fastest rate: time between two events is counted in nanoseconds.
+const MOST_A_SECOND: u64 = 1_000_000_000;
+
 /// A length of time, in milliseconds, at most ten years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Duration(std::time::Duration);
@@ -42,6 +45,10 @@ pub enum UnitError {
     Size(String),
     #[error("'{0}' is no rate: write a number above 0, '/' and one of s, m, h, d, like \"50/s\" or \"0.5/s\"")]
     Rate(String),
+    #[error(
+        "'{0}' is out of bounds: a rate is at least 0.001/d and at most {MOST_A_SECOND}/s, with up to three decimals"
+    )]
+    RateBounds(String),
     #[error("'{0}' is no percentage: write a whole number from 0 to 100")]
     Percent(String),
 }
@@ -212,11 +219,20 @@ impl FromStr for Rate {
         };
         let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole) || !digits(decimals) || decimals.len() > 3 || whole.len() > 12 {
+        let nothing = |part: &str| part.bytes().all(|b| b == b'0');
+        if !digits(whole) || !digits(decimals) {
             return Err(refuse());
         }
-        let thousandths = format!("{whole}{decimals:0<3}").parse().map_err(|_| refuse())?;
-        if thousandths == 0 { Err(refuse()) } else { Ok(Rate { thousandths, seconds }) }
+        let outside = || UnitError::RateBounds(text.to_owned());
+        if decimals.len() > 3 {
+            return Err(outside());
+        }
+        if nothing(whole) && nothing(decimals) {
+            return Err(refuse());
+        }
+        let thousandths: u64 = format!("{whole}{decimals:0<3}").parse().map_err(|_| outside())?;
+        // Faster ones would have no time between two events.
+        if thousandths > MOST_A_SECOND * 1000 * seconds { Err(outside()) } else { Ok(Rate { thousandths, seconds }) }
     }
 }
 

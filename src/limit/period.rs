@@ -14,6 +14,9 @@ const MS_A_DAY: u64 = 86_400_000;
 /// 9999-12-31: the last date of four digits.
 pub const LAST: Day = 2_932_896;
 
+/// How a date that [`parse`] reads is written, for whoever wrote another.
+pub const WRITTEN: &str = "write a day as YYYY-MM-DD, from 1970-01-01 to 9999-12-31";
+
 /// The day of a time in milliseconds since the epoch.
 pub fn day(ms: u64) -> Day {
     Day::try_from(ms / MS_A_DAY).unwrap_or(LAST).min(LAST)

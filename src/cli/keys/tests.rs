@@ -48,6 +48,13 @@ fn usage_is_told_by_day() {
     assert!(keys(&pop, &["usage", "free"]).unwrap().contains("nothing is counted"));
     let json = keys(&pop, &["usage", "fixed", "--from", "2026-11-26", "--to", "2026-11-26", "--json"]).unwrap();
     assert!(json.contains("\"remaining\": 97"), "{json}");
+    let future = keys(&pop, &["usage", "fixed", "--from", "9999-12-30"]).unwrap_err().to_string();
+    assert!(future.contains("9999-12-30 is in the future: nothing is counted there yet"), "{future}");
+    for wrong in ["1900-01-01", "2026-02-30", "yesterday"] {
+        let error =
+            Cli::try_parse_from(["rimward", "keys", "usage", "fixed", "--from", wrong]).unwrap_err().to_string();
+        assert!(error.contains("write a day as YYYY-MM-DD, from 1970-01-01 to 9999-12-31"), "{error}");
+    }
 }
 
 #[test]

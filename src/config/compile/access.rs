@@ -2,7 +2,7 @@
 //!
 //! In: schema. Out: compiled, names resolved, secrets read. Never: a request judged, a key fetched.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::function::speakable;
@@ -175,6 +175,9 @@ pub(super) fn access(written: Written, asked: authorizer::Asked<'_>, report: &mu
         .enumerate()
         .map(|(i, one)| group(&place("key_group", i), one, report))
         .collect::<Vec<_>>());
+    if let Ok(groups) = &groups {
+        refuse_two_of_an_id(groups, report);
+    }
     let authorizers = all(authorizers
         .into_iter()
         .enumerate()
@@ -336,6 +339,33 @@ fn group(at: &At, written: schema::KeyGroup, report: &mut Report<'_>) -> Checked
     Ok(KeyGroup { name: written.name, keys: keys? })
 }
 
+/// One id for two keys: whoever signs could not say which one is meant.
+fn refuse_two_of_an_id(groups: &[KeyGroup], report: &mut Report<'_>) {
+    let mut known: HashMap<&str, (&str, String)> = HashMap::new();
+    for (g, group) in groups.iter().enumerate() {
+        for (i, (id, pem)) in group.keys.iter().enumerate() {
+            let material = material(pem);
+            match known.get(id.as_str()) {
+                Some((other, theirs)) if *other != group.name && *theirs != material => {
+                    let at = At::default().key("key_group").index(g).key("key").index(i).key("id");
+                    let message = format!(
+                        "the key '{id}' is there twice: the key group '{other}' has another public key under this id"
+                    );
+                    report.refuse(&at, message);
+                }
+                Some(_) => {}
+                None => drop(known.insert(id, (&group.name, material))),
+            }
+        }
+    }
+}
+
+/// What a PEM file says but for its comments and line ends.
+fn material(pem: &str) -> String {
+    let start = pem.find("-----BEGIN ").unwrap_or(0);
+    pem.get(start..).unwrap_or(pem).split_whitespace().collect()
+}
+
 fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Checked<AddressList> {
     if written.nets.is_none() && written.file.is_none() {
         let help = "write nets = [\"192.0.2.0/24\", …] or file = \"…\"";
@@ -362,7 +392,7 @@ fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Check
         let (bytes, _) = report.content(&at, path)?;
         match nets::parse(&String::from_utf8_lossy(&bytes)) {
             Ok(listed) if listed.is_empty() && all_nets.is_empty() => {
-                report.warn(&at, format!("{path} names no address"))
+                report.warn(&at, format!("the address list '{}' is empty: {path} names no network", written.name));
             }
             Ok(listed) => all_nets.extend(listed),
             Err((line, message)) => return Err(report.refuse(&at, format!("{path}:{line}: {message}"))),

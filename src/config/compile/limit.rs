@@ -39,10 +39,12 @@ pub(super) fn rates(written: schema::Rates, report: &mut Report<'_>) -> Checked<
 
 fn quota(at: &At, rate: Rate, burst: Option<u32>, report: &mut Report<'_>) -> Checked<Quota> {
     let every = rate.every();
+    let most = u128::from(FILL_MAX) * 1_000_000_000 / every.as_nanos().max(1);
     match NonZeroU32::new(burst.unwrap_or_else(|| rate.burst())) {
-        Some(burst) if every.as_secs().saturating_mul(burst.get().into()) > FILL_MAX => {
-            Err(report.refuse(&at.key("burst"), "such a bucket takes more than fifty years to fill"))
-        }
+        Some(burst) if u128::from(burst.get()) > most => Err(report.refuse(
+            &at.key("burst"),
+            format!("such a bucket takes more than fifty years to fill: 'burst' is at most {most} at this rate"),
+        )),
         Some(burst) => Ok(Quota { every, burst }),
         None => Err(report.refuse(&at.key("burst"), "a bucket that holds nothing lets nothing through")),
     }

@@ -18,7 +18,10 @@ fn read(text: &str) -> Result<Config, Vec<String>> {
     for (name, content) in [
         ("f.js", "exports.handler = 1"),
         ("public.pem", PUBLIC),
+        ("same.pem", &format!("A comment\n{}", PUBLIC.replace('\n', "\r\n"))),
+        ("other.pem", &PUBLIC.replace("MA==", "MQ==")),
         ("private.pem", PRIVATE),
+        ("empty.txt", "# nobody\n"),
         ("list.txt", "# office\n192.0.2.0/24 # one\n\n2001:db8::1\n"),
         ("broken.txt", "192.0.2.0/24\n192.0.2.300\n"),
         ("secret", "hush"),
@@ -203,25 +206,14 @@ fn what_access_refuses() {
         ("[[address_list]]\nname='a'\nnets=['10.0.0.5/8']", "'10.0.0.5/8' is an address within 10.0.0.0/8"),
         (
             "[[key_group]]\nname='g'\nkey=[{ id='K', file='public.pem' }, { id='K', file='public.pem' }]",
-            "the key 'K' is there twice",
-        ),
-        ("[[behavior]]\nmatch='*'\naccess = {}", "exactly one key belongs here"),
-        ("[[behavior]]\nmatch='*'\naccess = { jwt = 'a', sigv4 = 'b' }", "exactly one key belongs here"),
-        ("[[behavior]]\nmatch='*'\naccess = ['api_key']", "a word or a table belongs here"),
-        (
-            "[[behavior]]\nmatch='*'\nlimit = { per = { claim = 'a', header = 'b' }, rate = '5/s' }",
-            "exactly one key belongs here",
+            "6:42 the key 'K' is there twice",
         ),
         (
-            "[[usage_plan]]\nname='a'\nquota = { limit = 99999999999999999999, period = 'day' }",
-            "a whole number from 0 to 18446744073709551615",
-        ),
-        (
-            "[[usage_plan]]\nname='a'\nquota = { limit = 9, offset = -1, period = 'day' }",
-            "a whole number from 0 to 18446744073709551615",
+            "[[key_group]]\nname='g'\nkey=[{ id='K', file='public.pem' }]\n[[key_group]]\nname='h'\nkey=[{ id='K', file='other.pem' }]",
+            "9:11 the key 'K' is there twice: the key group 'g' has another public key under this id",
         ),
         ("[[jwt]]\nname='a'\nissuer='http://x'", "missing key 'audience'"),
-        ("[[jwt]]\nname='a'\nissuer='http://x'\naudience=[]\nalgorithms=['HS256']", "HS256"),
+        ("[[jwt]]\nname='a'\nissuer='http://x'\naudience=[]\nalgorithms=['HS256']", "unknown value 'HS256'"),
         ("[[jwt]]\nname='a'\nissuer='http://x'\naudience=[]\nfrom=['body']", "'body' names no part of a request"),
         ("[[jwt]]\nname='a'\nissuer='http://x'\naudience=[]\nkeep='1m'", "`keep` is less than `refresh`"),
         ("[[sigv4]]\nname='a'\nkey=[]", "the list is empty"),
@@ -361,13 +353,30 @@ fn what_access_warns_of() {
 }
 
 #[test]
+fn a_key_may_be_in_two_groups_and_a_file_may_be_empty() {
+    let key = |group: &str, file: &str| format!("[[key_group]]\nname='{group}'\nkey=[{{ id='K', file='{file}' }}]\n");
+    good(&(key("g", "public.pem") + &key("h", "same.pem")));
+    let config = good("[[address_list]]\nname='office'\nfile='empty.txt'");
+    let want = "the address list 'office' is empty: empty.txt names no network";
+    assert!(config.warnings.iter().any(|warning| warning.contains(want)), "{:?}", config.warnings);
+}
+
+#[test]
 fn what_limits_refuse() {
     let hash = "0f".repeat(32);
     for (text, want) in [
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address' }", "a limit needs a 'rate' or a 'concurrency'"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '0/s' }", "'0/s' is no rate"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '5' }", "'5' is no rate"),
-        ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '1/d', burst = 50000 }", "fifty years"),
+        (
+            "[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '1/d', burst = 50000 }",
+            "takes more than fifty years to fill: 'burst' is at most 18250 at this rate",
+        ),
+        (
+            "[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '2/s', burst = 4000000000 }",
+            "'burst' is at most 3153600000 at this rate",
+        ),
+        ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', rate = '0.0001/d' }", "'0.0001/d' is out of bounds"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'adress', rate = '5/s' }", "unknown value 'adress'"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = 'address', burst = 5, concurrency = 1 }", "'burst' needs a 'rate'"),
         ("[[behavior]]\nmatch='*'\nlimit = { per = { network = { v4 = 33 } }, rate = '5/s' }", "has 32 bits"),
@@ -409,7 +418,26 @@ fn rates_read_and_print_alike() {
         assert_eq!((rate.every(), rate.burst()), (Duration::from_nanos(every_ns), burst), "{text}");
         assert_eq!(rate.to_string(), text);
     }
-    for text in ["", "5", "/s", "5/", "5/w", "-1/s", "0/s", "0.0004/s", "1e3/s", "5 /s"] {
-        assert!(text.parse::<Rate>().is_err(), "{text}");
+    for (text, every_ns) in
+        [("1000000000/s", 1), ("60000000000/m", 1), ("86400000000000/d", 1), ("000000000000001/s", 1_000_000_000)]
+    {
+        assert_eq!(text.parse::<Rate>().unwrap().every(), Duration::from_nanos(every_ns), "{text}");
+    }
+    for text in ["", "5", "/s", "5/", "5/w", "-1/s", "0/s", "0.000/s", "1e3/s", "5 /s"] {
+        let error = text.parse::<Rate>().unwrap_err().to_string();
+        assert!(error.contains("is no rate"), "{error}");
+    }
+    for text in [
+        "0.0004/s",
+        "0.0001/d",
+        "0.0000/s",
+        "1.2345/s",
+        "1000000000.001/s",
+        "4000000000/s",
+        "60000000000.001/m",
+        "99999999999999999999/s",
+    ] {
+        let error = text.parse::<Rate>().unwrap_err().to_string();
+        assert!(error.contains("is out of bounds: a rate is at least 0.001/d and at most 1000000000/s"), "{error}");
     }
 }

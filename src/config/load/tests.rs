@@ -147,7 +147,7 @@ fn a_slip_hides_no_other_mistake_and_is_told_once() {
     let want = [
         "3:1 unknown key 'orgin'",
         "6:12 unknown value 'h4'",
-        "7:12 invalid type: string \"two\", expected a whole number that fits",
+        "7:12 invalid type: string \"two\", expected a whole number from 0 to 4294967295",
     ];
     assert_eq!(bad(text), want);
     assert_eq!(bad("[[behavior]]\nmach = '*'"), ["2:1 unknown key 'mach'"], "and not that 'match' is missing");
@@ -178,7 +178,10 @@ fn every_table_refuses_what_cannot_run() {
             "2:18 '5' is no duration: write a number and one of ms, s, m, h, d, like \"5m\"",
         ),
         ("[limits]\nheader_count = 0", "2:16 must be more than 0"),
-        ("[limits]\nheader_count = -1", "2:16 invalid value: integer '-1', expected a whole number that fits"),
+        (
+            "[limits]\nheader_count = -1",
+            "2:16 invalid value: integer '-1', expected a whole number from 0 to 18446744073709551615",
+        ),
         ("[limits]\nuri_size = '64KiB'", "2:12 a target longer than 'header_size' cannot arrive"),
         ("[pop]\nlisten = ['localhost:80']", "2:11 'localhost:80' is no address to listen on"),
         ("[pop]\nlisten = ['1.1.1.1:1', '1.1.1.1:1']", "2:24 this address is listened on already"),

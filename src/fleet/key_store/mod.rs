@@ -21,7 +21,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::Notify;
 
 use crate::access::keys::{self, Key};
-use crate::durable::{Opener, opener};
+use crate::durable::{Opener, is_damaged, opener};
 pub use merge::Hash;
 use merge::{Known, Record};
 use remembered::Remembered;
@@ -111,7 +111,7 @@ pub struct KeyChange {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyStoreError {
-    #[error("cannot use the key store {}: {source}", path.display())]
+    #[error("cannot use the key store {}: {source}{}", path.display(), remedy(source))]
     Store { path: PathBuf, source: Arc<redb::Error> },
     #[error("the key store {} holds what cannot be read under the name {name:?}", path.display())]
     Entry { path: PathBuf, name: String },
@@ -467,6 +467,18 @@ impl KeyStore {
 impl std::fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyStore").field("path", &self.path).field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+/// What to do where trying again does not help.
+fn remedy(error: &redb::Error) -> &'static str {
+    match is_damaged(error) {
+        true => {
+            "; move the file away, and put a backup of it in its place or start without one: keys that were made while running, and what \
+             was revoked since the backup, are lost but for what the fleet's bus, where there is one, tells again. Keys of the \
+             configuration are not in this file"
+        }
+        false => "",
     }
 }
 

@@ -150,5 +150,13 @@ fn what_is_no_store_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys.redb");
     std::fs::write(&path, vec![b'x'; 8192]).unwrap();
-    assert!(matches!(KeyStore::new(&path, 1).list(), Err(KeyStoreError::Store { .. })));
+    let error = KeyStore::new(&path, 1).list().unwrap_err();
+    assert!(matches!(error, KeyStoreError::Store { .. }));
+    let said = error.to_string();
+    assert!(said.contains("keys.redb: ") && said.contains("move the file away, and put a backup of it"), "{said}");
+    // What another process or the disk does is no reason to give keys up.
+    for passing in [redb::Error::DatabaseAlreadyOpen, redb::Error::Io(std::io::ErrorKind::StorageFull.into())] {
+        let error = KeyStoreError::Store { path: path.clone(), source: std::sync::Arc::new(passing) };
+        assert!(!error.to_string().contains("move"), "{error}");
+    }
 }
