@@ -1,9 +1,12 @@
-//! Durable: a database file that works again once its disk does.
+//! Durable: a database file that works again once its disk does, in a directory that is nobody else's.
 //!
 //! In: a path or how to open it, work to be done in the database. Out: what came of it. Never: a file that stays unusable after a disk that was full has
 //! room again: from the first error of the disk on, redb refuses everything until the file is closed and opened anew.
 
 use std::fmt;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
@@ -11,6 +14,15 @@ use redb::{Database, DatabaseError, Error, StorageError};
 
 /// Opens the file, for the first time or again.
 pub type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
+/// Makes a directory, and those above it, that only the user that runs us may enter: what lies there are tables, keys, cached answers.
+/// One that exists stays as it is.
+///
+/// # Errors
+/// It cannot be made.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
 
 /// One redb file. Every call blocks on the disk.
 pub struct Durable {

@@ -36,6 +36,9 @@ pub struct Certificate<'a> {
     pub subject: &'a str,
     /// The subject's common names, then DNS and URI subject alternative names.
     pub names: &'a [String],
+    /// Who vouches for it: the fingerprint of the authority that its path ends at, and that authority's public key.
+    pub authority: &'a str,
+    pub anchor: &'a [u8],
 }
 
 /// What is known besides the request itself.
@@ -265,7 +268,7 @@ impl Guards {
             },
             Err(denied) => return Verdict::Deny(denied),
         };
-        if let Err(denied) = verifier.authorize(&verified, asked) {
+        if let Err(denied) = verifier.authorize(&verified, asked, facts.stage) {
             return Verdict::Deny(denied);
         }
         let principal = Principal::new(Kind::SigV4, verified.principal(), verifier.name());
@@ -282,7 +285,7 @@ impl Guards {
 
     fn authorized<F: Fields>(&self, id: AuthorizerId, asked: &Asked<'_, F>, facts: &Facts<'_>) -> Verdict {
         let Some(memo) = self.authorizers.get(id) else { return unknown() };
-        let question = match memo.question(asked) {
+        let question = match memo.question(asked, facts.stage) {
             Ok(question) => question,
             Err(denied) => return Verdict::Deny(denied),
         };
@@ -394,9 +397,12 @@ fn certificate(rule: &CertificateRule, shown: Option<Certificate<'_>>) -> Result
     if !rule.names.is_empty() && !rule.names.iter().any(matches) {
         return Err(Denied::new(Reason::Certificate, format!("'{}' is not one of the names", shown.subject)));
     }
+    if rule.from.as_ref().is_some_and(|from| !from.iter().any(|anchor| anchor == shown.anchor)) {
+        return Err(Denied::new(Reason::Certificate, format!("'{}' is from another authority", shown.subject)));
+    }
     // A subject may be empty; then the alternative names are all there is (RFC 5280 §4.1.2.6).
     let id = if shown.subject.is_empty() { shown.names.first().map_or("", String::as_str) } else { shown.subject };
-    let mut entry = Entry::of(Principal::new(Kind::Certificate, id, ""));
+    let mut entry = Entry::of(Principal::new(Kind::Certificate, id, shown.authority));
     for name in shown.names {
         entry.apart.extend_from_slice(&(name.len() as u64).to_be_bytes());
         entry.apart.extend_from_slice(name.as_bytes());

@@ -10,6 +10,7 @@ mod json;
 mod judge;
 pub mod jwt;
 pub mod keys;
+mod resource;
 pub mod signed;
 pub mod sigv4;
 mod used;
@@ -49,7 +50,7 @@ pub struct Principal {
     pub kind: Kind,
     /// Unique within its kind and issuer: a key's name, `sub`, an access key's ARN, a certificate's subject.
     pub id: Arc<str>,
-    /// Who vouches for it: the name of the issuer, signer or authorizer; "" for keys and certificates.
+    /// Who vouches for it: the name of the issuer, signer or authorizer; the fingerprint of a certificate's authority; "" for keys.
     pub issuer: Arc<str>,
     /// A token's claims, an authorizer's context.
     pub claims: Arc<Map<String, Value>>,

@@ -146,3 +146,51 @@ fn a_file_with_any_byte_changed_never_panics() {
     }
     assert!(refused > 100, "{refused}");
 }
+
+/// `geo/fetch.sh asn` makes its database with geo/asn.py, from CSV.
+#[test]
+fn what_is_made_of_csv_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = |name: &str, text: &str| {
+        let (csv, out) = (dir.path().join(format!("{name}.csv")), dir.path().join(format!("{name}.mmdb")));
+        std::fs::write(&csv, text).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("geo/asn.py");
+        let done = std::process::Command::new("python3").arg(script).arg(&out).arg(&csv).output().unwrap();
+        (out, done)
+    };
+    let long = "x".repeat(300);
+    let (out, done) = made(
+        "good",
+        &format!(
+            "192.0.2.0,192.0.2.200,64496,\"Example, Inc.\"\n192.0.2.10,192.0.2.12,64497,Within\n198.51.100.7,198.51.100.7,4200000000,{long}\n\
+             2001:db8::,2001:db8:0:ffff:ffff:ffff:ffff:ffff,64498,Bücher\n"
+        ),
+    );
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let db = Db::open(&[out]).unwrap();
+    for (address, want) in [
+        ("192.0.2.0", Some((64496, "Example, Inc."))),
+        ("192.0.2.9", Some((64496, "Example, Inc."))),
+        ("192.0.2.10", Some((64497, "Within"))),
+        ("192.0.2.12", Some((64497, "Within"))),
+        ("192.0.2.13", Some((64496, "Example, Inc."))),
+        ("192.0.2.200", Some((64496, "Example, Inc."))),
+        ("192.0.2.201", None),
+        ("192.0.1.255", None),
+        ("198.51.100.6", None),
+        ("198.51.100.7", Some((4_200_000_000, long.as_str()))),
+        ("2001:db8::1", Some((64498, "Bücher"))),
+        ("2001:db8:1::", None),
+    ] {
+        let place = db.lookup(address.parse().unwrap());
+        let found = place.as_ref().and_then(|place| Some((place.asn?, place.as_name.as_deref()?)));
+        assert_eq!(found, want, "{address}");
+    }
+    for (text, want) in
+        [("192.0.2.0,192.0.2.1,x,y\n", "bad.csv:1: "), ("192.0.2.0\n", "wanted first,last,number"), ("", "empty")]
+    {
+        let (out, done) = made("bad", text);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success() && said.contains(want) && !out.exists(), "{text}: {said}");
+    }
+}

@@ -75,8 +75,8 @@ pub struct Who<'a> {
     /// The plan that opens this stage to the key ([`Limits::plan`]); `None` where no API key was asked for, which is then not
     /// counted (API Gateway meters only methods that require one).
     pub plan: Option<PlanId>,
-    /// Issuer ("" for none) and id, which is unique only within it.
-    pub principal: Option<(&'a str, &'a str)>,
+    /// Kind, issuer ("" for none) and id, which is unique only within them.
+    pub principal: Option<(&'a str, &'a str, &'a str)>,
     /// A claim's value as text.
     pub claim: &'a dyn Fn(&str) -> Option<Cow<'a, str>>,
     /// A request field's first value.
@@ -341,11 +341,13 @@ fn key(per: &Per, who: &Who<'_>) -> SmallVec<[u8; INLINE]> {
         },
         Per::ApiKey => part(who.api_key.map(str::as_bytes)),
         Per::Principal => {
-            part(who.principal.map(|(issuer, _)| issuer.as_bytes()));
-            part(who.principal.map(|(_, id)| id.as_bytes()));
+            part(who.principal.map(|(kind, _, _)| kind.as_bytes()));
+            part(who.principal.map(|(_, issuer, _)| issuer.as_bytes()));
+            part(who.principal.map(|(_, _, id)| id.as_bytes()));
         }
         Per::Claim(name) => {
-            part(who.principal.map(|(issuer, _)| issuer.as_bytes()));
+            part(who.principal.map(|(kind, _, _)| kind.as_bytes()));
+            part(who.principal.map(|(_, issuer, _)| issuer.as_bytes()));
             part((who.claim)(name).as_deref().map(str::as_bytes));
         }
         Per::Header(name) => part((who.header)(name).as_deref()),

@@ -8,9 +8,10 @@
 //! reload can replace.
 
 use super::certs::Certs;
-use super::client_auth;
+use super::client_auth::{self, Authorities};
 use super::error::ListenError;
 use crate::config::compiled::{ClientAuth, Tls, TlsVersion};
+use crate::crypto::sha256;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
@@ -20,6 +21,7 @@ use pingora::protocols::l4::stream::Stream as Socket;
 use pingora::protocols::tls::{SslDigest, TlsRef};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 use std::any::Any;
@@ -56,6 +58,10 @@ pub struct Peer {
     pub subject: String,
     /// The subject's common names, then the DNS and URI subject alternative names.
     pub names: Vec<String>,
+    /// The authority that vouches for it: "sha256:" and the hex digest of its public key.
+    pub authority: String,
+    /// That key: the value of its SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    pub anchor: Vec<u8>,
 }
 
 /// The facts that Pingora's digest does not carry by itself.
@@ -64,7 +70,9 @@ struct Facts {
     peer: Option<Peer>,
 }
 
-struct Remember;
+struct Remember {
+    authorities: Authorities,
+}
 
 // === impl Terminator ===
 
@@ -125,8 +133,10 @@ impl<'d> Session<'d> {
 
 // === impl Peer ===
 impl Peer {
-    /// `None`: a certificate that rustls took and that cannot be read again.
-    fn read(der: &[u8]) -> Option<Self> {
+    /// `None`: a certificate that rustls took and that cannot be read again, or that ended meanwhile.
+    fn read(chain: &[CertificateDer<'_>], authorities: &Authorities) -> Option<Self> {
+        let anchor = authorities.of(chain, UnixTime::now())?;
+        let der = chain.first()?;
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
         let mut names: Vec<String> = common.map(str::to_owned).collect();
@@ -136,7 +146,8 @@ impl Peer {
                 _ => None,
             }));
         }
-        Some(Peer { subject: certificate.subject().to_string(), names })
+        let digest: String = sha256(&anchor).iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(Peer { subject: certificate.subject().to_string(), names, authority: format!("sha256:{digest}"), anchor })
     }
 }
 
@@ -144,7 +155,7 @@ impl Peer {
 impl TlsAccept for Remember {
     async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
         let server_name = tls.server_name().map(str::to_owned);
-        let peer = tls.peer_certificate_der().and_then(Peer::read);
+        let peer = tls.peer_cert_chain_der().and_then(|chain| Peer::read(chain, &self.authorities));
         Some(Arc::new(Facts { server_name, peer }))
     }
 }
@@ -156,7 +167,7 @@ fn acceptor(tls: &Tls, h2: bool) -> Result<Acceptor, ListenError> {
         TlsVersion::V1_2 => &[&TLS12, &TLS13],
         TlsVersion::V1_3 => &[&TLS13],
     };
-    let verifier = client_auth::verifier(&tls.client_auth, &provider)?;
+    let (verifier, authorities) = client_auth::verifier(&tls.client_auth, &provider)?;
     let settings = |error: rustls::Error| ListenError::Settings(error.to_string());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
@@ -174,8 +185,8 @@ fn acceptor(tls: &Tls, h2: bool) -> Result<Acceptor, ListenError> {
     }
 
     // The only way to an acceptor with a callback is through the settings; what it accepts with is ours.
-    let mut outer =
-        TlsSettings::with_callbacks(Box::new(Remember)).map_err(|error| ListenError::Settings(error.to_string()))?;
+    let mut outer = TlsSettings::with_callbacks(Box::new(Remember { authorities }))
+        .map_err(|error| ListenError::Settings(error.to_string()))?;
     outer.set_cert_resolver(certs);
     let mut acceptor = outer.build();
     acceptor.acceptor = Arc::new(config).into();

@@ -342,10 +342,10 @@ fn verified(
     let (verified, body) = outcome.proven(body)?;
     // What a policy says of tables and their items, the tables ask themselves.
     if api == Api::Lambda {
-        verifier.authorize(&verified, &asked(head, head.uri.path(), client))?;
+        verifier.authorize(&verified, &asked(head, head.uri.path(), client), "")?;
         // A function has several names; its own must be allowed too.
         if let Some(plain) = shared.integrations.local.lambda().and_then(|lambda| lambda.plain_path(&head.uri)) {
-            verifier.authorize(&verified, &asked(head, &plain, client))?;
+            verifier.authorize(&verified, &asked(head, &plain, client), "")?;
         }
     }
     Ok((verified, body))

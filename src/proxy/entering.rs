@@ -162,7 +162,7 @@ pub fn admit<F: Fields>(
         api_key: key.map(|key| &*key.name),
         key_made: key.map_or(0, |key| key.made),
         plan,
-        principal: principal.map(|principal| (&*principal.issuer, &*principal.id)),
+        principal: principal.map(|principal| (principal.kind.as_str(), &*principal.issuer, &*principal.id)),
         claim: &|name| principal.and_then(|principal| principal.claims.get(name)).map(identity::words),
         header: &|name| asked.fields.first(name).map(<[u8]>::to_vec),
     };
@@ -339,7 +339,12 @@ pub fn with_asked<T>(session: &Session, ctx: &RequestCtx, look: impl FnOnce(&Ask
 
 /// What a verified client certificate says.
 pub fn certificate(peer: Option<&listen::Peer>) -> Option<Certificate<'_>> {
-    peer.map(|peer| Certificate { subject: &peer.subject, names: &peer.names })
+    peer.map(|peer| Certificate {
+        subject: &peer.subject,
+        names: &peer.names,
+        authority: &peer.authority,
+        anchor: &peer.anchor,
+    })
 }
 
 /// Reads a whole body whose signature covers it. Pingora sends a body that is read already only from its retry buffer, so that

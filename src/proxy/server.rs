@@ -3,6 +3,7 @@
 //! In: a compiled configuration. Out: a PoP that serves, reloads and drains. Never: a request's own decisions.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use crate::cache::horizon::Horizon;
 use crate::cache::store::Tiers;
 use crate::config::compiled::{Config, Origin};
+use crate::durable::private_dir;
 use crate::integration::Integrations;
 use crate::listen::{Endpoints, Gate, h2_options};
 use crate::observe::metrics::{EventSourceNumbers, TableNumbers, TargetNumbers};
@@ -120,7 +122,13 @@ impl Pop {
     /// Opens everything the configuration names; nothing listens yet.
     pub fn open(config: Config, start: Start) -> Result<Self, StartError> {
         let state = config.pop.state_dir.clone();
-        std::fs::create_dir_all(&state).map_err(|source| StartError::State { path: state.clone(), source })?;
+        private_dir(&state).map_err(|source| StartError::State { path: state.clone(), source })?;
+        if std::fs::metadata(&state).is_ok_and(|meta| meta.mode() & 0o005 != 0) {
+            let path = state.display();
+            log::warn!(
+                "every user of this machine can read {path}, with its tables and cached answers: chmod o-rwx {path}"
+            );
+        }
         let observer = Arc::new(Observer::start(&config.observe, &config.pop.code)?);
         let tiers = Tiers::open(&config.store)?;
         let names = Arc::new(Names::default());

@@ -49,6 +49,27 @@ fn a_token_that_does_not_match_is_not_asked_about() {
     assert_eq!((asked(&pop, 5), origin.count()), (1, 1));
 }
 
+/// A function that is shown stage and host may decide by them: what it says of one is not taken for another.
+#[test]
+fn an_answer_opens_no_other_stage_and_no_other_host() {
+    let origin = Origin::counting("");
+    let simple = "exports.handler = async (event) => ({ isAuthorized: event.requestContext.stage === 'dev' && \
+                  event.requestContext.domainName === 'a.example' });";
+    let policy = "exports.handler = async (event) => ({ principalId: 'user', policyDocument: { Version: '2012-10-17', \
+                  Statement: [{ Action: '*', Effect: 'Allow', Resource: '*:rimward/dev/*' }] } });";
+    for (function, kind, by_host) in
+        [(simple, "request-2.0", true), (policy, "request", false), (policy, "token", false)]
+    {
+        let dev = "[[behavior]]\nmatch = \"/dev/*\"\norigin = \"o\"\naccess = { authorizer = \"a\" }\ncache = false\nstage = \"dev\"";
+        let prod = "access = { authorizer = \"a\" }\ncache = false\nstage = \"prod\"";
+        let pop = start(&origin, function, &format!("kind = \"{kind}\"\n{dev}"), prod);
+        let ask = |host, path| pop.get_with(path, &[("Host", host), ("Authorization", "t")]).status;
+        assert_eq!((ask("a.example", "/dev/1"), ask("a.example", "/1")), (200, 403), "{kind}");
+        assert_eq!(ask("b.example", "/dev/1"), if by_host { 403 } else { 200 }, "{kind}");
+        assert_eq!(ask("a.example", "/dev/1"), 200, "{kind}");
+    }
+}
+
 /// API Gateway Developer Guide, "Quotas": a method's ARN has at most 1600 bytes; of a longer one, nobody is asked.
 #[test]
 fn what_is_too_long_to_be_asked_about_is_refused() {

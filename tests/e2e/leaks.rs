@@ -353,6 +353,38 @@ fn certificates_without_a_subject_are_told_apart() {
     assert_eq!(get("alice.example").text(), alice.text());
 }
 
+/// Two authorities may vouch for one name, each for somebody else; here they have one name themselves.
+#[test]
+fn one_name_from_two_authorities_is_two_people() {
+    let (staff, partners) = (Authority::new(), Authority::new());
+    let origin = Origin::counting("Cache-Control: max-age=60\r\n");
+    let mut setup = Setup::new(format!(
+        "{}[[behavior]]\nmatch = \"/staff/*\"\norigin = \"o\"\naccess = {{ certificate_from = \"staff.pem\" }}\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\naccess = {{ certificate_name = [\"alice.example\"] }}\n",
+        origin.config("o")
+    ));
+    staff.issue(&[HOST]).files(setup.dir(), "server");
+    let read = |authority: &Authority| std::fs::read_to_string(authority.file(setup.dir())).unwrap();
+    let (own, others) = (read(&staff), read(&partners));
+    std::fs::write(setup.dir().join("staff.pem"), &own).unwrap();
+    std::fs::write(setup.dir().join("both.pem"), format!("{others}{own}")).unwrap();
+    setup.listeners = "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = { certificates = [{ cert = \
+                       \"{dir}/server.pem\", key = \"{dir}/server.key\" }], client_auth = \"required\", client_ca = \
+                       \"{dir}/both.pem\" }\n"
+        .to_owned();
+    let pop = setup.start();
+    let get = |authority: &Authority, path: &str| {
+        let pair = authority.issue(&["alice.example"]);
+        Raw::secure(pop.extra[0], HOST, staff.client(&["http/1.1"], Some(&pair))).unwrap().get(path)
+    };
+    let alice = get(&staff, "/a");
+    assert_eq!(alice.status, 200, "{}", alice.text());
+    let other = get(&partners, "/a");
+    assert!(other.status == 200 && other.text() != alice.text(), "{:?}", other.cache());
+    assert_eq!(get(&staff, "/a").text(), alice.text(), "a renewed certificate is the same person's");
+    assert_eq!((get(&staff, "/staff/a").status, get(&partners, "/staff/a").status), (200, 403));
+}
+
 /// A function of a public behavior may ask for another path; what a rule guards there is not in its reach.
 #[test]
 fn what_a_rule_guards_is_no_hit_for_another_behavior() {

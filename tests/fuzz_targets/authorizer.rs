@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
         now_ms: 0,
     };
     for memo in MEMOS.iter() {
-        let question = memo.question(&asked).unwrap();
+        let question = memo.question(&asked, "dev").unwrap();
         let decision = memo.understand(Ok(&text));
         let admitted = memo.judge(&asked, &question, &decision).is_ok();
         let said: Option<serde_json::Value> = serde_json::from_str(&text).ok();

@@ -83,7 +83,7 @@ fn ask(
             }
         };
         if let Some(verified) = verified {
-            let _ = verifier.authorize(&verified, &asked);
+            let _ = verifier.authorize(&verified, &asked, "dev");
             return Some(verified);
         }
     }

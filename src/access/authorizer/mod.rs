@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde_json::Map;
 use tokio::sync::OnceCell;
 
-use super::{Asked, Denied, Kind, Principal, Reason, Told, iam};
+use super::{Asked, Denied, Kind, Principal, Reason, Told, iam, resource};
 use crate::config::compiled::{Authorizer, AuthorizerKind, IdentitySource};
 use crate::crypto;
 use crate::message::{Fields, path};
@@ -33,7 +33,7 @@ pub use event::About;
 pub struct Memo {
     pub spec: Authorizer,
     kept: Option<Cache<[u8; 32], Arc<Decision>>>,
-    /// Answers that are on their way, by identity: no more than requests that wait for one.
+    /// Answers that are on their way, by what they are kept under: no more than requests that wait for one.
     asked: Mutex<HashMap<[u8; 32], Flight>>,
 }
 
@@ -48,9 +48,12 @@ const MAX_ARN: usize = 1600;
 pub struct Question {
     /// The method's ARN.
     resource: String,
+    stage: String,
     identity: Vec<u8>,
     /// The values of its identity sources, in order.
     sources: Vec<String>,
+    /// What its answer is kept under.
+    kept: [u8; 32],
     /// Everything that the function is shown of who asks, where it has no identity sources, or is asked each time.
     shown: Option<[u8; 32]>,
 }
@@ -105,20 +108,21 @@ impl Memo {
         Memo { spec: Authorizer { resource, ..spec.clone() }, kept, asked: Mutex::default() }
     }
 
-    /// What to ask.
+    /// What to ask about a request in this stage ("" = none).
     ///
     /// # Errors
     /// A source of identity is missing or empty, or the method's ARN too long: the function is not asked.
-    pub fn question<F: Fields>(&self, asked: &Asked<'_, F>) -> Result<Question, Denied> {
+    pub fn question<F: Fields>(&self, asked: &Asked<'_, F>, stage: &str) -> Result<Question, Denied> {
         let sources = Vec::with_capacity(self.spec.identity.len());
         // What is asked anew each time may decide by anything: no source says who is who.
         let shown = (self.spec.identity.is_empty() || self.spec.ttl.is_zero()).then(|| everything(asked));
-        let resource = self.resource(asked.method, asked.path);
+        let resource = self.resource(stage, asked.method, asked.path);
         if resource.len() > MAX_ARN && self.spec.kind != AuthorizerKind::Request2 {
             let words = format!("{}: the method's ARN has {} bytes of {MAX_ARN}", self.spec.name, resource.len());
             return Err(Denied::new(Reason::AuthorizerTooLong, words));
         }
-        let mut question = Question { resource, identity: Vec::new(), sources, shown };
+        let stage = stage.to_owned();
+        let mut question = Question { resource, stage, identity: Vec::new(), sources, kept: [0; 32], shown };
         for source in &self.spec.identity {
             // Of several, the function may be shown another than the one that its answer is kept under.
             let only = |values: Vec<String>| match <[String; 1]>::try_from(values) {
@@ -147,10 +151,16 @@ impl Memo {
             if self.spec.validate.as_ref().is_some_and(|pattern| !pattern.fits(&value)) {
                 return Err(Denied::new(Reason::AuthorizerUnauthorized, format!("{source} does not match `validate`")));
             }
-            question.identity.extend_from_slice(&(value.len() as u64).to_be_bytes());
-            question.identity.extend_from_slice(value.as_bytes());
+            push(&mut question.identity, value.as_bytes());
             question.sources.push(value);
         }
+        // API Gateway keeps answers for a stage of an API. The function is shown stage and host, and may decide by them.
+        let mut kept = question.identity.clone();
+        push(&mut kept, question.stage.as_bytes());
+        if self.spec.kind != AuthorizerKind::Token {
+            push(&mut kept, asked.host.to_ascii_lowercase().as_bytes());
+        }
+        question.kept = crypto::sha256(&kept);
         Ok(question)
     }
 
@@ -163,7 +173,7 @@ impl Memo {
         if self.kept.is_none() {
             return Arc::new(ask().await);
         }
-        let waiting = Waiting::new(self, question.digest());
+        let waiting = Waiting::new(self, question.kept);
         let asked = async {
             // It may have been answered since it was looked for.
             if let Some(decision) = self.recall(question) {
@@ -178,13 +188,13 @@ impl Memo {
 
     /// What it answered last time, if that is still good.
     pub fn recall(&self, question: &Question) -> Option<Arc<Decision>> {
-        self.kept.as_ref()?.get(&question.digest())
+        self.kept.as_ref()?.get(&question.kept)
     }
 
     /// Keeps an answer. Failures are not kept.
     fn keep(&self, question: &Question, decision: &Arc<Decision>) {
         if let (Some(kept), false) = (&self.kept, matches!(**decision, Decision::Failed(_))) {
-            kept.insert(question.digest(), Arc::clone(decision));
+            kept.insert(question.kept, Arc::clone(decision));
         }
     }
 
@@ -250,30 +260,32 @@ impl Memo {
                     referer: None,
                     dynamodb: iam::Items::default(),
                 };
-                let (reason, words) =
-                    match iam::evaluate_path(policy, asked.path, |path| self.resource(asked.method, path), request) {
-                        iam::Decision::Allow => return Ok((principal(id, context), usage_key.clone())),
-                        iam::Decision::ExplicitDeny => (Reason::AuthorizerDenies, "denied"),
-                        iam::Decision::ImplicitDeny => (Reason::AuthorizerNotAllowed, "not allowed"),
-                    };
+                let named = |path: &str| self.resource(&question.stage, asked.method, path);
+                let (reason, words) = match iam::evaluate_path(policy, asked.path, named, request) {
+                    iam::Decision::Allow => return Ok((principal(id, context), usage_key.clone())),
+                    iam::Decision::ExplicitDeny => (Reason::AuthorizerDenies, "denied"),
+                    iam::Decision::ImplicitDeny => (Reason::AuthorizerNotAllowed, "not allowed"),
+                };
                 say(reason, &format!("{} is {words}", question.resource))
             }
         }
     }
 
-    fn resource(&self, method: &str, path: &str) -> String {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        self.spec.resource.replace("$method", method).replace("$path", path)
+    fn resource(&self, stage: &str, method: &str, path: &str) -> String {
+        resource::named(&self.spec.resource, resource::Parts { region: None, stage, method, path })
     }
+}
+
+/// Adds a part so that no other parts read the same.
+fn push(to: &mut Vec<u8>, part: &[u8]) {
+    to.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    to.extend_from_slice(part);
 }
 
 /// SHA-256 of all that a function may decide by: address, host, query and fields; not what one viewer's requests differ in.
 fn everything<F: Fields>(asked: &Asked<'_, F>) -> [u8; 32] {
     let mut shown = Vec::with_capacity(1024);
-    let mut part = |bytes: &[u8]| {
-        shown.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
-        shown.extend_from_slice(bytes);
-    };
+    let mut part = |bytes: &[u8]| push(&mut shown, bytes);
     part(address(asked.viewer).as_bytes());
     part(asked.host.as_bytes());
     part(asked.query.unwrap_or_default().as_bytes());

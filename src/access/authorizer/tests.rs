@@ -20,7 +20,7 @@ fn spec(kind: AuthorizerKind, identity: Vec<IdentitySource>) -> Authorizer {
         validate: None,
         ttl: Duration::from_secs(60),
         entries: 10,
-        resource: "arn:aws:execute-api:us-east-1:000000000000:api/prod/$method/$path".into(),
+        resource: "arn:aws:execute-api:us-east-1:000000000000:api/$stage/$method/$path".into(),
     }
 }
 
@@ -42,7 +42,7 @@ const ABOUT: About<'_> = About { request_id: "id", stage: "prod", protocol: "HTT
 fn event(memo: &Memo, asked: &Asked<'_, HeaderMap>, lines: &[(&str, &str)]) -> Value {
     let lines: Vec<(String, String)> =
         lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let question = memo.question(asked).unwrap();
+    let question = memo.question(asked, "prod").unwrap();
     serde_json::from_str(&memo.event(asked, &question, &ABOUT, &lines)).unwrap()
 }
 
@@ -77,16 +77,17 @@ fn a_missing_source_is_not_asked_about() {
     let sources = vec![header("x-a"), IdentitySource::Query("q".into()), IdentitySource::Cookie("c".into())];
     let memo = Memo::new(&spec(AuthorizerKind::Request1, sources));
     let whole = [("x-a", "1"), ("cookie", "c=3")];
-    assert!(memo.question(&asked("/", Some("q=2"), &fields(&whole))).is_ok());
+    assert!(memo.question(&asked("/", Some("q=2"), &fields(&whole)), "prod").is_ok());
     for (query, list) in
         [(Some("q=2"), &whole[1..]), (Some("q="), &whole[..]), (None, &whole[..]), (Some("q=2"), &whole[..1])]
     {
-        let denied = memo.question(&asked("/", query, &fields(list))).unwrap_err();
+        let denied = memo.question(&asked("/", query, &fields(list)), "prod").unwrap_err();
         assert_eq!(denied.reason, Reason::AuthorizerUnauthorized, "{query:?} {list:?}");
     }
     // The function may be shown another one of two than its answer is kept under.
     for (query, cookie) in [("q=2&q=3", "c=3"), ("q=2&%71=3", "c=3"), ("q=2", "c=3; b=1; c=4")] {
-        let denied = memo.question(&asked("/", Some(query), &fields(&[("x-a", "1"), ("cookie", cookie)]))).unwrap_err();
+        let denied =
+            memo.question(&asked("/", Some(query), &fields(&[("x-a", "1"), ("cookie", cookie)])), "prod").unwrap_err();
         assert_eq!(denied.reason, Reason::AuthorizerUnauthorized, "{query} {cookie}");
     }
     // A credential is no list; other fields may be.
@@ -98,12 +99,31 @@ fn a_missing_source_is_not_asked_about() {
         (AuthorizerKind::Request1, "x-forwarded-for", true),
     ] {
         let memo = Memo::new(&spec(kind, vec![header(name)]));
-        assert_eq!(memo.question(&asked("/", None, &twice(name))).is_ok(), lets, "{kind:?} {name}");
+        assert_eq!(memo.question(&asked("/", None, &twice(name)), "prod").is_ok(), lets, "{kind:?} {name}");
     }
     // Values that run together elsewhere are apart here.
     let memo = Memo::new(&spec(AuthorizerKind::Request1, vec![header("x-a"), header("x-b")]));
-    let digest = |a, b| memo.question(&asked("/", None, &fields(&[("x-a", a), ("x-b", b)]))).unwrap().digest();
+    let digest = |a, b| memo.question(&asked("/", None, &fields(&[("x-a", a), ("x-b", b)])), "prod").unwrap().digest();
     assert_ne!(digest("12", "3"), digest("1", "23"));
+}
+
+/// A function is shown stage and host, and may decide by them; a token authorizer is shown no host.
+#[test]
+fn an_answer_is_for_one_stage_and_host() {
+    let fields = fields(&[("authorization", "t")]);
+    for kind in [AuthorizerKind::Token, AuthorizerKind::Request1, AuthorizerKind::Request2] {
+        let memo = Memo::new(&spec(kind, vec![header("authorization")]));
+        let question = |host, stage| memo.question(&Asked { host, ..asked("/", None, &fields) }, stage).unwrap();
+        let dev = question("a.example", "dev");
+        memo.keep(&dev, &Arc::new(memo.understand(Ok(ALLOW))));
+        assert!(memo.recall(&question("A.Example", "dev")).is_some(), "{kind:?}");
+        assert!(memo.recall(&question("a.example", "prod")).is_none(), "{kind:?}");
+        let other = memo.recall(&question("b.example", "dev")).is_some();
+        assert_eq!(other, kind == AuthorizerKind::Token, "{kind:?}");
+        // Who it is does not depend on them.
+        assert_eq!(dev.digest(), question("b.example", "prod").digest());
+        assert_ne!(dev.resource, question("a.example", "prod").resource);
+    }
 }
 
 const ALLOW: &str = r#"{"principalId": "user", "policyDocument": {"Version": "2012-10-17", "Statement":
@@ -116,7 +136,7 @@ fn answers() {
     let fields = fields(&[("authorization", "t")]);
     let judge = |said: Result<&str, &str>, path: &str| {
         let asked = asked(path, None, &fields);
-        let question = memo.question(&asked).unwrap();
+        let question = memo.question(&asked, "prod").unwrap();
         memo.judge(&asked, &question, &memo.understand(said)).map_err(|denied| denied.reason)
     };
     let (principal, usage) = judge(Ok(ALLOW), "/pets/1").unwrap();
@@ -151,7 +171,7 @@ fn simple_answers_and_what_is_kept() {
     let memo = Memo::new(&spec(AuthorizerKind::Request2, vec![header("authorization")]));
     let fields = fields(&[("authorization", "t")]);
     let asked = asked("/pets/1", None, &fields);
-    let question = memo.question(&asked).unwrap();
+    let question = memo.question(&asked, "prod").unwrap();
     let judge = |said| memo.judge(&asked, &question, &memo.understand(Ok(said))).map_err(|denied| denied.reason);
     let (named, _) = judge(r#"{"isAuthorized": true, "context": {"sub": "u", "any": {"x": []}}}"#).unwrap();
     assert_eq!(&*named.id, "u");
@@ -172,7 +192,7 @@ fn simple_answers_and_what_is_kept() {
 
 fn questions(memo: &Memo, who: &[&'static str]) -> Vec<Question> {
     let fields: Vec<HeaderMap> = who.iter().map(|who| fields(&[("authorization", who)])).collect();
-    fields.iter().map(|fields| memo.question(&asked("/", None, fields)).unwrap()).collect()
+    fields.iter().map(|fields| memo.question(&asked("/", None, fields), "prod").unwrap()).collect()
 }
 
 /// Answers once `go` says so; counts how often it was asked.
@@ -243,7 +263,7 @@ fn a_token_must_match_as_a_whole() {
         ("Bearer ", false),
     ] {
         let fields: HeaderMap = [(http::header::AUTHORIZATION, HeaderValue::from_static(token))].into_iter().collect();
-        let asked = memo.question(&asked("/", None, &fields));
+        let asked = memo.question(&asked("/", None, &fields), "prod");
         assert_eq!(asked.is_ok(), want, "{token:?}");
         assert!(want || asked.unwrap_err().reason == Reason::AuthorizerUnauthorized);
     }
@@ -264,7 +284,8 @@ fn a_rest_apis_method_arn_has_at_most_1600_bytes() {
     ] {
         let path = format!("/{}", "p".repeat(len));
         let asked = asked(&path, None, &fields);
-        let reason = Memo::new(&spec(kind, vec![header("authorization")])).question(&asked).err().map(|why| why.reason);
+        let reason =
+            Memo::new(&spec(kind, vec![header("authorization")])).question(&asked, "prod").err().map(|why| why.reason);
         assert_eq!(reason, want, "{kind:?} {len}");
     }
 }
@@ -273,11 +294,13 @@ fn a_rest_apis_method_arn_has_at_most_1600_bytes() {
 fn without_sources_all_that_is_shown_keeps_principals_apart() {
     let memo = Memo::new(&Authorizer { ttl: Duration::ZERO, ..spec(AuthorizerKind::Request1, Vec::new()) });
     let apart = |path, query, list: &[(&'static str, &'static str)]| {
-        memo.question(&asked(path, query, &fields(list))).unwrap().apart()
+        memo.question(&asked(path, query, &fields(list)), "prod").unwrap().apart()
     };
     // Nor do the sources of one that is asked each time: it may decide by more.
     let each = Memo::new(&Authorizer { ttl: Duration::ZERO, ..spec(AuthorizerKind::Request1, vec![header("x-who")]) });
-    let of = |cookie| each.question(&asked("/", None, &fields(&[("x-who", "a"), ("cookie", cookie)]))).unwrap().apart();
+    let of = |cookie| {
+        each.question(&asked("/", None, &fields(&[("x-who", "a"), ("cookie", cookie)])), "prod").unwrap().apart()
+    };
     assert_ne!(of("c=1"), of("c=2"));
     let one = apart("/a", None, &[("x-who", "a"), ("cookie", "c=1")]);
     assert_eq!(one, apart("/b", None, &[("cookie", "c=1"), ("x-who", "a")]), "in any order, for any path");
@@ -289,6 +312,7 @@ fn without_sources_all_that_is_shown_keeps_principals_apart() {
         assert_ne!(one, apart("/a", query, &list), "{query:?} {list:?}");
     }
     let named = Memo::new(&spec(AuthorizerKind::Request1, vec![header("x-who")]));
-    let question = |cookie| named.question(&asked("/", None, &fields(&[("x-who", "a"), ("cookie", cookie)]))).unwrap();
+    let question =
+        |cookie| named.question(&asked("/", None, &fields(&[("x-who", "a"), ("cookie", cookie)])), "prod").unwrap();
     assert_eq!(question("c=1").apart(), question("c=2").apart(), "the sources say who it is");
 }

@@ -74,7 +74,12 @@ impl World {
             now_ms: 0,
         };
         let subject = "CN=device";
-        let certificate = (!self.names.is_empty()).then_some(Certificate { subject, names: &self.names });
+        let certificate = (!self.names.is_empty()).then_some(Certificate {
+            subject,
+            names: &self.names,
+            authority: "sha256:aa",
+            anchor: b"a",
+        });
         let facts = Facts {
             stage: self.stage,
             keys: &self.keys,

@@ -4,16 +4,16 @@
 
 use super::verify::{Verified, Verifier};
 use crate::access::iam::{self, Decision};
-use crate::access::{Asked, Denied, Reason, Told};
+use crate::access::{Asked, Denied, Reason, Told, resource};
 use crate::message::Fields;
 
 // === impl Verifier ===
 impl Verifier {
-    /// Whether the key's policy allows the request; a key without one may do whatever its signature covers.
+    /// Whether the key's policy allows the request in this stage ("" = none); a key without one may do whatever its signature covers.
     ///
     /// # Errors
     /// `PolicyDenies`.
-    pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>) -> Result<(), Denied> {
+    pub fn authorize<F: Fields>(&self, verified: &Verified, asked: &Asked<'_, F>, stage: &str) -> Result<(), Denied> {
         let Some(policy) = verified.policy() else { return Ok(()) };
         let text = |name| asked.fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
         let request = iam::Request {
@@ -28,7 +28,10 @@ impl Verifier {
             referer: text(&http::header::REFERER),
             dynamodb: iam::Items::default(),
         };
-        let resource = |path: &str| self.resource(&verified.region, asked.method, path);
+        let resource = |path: &str| {
+            let region = Some(verified.region.as_str());
+            resource::named(&self.signer.resource, resource::Parts { region, stage, method: asked.method, path })
+        };
         let how = match iam::evaluate_path(policy, asked.path, resource, request) {
             Decision::Allow => return Ok(()),
             Decision::ExplicitDeny => " with an explicit deny",
@@ -37,24 +40,5 @@ impl Verifier {
         let (who, what, resource) = (verified.principal(), &self.signer.action, resource(asked.path));
         let words = format!("User: {who} is not authorized to perform: {what} on resource: {resource}{how}");
         Err(Denied::new(Reason::PolicyDenies, words.clone()).telling(Told::Words(words)))
-    }
-
-    /// What policies name: the signer's template, filled.
-    fn resource(&self, region: &str, method: &str, path: &str) -> String {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let (mut out, mut rest) = (String::with_capacity(self.signer.resource.len() + path.len() + 16), "");
-        for (at, piece) in self.signer.resource.split('$').enumerate() {
-            let (name, value) = match piece {
-                _ if at == 0 => ("", ""),
-                piece if piece.starts_with("region") => ("region", region),
-                piece if piece.starts_with("method") => ("method", method),
-                piece if piece.starts_with("path") => ("path", path),
-                _ => ("", "$"),
-            };
-            rest = piece.get(name.len()..).unwrap_or(rest);
-            out.push_str(value);
-            out.push_str(rest);
-        }
-        out
     }
 }

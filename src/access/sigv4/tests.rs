@@ -269,12 +269,12 @@ fn policies_are_asked_about_every_reading_of_a_path() {
         (&no_admin, "/a/../admin/x", false),
     ] {
         let case = Case { path, ..Case::header() };
-        let result = Verifier::new(signer).authorize(&verified(signer), &case.asked());
+        let result = Verifier::new(signer).authorize(&verified(signer), &case.asked(), "");
         assert_eq!(result.is_ok(), good, "{path}");
         assert!(good || result.unwrap_err().reason == Reason::PolicyDenies);
     }
     let free = signer(vec![secret("AKIDEXAMPLE")]);
-    assert!(Verifier::new(&free).authorize(&verified(&free), &Case::header().asked()).is_ok());
+    assert!(Verifier::new(&free).authorize(&verified(&free), &Case::header().asked(), "").is_ok());
 }
 
 #[test]

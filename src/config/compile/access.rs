@@ -5,6 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use super::function::speakable;
 use super::{Checked, Report, all, authorizer, country, signer};
 use crate::config::compiled::{
@@ -112,7 +115,11 @@ fn nested(at: &At, written: &schema::Rule, guards: &Guards, depth: usize, report
                 "write \"certificate\" for any",
             ));
         }
-        W::CertificateName(names) => Rule::Certificate(CertificateRule { names: names.clone() }),
+        W::CertificateName(names) => Rule::Certificate(CertificateRule { names: names.clone(), from: None }),
+        W::CertificateFrom(path) => {
+            let from = Some(authorities(&at.key("certificate_from"), path, report)?);
+            Rule::Certificate(CertificateRule { names: Vec::new(), from })
+        }
         W::Jwt(NameOr::Name(name)) => {
             let issuer = find(&at.key("jwt"), "jwt", name, &guards.issuers, report)?;
             Rule::Jwt(JwtRule { issuer, scopes: vec![], groups: vec![] })
@@ -364,6 +371,23 @@ fn refuse_two_of_an_id(groups: &[KeyGroup], report: &mut Report<'_>) {
 fn material(pem: &str) -> String {
     let start = pem.find("-----BEGIN ").unwrap_or(0);
     pem.get(start..).unwrap_or(pem).split_whitespace().collect()
+}
+
+/// The public keys of a PEM file's certificates.
+fn authorities(at: &At, path: &str, report: &mut Report<'_>) -> Checked<Vec<Vec<u8>>> {
+    let (bytes, _) = report.content(at, path)?;
+    let keys: Result<Vec<_>, String> = CertificateDer::pem_slice_iter(&bytes)
+        .map(|certificate| {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            let anchor = webpki::anchor_from_trusted_cert(&certificate).map_err(|error| error.to_string())?;
+            Ok(anchor.subject_public_key_info.to_vec())
+        })
+        .collect();
+    match keys {
+        Ok(keys) if keys.is_empty() => Err(report.refuse(at, format!("{path} holds no certificate"))),
+        Ok(keys) => Ok(keys),
+        Err(reason) => Err(report.refuse(at, format!("{path}: not a usable certificate: {reason}"))),
+    }
 }
 
 fn list(at: &At, written: schema::AddressList, report: &mut Report<'_>) -> Checked<AddressList> {

@@ -67,6 +67,8 @@ pub struct JwtRule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CertificateRule {
     pub names: Vec<String>,
+    /// Public keys of the authorities that count (values of SubjectPublicKeyInfo, RFC 5280 §4.1.2.7); `None` = every listener's.
+    pub from: Option<Vec<Vec<u8>>>,
 }
 
 /// Somebody who signs tokens: a Cognito user pool or any OIDC issuer.

@@ -28,6 +28,9 @@ pub enum Rule {
     Certificate,
     /// A client certificate with one of these names (common name, DNS or URI subject alternative name); `*` is any run.
     CertificateName(Vec<String>),
+    /// A client certificate that one of these authorities vouches for: a PEM file, with some of those in a listener's `client_ca`. Without it
+    /// every authority of every listener counts alike, for every name.
+    CertificateFrom(String),
     /// A token of this issuer: its name, or { issuer, scopes, groups }.
     Jwt(NameOr<JwtRule>),
     /// A request signed with an AWS access key: the name of a `[[sigv4]]`.
@@ -170,7 +173,8 @@ pub struct Sigv4 {
     /// What policies call the action.
     #[serde(default = "invoke")]
     pub action: String,
-    /// What policies call the resource; `$region`, `$method` and `$path` (without its "/") are replaced.
+    /// What policies call the resource; `$region`, `$stage` (the behavior's, or "default"), `$method` and `$path` (without its "/") are
+    /// replaced.
     #[serde(default = "execute_api_arn")]
     pub resource: String,
 }
@@ -249,7 +253,7 @@ pub struct Authorizer {
     /// Answers kept at once.
     #[serde(default = "ten_thousand")]
     pub entries: usize,
-    /// What the event calls the resource; `$method` and `$path` (without its "/") are replaced.
+    /// What the event calls the resource; `$stage` (the behavior's, or "default"), `$method` and `$path` (without its "/") are replaced.
     #[serde(default = "authorizer_arn")]
     pub resource: String,
 }
@@ -403,11 +407,11 @@ fn invoke() -> String {
 }
 
 fn execute_api_arn() -> String {
-    "arn:aws:execute-api:$region:000000000000:rimward/default/$method/$path".to_owned()
+    "arn:aws:execute-api:$region:000000000000:rimward/$stage/$method/$path".to_owned()
 }
 
 fn authorizer_arn() -> String {
-    "arn:aws:execute-api:us-east-1:000000000000:rimward/default/$method/$path".to_owned()
+    "arn:aws:execute-api:us-east-1:000000000000:rimward/$stage/$method/$path".to_owned()
 }
 
 fn yes() -> bool {

@@ -30,7 +30,7 @@ impl Blobs {
     /// Opens or makes the directory; what a crash left half written is removed.
     pub fn open(dir: &Path, most: u64) -> Result<Self, BusError> {
         let blobs = Blobs { dir: dir.to_owned(), most, changing: Mutex::default() };
-        fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
+        crate::durable::private_dir(dir).map_err(|e| failed(dir, e))?;
         for entry in fs::read_dir(dir).map_err(|e| failed(dir, e))? {
             let entry = entry.map_err(|e| failed(dir, e))?;
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(PARTIAL)) {

@@ -286,9 +286,10 @@ fn a_key_counts_in_the_plan_that_opens_the_stage() {
 
 #[test]
 fn what_is_counted_together() {
-    let base = Who { principal: Some(("pool", "u1")), claim: &tenant, header: &field, ..who() };
+    let base = Who { principal: Some(("jwt", "pool", "u1")), claim: &tenant, header: &field, ..who() };
     let ip = |text: &str| Who { address: text.parse().unwrap(), ..base };
-    let person = |issuer, id| Who { principal: Some((issuer, id)), ..base };
+    let person = |issuer, id| Who { principal: Some(("jwt", issuer, id)), ..base };
+    let device = Who { principal: Some(("certificate", "pool", "u1")), ..base };
     let nobody = Who { principal: None, api_key: None, claim: &none, header: &no_field, ..base };
     let net = |v4, v6| Per::Address { v4, v6 };
     let claim = Per::Claim("tenant".into());
@@ -307,6 +308,7 @@ fn what_is_counted_together() {
         (Per::ApiKey, nobody, Who { api_key: Some(""), ..nobody }, false),
         (Per::Principal, person("pool", "u1"), person("other", "u1"), false),
         (Per::Principal, person("pool", "u1"), person("pool", "u1"), true),
+        (Per::Principal, person("pool", "u1"), device, false),
         (claim.clone(), base, person("pool", "u2"), true),
         (claim, base, nobody, false),
         (header.clone(), base, person("pool", "u2"), true),

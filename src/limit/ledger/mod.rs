@@ -139,7 +139,7 @@ impl Ledger {
     pub fn open(dir: &Path) -> Result<Ledger, LedgerError> {
         let path = dir.join("quota.ledger");
         let failed = |source| LedgerError::Open { path: path.clone(), source };
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        crate::durable::private_dir(dir).map_err(failed)?;
         let (lane, held) = claim(dir).map_err(failed)?.ok_or_else(|| LedgerError::Lanes { path: path.clone() })?;
         let file = open_file(&path).map_err(failed)?;
         file.lock().map_err(failed)?;

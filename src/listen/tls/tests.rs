@@ -154,7 +154,15 @@ async fn client_certificates_are_asked_for_as_configured() {
         if let Ok(server) = server {
             let digest = server.get_ssl_digest().unwrap();
             let fingerprint = Session::of(&digest).client_certificate.map(<[u8]>::len);
-            assert_eq!(fingerprint, (asked && shown.is_some()).then_some(32), "{name}");
+            let shows = asked && shown.is_some();
+            assert_eq!(fingerprint, shows.then_some(32), "{name}");
+            let peer = Session::of(&digest).peer.cloned();
+            assert_eq!(peer.is_some(), shows, "{name}");
+            if let Some(peer) = peer {
+                let own = webpki::anchor_from_trusted_cert(&leaf(&known.chain)).unwrap().to_owned();
+                assert_eq!(peer.anchor, &*own.subject_public_key_info, "{name}");
+                assert_eq!(peer.authority.strip_prefix("sha256:").map(str::len), Some(64), "{name}");
+            }
         }
     }
 }

@@ -121,7 +121,7 @@ fn empty(path: &Path) -> io::Result<()> {
 
 /// Makes the directory, shows that it can be written, and gives the file to lock.
 fn prepare(path: &Path) -> io::Result<File> {
-    std::fs::create_dir_all(path)?;
+    crate::durable::private_dir(path)?;
     let lock = File::create(path.join("lock"))?;
     let probe = path.join("probe.tmp");
     std::fs::write(&probe, b"")?;

@@ -140,7 +140,7 @@ impl KvFiles {
     }
 
     fn open(&self, configured: &KvStore, store: &Store) -> Result<(), KvError> {
-        std::fs::create_dir_all(&self.dir)
+        crate::durable::private_dir(&self.dir)
             .map_err(|error| KvError::Directory { path: self.dir.clone(), reason: error.to_string() })?;
         store.open(&self.dir.join(format!("{}.redb", configured.name)))?;
         if let Some(file) = configured.import.as_ref().filter(|_| store.state().is_new()) {
