@@ -223,7 +223,7 @@ fn recording(outcome: Outcome) -> Recording {
     let event = include_str!("../functions/templates/events/viewer-request.json");
     let given = Given { site, event: None, among: Vec::new(), now_ms: 1_767_225_600_000 };
     let (exchange, _) = testevent::read(event, given).unwrap();
-    let mut recording = Recording::new("pretty", "abc", Api::LambdaEdge, Message::of(&exchange), Ok(&exchange));
+    let mut recording = Recording::new("pretty", "abc", Api::LambdaEdge, None, Message::of(&exchange), Ok(&exchange));
     recording.outcome = outcome;
     recording
 }

@@ -22,6 +22,9 @@ const OPEN: [&str; 7] =
 const SIGNED: &str = crate::hooks::host::kv::api::PREFIX;
 const SESSION_TOKEN: &str = "x-amz-security-token";
 
+/// What proxies add, this PoP's own listeners among them.
+const PROXIED: [&str; 4] = ["via", "forwarded", "x-forwarded-for", "x-amz-cf-id"];
+
 /// Middleware in front of every route.
 pub async fn guard(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
     if !OPEN.contains(&request.uri().path()) {
@@ -73,8 +76,15 @@ fn bearer(token: &str, headers: &HeaderMap) -> Result<(), Refused> {
 }
 
 /// Without a token the loopback address is the only fence, and a browser on this machine stands inside it: refuse what a
-/// foreign page can make it send (DNS rebinding by Host, cross-site posts by Origin).
+/// foreign page can make it send (DNS rebinding by Host, cross-site posts by Origin). So does a proxy, which sends what others ask.
 fn same_machine(headers: &HeaderMap) -> Result<(), Refused> {
+    if let Some(field) = PROXIED.into_iter().find(|field| headers.contains_key(*field)) {
+        return Err(Refused::new(
+            StatusCode::FORBIDDEN,
+            format!("without a token no request may come through a proxy, and this one has the field '{field}'"),
+            "ask http://127.0.0.1:PORT without a proxy, or set admin.token",
+        ));
+    }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let local = text(HOST).and_then(|host| host.parse::<Uri>().ok()).is_some_and(|host| {
         let name = host.host().unwrap_or_default();
@@ -126,6 +136,11 @@ mod tests {
             ("no host", None, "accept: */*", Some(403)),
             ("own page", None, "host: 127.0.0.1:9901\norigin: http://127.0.0.1:9901", None),
             ("foreign page", None, "host: 127.0.0.1:9901\norigin: http://evil.example", Some(403)),
+            ("through a proxy", None, "host: localhost:9901\nvia: 1.1 FRA.rimward (Rimward)", Some(403)),
+            ("through another", None, "host: localhost:9901\nforwarded: for=192.0.2.1", Some(403)),
+            ("for somebody", None, "host: localhost:9901\nx-forwarded-for: 192.0.2.1", Some(403)),
+            ("from a distribution", None, "host: localhost:9901\nx-amz-cf-id: a", Some(403)),
+            ("through a proxy, token", Some("s3cret"), "authorization: Bearer s3cret\nvia: 1.1 a", None),
             ("sandboxed page", None, "host: 127.0.0.1:9901\norigin: null", Some(403)),
         ] {
             let mut headers = HeaderMap::new();

@@ -87,9 +87,9 @@ impl Direct {
         &self.http
     }
 
-    /// Whether one of its targets has that host name (lower case).
-    pub fn has_host(&self, host: &str) -> bool {
-        self.http.targets.iter().any(|target| target.host == host)
+    /// Whether one of its targets has that host name (lower case) and that port.
+    pub fn has_target(&self, host: &str, port: u16) -> bool {
+        self.http.targets.iter().any(|target| target.host == host && target.port == port)
     }
 
     /// Attempts in all that a request may make here.

@@ -63,9 +63,9 @@ pub enum OriginError {
     #[error("origin {origin}: {value:?} cannot be a Host header")]
     Host { origin: String, value: String },
     #[error(
-        "a function may not send requests to {host} at {address}: no configured origin has that name, and the address is not public"
+        "a function may not send requests to {host} at {address}: no configured origin has that name and port, and the address is not public"
     )]
-    Private { host: String, address: std::net::IpAddr },
+    Private { host: String, address: std::net::SocketAddr },
     #[error("no origin number {0}")]
     Unknown(usize),
     #[error("the origin's answer is refused: {reason}")]

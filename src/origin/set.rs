@@ -23,7 +23,7 @@ use super::peer::Needs;
 use super::pool::Place;
 use super::reroute::{self, Reroute, Reroutes};
 use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
-use crate::config::compiled::{Fleet, Origin, OriginId, OriginKind};
+use crate::config::compiled::{Fleet, Origin, OriginId, OriginKind, Target};
 
 /// Every origin of one configuration, ready to be asked.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl Origins {
     /// The target for the next attempt at an origin that a function described.
     ///
     /// # Errors
-    /// As [`Origins::pick`]; an address that is not public, under a name that no configured origin has.
+    /// As [`Origins::pick`]; an address that is not public, under a name and a port that no configured origin has together.
     pub async fn pick_rerouted(
         &self,
         base: OriginId,
@@ -178,15 +178,21 @@ impl Origins {
             return self.pick(base, request).await;
         }
         let reroute = Reroute { base: configured.map_or("", Direct::name).to_owned(), ..reroute.clone() };
-        let picked = self.reroutes.find(&reroute, configured.map(Direct::settings), &self.names)?.pick(request).await?;
-        let Some(host) = &reroute.host else { return Ok(picked) };
-        let known = self.lanes.iter().filter_map(Lane::direct).any(|direct| direct.has_host(host));
-        match picked.target.address {
-            Some(address) if !known && !reroute::is_public(address.ip()) => {
-                Err(OriginError::Private { host: host.clone(), address: address.ip() })
+        let made = self.reroutes.find(&reroute, configured.map(Direct::settings), &self.names)?;
+        let picked = made.pick(request).await?;
+        // Another port of a private host is another service: the operator named the one, not all that listen there.
+        let strange = made.settings().targets.get(picked.target.index).filter(|target| !self.is_configured(target));
+        match (strange, picked.target.address) {
+            (Some(target), Some(address)) if !reroute::is_public(address.ip()) => {
+                Err(OriginError::Private { host: target.host.clone(), address })
             }
             _ => Ok(picked),
         }
+    }
+
+    /// Whether some origin has a target with that name and that port.
+    fn is_configured(&self, target: &Target) -> bool {
+        self.lanes.iter().filter_map(Lane::direct).any(|direct| direct.has_target(&target.host, target.port))
     }
 
     /// Whether `origin` is asked within this process.

@@ -90,7 +90,7 @@ pub async fn run(
         note.calls.push(told(&link.loaded, event.as_str(), &called));
         say(&link.loaded, request_id, &called);
         if let (Some(before), Some(recorder)) = (recorded, &link.loaded.recorder) {
-            recorder.keep(&link.loaded.function, before, &called);
+            recorder.keep(&link.loaded.function, link.budget, before, &called);
         }
         let api = link.loaded.function.api();
         match (called.outcome, kept) {

@@ -162,7 +162,7 @@ fn an_unmodified_lambda_edge_file_runs_at_both_ends() {
 }
 
 #[test]
-fn an_origin_that_a_function_makes_up_has_a_public_address_or_a_configured_name() {
+fn an_origin_that_a_function_makes_up_has_a_public_address_or_a_configured_name_and_port() {
     let (first, second) = (Origin::fixed("", "first"), Origin::fixed("", "second"));
     let port = second.address.port();
     let handler = format!(
@@ -174,16 +174,16 @@ fn an_origin_that_a_function_makes_up_has_a_public_address_or_a_configured_name(
            return request;\n\
          }};\n"
     );
-    for named in [false, true] {
+    for (configured, named) in [(None, false), (Some(1), false), (Some(port), true)] {
         let mut setup = Setup::new("");
         std::fs::write(setup.dir().join("f.js"), &handler).unwrap();
         setup.rest = format!(
             "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nhooks = {{ origin_request = \"f\" }}\n",
             first.config("o")
         );
-        if named {
-            // The operator knows that name.
-            setup.rest.push_str("[[origin]]\nname = \"local\"\nurl = \"http://localhost:1\"\n");
+        if let Some(port) = configured {
+            // The operator knows that name, and what listens at that port.
+            setup.rest.push_str(&format!("[[origin]]\nname = \"local\"\nurl = \"http://localhost:{port}\"\n"));
         }
         let pop = setup.start();
         let reply = pop.get("/a");
@@ -198,6 +198,32 @@ fn an_origin_that_a_function_makes_up_has_a_public_address_or_a_configured_name(
             assert!(line["error"].as_str().unwrap_or_default().contains("not public"), "{line}");
         }
         assert_eq!(first.count(), 0);
+    }
+}
+
+/// A private host that is an origin is one service, not whatever else listens there: the PoP's own admin API first of all.
+#[test]
+fn another_port_of_a_private_origin_is_no_way_to_what_else_listens_there() {
+    let (first, second) = (Origin::fixed("", "first"), Origin::fixed("", "second"));
+    let lambda = "exports.handler = async (event) => { const request = event.Records[0].cf.request; \
+                  request.origin.custom.port = Number(request.headers['x-port'][0].value); return request; };\n";
+    let cloudfront = "import cf from 'cloudfront';\n\
+                      function handler(event) { const request = event.request; \
+                      const port = Number(request.headers['x-port'].value); \
+                      cf.updateRequestOrigin({ customOriginConfig: { port, protocol: 'http', sslProtocols: ['TLSv1.2'] } }); \
+                      return request; }\n";
+    for (text, event) in [(lambda, "origin_request"), (cloudfront, "viewer_request")] {
+        let behavior = format!("methods = \"all\"\ncache = false\n{FORWARD}");
+        let pop = pop(&first, &[("f", text.to_owned())], &behavior, &format!("{event} = \"f\""));
+        for port in [pop.admin.port(), second.address.port()] {
+            let reply = pop.get_with("/healthz", &[("x-port", port.to_string().as_str())]);
+            assert_eq!(reply.status, 502, "{event} {port}: {}", reply.text());
+            let line = until("the log", || pop.access_log().pop());
+            assert!(line["error"].as_str().unwrap_or_default().contains("not public"), "{event}: {line}");
+        }
+        let port = first.address.port().to_string();
+        assert_eq!(pop.get_with("/a", &[("x-port", port.as_str())]).text(), "first", "{event}: its own");
+        assert_eq!(second.count(), 0, "{event}");
     }
 }
 
@@ -296,7 +322,8 @@ fn what_two_functions_say_of_the_origin_adds_up() {
         )
     };
     let functions = [("port", js(&format!("port = {port}"))), ("path", js("path = '/below'"))];
-    let pop = pop(&first, &functions, "", "origin_request = [\"port\", \"path\"]");
+    let configured = second.config("p");
+    let pop = pop(&first, &functions, "", &format!("origin_request = [\"port\", \"path\"]\n{configured}"));
     let reply = pop.get("/a");
     assert_eq!((reply.status, reply.text().as_str()), (200, "second"), "{:?}", pop.access_log());
     assert_eq!(second.last().target, "/below/a.html.html");

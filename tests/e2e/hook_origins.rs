@@ -47,10 +47,11 @@ fn with_handler(first: &Origin, second: &Origin) -> Pop {
     std::fs::write(setup.dir().join("secret"), SECRET).unwrap();
     setup.rest = format!(
         "{}headers = {{ x-plain = \"setting\", x-secret = \"file:{{dir}}/secret\" }}\n\
-         [[origin]]\nname = \"local\"\nurl = \"http://localhost:1\"\n\
+         [[origin]]\nname = \"local\"\nurl = \"http://localhost:{}\"\n\
          [[function]]\nname = \"f\"\nfile = \"f.js\"\n\
          [[behavior]]\nmatch = \"*\"\norigin = \"o\"\nhooks = {{ origin_request = \"f\" }}\n",
-        first.config("o")
+        first.config("o"),
+        second.address.port()
     );
     setup.start()
 }
@@ -98,7 +99,7 @@ fn an_origin_described_at_viewer_request_gets_no_other_ones_secrets() {
     std::fs::write(setup.dir().join("f.js"), handler).unwrap();
     std::fs::write(setup.dir().join("secret"), SECRET).unwrap();
     setup.rest = format!(
-        "{}headers = {{ x-secret = \"file:{{dir}}/secret\" }}\n[[origin]]\nname = \"local\"\nurl = \"http://localhost:1\"\n\
+        "{}headers = {{ x-secret = \"file:{{dir}}/secret\" }}\n[[origin]]\nname = \"local\"\nurl = \"http://localhost:{port}\"\n\
          [[function]]\nname = \"f\"\nfile = \"f.js\"\n\
          [[behavior]]\nmatch = \"*\"\norigin = \"o\"\nhooks = {{ viewer_request = \"f\" }}\n",
         first.config("o")

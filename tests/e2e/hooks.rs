@@ -256,6 +256,7 @@ fn recorded_calls_are_replayed() {
     use std::os::unix::fs::PermissionsExt as _;
     let code = "exports.handler = async ({ Records: [{ cf: { request } }] }) => {\n  \
                 if (request.uri === '/broken') throw new Error('on purpose');\n  \
+                if (request.uri === '/large') request.headers['x-large'] = [{ value: String(new Uint8Array(64 << 20).length) }];\n  \
                 request.headers['x-at'] = [{ value: String(Date.now()) }];\n  return request;\n};\n";
     let origin = Origin::start(|x| {
         let at = x.request.field("x-at").unwrap_or("none").to_owned();
@@ -264,14 +265,17 @@ fn recorded_calls_are_replayed() {
     let mut setup = Setup::new("");
     std::fs::write(setup.dir().join("f.js"), code).unwrap();
     setup.rest = format!(
-        "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\nrecord = \"100%\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n\
-         cache = false\nforward = {{ headers = \"all\" }}\nhooks = {{ viewer_request = \"f\" }}\n",
+        "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\nrecord = \"100%\"\ncpu = \"2s\"\nmemory = \"48MiB\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n\
+         cache = false\nforward = {{ headers = \"all\" }}\n\
+         hooks = {{ viewer_request = {{ function = \"f\", memory = \"128MiB\" }} }}\n",
         origin.config("o")
     );
     let pop = setup.start();
     let good = pop.get_with("/good", &[("cookie", "a=b")]);
     let broken = pop.get("/broken");
-    assert_eq!((good.status, broken.status), (200, 503));
+    // More than the function's own memory, and less than it has where it is attached.
+    let large = pop.get("/large");
+    assert_eq!((good.status, broken.status, large.status), (200, 503, 200));
     let config = pop.dir().join("rimward.toml");
     let replay = |reply: &Reply, more: &[&str]| {
         let id = reply.field("x-amz-cf-id").unwrap();
@@ -286,7 +290,9 @@ fn recorded_calls_are_replayed() {
         let (status, out, err) = run(&[&["fn", "replay", id, "--pop-config", config.to_str().unwrap()], more].concat());
         (status.code().unwrap(), format!("{out}{err}"))
     };
-    for (reply, shows) in [(&good, good.text()), (&broken, "on purpose".to_owned())] {
+    for (reply, shows) in
+        [(&good, good.text()), (&broken, "on purpose".to_owned()), (&large, "x-large: 67108864".to_owned())]
+    {
         let (code, said) = replay(reply, &[]);
         assert!(code == 0 && said.contains("the same outcome as recorded (the same code)"), "{said}");
         assert!(said.contains(&shows), "{shows} in {said}");

@@ -2,6 +2,8 @@
 //!
 //! In: the exchange before and after. Out: lines. Never: what stayed as it was.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::compiled::Generated;
@@ -63,6 +65,22 @@ pub fn shown(body: &[u8]) -> String {
         Ok(text) => format!("{}… ({} bytes)", &text[..text.floor_char_boundary(BODY_SHOWN)], text.len()),
         Err(_) => format!("{} bytes", body.len()),
     }
+}
+
+/// Text for a terminal: what a guest or a viewer wrote moves no cursor and changes no colour.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let moves = |char: char| char.is_control() && !matches!(char, '\n' | '\t');
+    if !text.contains(moves) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        match moves(char) {
+            true => out.extend(char.escape_default()),
+            false => out.push(char),
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn changed(lines: &mut Vec<Line>, old: String, new: String) {
@@ -164,6 +182,19 @@ mod tests {
         ];
         assert_eq!(got, want);
         assert!(lines(&before, &before.clone()).is_empty());
+    }
+
+    #[test]
+    fn what_moves_a_terminal_is_escaped() {
+        for (text, want) in [
+            ("plain é …", "plain é …"),
+            ("two\n\tlines", "two\n\tlines"),
+            ("\x1b]0;title\x07\x1b[2J", "\\u{1b}]0;title\\u{7}\\u{1b}[2J"),
+            ("a\rb\x7f\0", "a\\rb\\u{7f}\\u{0}"),
+            ("\u{9b}31m\u{85}", "\\u{9b}31m\\u{85}"),
+        ] {
+            assert_eq!(printable(text), want);
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct Replay {
     /// Only the calls of this function, where a request had several
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Configuration of the PoP that recorded it: has the function's file, grants and limits
+    /// Configuration of the PoP that recorded it: has the function's file and grants
     #[arg(long, value_name = "PATH", env = "RIMWARD_CONFIG")]
     pub pop_config: Option<PathBuf>,
     /// What its randomness begins with
@@ -134,7 +134,9 @@ impl Replay {
         }
         let mut geo = self.granted.geo.clone();
         geo.extend(config.map(|config| &config.geo).into_iter().flatten().map(|database| database.path.clone()));
-        let budget = known.map_or(BUDGET, |one| Budget { cpu: one.cpu, timeout: one.timeout, memory: one.memory });
+        // What the association allowed, which may be other than the function's own.
+        let own = known.map(|one| Budget { cpu: one.cpu, timeout: one.timeout, memory: one.memory });
+        let budget = recording.allowed.map(Budget::from).or(own).unwrap_or(BUDGET);
         let flavor = known.map_or(Flavor::Auto, |one| one.flavor);
         Ok((file, Settings { flavor, mode, budget, grants, stores, geo, seed: self.seed, artifacts: None }))
     }
@@ -240,10 +242,10 @@ fn write_comparison(
     writeln!(out, "{} ({code})", colour.paint("31;1", "another outcome than recorded"))?;
     let (was, is) = (lines(&recording.outcome), lines(now));
     for line in was.iter().filter(|line| !is.contains(line)) {
-        writeln!(out, "{}", colour.paint("31", &format!("- {line}")))?;
+        writeln!(out, "{}", colour.paint("31", &format!("- {}", diff::printable(line))))?;
     }
     for line in is.iter().filter(|line| !was.contains(line)) {
-        writeln!(out, "{}", colour.paint("32", &format!("+ {line}")))?;
+        writeln!(out, "{}", colour.paint("32", &format!("+ {}", diff::printable(line))))?;
     }
     let reordered = was.iter().all(|line| is.contains(line)) && is.iter().all(|line| was.contains(line));
     match reordered && called.outcome.is_ok() {

@@ -45,7 +45,7 @@ impl Report<'_> {
     pub fn write(&self, out: &mut impl Write, colour: Colour) -> io::Result<()> {
         let head = format!("{} {}", self.name, self.version);
         writeln!(out, "{}  {}  {}", colour.paint("1", &head), self.before.event, contract(self.api))?;
-        writeln!(out, "\n  {}", diff::first_line(self.before))?;
+        writeln!(out, "\n  {}", diff::printable(&diff::first_line(self.before)))?;
         if self.good() {
             self.write_edits(out, colour)?;
         }
@@ -58,7 +58,7 @@ impl Report<'_> {
                     Level::Error => "31",
                 };
                 // A stack's lines stand below each other.
-                let text = line.message.replace('\n', "\n         ");
+                let text = diff::printable(&line.message).replace('\n', "\n         ");
                 writeln!(out, "  {:<6} {}", line.level.as_str(), colour.paint(style, &text))?;
             }
         }
@@ -71,14 +71,18 @@ impl Report<'_> {
         if let Some(answer) = self.called.exchange.answer() {
             writeln!(out, "\nanswer")?;
             for line in diff::answer(answer) {
-                writeln!(out, "{}", colour.paint("32", &format!("+ {line}")))?;
+                writeln!(out, "{}", colour.paint("32", &format!("+ {}", diff::printable(&line))))?;
             }
             return Ok(());
         }
         for line in diff::lines(self.before, &self.called.exchange) {
             match line {
-                Line::Gone(text) => writeln!(out, "{}", colour.paint("31", &format!("- {text}")))?,
-                Line::Come(text) => writeln!(out, "{}", colour.paint("32", &format!("+ {text}")))?,
+                Line::Gone(text) => {
+                    writeln!(out, "{}", colour.paint("31", &format!("- {}", diff::printable(&text))))?;
+                }
+                Line::Come(text) => {
+                    writeln!(out, "{}", colour.paint("32", &format!("+ {}", diff::printable(&text))))?;
+                }
             }
         }
         Ok(())
@@ -101,7 +105,8 @@ impl Report<'_> {
             }
             Err(failure) => {
                 let (status, result) = (failure.status(), failure.result_type(self.api));
-                writeln!(out, "{} {failure}", colour.paint("31;1", "failed:"))?;
+                let words = failure.to_string();
+                writeln!(out, "{} {}", colour.paint("31;1", "failed:"), diff::printable(&words))?;
                 writeln!(
                     out,
                     "  the viewer gets {status}, x-cache says {result}; or as if it were not there, with on_error = \"skip\""
@@ -301,6 +306,29 @@ clock: 2026-01-01T00:00:00Z, seed: 7
         assert!(text.contains("the viewer gets 502, x-cache says FunctionValidationError"), "{text}");
         let json = shown.json();
         assert_eq!((&json["outcome"], &json["failure"]["status"]), (&json!("failed"), &json!(502)));
+    }
+
+    /// A guest's log, its words and edits, and a viewer's path in a recording.
+    #[test]
+    fn nobody_writes_to_the_terminal_but_the_report() {
+        let mut before = exchange(Event::ViewerRequest, "GET /a", &[]);
+        before.request.uri = "/a\u{9b}2J".to_owned();
+        let spoilt = |shown: &str| {
+            let left = shown.chars().filter(|char| char.is_control() && !matches!(char, '\n' | '\t'));
+            assert_eq!(left.count(), 0, "{shown:?}");
+        };
+        let failed = Called {
+            logs: vec![LogLine { level: Level::Info, message: "\x1b]0;x\x07\r\u{9b}31m".to_owned() }],
+            ..called(before.clone(), Err(Failure::Execution("\x1b[2J".to_owned())))
+        };
+        spoilt(&text(&report(&before, &failed, Mode::Extended), Colour(false)));
+        let mut after = before.clone();
+        after.respond(200, std::iter::empty(), "\x1b[31mred".into()).unwrap();
+        spoilt(&text(&report(&before, &called(after, Ok(())), Mode::Extended), Colour(false)));
+        let mut after = exchange(Event::OriginRequest, "GET /a", &[]);
+        let before = after.clone();
+        after.set_body("\x1b[31mred\u{85}".into()).unwrap();
+        spoilt(&text(&report(&before, &called(after, Ok(())), Mode::Extended), Colour(false)));
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub fn load(
     let api = api(&handlers, &shape, spec.flavor);
     // Here rather than in the first call.
     component.initialize_copy_on_write_image().map_err(|error| EngineError::Start(format!("{error:#}")))?;
-    let identity = Identity { name: spec.name.clone(), version, grants: spec.grants.clone() };
+    let (grants, fetch) = (spec.grants.clone(), services.fetch.share());
+    let identity = Identity { name: spec.name.clone(), version, grants, fetch };
     let (services, shared) = (services.clone(), shared.clone());
     Ok(Function::new(Parts { identity, services, shared, size, pre, handlers, api }, spec))
 }

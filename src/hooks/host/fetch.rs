@@ -8,7 +8,6 @@ mod connect;
 mod names;
 mod request;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,14 +31,14 @@ use names::Names;
 
 /// Connections of all functions at once, idle ones included; a request waits for one within its time.
 const CONNECTIONS_MAX: usize = 1024;
-/// Idle connections kept to one host and port, of one grant.
+/// Of these, one function's: one that asks slow hosts leaves room for the others.
+const SHARE_MAX: usize = 256;
+/// Idle connections kept to one host and port, of one function.
 const IDLE_MAX: usize = 8;
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of an answer's head that are read before it has to be whole; what one more read brings is not counted.
 const HEAD_MAX: usize = 64 << 10;
-/// Sets of private addresses with connections of their own. They come from the configuration only; past this all are opened anew.
-const POOLS_MAX: usize = 64;
 
 /// A request as a function makes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,14 +61,21 @@ pub struct Incoming {
 
 type Pool = Client<HttpsConnector<Connector>, Full<Bytes>>;
 
-/// One per process: it outlives reloads, so connections do too.
-#[derive(Debug)]
+/// One per process: what the functions' shares have in common.
+#[derive(Debug, Clone)]
 pub struct Fetcher {
     tls: Arc<ClientConfig>,
     names: Arc<Names>,
     turns: Arc<Semaphore>,
-    /// By the private addresses that are allowed: a connection to one is no way in for a function that may not ask there.
-    pools: Mutex<HashMap<Vec<IpNet>, Pool>>,
+}
+
+/// One function's part of it, for as long as the function is loaded.
+#[derive(Debug)]
+pub struct Share {
+    common: Fetcher,
+    turns: Arc<Semaphore>,
+    /// With the private addresses that are allowed: a connection to one is no way in under a grant without it.
+    pool: Mutex<Option<(Vec<IpNet>, Pool)>>,
 }
 
 // === impl Fetcher ===
@@ -91,14 +97,22 @@ impl Fetcher {
 
     /// The same with other trust.
     pub fn with_tls(tls: ClientConfig) -> Self {
-        Fetcher {
-            tls: Arc::new(tls),
-            names: Arc::new(Names::new()),
-            turns: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            pools: Mutex::default(),
-        }
+        let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Fetcher { tls: Arc::new(tls), names: Arc::new(Names::new()), turns }
     }
 
+    /// The part of one function.
+    pub fn share(&self) -> Share {
+        self.share_of(SHARE_MAX)
+    }
+
+    fn share_of(&self, connections: usize) -> Share {
+        Share { common: self.clone(), turns: Arc::new(Semaphore::new(connections)), pool: Mutex::default() }
+    }
+}
+
+// === impl Share ===
+impl Share {
     /// Sends one request and reads the whole answer. Dropping the future gives the request up. How many requests one call makes
     /// is counted by whoever calls this.
     pub async fn send(&self, grant: &FetchGrant, outgoing: Outgoing, deadline: Instant) -> Result<Incoming, HostError> {
@@ -128,21 +142,17 @@ impl Fetcher {
         join_all(outgoing.into_iter().map(|one| self.send(grant, one, deadline))).await
     }
 
+    /// A function has one grant, so this is made once.
     fn pool(&self, private: &[IpNet]) -> Pool {
-        let mut key = private.to_vec();
-        key.sort_unstable();
-        key.dedup();
-        let mut pools = self.pools.lock();
-        if let Some(pool) = pools.get(&key) {
+        let mut kept = self.pool.lock();
+        if let Some((_, pool)) = kept.as_ref().filter(|(allowed, _)| allowed == private) {
             return pool.clone();
         }
-        if pools.len() >= POOLS_MAX {
-            pools.clear();
-        }
+        let Fetcher { tls, names, turns } = &self.common;
         let connector =
-            Connector { names: self.names.clone(), turns: self.turns.clone(), private: key.as_slice().into() };
+            Connector { names: names.clone(), own: self.turns.clone(), turns: turns.clone(), private: private.into() };
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(ClientConfig::clone(&self.tls))
+            .with_tls_config(ClientConfig::clone(tls))
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -152,7 +162,7 @@ impl Fetcher {
             .pool_max_idle_per_host(IDLE_MAX)
             .http1_max_buf_size(HEAD_MAX)
             .build(connector);
-        pools.insert(key, pool.clone());
+        *kept = Some((private.to_vec(), pool.clone()));
         pool
     }
 }

@@ -15,7 +15,7 @@ use crate::geo::Place;
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch};
 use crate::hooks::fields;
 
-use super::fetch::{Incoming, Outgoing};
+use super::fetch::{Incoming, Outgoing, Share};
 use super::flights::Flights;
 use super::kv::{Change, Entry, KvHandle};
 use super::log::Log;
@@ -34,6 +34,8 @@ pub struct Identity {
     /// First 12 hex digits of the file's SHA-256.
     pub version: String,
     pub grants: Grants,
+    /// Its part of the connections of all functions.
+    pub fetch: Share,
 }
 
 /// One call.
@@ -142,15 +144,15 @@ impl CallState {
     pub async fn fetch(&mut self, requests: Vec<Outgoing>) -> Result<Vec<Result<Incoming, HostError>>, HostError> {
         self.count(requests.len())?;
         let grant = granted(&self.identity)?;
-        Ok(self.services.fetch.send_all(grant, requests, self.deadline).await)
+        Ok(self.identity.fetch.send_all(grant, requests, self.deadline).await)
     }
 
     /// Sends a request without waiting for its answer; gives its number.
     pub fn start(&mut self, request: Outgoing) -> Result<u32, HostError> {
         self.count(1)?;
-        let (identity, services, deadline) = (Arc::clone(&self.identity), Arc::clone(&self.services), self.deadline);
+        let (identity, deadline) = (Arc::clone(&self.identity), self.deadline);
         let bytes = request.body.len();
-        let answer = async move { services.fetch.send(granted(&identity)?, request, deadline).await };
+        let answer = async move { identity.fetch.send(granted(&identity)?, request, deadline).await };
         self.flights.start(bytes, answer)
     }
 

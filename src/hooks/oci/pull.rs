@@ -19,7 +19,7 @@ use super::challenge::{self, Challenge};
 use crate::config::compiled::{FetchGrant, FetchHost};
 use crate::config::image::{ImageError, MANIFEST_MAX, Wanted};
 use crate::hooks::host::HostError;
-use crate::hooks::host::fetch::{Fetcher, Incoming, Outgoing};
+use crate::hooks::host::fetch::{Fetcher, Incoming, Outgoing, Share};
 
 /// Manifests of images; both are JSON of the same shape.
 const MANIFESTS: &str =
@@ -57,7 +57,7 @@ pub enum PullError {
 
 /// A row of requests for one image.
 struct Session<'f> {
-    fetcher: &'f Fetcher,
+    fetch: Share,
     wanted: &'f Wanted,
     authorization: Option<String>,
     until: Instant,
@@ -71,7 +71,7 @@ struct Token {
 
 /// The manifest and the component, both what their digests say.
 pub async fn pull(fetcher: &Fetcher, wanted: &Wanted, within: Duration) -> Result<[Bytes; 2], PullError> {
-    let mut session = Session { fetcher, wanted, authorization: None, until: Instant::now() + within };
+    let mut session = Session { fetch: fetcher.share(), wanted, authorization: None, until: Instant::now() + within };
     let image = &wanted.image;
     let manifest = session.get(&format!("manifests/sha256:{}", image.digest), MANIFESTS, MANIFEST_MAX).await?;
     let layer = image.layer(&manifest)?;
@@ -172,7 +172,7 @@ impl Session<'_> {
         let mut headers = vec![(ACCEPT.to_string(), accept.as_bytes().to_vec())];
         headers.extend(authorization.map(|text| (AUTHORIZATION.to_string(), text.as_bytes().to_vec())));
         let outgoing = Outgoing { method: "GET".to_owned(), url: url.to_owned(), headers, ..Outgoing::default() };
-        let answer = self.fetcher.send(&grant, outgoing, self.until).await;
+        let answer = self.fetch.send(&grant, outgoing, self.until).await;
         answer.map_err(|error| match error {
             HostError::Denied(why)
             | HostError::Invalid(why)

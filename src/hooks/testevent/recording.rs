@@ -2,9 +2,12 @@
 //!
 //! In: the exchange before the call and after, or the failure. Out: JSON, and from JSON the exchange before. Never: a file.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::compiled::Generated;
+use crate::hooks::engine::Budget;
 use crate::hooks::exchange::Exchange;
 use crate::hooks::{Api, Failure};
 
@@ -20,6 +23,9 @@ pub struct Recording {
     /// The first 12 hex digits of its content hash.
     pub version: String,
     pub api: Contract,
+    /// What it was allowed where it was attached. `None`: recorded when that was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Allowed>,
     /// The exchange before the call.
     pub exchange: Message,
     pub outcome: Outcome,
@@ -43,6 +49,15 @@ pub enum Outcome {
     },
 }
 
+/// `Budget`, in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    pub cpu_us: u64,
+    pub timeout_us: u64,
+    pub memory: usize,
+}
+
 /// `Api`, in a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -55,11 +70,19 @@ pub enum Contract {
 // === impl Recording ===
 impl Recording {
     /// `after` is the exchange as the call left it.
-    pub fn new(function: &str, version: &str, api: Api, before: Message, after: Result<&Exchange, &Failure>) -> Self {
+    pub fn new(
+        function: &str,
+        version: &str,
+        api: Api,
+        budget: Option<Budget>,
+        before: Message,
+        after: Result<&Exchange, &Failure>,
+    ) -> Self {
         Recording {
             function: function.to_owned(),
             version: version.to_owned(),
             api: api.into(),
+            allowed: budget.map(Allowed::from),
             exchange: before,
             outcome: Outcome::of(after),
         }
@@ -91,6 +114,24 @@ impl Outcome {
                 },
                 None => Outcome::Continue(exchange.edits().iter().map(Change::of).collect()),
             },
+        }
+    }
+}
+
+// === impl Allowed ===
+impl From<Budget> for Allowed {
+    fn from(budget: Budget) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Allowed { cpu_us: micros(budget.cpu), timeout_us: micros(budget.timeout), memory: budget.memory }
+    }
+}
+
+impl From<Allowed> for Budget {
+    fn from(allowed: Allowed) -> Self {
+        Budget {
+            cpu: Duration::from_micros(allowed.cpu_us),
+            timeout: Duration::from_micros(allowed.timeout_us),
+            memory: allowed.memory,
         }
     }
 }

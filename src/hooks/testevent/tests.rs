@@ -1,6 +1,7 @@
 //! Event files and recordings, as tables.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -8,6 +9,7 @@ use super::*;
 use crate::config::compiled::Mode;
 use crate::hooks::compat::tests::{exchange, site};
 use crate::hooks::compat::{accept, event_json};
+use crate::hooks::engine::Budget;
 use crate::hooks::exchange::Exchange;
 use crate::hooks::{Api, Event, Failure, Who};
 
@@ -185,13 +187,16 @@ fn called(event: Event, api: Api, edit: impl FnOnce(&mut serde_json::Value)) -> 
 
 #[test]
 fn recordings_come_back() {
+    let budget = Budget { cpu: Duration::from_micros(1500), timeout: Duration::from_secs(5), memory: 48 << 20 };
     for event in Event::ALL {
         let (before, after) = called(event, Api::LambdaEdge, |message| {
             message["headers"]["x-latin"] = json!([{"value": "é"}]);
         });
-        let recording = Recording::new("f", "0123456789ab", Api::LambdaEdge, Message::of(&before), Ok(&after));
+        let recording =
+            Recording::new("f", "0123456789ab", Api::LambdaEdge, Some(budget), Message::of(&before), Ok(&after));
         let back = Recording::read(&recording.write()).unwrap();
         assert_eq!(back, recording);
+        assert_eq!(back.allowed.map(Budget::from), Some(budget));
         let again = back.exchange.exchange().unwrap();
         assert_eq!(event_json(&again, Api::LambdaEdge), event_json(&before, Api::LambdaEdge));
         assert_eq!(Message::of(&again), back.exchange);
@@ -205,7 +210,8 @@ fn recordings_come_back() {
         Outcome::Answer { status: 403, headers: Vec::new(), body: Raw::Text("no".to_owned()) }
     );
     let failed = Failure::Execution("TypeError: x".to_owned());
-    let recording = Recording::new("f", "v", Api::CloudFront, before, Err(&failed));
+    let recording = Recording::new("f", "v", Api::CloudFront, None, before, Err(&failed));
+    assert!(!recording.write().contains("allowed"), "as recordings were written before it was noted");
     assert!(recording.write().contains(r#""outcome":{"failed":{"reason":"execution","words":"TypeError: x"}}"#));
     assert_eq!(Api::from(Recording::read(&recording.write()).unwrap().api), Api::CloudFront);
 }
@@ -223,6 +229,6 @@ fn secrets_are_not_recorded() {
         message["origin"]["custom"]["customHeaders"]["x-more"] = json!([{"value": "1"}]);
     })
     .unwrap();
-    let recording = Recording::new("f", "v", Api::LambdaEdge, Message::of(&before), Ok(&exchange));
+    let recording = Recording::new("f", "v", Api::LambdaEdge, None, Message::of(&before), Ok(&exchange));
     assert!(!recording.write().contains("hush"));
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::compiled::{Eject, Generated};
+use crate::origin::reroute::Reroute;
 use crate::origin::{Names, Needs, OriginError, Origins, Outcome, Pick};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -60,6 +61,38 @@ async fn a_failing_target_rests_but_never_all() {
     assert!(!without.status()[0].resting);
     let renamed = [origin("p", HttpOrigin { eject: Some(RULE), ..http(two()) })];
     assert!(!Origins::new(&renamed, &no_endpoints, Some(&origins), &names).unwrap().status()[0].resting);
+}
+
+/// Whatever a function changes of an origin: a private address is asked only at a port that the configuration names for it.
+#[tokio::test]
+async fn a_private_target_that_a_function_describes_is_one_of_the_configuration() {
+    let config =
+        [origin("o", http(vec![target("127.0.0.1", 8001)])), origin("p", http(vec![target("127.0.0.2", 8002)]))];
+    let origins = Origins::new(&config, &no_endpoints, None, &Arc::default()).unwrap();
+    let reroute = |host: Option<&str>, port| Reroute { host: host.map(str::to_owned), port, ..Reroute::default() };
+    let timeout = Reroute { read_timeout: Some(Duration::from_secs(1)), ..Reroute::default() };
+    let tls = |port| Reroute { tls: Some(true), port, ..Reroute::default() };
+    for (name, reroute, allowed) in [
+        ("nothing of the address", timeout, true),
+        ("its own port", reroute(None, Some(8001)), true),
+        ("another port", reroute(None, Some(9901)), false),
+        ("another origin's port", reroute(None, Some(8002)), false),
+        ("another origin", reroute(Some("127.0.0.2"), Some(8002)), true),
+        ("another origin at this one's port", reroute(Some("127.0.0.2"), Some(8001)), false),
+        ("another origin at the scheme's port", reroute(Some("127.0.0.2"), None), false),
+        ("the scheme's port", tls(None), false),
+        ("another scheme at the same port", tls(Some(8001)), true),
+        ("a private host", reroute(Some("10.0.0.1"), Some(8001)), false),
+        ("a public host", reroute(Some("1.1.1.1"), Some(8001)), true),
+    ] {
+        let picked = origins.pick_rerouted(0, &reroute, &Pick::default()).await;
+        assert_eq!(
+            !matches!(picked, Err(OriginError::Private { .. })),
+            allowed,
+            "{name}: {:?}",
+            picked.map(|one| one.target)
+        );
+    }
 }
 
 #[tokio::test]

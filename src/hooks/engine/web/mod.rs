@@ -28,6 +28,7 @@ use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use crate::config::compiled;
 use crate::hooks::failure::Failure;
+use crate::hooks::host::fetch::Share;
 use crate::hooks::host::log::Log;
 use crate::hooks::host::{Level, LogLine, Services};
 use crate::hooks::limits::HOST_CALL_MAX;
@@ -56,7 +57,8 @@ pub struct Web {
     version: String,
     grants: compiled::Grants,
     budget: Budget,
-    services: Arc<Services>,
+    /// Its part of the connections of all functions.
+    fetch: Arc<Share>,
     shared: Arc<Shared>,
     size: Size,
     pre: ProxyPre<State>,
@@ -105,7 +107,7 @@ impl Web {
             version,
             grants: spec.grants.clone(),
             budget: Budget { cpu: spec.cpu, timeout: spec.timeout, memory: spec.memory },
-            services: Arc::clone(services),
+            fetch: Arc::new(services.fetch.share()),
             shared: Arc::clone(shared),
             size,
             pre,
@@ -173,7 +175,7 @@ impl Web {
         self.shared.ticker.wake();
         let deadline = Instant::now() + self.budget.timeout;
         let log = Arc::new(Mutex::new(Log::default()));
-        let state = State::new(&self.grants, &self.services, self.budget.memory, deadline, &log);
+        let state = State::new(&self.grants, &self.fetch, self.budget.memory, deadline, &log);
         let meter = Arc::clone(&state.meter);
         let mut store = Store::new(&pool.engine, state);
         store.set_hostcall_fuel(HOST_CALL_MAX);

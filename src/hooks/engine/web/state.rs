@@ -19,9 +19,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 
 use crate::config::compiled::{FetchGrant, Grants};
 use crate::hooks::engine::store::{Bound, Meter};
-use crate::hooks::host::fetch::{Fetcher, Outgoing};
+use crate::hooks::host::HostError;
+use crate::hooks::host::fetch::{Outgoing, Share};
 use crate::hooks::host::log::{Log, Stream};
-use crate::hooks::host::{HostError, Services};
 
 /// Bytes of a request's body that a component may send.
 const SENT_MAX: usize = 6 << 20;
@@ -40,7 +40,7 @@ pub struct State {
 
 /// Requests of one call.
 struct Out {
-    fetch: Arc<Fetcher>,
+    fetch: Arc<Share>,
     grant: Option<FetchGrant>,
     deadline: Instant,
     sent: u32,
@@ -56,7 +56,7 @@ type Late = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 // === impl State ===
 impl State {
-    pub fn new(grants: &Grants, services: &Services, memory: usize, deadline: Instant, log: &Arc<Mutex<Log>>) -> Self {
+    pub fn new(grants: &Grants, fetch: &Arc<Share>, memory: usize, deadline: Instant, log: &Arc<Mutex<Log>>) -> Self {
         let mut wasi = WasiCtx::builder();
         for (name, value) in &grants.config {
             wasi.env(name, value);
@@ -66,7 +66,7 @@ impl State {
         }
         wasi.stdout(Print { log: Arc::clone(log), stream: Stream::Out });
         wasi.stderr(Print { log: Arc::clone(log), stream: Stream::Err });
-        let out = Out { fetch: Arc::clone(&services.fetch), grant: grants.fetch.clone(), deadline, sent: 0 };
+        let out = Out { fetch: Arc::clone(fetch), grant: grants.fetch.clone(), deadline, sent: 0 };
         State {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),

@@ -48,7 +48,8 @@ fn state(dir: &Path, grants: Grants) -> CallState {
         origin: None,
     };
     let exchange = Exchange::request(Event::ViewerRequest, &Arc::new(site), "id-1", 1_700_000_000_000, request);
-    let identity = Arc::new(Identity { name: "f".into(), version: "0123456789ab".into(), grants });
+    let identity =
+        Arc::new(Identity { name: "f".into(), version: "0123456789ab".into(), grants, fetch: services.fetch.share() });
     CallState::new(exchange, &identity, &services, Instant::now() + Duration::from_secs(10))
 }
 

@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use super::address;
@@ -41,6 +41,9 @@ pub enum Refused {
 #[derive(Debug, Clone)]
 pub struct Connector {
     pub names: Arc<Names>,
+    /// Connections that its function may still open.
+    pub own: Arc<Semaphore>,
+    /// Those that all functions may.
     pub turns: Arc<Semaphore>,
     pub private: Arc<[IpNet]>,
 }
@@ -49,7 +52,7 @@ pub struct Connector {
 #[derive(Debug)]
 pub struct Stream {
     io: TokioIo<TcpStream>,
-    _turn: OwnedSemaphorePermit,
+    _turns: [OwnedSemaphorePermit; 2],
 }
 
 // === impl Connector ===
@@ -66,14 +69,17 @@ impl Connector {
         if allowed.is_empty() {
             return Err(Refused::Address);
         }
-        let turn = self.turns.acquire_owned().await.map_err(|error| Refused::Connect(error.to_string()))?;
+        let closed = |error: AcquireError| Refused::Connect(error.to_string());
+        // The function's own first: what waits for that takes no turn from others.
+        let own = self.own.acquire_owned().await.map_err(closed)?;
+        let turn = self.turns.acquire_owned().await.map_err(closed)?;
         let mut reason = String::new();
         for address in allowed {
             match tokio::time::timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     // Small requests leave at once; a socket that cannot do it works all the same.
                     let _ = stream.set_nodelay(true);
-                    return Ok(Stream { io: TokioIo::new(stream), _turn: turn });
+                    return Ok(Stream { io: TokioIo::new(stream), _turns: [own, turn] });
                 }
                 Ok(Err(error)) => reason = error.to_string(),
                 Err(_) => reason = format!("no answer within {ADDRESS_TIMEOUT:?}"),

@@ -146,7 +146,7 @@ fn far() -> Instant {
 #[test]
 fn a_granted_host_is_asked_and_answers() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         let outgoing = Outgoing {
             method: "POST".into(),
             headers: vec![
@@ -177,7 +177,7 @@ fn a_granted_host_is_asked_and_answers() {
 #[test]
 fn what_is_not_granted_is_refused_before_a_connection() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         let other_port = server.address.port() ^ 1;
         let public = FetchGrant { private: Vec::new(), ..server.grant() };
         let elsewhere = FetchGrant { private: vec!["10.0.0.0/8".parse().unwrap()], ..server.grant() };
@@ -211,7 +211,7 @@ fn what_is_not_granted_is_refused_before_a_connection() {
 #[test]
 fn requests_that_are_no_requests() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         let base = server.get("localhost", "/echo");
         let port = server.address.port();
         let with =
@@ -254,7 +254,7 @@ fn requests_that_are_no_requests() {
 #[test]
 fn answers_are_bounded() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         for (path, want) in [
             ("/exact", Ok(1000)),
             ("/large", Err("too large: localhost answers with more than 1000 bytes")),
@@ -277,7 +277,7 @@ fn answers_are_bounded() {
 #[test]
 fn whichever_time_is_over_first_ends_it() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         let short = Duration::from_millis(100);
         let hasty = FetchGrant { timeout: short, ..server.grant() };
         for path in ["/silent", "/slow"] {
@@ -303,7 +303,7 @@ fn whichever_time_is_over_first_ends_it() {
 #[test]
 fn a_connection_serves_again_but_only_under_the_same_grant() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         let grant = server.grant();
         // A connection is given back by a task of its own, which has to have its turn, on a busy machine too.
         let settle = || async {
@@ -334,7 +334,7 @@ fn a_connection_serves_again_but_only_under_the_same_grant() {
 #[test]
 fn a_request_given_up_closes_its_connection() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         for path in ["/silent", "/slow"] {
             let grant = server.grant();
             let sending = fetcher.send(&grant, server.get("localhost", path), far());
@@ -342,14 +342,41 @@ fn a_request_given_up_closes_its_connection() {
             let ended = async { server.ended.lock().await.recv().await };
             assert!(tokio::time::timeout(Duration::from_secs(5), ended).await.is_ok(), "{path}");
         }
-        assert_eq!(fetcher.turns.available_permits(), CONNECTIONS_MAX);
+        assert_eq!(fetcher.common.turns.available_permits(), CONNECTIONS_MAX);
+        assert_eq!(fetcher.turns.available_permits(), SHARE_MAX);
+    });
+}
+
+/// A function whose host is slow has its own share of the connections, and no more.
+#[test]
+fn one_functions_requests_leave_connections_to_the_others() {
+    run(async {
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (slow, other, grant) = (fetcher.share_of(2), fetcher.share(), server.grant());
+        let silent = server.get("localhost", "/silent");
+        let held = (0..2).map(|_| slow.send(&grant, silent.clone(), far()));
+        let held = join_all(held);
+        tokio::pin!(held);
+        let asked = async {
+            while server.connections() < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! { _ = &mut held => unreachable!("a silent server answered"), () = asked => {} }
+        let short = Outgoing { timeout: Some(Duration::from_millis(200)), ..server.get("localhost", "/echo") };
+        let got = slow.send(&grant, short.clone(), far()).await;
+        assert!(matches!(got, Err(HostError::Timeout(_))), "{got:?}");
+        assert_eq!(server.connections(), 2);
+        assert_eq!(fetcher.turns.available_permits(), CONNECTIONS_MAX - 2, "who waits for a share takes no turn");
+        assert_eq!(other.send(&grant, server.get("localhost", "/echo"), far()).await.unwrap().status, 200);
+        assert!(other.turns.available_permits() < SHARE_MAX && SHARE_MAX < CONNECTIONS_MAX);
     });
 }
 
 #[test]
 fn many_at_once_come_back_in_order() {
     run(async {
-        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap());
+        let (server, fetcher) = (Server::start().await, Fetcher::new().unwrap().share());
         let short = Some(Duration::from_millis(300));
         let paths = ["/echo", "/silent", "/redirect", "/silent", "/echo"];
         let all = paths.map(|path| Outgoing { timeout: short, ..server.get("localhost", path) });
@@ -368,7 +395,11 @@ fn nobody_listens() {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let grant =
             FetchGrant { allow: vec![FetchHost { pattern: "*".into(), port: Some(gone.port()) }], ..server.grant() };
-        let got = Fetcher::new().unwrap().send(&grant, get(&format!("http://localhost:{}/", gone.port())), far()).await;
+        let got = Fetcher::new()
+            .unwrap()
+            .share()
+            .send(&grant, get(&format!("http://localhost:{}/", gone.port())), far())
+            .await;
         assert!(
             matches!(&got, Err(HostError::Failed(words)) if words.starts_with("cannot connect to localhost")),
             "{got:?}"
@@ -399,7 +430,8 @@ fn https_wants_a_certificate_that_is_trusted_and_names_the_host() {
         });
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
-        let trusting = Fetcher::with_tls(builder().unwrap().with_root_certificates(roots).with_no_client_auth());
+        let trusting =
+            Fetcher::with_tls(builder().unwrap().with_root_certificates(roots).with_no_client_auth()).share();
         let grant = FetchGrant {
             allow: vec![FetchHost { pattern: "*".into(), port: Some(port) }],
             private: vec!["127.0.0.0/8".parse().unwrap()],
@@ -409,9 +441,10 @@ fn https_wants_a_certificate_that_is_trusted_and_names_the_host() {
         };
         let url = |host: &str| get(&format!("https://{host}:{port}/echo"));
         assert_eq!(trusting.send(&grant, url("localhost"), far()).await.unwrap().status, 200);
-        for (name, fetcher, host) in
-            [("not trusted", &Fetcher::new().unwrap(), "localhost"), ("another name", &trusting, "app.localhost")]
-        {
+        for (name, fetcher, host) in [
+            ("not trusted", &Fetcher::new().unwrap().share(), "localhost"),
+            ("another name", &trusting, "app.localhost"),
+        ] {
             let got = fetcher.send(&grant, url(host), far()).await;
             assert!(matches!(&got, Err(HostError::Failed(words)) if words.contains("certificate")), "{name}: {got:?}");
         }
