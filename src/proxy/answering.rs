@@ -213,6 +213,7 @@ pub fn send(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Requ
         session.set_keepalive(None);
     }
     respond::dress(session, ctx, response, result, Some(words), why)?;
+    respond::promise(session);
     note(response, ctx);
     Ok(())
 }
