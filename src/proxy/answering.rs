@@ -134,7 +134,10 @@ pub fn range(session: &Session, response: &mut ResponseHeader, ctx: &mut Request
     let Some(total) = length else { return RangeType::None };
     let (etag, modified) = validators(response);
     let date = response.headers.get(header::DATE).map(|date| date.as_bytes());
-    let modified = modified.filter(|modified| range::is_strong(modified, date));
+    // A coding of our own makes other bytes of one version each time: no date tells those apart.
+    let recoded = ctx.served().is_some_and(|served| served.behavior.compress.is_some())
+        && compress::may_be_ours(&response.headers);
+    let modified = modified.filter(|modified| !recoded && range::is_strong(modified, date));
     let asked = range::resolve(&request.headers, &request.method, total, etag, modified, RANGES_MAX);
     match cut(response, ctx, asked, total) {
         Ok(kind) => kind,
