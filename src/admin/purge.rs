@@ -89,6 +89,8 @@ pub enum PurgeError {
     Wait(u64),
     #[error("{kind} {text:?}: {why}")]
     Scope { kind: &'static str, text: String, why: purge::PurgeError },
+    #[error("url {text:?} has no path: write https://{host}/ for that one page, or purge the host")]
+    Bare { text: String, host: Box<str> },
     #[error("{kind} {text:?} is no {kind}: it names {means}")]
     Kind { kind: &'static str, text: String, means: Scope },
 }
@@ -173,6 +175,14 @@ fn scope(kind: &'static str, text: &str) -> Result<Scope, PurgeError> {
         ("url", Ok(scope @ Scope::Url { .. }))
         | ("host", Ok(scope @ Scope::Host(_)))
         | ("tag", Ok(scope @ Scope::Tag(_))) => Ok(scope),
+        // `https://host/*` is a host by its scope, but was written as a URL.
+        ("url", Ok(Scope::Host(host))) if typed.trim_ascii().ends_with('*') => {
+            let means = Scope::Prefix { host: Some(host), path: "/".into() };
+            Err(PurgeError::Kind { kind, text: text.to_owned(), means })
+        }
+        ("url", Ok(Scope::Host(host))) if !typed.contains("://") => {
+            Err(PurgeError::Bare { text: text.to_owned(), host })
+        }
         ("url", Ok(Scope::Host(host))) => Ok(Scope::Url { host, uri: "/".into() }),
         ("prefix", Ok(Scope::Url { host, uri })) => Ok(Scope::Prefix { host: Some(host), path: uri }),
         ("prefix", Ok(Scope::Host(host))) => Ok(Scope::Prefix { host: Some(host), path: "/".into() }),
@@ -207,7 +217,7 @@ mod tests {
     fn bodies_that_are_understood() {
         for (body, scopes, soft) in [
             (r#"{"url":"https://Shop.Example:8443/a?b=C"}"#, vec![url("shop.example", "/a?b=C")], false),
-            (r#"{"url":"shop.example"}"#, vec![url("shop.example", "/")], false),
+            (r#"{"url":"https://shop.example"}"#, vec![url("shop.example", "/")], false),
             (r#"{"url":"shop.example/a?u=http://x/"}"#, vec![url("shop.example", "/a?u=http://x/")], false),
             (r#"{"url":"http://[::1]:80/a"}"#, vec![url("[::1]", "/a")], false),
             (r#"{"prefix":"shop.example/img/*","soft":true}"#, vec![prefix("shop.example", "/img/")], true),
@@ -231,6 +241,8 @@ mod tests {
             (r#"{"url":"/a"}"#, Some("/a")),
             (r#"{"url":"/a*"}"#, Some("/a")),
             (r#"{"url":"h/a*"}"#, Some("https://h/a")),
+            (r#"{"url":"https://h/*"}"#, Some("https://h/")),
+            (r#"{"url":"x"}"#, None),
             (r#"{"host":"h/a*"}"#, None),
             (r#"{"url":"h/a b"}"#, None),
         ] {
@@ -256,7 +268,10 @@ mod tests {
             (r#"{"all":true,"wait_ms":60001}"#, "a wait of 60001 ms, at most 60000"),
             (r#"{"all":false,"tag":[]}"#, "nothing to purge"),
             (r#"{"url":"/only/path"}"#, "names no host"),
+            (r#"{"url":"x"}"#, "write https://x/ for that one page, or purge the host"),
+            (r#"{"url":"Shop.Example:80"}"#, "write https://shop.example/"),
             (r#"{"url":"ftp://h/"}"#, "not http or https"),
+            (r#"{"url":"https://h/*"}"#, "it names https://h/*"),
             (r#"{"url":"h/a*"}"#, "it names https://h/a*"),
             (r##"{"url":"#a"}"##, "it names #a"),
             (r#"{"url":"h/a b"}"#, "percent-encode"),

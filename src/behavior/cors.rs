@@ -62,8 +62,8 @@ pub fn preflight<F: Fields>(cors: &Cors, request: &F) -> Option<Answer> {
         (false, false) => None,
     };
     headers.extend(vary.map(|names| (VARY, HeaderValue::from_static(names))));
-    // No result type says "answered at the edge"; Hit is the one that means the origin was not asked.
-    let (status, result) = (StatusCode::NO_CONTENT, ResultType::Hit);
+    // No result type says "answered at the edge"; as with other such answers it is not the cache's, which Cache-Status says too.
+    let (status, result) = (StatusCode::NO_CONTENT, ResultType::Miss);
     Some(Answer { status, headers, body: Bytes::new(), result, failure: None })
 }
 

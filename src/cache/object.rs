@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use xxhash_rust::xxh3::Xxh3;
 
 /// 128-bit hash that names an object in every tier (xxh3 of the key's bytes, then of the variance when there is one).
-/// Not trusted alone: [`Object::key`] is compared on every hit, so a collision is a miss, never a wrong answer.
+/// Not trusted alone: [`Object::key`] and [`Meta::variance`] are compared on every hit, so a collision is a miss, never a wrong answer.
 pub type KeyHash = [u8; 16];
 
 /// Where an object lives: its primary hash alone, or hashed with the variance when it is one of several variants.
@@ -97,7 +97,7 @@ pub struct Meta {
     pub tags: Box<[Box<str>]>,
     /// Names in the answer's Vary, lower case, sorted; empty = it does not vary.
     pub vary: Box<[HeaderName]>,
-    /// Our hash of the request's values of those names; set on each stored variant.
+    /// Our hash of the request's values of those names, of a kind that nobody finds collisions for (`vary`); set on each stored variant.
     pub variance: Option<KeyHash>,
     /// The origin's status was 400 or above, and a function made another of it.
     pub masked: bool,

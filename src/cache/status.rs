@@ -1,9 +1,14 @@
 //! Status: what the Cache-Status field says about a request (RFC 9211).
 //!
-//! In: the PoP's code and what happened. Out: one list member, after those that caches nearer to the origin wrote.
-//! Never: a value that is no Structured Field.
+//! In: the PoP's code and what happened; what caches nearer to the origin wrote. Out: one list member, to stand after theirs.
+//! Never: a value that is no Structured Field, or a list that one of theirs makes unreadable.
 
+use super::directives::targeted;
+use http::{HeaderMap, HeaderName};
 use std::fmt::{self, Write};
+
+/// The field.
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Bytes of upstream Cache-Status that are passed on; past it our own member stands alone.
 pub const MAX_UPSTREAM: usize = 1024;
@@ -59,7 +64,9 @@ pub struct CacheStatus<'a> {
     pub fwd_status: Option<u16>,
     /// What the answer is stored under (§2.7).
     pub key: Option<&'a str>,
-    /// Our own word on the reason (§2.8): a [`crate::cache::policy::Why`] or what made a request validate.
+    /// Our own word on the reason (§2.8): a [`crate::cache::policy::Why`]; what made a request validate, serve stale or go past the
+    /// cache; where others were waited for, `collapse-released` (their answer was for nobody else), `collapse-timeout` or
+    /// `collapse-rounds` (too long, too often).
     pub detail: Option<&'a str>,
 }
 
@@ -134,25 +141,20 @@ impl<'a> CacheStatus<'a> {
     }
 }
 
-/// Writes what `existing` lines say, then our own member: the list runs from the origin to the viewer (RFC 9211 §2).
-/// Lines that are no printable ASCII are left out, and all of them when they exceed [`MAX_UPSTREAM`].
-pub fn append<'a>(
-    existing: impl Iterator<Item = &'a [u8]> + Clone,
-    own: &CacheStatus<'_>,
-    out: &mut impl Write,
-) -> fmt::Result {
-    let lines = existing.filter_map(|line| {
-        let line = std::str::from_utf8(line).ok()?.trim();
-        let printable = line.bytes().all(|b| matches!(b, b'\t' | 0x20..=0x7e));
-        (printable && !line.is_empty()).then_some(line)
-    });
-    if lines.clone().map(str::len).sum::<usize>() <= MAX_UPSTREAM {
-        for line in lines {
-            out.write_str(line)?;
-            out.write_str(", ")?;
-        }
+/// Takes out of an answer's fields what would make the list unreadable with our own member in it: lines that are no Structured Fields
+/// list (RFC 8941 §4.2: a list is ignored whole), and all of them where they exceed [`MAX_UPSTREAM`]. The list runs from the origin to
+/// the viewer (RFC 9211 §2).
+pub fn sift(fields: &mut HeaderMap) {
+    let lines = || fields.get_all(CACHE_STATUS).iter();
+    let fits = lines().map(|line| line.len()).sum::<usize>() <= MAX_UPSTREAM;
+    if fits && lines().all(|line| targeted::is_list(line.as_bytes())) {
+        return;
     }
-    own.write(out)
+    let good: Vec<_> = lines().filter(|line| fits && targeted::is_list(line.as_bytes())).cloned().collect();
+    fields.remove(CACHE_STATUS);
+    for line in good {
+        fields.append(CACHE_STATUS, line);
+    }
 }
 
 /// A token where the text is one, else a string: both are allowed as member and as `detail`.
@@ -256,18 +258,22 @@ mod tests {
     }
 
     #[test]
-    fn ours_comes_last() {
-        let appended = |lines: &[&[u8]]| {
-            let mut out = String::new();
-            append(lines.iter().copied(), &HIT, &mut out).unwrap();
-            out
+    fn what_others_wrote_stays_if_it_is_a_list() {
+        let sifted = |lines: &[&[u8]]| {
+            let mut fields = HeaderMap::new();
+            for line in lines {
+                fields.append(CACHE_STATUS, http::HeaderValue::from_bytes(line).unwrap());
+            }
+            sift(&mut fields);
+            fields.get_all(CACHE_STATUS).iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         let long = [b'a'; MAX_UPSTREAM + 1];
-        assert_eq!(appended(&[]), "FRA; hit");
-        assert_eq!(appended(&[b"Shield; hit; ttl=1"]), "Shield; hit; ttl=1, FRA; hit");
-        assert_eq!(appended(&[b"A; hit, B; hit", b" C; hit "]), "A; hit, B; hit, C; hit, FRA; hit");
-        assert_eq!(appended(&[b"", b"\xff", b"a\x01"]), "FRA; hit");
-        assert_eq!(appended(&[&long, b"x"]), "FRA; hit");
+        let none: [&str; 0] = [];
+        assert_eq!(sifted(&[]), none);
+        assert_eq!(sifted(&[b"Shield; hit; ttl=1"]), ["Shield; hit; ttl=1"]);
+        assert_eq!(sifted(&[b"A; hit, \"b c\"; key=\"x,y\"", b"C; fwd=miss"]).len(), 2);
+        assert_eq!(sifted(&[b"HIT from cache", b"A; hit", b"B; hit,", b"\xff"]), ["A; hit"]);
+        assert_eq!(sifted(&[&long, b"x"]), none);
     }
 
     proptest! {

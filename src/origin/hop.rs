@@ -77,6 +77,11 @@ pub fn hides(fields: &HeaderMap, names: &[HeaderName]) -> bool {
     tokens(fields, header::CONNECTION).any(|name| names.contains(&name))
 }
 
+/// Whether `Connection` names any field that would go on without it: what the origin answers may be this request's alone.
+pub fn hides_some(fields: &HeaderMap) -> bool {
+    tokens(fields, header::CONNECTION).any(|name| !OURS.contains(&name))
+}
+
 /// Whether a request asks for another protocol: `Connection` names the field, and no body follows (RFC 9110 §7.8). Any other `Upgrade` is
 /// ignored, and so is h2c's, which asks for this one in another form (RFC 9113 §3.1 has it no more).
 /// What it asks for, then; nobody behind is offered h2c either, which would be a tunnel past every rule.
@@ -250,6 +255,20 @@ mod tests {
             ("cookies that are", "connection: cookie", Select::All, true),
         ] {
             assert_eq!(hides_key(&map(lines), &keyed(cookies)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_one_connection_anyway_hides_nothing() {
+        for (lines, want) in [
+            ("", false),
+            ("connection: keep-alive", false),
+            ("connection: close, TE", false),
+            ("connection: Upgrade, HTTP2-Settings", false),
+            ("connection: close, X-Lang", true),
+            ("connection: te\nconnection: x-lang", true),
+        ] {
+            assert_eq!(hides_some(&map(lines)), want, "{lines}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
-use pingora::cache::CachePhase;
+use pingora::cache::{CachePhase, NoCacheReason};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::proxy::{MultiRangeInfo, RangeType};
@@ -17,7 +17,7 @@ use crate::behavior::compress::{self, Encoder};
 use crate::cache::conditional::{self, Condition};
 use crate::cache::policy;
 use crate::cache::range::{self, Ranges};
-use crate::cache::status::{CacheStatus, FwdReason, Outcome as StatusOutcome};
+use crate::cache::status::{self, CacheStatus, FwdReason, Outcome as StatusOutcome};
 use crate::fleet::peering::FIELD;
 use crate::observe::Outcome;
 use crate::origin;
@@ -46,7 +46,10 @@ pub fn receive(session: &Session, response: &mut ResponseHeader, ctx: &mut Reque
     let pop = ctx.snapshot.config.pop.code.clone();
     let version = response.version;
     let status = response.status;
-    respond::edit(response, |fields| origin::response::clean(fields, status, version, &pop, SystemTime::now()))?;
+    respond::edit(response, |fields| {
+        origin::response::clean(fields, status, version, &pop, SystemTime::now());
+        status::sift(fields);
+    })?;
     origin::response::length(&response.headers)
         .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "origin", e).into_up())?;
     respond::edit(response, |fields| origin::response::unframe(fields, status))?;
@@ -74,7 +77,10 @@ pub fn receive(session: &Session, response: &mut ResponseHeader, ctx: &mut Reque
 pub fn confirm(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
     let (status, version) = (response.status, response.version);
     let pop = ctx.snapshot.config.pop.code.clone();
-    respond::edit(response, |fields| origin::response::clean(fields, status, version, &pop, SystemTime::now()))?;
+    respond::edit(response, |fields| {
+        origin::response::clean(fields, status, version, &pop, SystemTime::now());
+        status::sift(fields);
+    })?;
     response.remove_header(&FIELD);
     ctx.cache.not_modified = Some(response.headers.clone());
     let stored = session.cache.maybe_cache_meta().map(|meta| meta.headers());
@@ -134,7 +140,10 @@ pub fn range(session: &Session, response: &mut ResponseHeader, ctx: &mut Request
     let Some(total) = length else { return RangeType::None };
     let (etag, modified) = validators(response);
     let date = response.headers.get(header::DATE).map(|date| date.as_bytes());
-    let modified = modified.filter(|modified| range::is_strong(modified, date));
+    // A coding of our own makes other bytes of one version each time: no date tells those apart.
+    let recoded = ctx.served().is_some_and(|served| served.behavior.compress.is_some())
+        && compress::may_be_ours(&response.headers);
+    let modified = modified.filter(|modified| !recoded && range::is_strong(modified, date));
     let asked = range::resolve(&request.headers, &request.method, total, etag, modified, RANGES_MAX);
     match cut(response, ctx, asked, total) {
         Ok(kind) => kind,
@@ -213,6 +222,7 @@ pub fn send(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Requ
         session.set_keepalive(None);
     }
     respond::dress(session, ctx, response, result, Some(words), why)?;
+    respond::promise(session);
     note(response, ctx);
     Ok(())
 }
@@ -276,11 +286,57 @@ fn stale_why(ctx: &RequestCtx) -> &'static str {
     if ctx.cache.found_stale || ctx.cache.why == "purged" { ctx.cache.why } else { "" }
 }
 
-/// Our own reason when there is one, else Pingora's.
+/// Why the cache took no further part, in words like those of [`Why`](policy::Why).
+fn disabled(reason: NoCacheReason) -> &'static str {
+    match reason {
+        NoCacheReason::Custom(why) => why,
+        NoCacheReason::NeverEnabled => "",
+        NoCacheReason::OriginNotCache => "not-cacheable",
+        NoCacheReason::ResponseTooLarge | NoCacheReason::PredictedResponseTooLarge => "too-large",
+        NoCacheReason::StorageError => "store-failed",
+        NoCacheReason::InternalError => "internal",
+        NoCacheReason::Deferred => "deferred",
+        NoCacheReason::DeclinedToUpstream => "declined",
+        NoCacheReason::UpstreamError => "origin-failed",
+        NoCacheReason::CacheLockGiveUp => "collapse-released",
+        NoCacheReason::CacheLockTimeout => "collapse-timeout",
+        NoCacheReason::CacheLockRetryLimit => "collapse-rounds",
+    }
+}
+
+/// Our own reason when there is one, else what Pingora's means.
 fn disabled_why(phase: CachePhase, ctx: &RequestCtx) -> &'static str {
     match phase {
-        CachePhase::Disabled(reason) if ctx.cache.why.is_empty() => reason.as_str(),
+        CachePhase::Disabled(reason) if ctx.cache.why.is_empty() => disabled(reason),
         CachePhase::Bypass if ctx.cache.why.is_empty() => "predicted-uncacheable",
         _ => ctx.cache.why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_the_cache_took_no_part_is_told_in_our_words() {
+        use NoCacheReason::*;
+        for reason in [
+            OriginNotCache,
+            ResponseTooLarge,
+            PredictedResponseTooLarge,
+            StorageError,
+            InternalError,
+            Deferred,
+            DeclinedToUpstream,
+            UpstreamError,
+            CacheLockGiveUp,
+            CacheLockTimeout,
+            CacheLockRetryLimit,
+            Custom("one-viewers"),
+        ] {
+            let word = disabled(reason);
+            let ours = word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+            assert!(ours && !word.is_empty(), "{reason:?}: {word}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Collapsing: which requests for one object wait for one another, and for how long.
 //!
 //! In: the behavior, the verdict on what was found, how long a request has waited. Out: Pingora's cache lock with its bounds, or none;
-//! whether a stale object stands in for an origin that others are asking. Never: a queue before what each request has to have validated.
+//! whether a stale object stands in for an origin that others are asking. Never: a queue before what each request has to have validated,
+//! or behind a request whose answer may be for nobody else.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::cache::store;
 use super::asked;
 use super::context::RequestCtx;
 use super::failures::Asker;
+use super::keeping;
 use super::shared::Shared;
 
 /// Fills that a request waits for, one after the other, before it asks the origin by itself. Another one follows where the first
@@ -25,7 +27,10 @@ const ROUNDS: usize = 8;
 /// Has the cache take part, with the lock that collapses requests.
 pub fn begin(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
     if ctx.slot.is_some() {
-        session.cache.enable(shared.tiers, None, Some(shared.predictor), lock(shared, ctx), Some(patient(ctx)));
+        // A background request has a lock already, which it takes over.
+        let alone = ctx.is_viewer() && keeping::is_one_viewers(session, ctx);
+        let lock = lock(shared, ctx).filter(|_| !alone);
+        session.cache.enable(shared.tiers, None, Some(shared.predictor), lock, Some(patient(ctx)));
     }
 }
 
@@ -36,8 +41,10 @@ pub fn found(shared: &Shared, session: &mut Session, ctx: &RequestCtx) {
     if !ctx.is_viewer() {
         return;
     }
+    let at_once = ctx.cache.while_revalidate || ctx.cache.soft_expired;
+    let alone = !at_once && keeping::is_one_viewers(session, ctx);
     let (lock, bounds) = match lock(shared, ctx) {
-        Some(_) if ctx.cache.apart => (None, None),
+        Some(_) if ctx.cache.apart || alone => (None, None),
         // Pingora would send it past the cache, where nothing stands in for an error. `is_late` ends this wait; twice as long is for when
         // the object is gone meanwhile.
         Some(lock) if ctx.cache.on_error => {

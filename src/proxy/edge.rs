@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::behavior::ResultType;
 
-pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub use crate::cache::status::CACHE_STATUS;
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub const POP: HeaderName = HeaderName::from_static("x-amz-cf-pop");

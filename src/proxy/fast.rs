@@ -136,7 +136,10 @@ pub fn find<F: Fields>(
     }
     match vary::variance(&object.meta.vary, request, coding_in_key) {
         variance if variance == object.meta.variance => Some(object),
-        Some(variance) => tiers.peek(&object::slot(hash, Some(&variance)), key),
+        Some(variance) => {
+            let object = tiers.peek(&object::slot(hash, Some(&variance)), key)?;
+            (object.meta.variance == Some(variance)).then_some(object)
+        }
         None => None,
     }
 }

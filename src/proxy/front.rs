@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -40,6 +40,10 @@ use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::streams::Streams;
 use super::{asking, entering, handing, prior, record};
+
+/// How long after an answer that promised more a drain leaves its connection open: the next request may be on its way. It is answered
+/// with `Connection: close`.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The application behind every listener.
 pub struct Front {
@@ -169,11 +173,13 @@ impl Front {
         // One for the whole connection: waiting anew for every request would take the watch's lock each time.
         let drain = drain.wait_for(|closing| *closing);
         tokio::pin!(drain);
+        let mut draining = false;
         loop {
             let last = self.last(served + 1, shutdown);
             let step = match self.step(&wire, viewer, since, last, &mut scratch) {
                 Step::Show { candidate, full, spans, keep_alive } => {
-                    self.show(candidate, full, spans, keep_alive, viewer.tls.is_some(), &mut scratch).await
+                    let keeps = || keep_alive && !*shutdown.borrow();
+                    self.show(candidate, full, spans, keeps, viewer.tls.is_some(), &mut scratch).await
                 }
                 step => step,
             };
@@ -182,11 +188,22 @@ impl Front {
                 Step::Show { .. } => return,
                 Step::Read => {
                     let idle = wire.buffer().is_empty();
+                    let promised = (served > 0).then_some(since);
+                    let over = async {
+                        if !draining {
+                            // What it yields holds a lock.
+                            drop(drain.as_mut().await);
+                            draining = true;
+                        }
+                        if let Some(since) = promised {
+                            tokio::time::sleep_until((since + LAST_REQUEST).into()).await;
+                        }
+                    };
                     let filled = tokio::select! {
                         biased;
                         filled = wire.fill() => filled,
                         // An idle connection has nothing to lose when the process drains.
-                        _ = &mut drain, if idle => return,
+                        () = over, if idle => return,
                     };
                     match filled {
                         Ok(0) => return,
@@ -220,7 +237,7 @@ impl Front {
                 Step::Pass { mut pass, full } => {
                     let head = wire.take_head(full.len);
                     let before = wire.sent();
-                    let passed = relay::run(&self.shared, &mut wire, &mut pass, &mut scratch).await;
+                    let passed = relay::run(&self.shared, &mut wire, &mut pass, &mut scratch, shutdown).await;
                     pass.give_back(&mut scratch);
                     let (failure, error) = match passed {
                         Passed::Whole => (None, String::new()),
@@ -371,12 +388,14 @@ impl Front {
         candidate: Box<Candidate>,
         full: Full,
         spans: Spans,
-        keep_alive: bool,
+        keeps: impl Fn() -> bool,
         tls: bool,
         scratch: &mut Scratch,
     ) -> Step {
         match hooked::run(&self.shared, candidate, &mut scratch.key).await {
             Came::Hit(hit, snapshot) => {
+                // The functions have had their time: what the head promises now is kept.
+                let keep_alive = keeps();
                 let answer = fast::written(&snapshot, *hit, spans, tls, keep_alive, scratch);
                 Step::Answer { answer: Box::new(answer), len: full.len, keep_alive }
             }

@@ -2,6 +2,7 @@
 //!
 //! In: request, stored meta, the origin's answer. Out: the slot, the verdict on a stored object, what is stored. Never: storage.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderName, Method, StatusCode, header};
@@ -24,6 +25,7 @@ use super::judge::{self, Verdict};
 use super::phases::{now_ms, now_nanos};
 use super::plan::{self, Slot, Target};
 use super::shared::Shared;
+use super::snapshot::Served;
 use super::soft::Waited;
 use super::{asking, collapsing, respond, tiers};
 
@@ -137,12 +139,7 @@ pub fn admit(
         return Ok(never(ctx, "no-length"));
     }
     let request = session.req_header();
-    // A credential that was for the edge has done its work: who may see the answer is settled by the rule and the key.
-    let authorization = request.headers.contains_key(header::AUTHORIZATION)
-        && rewrite::goes_on(&header::AUTHORIZATION, &served.behavior.request, &policy_of.key, &request.method)
-        && !ctx.entered.used_authorization()
-        && !ctx.tier.used_authorization();
-    let ask = Ask { authorization };
+    let ask = Ask { authorization: is_authorized(session, ctx) };
     let response_ms = now_ms();
     let times = Times { request_ms: ctx.origin.asked_ms, response_ms };
     if ctx.cache.bypassed && matches!(response.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) {
@@ -182,11 +179,10 @@ pub fn admit(
     };
     let life = match verdict {
         Admit::Store(life) => life,
+        // About this request: nothing follows for the next one.
+        Admit::Never(why @ Why::Authorization) => return Ok(one_viewers(ctx, why.as_str())),
         // About this viewer: what is stored is still good for others, should the origin fail.
-        Admit::Never(why @ (Why::Authorization | Why::SetCookie)) if bridges => {
-            ctx.cache.why = why.as_str();
-            return Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(ONE_VIEWERS)));
-        }
+        Admit::Never(why @ Why::SetCookie) if bridges => return Ok(one_viewers(ctx, why.as_str())),
         Admit::Never(why) => return Ok(never(ctx, why.as_str())),
     };
     if policy::declared_length(&header.headers).is_some_and(|length| length > shared.tiers.max_object()) {
@@ -195,8 +191,10 @@ pub fn admit(
     let names = match vary::parse(&header.headers) {
         vary::Vary::Star => return Ok(never(ctx, "vary-star")),
         vary::Vary::None => Box::default(),
-        // The origin did not see what it says its answer depends on.
-        vary::Vary::Names(names) if hop::hides(&request.headers, &names) => return Ok(never(ctx, "hidden-vary")),
+        // The origin did not see what it says its answer depends on, because of this request's `Connection`.
+        vary::Vary::Names(names) if hop::hides(&request.headers, &names) => {
+            return Ok(one_viewers(ctx, "hidden-vary"));
+        }
         // It saw more than there is to tell requests apart by.
         vary::Vary::Names(names) if names.iter().any(|name| forwarded::is_unkeyed(name, &served.behavior.request)) => {
             return Ok(never(ctx, "edge-vary"));
@@ -259,6 +257,31 @@ fn deferred(ctx: &mut RequestCtx, verdict: Admit, large: bool, response: &Respon
 fn never(ctx: &mut RequestCtx, why: &'static str) -> RespCacheable {
     ctx.cache.why = why;
     RespCacheable::Uncacheable(NoCacheReason::Custom(why))
+}
+
+fn one_viewers(ctx: &mut RequestCtx, why: &'static str) -> RespCacheable {
+    ctx.cache.why = why;
+    RespCacheable::Uncacheable(NoCacheReason::Custom(ONE_VIEWERS))
+}
+
+/// Whether the origin gets the viewer's credential. One that was for the edge has done its work: who may see the answer is settled by
+/// the rule and the key.
+fn is_authorized(session: &Session, ctx: &RequestCtx) -> bool {
+    let request = session.req_header();
+    let goes_on = |served: &Arc<Served>| {
+        let Behavior { request: policy, cache, .. } = &*served.behavior;
+        rewrite::goes_on(&header::AUTHORIZATION, policy, &cache.key, &request.method)
+    };
+    request.headers.contains_key(header::AUTHORIZATION)
+        && ctx.served().is_some_and(goes_on)
+        && !ctx.entered.used_authorization()
+        && !ctx.tier.used_authorization()
+}
+
+/// Whether the answer may be of no use to others because of what this one request has in it: nobody should wait for it, and it
+/// waits for nobody.
+pub fn is_one_viewers(session: &Session, ctx: &RequestCtx) -> bool {
+    hop::hides_some(&session.req_header().headers) || is_authorized(session, ctx)
 }
 
 /// A successful unsafe request makes what is stored under its URLs invalid (RFC 9111 §4.4).

@@ -14,7 +14,7 @@ use pingora::http::ResponseHeader;
 use crate::access::Asked;
 use crate::behavior;
 use crate::cache::policy;
-use crate::cache::status::{CacheStatus, Outcome as StatusOutcome};
+use crate::cache::status::{self, CacheStatus, Outcome as StatusOutcome};
 use crate::config::compiled::{Action, BehaviorId, OriginId, Upstream};
 use crate::fleet::peering::FIELD;
 use crate::limit::Refused;
@@ -301,6 +301,7 @@ impl Pass {
         let (snapshot, fields) = (&self.snapshot, &mut head.fields);
         response::uncode(fields);
         response::clean(fields, head.status, head.version, &snapshot.config.pop.code, SystemTime::now());
+        status::sift(fields);
         let framing = answer::framing(self.head_asked, head.status, fields)?;
         response::unframe(fields, head.status);
         if framing == Framing::Close {

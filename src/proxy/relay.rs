@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use bytes::{Buf, BufMut, BytesMut};
 use http::StatusCode;
+use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType};
 use tokio::io::AsyncWriteExt;
 
@@ -53,7 +54,13 @@ enum Rest {
 }
 
 /// Asks the origin and carries its answer to the viewer.
-pub async fn run(shared: &Shared, wire: &mut Wire, pass: &mut Pass, scratch: &mut Scratch) -> Passed {
+pub async fn run(
+    shared: &Shared,
+    wire: &mut Wire,
+    pass: &mut Pass,
+    scratch: &mut Scratch,
+    shutdown: &ShutdownWatch,
+) -> Passed {
     let now = Instant::now();
     pass.asked.started = Some(now);
     pass.asked.attempts = 1;
@@ -84,7 +91,7 @@ pub async fn run(shared: &Shared, wire: &mut Wire, pass: &mut Pass, scratch: &mu
     let reused = link.reused;
     pass.compose(&host, &mut scratch.out);
     pass.asked.host = Some(host);
-    let stop = match exchange(wire, pass, &mut link, scratch).await {
+    let stop = match exchange(wire, pass, &mut link, scratch, shutdown).await {
         Ok(keeps) => {
             if keeps {
                 shared.pool.keep(place, link, Instant::now());
@@ -110,7 +117,13 @@ pub async fn run(shared: &Shared, wire: &mut Wire, pass: &mut Pass, scratch: &mu
 }
 
 /// Sends the request that stands in `scratch`, and carries the answer. Whether the link may serve another.
-async fn exchange(wire: &mut Wire, pass: &mut Pass, link: &mut Link, scratch: &mut Scratch) -> Result<bool, Stop> {
+async fn exchange(
+    wire: &mut Wire,
+    pass: &mut Pass,
+    link: &mut Link,
+    scratch: &mut Scratch,
+    shutdown: &ShutdownWatch,
+) -> Result<bool, Stop> {
     link.send(&scratch.out).await.map_err(Stop::Origin)?;
     let mut head = loop {
         let parsed = answer::parse(&link.buffer, &mut scratch.answered);
@@ -127,6 +140,8 @@ async fn exchange(wire: &mut Wire, pass: &mut Pass, link: &mut Link, scratch: &m
         }
     };
     link.buffer.advance(head.len);
+    // What the head promises now is kept; the origin may have been asked long ago.
+    pass.keep_alive &= !*shutdown.borrow();
     let framing = answered(pass, &mut head, scratch)?;
     let done = body(wire, link, framing, &mut scratch.out).await;
     let keeps = head.keeps && framing != Framing::Close && link.buffer.is_empty();

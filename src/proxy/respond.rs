@@ -30,6 +30,7 @@ pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, answer: Answer,
     response.insert_header(http::header::VIA, ctx.snapshot.signature.via.clone())?;
     ctx.answer.outcome = Some(outcome_of(result));
     dress(session, ctx, &mut response, result, None, why)?;
+    promise(session);
     note(ctx, &response, Some(body.len() as u64));
     let bodiless = session.req_header().method == http::Method::HEAD || body.is_empty();
     session.write_response_header(Box::new(response), bodiless).await?;
@@ -37,6 +38,14 @@ pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, answer: Answer,
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// Says `Connection: close` where the process has begun to drain since the request came. To be called right before a head is written:
+/// what it promises then is kept.
+pub fn promise(session: &mut Session) {
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
 }
 
 /// Whether the viewer has seen a final answer's head; an interim one (1xx) leaves room for it.

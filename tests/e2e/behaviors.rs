@@ -169,6 +169,7 @@ fn cors() {
     assert!(preflight.field("access-control-allow-methods").unwrap().contains("PUT"));
     assert!(preflight.field("access-control-allow-headers").unwrap().to_ascii_lowercase().contains("x-custom"));
     assert_eq!(preflight.field("access-control-max-age"), Some("600"));
+    assert_eq!(preflight.field("x-cache"), Some("Miss from rimward"), "no cache was asked");
 }
 
 fn with_errors() -> Origin {

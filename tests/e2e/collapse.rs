@@ -186,3 +186,56 @@ fn the_first_viewer_leaving_does_not_fail_the_others() {
     gate.open();
     assert_eq!(follower.reply("GET").text(), "the body");
 }
+
+/// What hides a field from the origin, and a credential, are of one request: they say nothing of the answers to others.
+const ONE_VIEWERS: [(&str, &[(&str, &str)]); 2] =
+    [("hidden-vary", &[("X-V", "new"), ("Connection", "x-v")]), ("authorization", &[("Authorization", "Basic x")])];
+
+#[test]
+fn one_viewers_request_leaves_the_cache_to_the_others() {
+    for (why, fields) in ONE_VIEWERS {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |x| {
+            if x.nth > 0 {
+                held.wait();
+            }
+            x.reply("200 OK", "Cache-Control: max-age=60\r\nVary: X-V\r\n", format!("v{}", x.nth + 1));
+        });
+        let pop = Pop::caching(&origin, "forward = { headers = \"all\" }");
+        assert_eq!(pop.get_with("/a", fields).param("detail").as_deref(), Some(why));
+        let mut viewers = crowd(&pop, "/a");
+        origin.wait(2);
+        gate.open();
+        assert!(viewers.iter_mut().all(|viewer| viewer.reply("GET").text() == "v2"), "{why}");
+        assert_eq!(origin.count(), 2, "{why}: one fill for all of them");
+        // With the object there: parts of it and HEAD take the full path, which asks first whether the cache is of use.
+        pop.get_with("/a", fields);
+        let asked = origin.count();
+        assert!(pop.get_with("/a", &[("Range", "bytes=0-0")]).hit(), "{why}");
+        assert!(pop.send("HEAD", "/a", &[], b"").hit(), "{why}");
+        assert_eq!(origin.count(), asked, "{why}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_answer_that_may_be_one_viewers() {
+    for (why, fields) in ONE_VIEWERS {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |x| {
+            if x.nth == 0 {
+                held.wait();
+            }
+            x.reply("200 OK", "Cache-Control: max-age=60\r\nVary: X-V\r\n", format!("v{}", x.nth + 1));
+        });
+        let pop = Pop::caching(&origin, "forward = { headers = \"all\" }");
+        let mut one = pop.raw();
+        one.send(request("GET", "/a", fields, b""));
+        origin.wait(1);
+        assert_eq!(pop.get("/a").text(), "v2", "{why}");
+        assert!(pop.get("/a").hit(), "{why}");
+        gate.open();
+        assert_eq!(one.reply("GET").text(), "v1", "{why}");
+    }
+}

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Viewers that ask again and again until told to stop; half of them keep their connection.
 struct Load {
@@ -19,10 +20,14 @@ struct Load {
 // === impl Load ===
 impl Load {
     fn start(address: SocketAddr, path: &'static str) -> Self {
+        Load::of(address, "GET", path)
+    }
+
+    fn of(address: SocketAddr, method: &'static str, path: &'static str) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let viewer = |keep: bool| {
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
-            std::thread::spawn(move || browse(address, path, keep, &stop, &done))
+            std::thread::spawn(move || browse(address, (method, path), keep, &stop, &done))
         };
         let viewers = (0..6).map(|n| viewer(n % 2 == 0)).collect();
         Load { stop, done, viewers }
@@ -44,31 +49,42 @@ impl Load {
     }
 }
 
-/// One viewer's life. A kept connection may be closed between two requests; then, and only then, it asks again on a new one
+/// Within this of an answer that promised more, the next request is on its way in time: half of what a drain waits for it.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// One viewer's life. A kept connection may be closed once it was idle for a while; then, and only then, it asks again on a new one
 /// (RFC 9112 §9.3.1).
-fn browse(address: SocketAddr, path: &str, keep: bool, stop: &AtomicBool, done: &AtomicUsize) -> Result<(), String> {
-    let mut kept: Option<Raw> = None;
+fn browse(
+    address: SocketAddr,
+    (method, path): (&str, &str),
+    keep: bool,
+    stop: &AtomicBool,
+    done: &AtomicUsize,
+) -> Result<(), String> {
+    let mut kept: Option<(Raw, Instant)> = None;
+    let body: &[u8] = if method == "POST" { b"x" } else { b"" };
     while !stop.load(Ordering::Acquire) {
-        let reused = kept.is_some();
-        let mut raw = match kept.take() {
-            Some(raw) => raw,
-            None => Raw::try_connect(address).map_err(|e| format!("connect: {e}"))?,
+        let (mut raw, answered) = match kept.take() {
+            Some((raw, answered)) => (raw, Some(answered)),
+            None => (Raw::try_connect(address).map_err(|e| format!("connect: {e}"))?, None),
         };
-        let answer = match raw.try_send(request("GET", path, &[], b"")) {
-            Ok(()) => raw.try_reply("GET"),
-            Err(_) if reused => continue,
-            Err(e) => return Err(format!("send on a new connection: {e}")),
+        let sent = raw.try_send(request(method, path, &[], body));
+        let idle = answered.is_some_and(|answered| answered.elapsed() > AT_ONCE);
+        let answer = match sent {
+            Ok(()) => raw.try_reply(method),
+            Err(_) if idle => continue,
+            Err(e) => return Err(format!("send, {answered:?}: {e}")),
         };
         match answer {
             Ok(reply) if reply.status == 200 && reply.text() == "served" => {
                 done.fetch_add(1, Ordering::AcqRel);
                 if keep && reply.field("connection") != Some("close") {
-                    kept = Some(raw);
+                    kept = Some((raw, Instant::now()));
                 }
             }
             Ok(reply) => return Err(format!("status {}: {}", reply.status, reply.text())),
-            Err(broken) if reused && broken.partial.is_none() => {}
-            Err(broken) => return Err(format!("{broken:?}")),
+            Err(broken) if idle && broken.partial.is_none() => {}
+            Err(broken) => return Err(format!("kept: {}, {broken:?}", answered.is_some())),
         }
     }
     Ok(())
@@ -102,6 +118,66 @@ fn sigterm_lets_requests_in_flight_finish() {
     assert_eq!(viewer.body("GET", head).unwrap().text(), "0123456789");
     drop(viewer);
     assert!(pop.wait().success(), "a polite end is no failure");
+}
+
+/// An origin that takes its time, so that requests span whatever happens meanwhile.
+fn slow(time: Duration) -> Origin {
+    Origin::start(move |x| {
+        std::thread::sleep(time);
+        x.reply("200 OK", "Cache-Control: no-store\r\n", "served");
+    })
+}
+
+/// Whether a connection goes on is said when the answer's head is written, long after the request came.
+#[test]
+fn sigterm_keeps_what_answers_promised() {
+    for (method, path, behavior) in
+        [("POST", "/full", "methods = \"all\""), ("GET", "/full", ""), ("GET", "/lane", "cache = false")]
+    {
+        let origin = slow(Duration::from_millis(300));
+        let mut pop = Pop::caching(&origin, behavior);
+        let viewer = |n: usize| {
+            let address = pop.http;
+            std::thread::spawn(move || {
+                let mut raw = Raw::connect(address);
+                let body: &[u8] = if method == "POST" { b"x" } else { b"" };
+                for nth in 0.. {
+                    let sent = raw.try_send(request(method, &format!("{path}{n}-{nth}"), &[], body));
+                    sent.map_err(|e| format!("request {nth}: {e}"))?;
+                    let reply = raw.try_reply(method).map_err(|broken| format!("request {nth}: {broken:?}"))?;
+                    if reply.field("connection") == Some("close") {
+                        return Ok(nth);
+                    }
+                }
+                Err("for ever".to_owned())
+            })
+        };
+        let viewers: Vec<JoinHandle<Result<usize, String>>> = (0..8).map(viewer).collect();
+        // Each has had an answer that promised another, which is under way.
+        origin.wait(16);
+        pop.signal("TERM");
+        for viewer in viewers {
+            let last = viewer.join().unwrap();
+            assert!(last.as_ref().is_ok_and(|last| *last > 0), "{method} {path}: {last:?}");
+        }
+        assert!(pop.wait().success());
+    }
+}
+
+#[test]
+fn an_upgrade_keeps_what_answers_promised() {
+    for (method, behavior) in [("POST", "methods = \"all\""), ("GET", "cache = false")] {
+        let origin = slow(Duration::from_millis(50));
+        let mut pop = Pop::caching(&origin, behavior);
+        let load = Load::of(pop.http, method, "/slow");
+        load.more(50);
+        let mut old = pop.upgrade();
+        until("the old process to end", || old.try_wait().unwrap());
+        pop.wait_ready();
+        load.more(50);
+        let failed = load.end();
+        assert!(failed.is_empty(), "{method}: {failed:?}");
+    }
 }
 
 #[test]

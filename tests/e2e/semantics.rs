@@ -299,3 +299,37 @@ fn a_body_ended_by_the_connection_is_announced_so_to_http_1_0() {
     let reply = raw.reply("GET");
     assert_eq!((reply.text().as_str(), reply.field("connection")), ("abc", Some("close")));
 }
+
+/// RFC 8941 §4.2: a list with one broken member is ignored whole, ours with it.
+#[test]
+fn a_broken_cache_status_does_not_take_ours_along() {
+    let origin = Origin::fixed(
+        "Cache-Control: max-age=60\r\nCache-Status: HIT from cache\r\nCache-Status: Shield; hit\r\nCache-Status: x; \"\r\n",
+        "body",
+    );
+    for behavior in ["", "cache = false"] {
+        let pop = Pop::caching(&origin, behavior);
+        // From the origin, then where there is a cache from there, by the fast lane and by the full path.
+        for fields in [&[][..], &[], &[("Range", "bytes=0-0")]] {
+            let reply = pop.get_with("/a", fields);
+            let lines = reply.all("cache-status");
+            assert!(
+                lines.len() == 2 && lines[0] == "Shield; hit" && lines[1].starts_with("TST; "),
+                "{behavior}: {lines:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn why_an_answer_was_not_stored_is_told_in_words_of_ours() {
+    let origin = Origin::start(|x| match x.nth {
+        0 => x.reply("200 OK", "Cache-Control: max-age=60\r\nSet-Cookie: a=1\r\n", "body"),
+        _ => x.reply("200 OK", "Cache-Control: max-age=60\r\n", "body"),
+    });
+    let pop = Pop::caching(&origin, "");
+    assert_eq!(pop.get("/a").param("detail").as_deref(), Some("set-cookie"));
+    // What could not be stored once goes past the cache, and a HEAD has nothing to store.
+    let head = pop.send("HEAD", "/a", &[], b"");
+    assert_eq!(head.param("detail").as_deref(), Some("deferred"), "{:?}", head.cache());
+}

@@ -299,3 +299,23 @@ fn http_2_with_fields_of_a_connection_reaches_no_origin() {
         assert_eq!(origin.count(), 0, "{name}");
     }
 }
+
+/// A CGI, and who decodes names like one, takes `_` for `-` (RFC 3875 §4.1.18): such a field would be a second frame.
+#[test]
+fn no_double_of_a_framing_field_reaches_an_origin() {
+    let origin = Origin::fixed("Cache-Control: no-store\r\n", "reached");
+    for behavior in
+        ["", "forward = { headers = \"all\" }", "cache = false", "cache = false\nforward = { headers = \"all\" }"]
+    {
+        let pop = Pop::caching(&origin, &format!("methods = \"all\"\n{behavior}"));
+        let doubles =
+            [("Transfer_Encoding", "chunked"), ("CONTENT_LENGTH", "40"), ("keep_alive", "x"), ("X_Mine", "1")];
+        // The last is the pass-through lane's where nothing is stored.
+        for (method, body) in [("POST", &b"abcd"[..]), ("GET", b"")] {
+            assert_eq!(pop.send(method, "/a", &doubles, body).status, 200);
+            let seen = origin.last();
+            let left: Vec<_> = seen.fields.iter().map(|(name, _)| &**name).filter(|name| name.contains('_')).collect();
+            assert_eq!((left, &*seen.body), (vec!["x_mine"], body), "{behavior} {method}");
+        }
+    }
+}

@@ -366,3 +366,28 @@ fn an_answer_for_one_viewer_does_not_end_stale_if_error_for_all() {
     let reply = pop.get("/a");
     assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{:?}", reply.fields);
 }
+
+/// A request that hides from the origin what the answer varies by gets an answer for itself alone, and takes nothing from others.
+#[test]
+fn stale_if_error_holds_after_one_viewers_request() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing = Arc::clone(&fails);
+    let origin = Origin::start(move |x| match failing.load(Ordering::Acquire) {
+        false => x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\nVary: X-V\r\n", "good"),
+        true => x.reply("500 Internal", "", "bad"),
+    });
+    let pop = Pop::caching(&origin, "cache = { request_directives = \"honor\" }");
+    let variant = ("X-V", "1");
+    assert_eq!(pop.get_with("/a", &[variant]).text(), "good");
+    until("the object to be stale", || {
+        let stored = pop.get_with("/a", &[variant, ("Cache-Control", "only-if-cached")]);
+        (stored.status == 504).then_some(())
+    });
+    let one = pop.get_with("/a", &[("X-V", "7"), ("Connection", "x-v")]);
+    assert_eq!((one.text().as_str(), one.param("detail").as_deref()), ("good", Some("hidden-vary")));
+    fails.store(true, Ordering::Release);
+    for _ in 0..2 {
+        let bridged = pop.get_with("/a", &[variant]);
+        assert_eq!((bridged.status, bridged.text().as_str()), (200, "good"), "{:?}", bridged.cache());
+    }
+}

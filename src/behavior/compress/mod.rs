@@ -94,6 +94,12 @@ pub fn rewrite(headers: &mut HeaderMap, coding: Coding) {
     mark_negotiated(headers);
 }
 
+/// Whether a stored answer's coding may be one of our own. Another fill of the same version then has other bytes: they depend on how
+/// the origin's came in. [`rewrite`] leaves no strong tag; an answer that has one was coded by its origin.
+pub fn may_be_ours(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_ENCODING) && !headers.get(ETAG).is_some_and(|tag| tag.as_bytes().starts_with(b"\""))
+}
+
 /// `Vary: Accept-Encoding`, also due on the plain form of an answer that another viewer gets coded.
 pub fn mark_negotiated(headers: &mut HeaderMap) {
     vary(headers, "accept-encoding");
@@ -243,6 +249,25 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(eligible(&policy(), status, &fields(lines), &Method::GET), want, "{name}");
         }
+    }
+
+    #[test]
+    fn whose_coding_it_may_be() {
+        let dated = ("last-modified", "Mon, 05 Jan 2026 00:00:00 GMT");
+        for (lines, want) in [
+            (&[dated][..], false),
+            (&[dated, ("etag", "W/\"a\"")], false),
+            (&[dated, ("content-encoding", "gzip")], true),
+            (&[dated, ("content-encoding", "gzip"), ("etag", "W/\"a\"")], true),
+            (&[dated, ("content-encoding", "gzip"), ("etag", "a")], true),
+            // Its origin's: another version has another tag.
+            (&[dated, ("content-encoding", "gzip"), ("etag", "\"a\"")], false),
+        ] {
+            assert_eq!(may_be_ours(&fields(lines)), want, "{lines:?}");
+        }
+        let mut headers = fields(&[dated, ("etag", "\"a\"")]);
+        rewrite(&mut headers, Coding::Gzip);
+        assert!(may_be_ours(&headers));
     }
 
     #[test]

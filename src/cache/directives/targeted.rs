@@ -38,6 +38,17 @@ pub fn parse<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<CacheControl>
     (members > 0).then_some(control)
 }
 
+/// Whether a field line is a Structured Fields list (RFC 8941 §3.1). An empty one is.
+pub fn is_list(line: &[u8]) -> bool {
+    let mut reader = Reader { rest: line.trim_ascii() };
+    while !reader.rest.is_empty() {
+        if reader.list_member().is_none() {
+            return false;
+        }
+    }
+    true
+}
+
 /// Of several members with one key the last counts (RFC 8941 §4.2.2), so each one overwrites.
 fn apply(control: &mut CacheControl, key: &[u8], value: Value<'_>) {
     match key {
@@ -94,6 +105,23 @@ impl<'a> Reader<'a> {
             _ => Value::Boolean(true),
         };
         self.parameters()?;
+        self.comma()?;
+        Some((key, value))
+    }
+
+    /// One list member and the comma after it.
+    fn list_member(&mut self) -> Option<()> {
+        if self.peek() == Some(b'(') {
+            self.inner_list()?
+        } else {
+            self.bare_item()?
+        };
+        self.parameters()?;
+        self.comma()
+    }
+
+    /// The comma after a member, if another follows.
+    fn comma(&mut self) -> Option<()> {
         self.blanks(true);
         if self.peek().is_some() {
             self.take(b',')?;
@@ -101,7 +129,7 @@ impl<'a> Reader<'a> {
             // A trailing comma is an error.
             self.peek()?;
         }
-        Some((key, value))
+        Some(())
     }
 
     fn key(&mut self) -> Option<&'a [u8]> {
@@ -241,6 +269,28 @@ mod tests {
 
     fn read(lines: &[&str]) -> Option<CacheControl> {
         parse(lines.iter().map(|line| line.as_bytes()))
+    }
+
+    #[test]
+    fn what_is_a_list() {
+        // RFC 8941 §3.1
+        for (line, want) in [
+            ("", true),
+            ("a", true),
+            ("Shield; hit; ttl=1, \"b c\";key=\"x,y\"", true),
+            ("Shield ; hit", false),
+            ("(a b);c, 1.5", true),
+            ("HIT from cache", false),
+            ("a; B=1", false),
+            ("a,", false),
+            ("a,,b", false),
+            ("a;", false),
+            ("\"open", false),
+            ("1st; hit", false),
+            ("K\u{f6}ln; hit", false),
+        ] {
+            assert_eq!(is_list(line.as_bytes()), want, "{line}");
+        }
     }
 
     #[test]
