@@ -4,9 +4,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::Front;
+use super::cached::place;
 use crate::dynamo::cache::epochs::{Epochs, Scope};
-use crate::dynamo::cache::key;
+use crate::dynamo::cache::{Mark, key, stored};
 use crate::dynamo::capacity::Side;
 use crate::dynamo::catalog::Table;
 use crate::dynamo::op::Op;
@@ -116,6 +119,45 @@ impl<'a> Forgetting<'a> {
 impl Drop for Forgetting<'_> {
     fn drop(&mut self) {
         self.writes.iter().for_each(|write| forget(&self.front.caches.epochs, write));
+    }
+}
+
+/// What a write of one item leaves in the item cache once it is acknowledged.
+pub struct Through {
+    table: Arc<Table>,
+    key: Vec<u8>,
+    /// From before the write.
+    mark: Mark,
+    body: Bytes,
+}
+
+// === impl Through ===
+impl Through {
+    /// To be taken before the engine is asked. `None`: what the item will be is known to the engine only.
+    pub fn new(front: &Front, op: Op, request: &Request, writes: &[Write]) -> Option<Through> {
+        // What a remote endpoint makes of an item is its own.
+        front.caches.items.as_ref().filter(|_| front.engine.meters())?;
+        let [Write::Item { table, key, .. }] = writes else { return None };
+        let mark = front.caches.mark(&table.name, Scope::Item(&table.name, key));
+        let body = match op {
+            Op::PutItem => stored::answer(Deed::Put.content(request)?)?,
+            Op::DeleteItem => stored::NOTHING,
+            _ => return None,
+        };
+        Some(Through { table: Arc::clone(table), key: key.clone(), mark, body })
+    }
+
+    /// The write was acknowledged, and is forgotten by. Of two writes at once nobody knows which is the last: one that has ended
+    /// since this began keeps this out, and one that has not makes the caches forget it when it ends.
+    pub fn keep(self, front: &Front) {
+        let Through { table, key, mark, body } = self;
+        let (Some(store), now, mark) = (&front.caches.items, (front.clock)(), mark.after_one()) else { return };
+        let alone = mark == front.caches.mark(&table.name, Scope::Item(&table.name, &key));
+        // A table that was made anew meanwhile may have other keys.
+        let same = front.catalog.get(&table.name, now).is_some_and(|known| Arc::ptr_eq(&known, &table));
+        if alone && same {
+            store.put(place(&table.name, &key), mark, body, now);
+        }
     }
 }
 
