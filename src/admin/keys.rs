@@ -105,6 +105,9 @@ pub struct PlanUsage {
     pub limit: u64,
     /// DAY, WEEK or MONTH.
     pub period: String,
+    /// All nodes of the fleet count together; else this node counts for itself.
+    #[serde(default)]
+    pub shared: bool,
     pub days: Vec<DayUsage>,
 }
 
@@ -294,8 +297,8 @@ impl KeyDesk {
             used: day.used,
             remaining: day.remaining,
         });
-        let plan = plan.name.clone();
-        Ok(Some(PlanUsage { plan, limit: quota.limit, period: period.to_owned(), days: days.collect() }))
+        let (plan, shared) = (plan.name.clone(), quota.shared);
+        Ok(Some(PlanUsage { plan, limit: quota.limit, period: period.to_owned(), shared, days: days.collect() }))
     }
 
     fn tell(&self) -> Result<(), Refused> {

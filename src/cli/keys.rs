@@ -273,7 +273,8 @@ fn usage_table(out: &mut impl Write, usage: &UsageAnswer) -> std::io::Result<()>
         return writeln!(out, "{} has no plan with a quota: nothing is counted", usage.name);
     }
     for plan in &usage.plans {
-        writeln!(out, "{}: {} a {}", plan.plan, plan.limit, plan.period)?;
+        let by = if plan.shared { "all nodes together" } else { "this node alone" };
+        writeln!(out, "{}: {} a {}, counted by {by}", plan.plan, plan.limit, plan.period)?;
         let row = |day: &crate::admin::keys::DayUsage| {
             vec![day.date.clone(), day.used.to_string(), day.remaining.to_string()]
         };

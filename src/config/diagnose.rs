@@ -135,9 +135,9 @@ pub fn forms<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
     all
 }
 
-/// A word where only certain words are allowed.
+/// A word where only certain words are allowed, or tables with one key.
 fn word(forms: &[&Value], text: &str, span: &Range<usize>, found: &mut Vec<Unknown>) {
-    let mut words = Vec::new();
+    let (mut words, mut tables) = (Vec::new(), Vec::new());
     for form in forms {
         if let Some(word) = form.get("const").and_then(Value::as_str) {
             words.push(word);
@@ -146,14 +146,23 @@ fn word(forms: &[&Value], text: &str, span: &Range<usize>, found: &mut Vec<Unkno
         } else if takes_text(form) {
             return;
         }
+        tables.extend(only_key(form).map(|key| format!("{{ {key} = … }}")));
     }
-    if !words.is_empty() && !words.contains(&text) {
-        found.push(Unknown {
-            span: span.clone(),
-            message: format!("unknown value '{text}'"),
-            help: suggest_word(text, &words),
-        });
+    if words.is_empty() || words.contains(&text) {
+        return;
     }
+    let help = match suggest_word(text, &words) {
+        Some(help) if !tables.is_empty() && help.contains("one of: ") => Some(format!("{help}, {}", tables.join(", "))),
+        help => help,
+    };
+    found.push(Unknown { span: span.clone(), message: format!("unknown value '{text}'"), help });
+}
+
+/// The key of a table that has one, and must have it.
+fn only_key(form: &Value) -> Option<&str> {
+    let [required] = form.get("required")?.as_array()?.as_slice() else { return None };
+    let only = form.get("properties")?.as_object()?.len() == 1;
+    required.as_str().filter(|_| only)
 }
 
 fn takes_text(form: &Value) -> bool {
@@ -185,6 +194,11 @@ mod tests {
             ("[[origin]]\ntargets = [{ uri = 'x' }]", "unknown key 'uri' @ uri", "did you mean 'url'?"),
             ("[[origin]]\nprotocol = 'h3'", "unknown value 'h3' @ 'h3'", "did you mean 'h1'?"),
             ("[[behavior]]\nviewer_protocol = 'https'", "unknown value 'https' @ 'https'", "one of: "),
+            (
+                "[[behavior]]\nlimit = [{ per = 'header:x-k' }]",
+                "unknown value 'header:x-k' @ 'header:x-k'",
+                "one of: address, api_key, principal, behavior, { network = … }, { claim = … }, { header = … }",
+            ),
             ("[observe]\naccess_log.format = 'jsn'", "unknown value 'jsn' @ 'jsn'", "did you mean 'json'?"),
             (
                 "[[jwt]]\nalgorithms = ['HS256']",

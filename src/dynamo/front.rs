@@ -25,7 +25,7 @@ use super::metrics::Metrics;
 use super::op::Op;
 use super::policy::{Caller, Home, tables};
 use super::request::{Request, object, text};
-use super::{guard, local, throttle};
+use super::{guard, local, parts, throttle};
 
 /// Time since the epoch.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -77,6 +77,7 @@ impl Front {
         mut request: Request,
         host: Option<&str>,
     ) -> Result<Answer, Fault> {
+        parts::drop_nulls(op, &mut request);
         guard::check(&request)?;
         self.shorten(op, &mut request);
         let metering = self.metering(op);
@@ -129,7 +130,7 @@ impl Front {
         let metered = metered && mode.is_some();
         let name = text(&request, "TableName").map(str::to_owned);
         let cancelled = match metering && matches!(op, Op::TransactGetItems | Op::TransactWriteItems) {
-            true => throttle::cancelled(&request),
+            true => throttle::cancelled(op, &request),
             false => Vec::new(),
         };
         let result = self.engine.call(Call { op, request, metered }).await;
@@ -278,7 +279,8 @@ impl Condition {
         if !matches!(op, Op::PutItem | Op::UpdateItem | Op::DeleteItem) {
             return None;
         }
-        let put = object(request, "Item").map_or(1.0, |item| size::write_units(size::item(item)));
+        let item = object(request, "Item").filter(|_| op == Op::PutItem);
+        let put = item.map_or(1.0, |item| size::write_units(size::item(item)));
         let wants_item = text(request, MEMBER) == Some("ALL_OLD");
         let plain = text(request, MEMBER).is_none_or(|text| text == "NONE");
         if plain && request.contains_key("ConditionExpression") {

@@ -18,6 +18,7 @@ mod local;
 mod metrics;
 mod op;
 mod partiql;
+mod parts;
 mod policy;
 mod request;
 mod tables;

@@ -45,8 +45,11 @@ pub struct Home {
 
 // === impl Home ===
 impl Home {
-    /// "arn:aws:dynamodb:eu-central-1:123456789012:table/todo"
+    /// "arn:aws:dynamodb:eu-central-1:123456789012:table/todo"; the ARN of a table that is not here as it is.
     pub fn table(&self, name: &str) -> String {
+        if name.starts_with("arn:") {
+            return name.to_owned();
+        }
         format!("arn:aws:dynamodb:{}:{}:table/{name}", self.region, self.account)
     }
 

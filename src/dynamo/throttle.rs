@@ -17,6 +17,7 @@ use super::catalog::Table;
 use super::fault::Fault;
 use super::op::Op;
 use super::partiql;
+use super::parts::{Deed, actions};
 use super::policy::Home;
 use super::request::{Request, flag, list, object, text};
 
@@ -53,7 +54,7 @@ pub fn admit(
     let mut running = Running { meter, known, now, sums: HashMap::new() };
     match op {
         Op::BatchGetItem | Op::BatchWriteItem => batch(op, request, &mut running, home),
-        Op::TransactGetItems | Op::TransactWriteItems => transaction(request, &mut running, home),
+        Op::TransactGetItems | Op::TransactWriteItems => transaction(op, request, &mut running, home),
         _ => {
             for demand in single(op, request, known) {
                 running.add(demand).map_err(|exhausted| fault(&exhausted, home))?;
@@ -193,12 +194,12 @@ fn batch(op: Op, request: &mut Request, running: &mut Running<'_>, home: &Home) 
     }
 }
 
-fn transaction(request: &Request, running: &mut Running<'_>, home: &Home) -> Result<Admitted, Fault> {
+fn transaction(op: Op, request: &Request, running: &mut Running<'_>, home: &Home) -> Result<Admitted, Fault> {
     let mut reasons = Vec::new();
     let mut cancelled = false;
     for action in list(request, "TransactItems").filter_map(Value::as_object) {
         let exhausted = action.iter().find_map(|(kind, asked)| {
-            let demand = action_of(kind, asked, running.known)?;
+            let demand = action_of(Deed::named(op, kind)?, asked.as_object()?, running.known)?;
             running.add(demand).err()
         });
         cancelled |= exhausted.is_some();
@@ -227,22 +228,21 @@ fn transaction(request: &Request, running: &mut Running<'_>, home: &Home) -> Res
 }
 
 /// The least that one action of a transaction costs.
-fn action_of(kind: &str, asked: &Value, known: &[Arc<Table>]) -> Option<Demand> {
-    let asked = asked.as_object()?;
+fn action_of(deed: Deed, asked: &Request, known: &[Arc<Table>]) -> Option<Demand> {
     let name = text(asked, "TableName")?;
     let table = known.iter().find(|table| table.name == name).map(Arc::as_ref);
-    Some(match kind {
-        "Get" => Demand { units: TRANSACTIONAL, ..read(name, true) },
-        "ConditionCheck" => write(name, None, None, TRANSACTIONAL),
-        _ => write(name, object(asked, "Item"), table, TRANSACTIONAL),
+    Some(match deed {
+        Deed::Get => Demand { units: TRANSACTIONAL, ..read(name, true) },
+        Deed::Check => write(name, None, None, TRANSACTIONAL),
+        Deed::Put => write(name, deed.content(asked), table, TRANSACTIONAL),
+        Deed::Update | Deed::Delete => write(name, None, table, TRANSACTIONAL),
     })
 }
 
 /// What a transaction that was cancelled costs: its parts at least (developer guide, "Capacity management for
 /// transactions"). Of the items that it met, only those of the request are known.
-pub fn cancelled(request: &Request) -> Vec<Consumed> {
-    let each = list(request, "TransactItems").filter_map(Value::as_object).flatten();
-    let demands = each.filter_map(|(kind, asked)| action_of(kind, asked, &[]));
+pub fn cancelled(op: Op, request: &Request) -> Vec<Consumed> {
+    let demands = actions(op, request).filter_map(|(deed, asked)| action_of(deed, asked, &[]));
     demands.map(|demand| Consumed::of(&demand.table, demand.side, demand.units)).collect()
 }
 

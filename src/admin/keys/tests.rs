@@ -28,7 +28,7 @@ fn keys_are_made_changed_counted_and_deleted() {
         {"date": "2026-11-25", "used": 0, "remaining": 100},
         {"date": "2026-11-26", "used": 3, "remaining": 97}
     ]);
-    let plan = json!({"plan": "gold", "limit": 100, "period": "MONTH", "days": days});
+    let plan = json!({"plan": "gold", "limit": 100, "period": "MONTH", "shared": false, "days": days});
     assert_eq!((status, usage), (200, json!({"name": "fixed", "plans": [plan]})));
     assert_eq!(ask("GET", &format!("{path}/usage"), "").0, 200);
     assert_eq!(ask("DELETE", path, ""), (200, json!({"done": "deleted"})));

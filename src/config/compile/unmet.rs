@@ -17,6 +17,7 @@ pub(super) fn warn(config: &Config, report: &mut Report<'_>) {
             );
         }
     }
+    counted_apart(config, report);
     let certificates = config
         .listeners
         .iter()
@@ -56,6 +57,24 @@ pub(super) fn warn(config: &Config, report: &mut Report<'_>) {
                     format!("'{}' shares its answers, and the origin is told who asks for them", behavior.name),
                 );
             }
+        }
+    }
+}
+
+/// Quotas of keys that travel to all nodes, where nobody said whether they are counted there together.
+fn counted_apart(config: &Config, report: &mut Report<'_>) {
+    if config.fleet.bus.is_none() {
+        return;
+    }
+    for (position, plan) in config.rates.plans.iter().enumerate() {
+        let at = At::default().key("usage_plan").index(position);
+        if plan.quota.is_some_and(|quota| !quota.shared) && !report.written(&at.key("shared")) {
+            let message = format!(
+                "each node counts the quota of '{}' for itself, and keys are good at all of them: write shared = true to count \
+                 together, or shared = false",
+                plan.name
+            );
+            report.warn(&at.key("quota"), message);
         }
     }
 }

@@ -353,6 +353,23 @@ fn what_access_warns_of() {
 }
 
 #[test]
+fn quotas_that_each_node_counts_for_itself_are_warned_of() {
+    const FLEET: &str = "[fleet]\nnode = 'a'\n[fleet.bus]\nurl = 'nats://127.0.0.1:4222'\n";
+    let quota = "quota = { limit = 5, period = 'day' }";
+    for (fleet, plan, warned) in [
+        (FLEET, quota.to_owned(), true),
+        (FLEET, format!("{quota}\nshared = true"), false),
+        (FLEET, format!("{quota}\nshared = false"), false),
+        (FLEET, "rate = '5/s'".to_owned(), false),
+        ("", quota.to_owned(), false),
+    ] {
+        let warnings = good(&format!("{fleet}[[usage_plan]]\nname = 'gold'\n{plan}\n")).warnings;
+        let found = warnings.iter().any(|warning| warning.contains("each node counts the quota of 'gold' for itself"));
+        assert_eq!(found, warned, "{plan}: {warnings:?}");
+    }
+}
+
+#[test]
 fn a_key_may_be_in_two_groups_and_a_file_may_be_empty() {
     let key = |group: &str, file: &str| format!("[[key_group]]\nname='{group}'\nkey=[{{ id='K', file='{file}' }}]\n");
     good(&(key("g", "public.pem") + &key("h", "same.pem")));

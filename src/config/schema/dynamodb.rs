@@ -29,7 +29,8 @@ pub struct Dynamodb {
     /// Enforce provisioned and on-demand capacity, with five minutes of burst. The embedded engine only: others enforce
     /// their own.
     pub throttle: bool,
-    /// The item cache: eventually consistent GetItem and BatchGetItem, written through.
+    /// The item cache: eventually consistent GetItem and BatchGetItem. PutItem and DeleteItem are written through when the engine is
+    /// embedded; all other writes drop what they touch.
     pub items: DynamodbItems,
     /// The query cache: eventually consistent Query and Scan, dropped by writes to their partition.
     pub queries: DynamodbQueries,

@@ -120,8 +120,9 @@ pub struct UsagePlan {
     /// Limits of one key for one method.
     #[serde(default)]
     pub method: Vec<PlanMethod>,
-    /// Rates and quota hold for all nodes of the fleet together, but for what they admit before they hear of each other; counts are
-    /// exact once they have.
+    /// Rates and quota hold for all nodes of the fleet together, but for what they admit before they hear of each other: of a quota at
+    /// most what nodes − 1 of them admit in `fleet.exchange` + the bus's delay, with a `rate` (nodes − 1) × (burst + rate × that
+    /// time). Counts are exact once they have. Left out: each node counts for itself, and a key may use its quota at each.
     #[serde(default)]
     pub shared: bool,
 }

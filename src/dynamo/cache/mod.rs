@@ -7,6 +7,7 @@
 pub mod epochs;
 mod flight;
 pub mod key;
+pub mod stored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +86,14 @@ impl Caches {
     /// To be taken before the engine is asked.
     pub fn mark(&self, table: &str, part: Scope<'_>) -> Mark {
         Mark { table: self.epochs.of(Scope::Table(table)), part: self.epochs.of(part) }
+    }
+}
+
+// === impl Mark ===
+impl Mark {
+    /// What it is once one write of the part has ended, and no other one.
+    pub fn after_one(self) -> Mark {
+        Mark { part: self.part + 1, ..self }
     }
 }
 
@@ -173,6 +182,34 @@ mod tests {
             assert_eq!(store.get(b"a", mark(), at(1000)), None, "a fill that raced a write is not served");
         }
         assert!(caches.queries.is_none());
+    }
+
+    #[test]
+    fn a_write_fills_only_when_it_was_alone() {
+        let caches = Caches::new(BOUNDS, OFF);
+        let (store, item, other) = (caches.items.as_ref().unwrap(), Scope::Item("t", b"a"), Scope::Item("t", b"b"));
+        let now = || caches.mark("t", item);
+        let get = || store.get(b"a", now(), Duration::ZERO).is_some();
+        let put = |mark: Mark| store.put(b"a".to_vec(), mark.after_one(), Bytes::new(), Duration::ZERO);
+        for (name, ended, alone) in [
+            ("alone", &[item][..], true),
+            ("beside another item's", &[other, item], true),
+            ("another ended before", &[item, item], false),
+            ("the table was written", &[Scope::Table("t"), item], false),
+        ] {
+            let begun = now();
+            ended.iter().for_each(|scope| caches.epochs.bump(*scope));
+            put(begun);
+            assert_eq!(get(), alone, "{name}");
+            // One that was under way meanwhile, and may have come before or after.
+            caches.epochs.bump(item);
+            assert!(!get(), "{name}");
+        }
+        let begun = now();
+        caches.epochs.bump_all();
+        caches.epochs.bump(item);
+        put(begun);
+        assert!(!get());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::written::{Forgetting, writes};
+use super::written::{Forgetting, Through, writes};
 use super::{Answer, Front, add};
 use crate::dynamo::cache::epochs::Scope;
 use crate::dynamo::cache::key::{self, Lookup};
@@ -54,8 +54,14 @@ impl Front {
                 // On a task of its own: a caller that goes must not keep the caches from hearing of its write.
                 let front = Arc::clone(self);
                 let write = tokio::spawn(async move {
-                    let _forgetting = Forgetting::new(&front, writes);
-                    front.fetch(op, request, &known).await
+                    let through = Through::new(&front, op, &request, &writes);
+                    let forgetting = Forgetting::new(&front, writes);
+                    let result = front.fetch(op, request, &known).await;
+                    drop(forgetting);
+                    if result.is_ok() {
+                        through.into_iter().for_each(|through| through.keep(&front));
+                    }
+                    result
                 });
                 write.await.unwrap_or_else(|_| Err(Fault::internal()))
             }

@@ -6,6 +6,8 @@ use crate::config::iam::Policy;
 use crate::dynamo::Dynamo;
 use parking_lot::Mutex;
 
+mod caches;
+
 struct World {
     dynamo: Dynamo,
     now: Arc<Mutex<Duration>>,
@@ -233,133 +235,46 @@ async fn policies_come_first_and_arns_are_names() {
     );
 }
 
-fn cached() -> DynamoDb {
-    let minutes = CacheBounds { ttl: Duration::from_secs(300), size: 1 << 20 };
-    DynamoDb { items: minutes, queries: minutes, ..spec(true) }
-}
-
+/// A policy on attributes and leading keys, as a client meets it.
 #[tokio::test]
-async fn items_are_cached_and_written_through() {
-    let world = world_of(cached(), on_demand()).await;
+async fn policies_hold_on_the_wire() {
+    let world = world(true, on_demand()).await;
+    world.call("PutItem", put("victim", 1)).await.unwrap();
+    let policy = json!({"Statement": [{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*", "Condition": {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["alice"], "dynamodb:Attributes": ["pk"]},
+        "StringEqualsIfExists": {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}}}]});
+    let alice = Caller { policy: Some(Arc::new(Policy::parse(&policy.to_string()).unwrap())), ..Caller::inside() };
+    let ask = async |operation: &str, body: Value| {
+        let request = http::Request::post("/")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .body(Bytes::from(body.to_string()));
+        world.dynamo.handle(&alice, request.unwrap()).await.status().as_u16()
+    };
+    let (own, victims) = (json!({"pk": {"S": "alice"}}), json!({"pk": {"S": "victim"}}));
     let get = |more: Value| {
-        let mut request = json!({"TableName": "todo", "Key": {"pk": {"S": "a"}}, "ReturnConsumedCapacity": "TOTAL"});
+        let mut request = json!({"TableName": "todo", "Key": own});
         request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         request
     };
-    let ask = async |more: Value| {
-        let answer = world.dynamo.call(&Caller::inside(), "GetItem", get(more)).await.unwrap();
-        let body: Value = serde_json::from_slice(&answer.body).unwrap();
-        let cost = body["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap();
-        (answer.cache.unwrap().to_string(), cost, body["Item"]["x"]["S"].as_str().map(str::len))
-    };
-    let says = |outcome: &str, cost: f64, length: Option<usize>| (outcome.to_owned(), cost, length);
-    assert_eq!(ask(json!({})).await, says("miss", 0.5, None));
-    assert_eq!(ask(json!({})).await, says("hit; age=0", 0.0, None), "that there is none is kept too");
-    world.call("PutItem", put("a", 5000)).await.unwrap();
-    assert_eq!(ask(json!({})).await, says("miss", 1.0, Some(5000)));
-    *world.now.lock() += Duration::from_secs(7);
-    assert_eq!(ask(json!({})).await, says("hit; age=7", 0.0, Some(5000)));
-    let projected = json!({"ProjectionExpression": "#x", "ExpressionAttributeNames": {"#x": "x"}});
-    assert_eq!(ask(projected.clone()).await.0, "bypass", "the engine judges an expression once");
-    assert_eq!(ask(projected).await, says("hit; age=7", 0.0, Some(5000)));
-    assert_eq!(ask(json!({"ProjectionExpression": "pk"})).await.0, "bypass");
-    assert_eq!(ask(json!({"ProjectionExpression": "pk"})).await, says("hit; age=7", 0.0, None));
-    assert_eq!(ask(json!({"ConsistentRead": true})).await, says("bypass", 2.0, Some(5000)));
-    for (operation, request) in [
+    for (name, operation, request, status) in [
+        ("some", "GetItem", get(json!({"ProjectionExpression": "pk"})), 200),
+        ("null", "GetItem", get(json!({"ProjectionExpression": null})), 400),
         (
-            "UpdateItem",
-            json!({"TableName": "todo", "Key": {"pk": {"S": "a"}}, "UpdateExpression": "SET x = :x",
-            "ExpressionAttributeValues": {":x": {"S": "u"}}}),
+            "some, and null",
+            "GetItem",
+            get(json!({"ProjectionExpression": "pk", "ExpressionAttributeNames": null})),
+            200,
         ),
-        (
-            "BatchWriteItem",
-            json!({"RequestItems": {"todo": [{"PutRequest": {"Item": {"pk": {"S": "a"}, "x": {"S": "bb"}}}}]}}),
-        ),
-        ("TransactWriteItems", json!({"TransactItems": [{"Put": put("a", 3)}]})),
-        ("ExecuteStatement", json!({"Statement": "UPDATE todo SET x = 'zzzz' WHERE pk = 'a'"})),
-        ("DeleteItem", json!({"TableName": "todo", "Key": {"pk": {"S": "a"}}})),
+        ("put", "PutItem", json!({"TableName": "todo", "Item": own}), 200),
+        ("put by a key", "PutItem", json!({"TableName": "todo", "Item": victims, "Key": own}), 400),
     ] {
-        ask(json!({})).await;
-        assert!(ask(json!({})).await.0.starts_with("hit"), "{operation}");
-        world.call(operation, request).await.unwrap();
-        assert_eq!(ask(json!({})).await.0, "miss", "{operation}");
+        assert_eq!(ask(operation, request).await, status, "{name}");
     }
-    *world.now.lock() += Duration::from_secs(300);
-    assert_eq!(ask(json!({})).await.0, "miss", "five minutes are over");
-    world.call("PutItem", put("b", 1)).await.unwrap();
-    assert_eq!(ask(json!({})).await.0, "hit; age=0", "another item is another item");
-    let alice = json!({"Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]});
-    let nobody = Caller { policy: Some(Arc::new(Policy::parse(&alice.to_string()).unwrap())), ..Caller::inside() };
-    assert!(world.call_as(&nobody, "GetItem", get(json!({}))).await.is_err(), "a policy comes before the cache");
-    assert!(world.dynamo.numbers().items.iter().all(|count| *count > 0));
-}
-
-#[tokio::test]
-async fn batches_take_from_the_cache() {
-    let world = world_of(cached(), on_demand()).await;
-    for key in ["a", "b", "c"] {
-        world.call("PutItem", put(key, 1)).await.unwrap();
+    for item in [json!({"pk": {"S": "alice"}, "x": null}), json!({"pk": {"S": "alice"}, "x": {"S": null}})] {
+        let fault = world.call("PutItem", json!({"TableName": "todo", "Item": item})).await.unwrap_err();
+        assert_eq!(fault.name(), "ValidationException", "a null is no value of an attribute: {item}");
     }
-    let ask = async |keys: &[&str]| {
-        let keys: Vec<Value> = keys.iter().map(|key| json!({"pk": {"S": key}})).collect();
-        let request = json!({"RequestItems": {"todo": {"Keys": keys}}, "ReturnConsumedCapacity": "TOTAL"});
-        let answer = world.dynamo.call(&Caller::inside(), "BatchGetItem", request).await.unwrap();
-        let body: Value = serde_json::from_slice(&answer.body).unwrap();
-        let mut found: Vec<String> = body["Responses"]["todo"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|item| item["pk"]["S"].as_str().unwrap().to_owned())
-            .collect();
-        found.sort();
-        assert_eq!(body["UnprocessedKeys"], json!({}));
-        (
-            found.concat(),
-            body["ConsumedCapacity"][0]["CapacityUnits"].as_f64().unwrap(),
-            answer.cache.unwrap().to_string(),
-        )
-    };
-    assert_eq!(ask(&["a", "b", "none"]).await, ("ab".into(), 1.5, "miss".into()));
-    assert_eq!(ask(&["a", "b", "none"]).await, ("ab".into(), 0.0, "hit; age=0".into()));
-    assert_eq!(ask(&["a", "c"]).await, ("ac".into(), 0.5, "miss".into()));
-    let get = world
-        .dynamo
-        .call(&Caller::inside(), "GetItem", json!({"TableName": "todo", "Key": {"pk": {"S": "c"}}}))
-        .await
-        .unwrap();
-    assert_eq!(get.cache, Some(crate::dynamo::Outcome::Hit { age: 0 }));
-    world.call("PutItem", put("none", 1)).await.unwrap();
-    assert_eq!(ask(&["a", "none"]).await, ("anone".into(), 0.5, "miss".into()));
-    let twice = json!({"RequestItems": {"todo": {"Keys": [{"pk": {"S": "a"}}, {"pk": {"S": "a"}}]}}});
-    assert_eq!(world.call("BatchGetItem", twice).await.unwrap_err().name(), "ValidationException");
-}
-
-#[tokio::test]
-async fn results_are_dropped_by_writes_to_their_partition() {
-    let world = world_of(cached(), on_demand()).await;
-    let query = |key: &str| json!({"TableName": "todo", "KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": key}}});
-    let owner = json!({"TableName": "todo", "IndexName": "by-owner", "KeyConditionExpression": "#o = :p",
-        "ExpressionAttributeNames": {"#o": "owner"}, "ExpressionAttributeValues": {":p": {"S": "alice"}}});
-    let ask = async |operation: &str, request: &Value| {
-        let answer = world.dynamo.call(&Caller::inside(), operation, request.clone()).await.unwrap();
-        let body: Value = serde_json::from_slice(&answer.body).unwrap();
-        (answer.cache.unwrap().to_string(), body["Count"].as_u64().unwrap())
-    };
-    let scan = json!({"TableName": "todo"});
-    for (operation, request) in
-        [("Query", query("a")), ("Query", query("b")), ("Query", owner.clone()), ("Scan", scan.clone())]
-    {
-        assert_eq!(ask(operation, &request).await, ("miss".into(), 0));
-        assert_eq!(ask(operation, &request).await, ("hit; age=0".into(), 0));
-    }
-    world.call("PutItem", put("a", 1)).await.unwrap();
-    assert_eq!(ask("Query", &query("a")).await, ("miss".into(), 1));
-    assert_eq!(ask("Query", &query("b")).await, ("hit; age=0".into(), 0), "another partition");
-    assert_eq!(ask("Query", &owner).await, ("miss".into(), 0), "an index may hold it");
-    assert_eq!(ask("Scan", &scan).await, ("miss".into(), 1));
-    let mut strong = query("a");
-    strong["ConsistentRead"] = json!(true);
-    assert_eq!(ask("Query", &strong).await, ("bypass".into(), 1));
 }
 
 /// No request stops the process, however it is nested.

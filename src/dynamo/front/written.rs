@@ -4,16 +4,18 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use bytes::Bytes;
 
 use super::Front;
+use super::cached::place;
 use crate::dynamo::cache::epochs::{Epochs, Scope};
-use crate::dynamo::cache::key;
+use crate::dynamo::cache::{Mark, key, stored};
 use crate::dynamo::capacity::Side;
 use crate::dynamo::catalog::Table;
 use crate::dynamo::op::Op;
 use crate::dynamo::partiql;
-use crate::dynamo::request::{Request, list, object, text};
+use crate::dynamo::parts::{Deed, actions, statements, written};
+use crate::dynamo::request::{Request, object, text};
 
 /// What is written.
 #[derive(Debug, PartialEq)]
@@ -41,28 +43,22 @@ pub fn writes(op: Op, request: &Request, known: &[Arc<Table>]) -> Vec<Write> {
     };
     let name = text(request, "TableName").unwrap_or_default();
     match op {
-        Op::PutItem => item(name, object(request, "Item")),
-        Op::UpdateItem | Op::DeleteItem => item(name, object(request, "Key")),
+        Op::PutItem | Op::UpdateItem | Op::DeleteItem => {
+            item(name, Deed::of(op).and_then(|deed| deed.content(request)));
+        }
         Op::BatchWriteItem => {
             for (name, writes) in object(request, "RequestItems").into_iter().flatten() {
-                for write in writes.as_array().into_iter().flatten() {
-                    let content = write.pointer("/PutRequest/Item").or_else(|| write.pointer("/DeleteRequest/Key"));
-                    item(name, content.and_then(Value::as_object));
-                }
+                written(writes).for_each(|content| item(name, content));
             }
         }
         Op::TransactWriteItems => {
-            for (kind, action) in list(request, "TransactItems").filter_map(Value::as_object).flatten() {
-                let Some(action) = action.as_object().filter(|_| kind != "ConditionCheck") else { continue };
-                let content = object(action, "Item").or_else(|| object(action, "Key"));
-                item(text(action, "TableName").unwrap_or_default(), content);
+            for (deed, action) in actions(op, request).filter(|(deed, _)| *deed != Deed::Check) {
+                item(text(action, "TableName").unwrap_or_default(), deed.content(action));
             }
         }
         Op::CreateTable | Op::DeleteTable | Op::UpdateTable => item(name, None),
         Op::ExecuteStatement | Op::BatchExecuteStatement | Op::ExecuteTransaction => {
-            let many = list(request, "Statements").chain(list(request, "TransactStatements"));
-            let each = many.filter_map(|one| one.get("Statement")?.as_str()).chain(text(request, "Statement"));
-            let each: Vec<_> = each.map(partiql::about).collect();
+            let each: Vec<_> = statements(op, request).map(partiql::about).collect();
             for about in each.iter().flatten().filter(|about| about.verb.side() == Side::Write) {
                 item(&about.table, None);
             }
@@ -126,11 +122,73 @@ impl Drop for Forgetting<'_> {
     }
 }
 
+/// What a write of one item leaves in the item cache once it is acknowledged.
+pub struct Through {
+    table: Arc<Table>,
+    key: Vec<u8>,
+    /// From before the write.
+    mark: Mark,
+    body: Bytes,
+}
+
+// === impl Through ===
+impl Through {
+    /// To be taken before the engine is asked. `None`: what the item will be is known to the engine only.
+    pub fn new(front: &Front, op: Op, request: &Request, writes: &[Write]) -> Option<Through> {
+        // What a remote endpoint makes of an item is its own.
+        front.caches.items.as_ref().filter(|_| front.engine.meters())?;
+        let [Write::Item { table, key, .. }] = writes else { return None };
+        let mark = front.caches.mark(&table.name, Scope::Item(&table.name, key));
+        let body = match op {
+            Op::PutItem => stored::answer(Deed::Put.content(request)?)?,
+            Op::DeleteItem => stored::NOTHING,
+            _ => return None,
+        };
+        Some(Through { table: Arc::clone(table), key: key.clone(), mark, body })
+    }
+
+    /// The write was acknowledged, and is forgotten by. Of two writes at once nobody knows which is the last: one that has ended
+    /// since this began keeps this out, and one that has not makes the caches forget it when it ends.
+    pub fn keep(self, front: &Front) {
+        let Through { table, key, mark, body } = self;
+        let (Some(store), now, mark) = (&front.caches.items, (front.clock)(), mark.after_one()) else { return };
+        let alone = mark == front.caches.mark(&table.name, Scope::Item(&table.name, &key));
+        // A table that was made anew meanwhile may have other keys.
+        let same = front.catalog.get(&table.name, now).is_some_and(|known| Arc::ptr_eq(&known, &table));
+        if alone && same {
+            store.put(place(&table.name, &key), mark, body, now);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn each_write_is_of_the_item_that_the_engine_writes() {
+        let table = Arc::new(Table { name: "t".into(), hash: "pk".into(), ..Table::default() });
+        let (mine, other) = (json!({"pk": {"S": "mine"}}), json!({"pk": {"S": "other"}}));
+        let both = |item: &Value, key: &Value| json!({"TableName": "t", "Item": item, "Key": key});
+        let transact = |kind: &str, action: Value| json!({"TransactItems": [{kind: action}]});
+        let batch = |kind: &str, part: Value| json!({"RequestItems": {"t": [{kind: part}]}});
+        for (op, request) in [
+            (Op::PutItem, both(&mine, &other)),
+            (Op::UpdateItem, both(&other, &mine)),
+            (Op::DeleteItem, both(&other, &mine)),
+            (Op::TransactWriteItems, transact("Put", both(&mine, &other))),
+            (Op::TransactWriteItems, transact("Update", both(&other, &mine))),
+            (Op::TransactWriteItems, transact("Delete", both(&other, &mine))),
+            (Op::BatchWriteItem, batch("PutRequest", both(&mine, &other))),
+            (Op::BatchWriteItem, batch("DeleteRequest", both(&other, &mine))),
+        ] {
+            let want = one(&table, mine.as_object().unwrap());
+            let found = writes(op, request.as_object().unwrap(), &[Arc::clone(&table)]);
+            assert_eq!(found, Vec::from_iter(want), "{op:?} {request}");
+        }
+    }
 
     #[test]
     fn statements_that_cannot_be_read_write_any_table() {

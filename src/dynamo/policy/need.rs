@@ -12,8 +12,29 @@ use super::super::engine;
 use super::super::expression;
 use super::super::op::Op;
 use super::super::partiql::{self, Verb};
+use super::super::parts::{Deed, actions, statements, written};
 use super::super::request::{Request, list, object, text};
 use super::Home;
+
+/// Bytes of an ARN (API reference, "TagResource"; those of streams are shorter).
+const ARN_MAX: usize = 1283;
+
+/// Members that name attributes, and are no expressions: transactions do not have them.
+const OLDER: [&str; 6] =
+    ["AttributesToGet", "AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter"];
+/// Members by which each operation names attributes.
+const OF_READS: &[&str] = &["ProjectionExpression", "AttributesToGet"];
+const OF_WRITES: &[&str] = &["ConditionExpression", "Expected"];
+const OF_UPDATES: &[&str] = &["UpdateExpression", "AttributeUpdates", "ConditionExpression", "Expected"];
+const OF_QUERIES: &[&str] = &[
+    "ProjectionExpression",
+    "AttributesToGet",
+    "FilterExpression",
+    "QueryFilter",
+    "KeyConditionExpression",
+    "KeyConditions",
+];
+const OF_SCANS: &[&str] = &["ProjectionExpression", "AttributesToGet", "FilterExpression", "ScanFilter"];
 
 /// One thing that has to be allowed.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -46,7 +67,7 @@ pub fn tables(op: Op, request: &Request) -> Vec<String> {
             object(request, "RequestItems").into_iter().flatten().for_each(|(name, _)| add(name));
         }
         Op::TransactGetItems | Op::TransactWriteItems => {
-            for (_, action) in actions(request) {
+            for (_, action) in actions(op, request) {
                 text(action, "TableName").into_iter().for_each(&mut add);
             }
         }
@@ -55,6 +76,9 @@ pub fn tables(op: Op, request: &Request) -> Vec<String> {
                 partiql::about(statement).iter().for_each(|about| add(&about.table));
             }
         }
+        Op::ListTables | Op::DescribeEndpoints | Op::DescribeLimits => {}
+        Op::TagResource | Op::UntagResource | Op::ListTagsOfResource => {}
+        Op::ListStreams | Op::DescribeStream | Op::GetShardIterator | Op::GetRecords => {}
         _ => text(request, "TableName").into_iter().for_each(&mut add),
     }
     found
@@ -63,42 +87,26 @@ pub fn tables(op: Op, request: &Request) -> Vec<String> {
 /// What `request` needs. `known` are the tables that it touches, those that there are.
 pub fn needs(op: Op, request: &Request, known: &[Arc<Table>], home: &Home) -> Vec<Need> {
     let look = |name: &str| known.iter().find(|table| table.name == name).map(Arc::as_ref);
+    if let Some(deed) = Deed::of(op) {
+        return vec![item(deed, request, false, look, home)];
+    }
     match op {
-        Op::GetItem | Op::PutItem | Op::UpdateItem | Op::DeleteItem => {
-            vec![item(action(op), request, look, home)]
-        }
         Op::Query | Op::Scan => vec![search(op, request, look, home)],
         Op::BatchGetItem => each(request, home, |name, asked, need| {
             need.action = "dynamodb:BatchGetItem";
             let Some(asked) = asked.as_object() else { return };
-            named(asked, &mut need.attributes);
-            need.select = Some(select(asked));
+            named(asked, OF_READS, &mut need.attributes);
+            need.select = Some(projected(asked, OF_READS));
             for key in list(asked, "Keys").filter_map(Value::as_object) {
                 keyed(key, look(name), need);
             }
         }),
         Op::BatchWriteItem => each(request, home, |name, asked, need| {
             need.action = "dynamodb:BatchWriteItem";
-            for write in asked.as_array().into_iter().flatten().filter_map(Value::as_object) {
-                for (kind, member) in [("PutRequest", "Item"), ("DeleteRequest", "Key")] {
-                    if let Some(item) = object(write, kind).and_then(|part| object(part, member)) {
-                        keyed(item, look(name), need);
-                    }
-                }
-            }
+            written(asked).flatten().for_each(|content| keyed(content, look(name), need));
         }),
         Op::TransactGetItems | Op::TransactWriteItems => {
-            let one = |(kind, asked): (&str, &Request)| {
-                let action = match kind {
-                    "Get" => "dynamodb:GetItem",
-                    "Put" => "dynamodb:PutItem",
-                    "Update" => "dynamodb:UpdateItem",
-                    "Delete" => "dynamodb:DeleteItem",
-                    _ => "dynamodb:ConditionCheckItem",
-                };
-                item(action, asked, look, home)
-            };
-            actions(request).map(one).collect()
+            actions(op, request).map(|(deed, asked)| item(deed, asked, true, look, home)).collect()
         }
         Op::ExecuteStatement | Op::BatchExecuteStatement | Op::ExecuteTransaction => {
             statements(op, request).map(|statement| stated(statement, home)).collect()
@@ -107,14 +115,17 @@ pub fn needs(op: Op, request: &Request, known: &[Arc<Table>], home: &Home) -> Ve
             vec![Need { action: action(op), resource: "*".to_owned(), ..Need::default() }]
         }
         Op::TagResource | Op::UntagResource | Op::ListTagsOfResource => {
-            let resource = text(request, "ResourceArn").unwrap_or("*").to_owned();
-            vec![Need { action: action(op), resource, ..Need::default() }]
+            let arn = text(request, "ResourceArn");
+            of_arn(action(op), arn, home, |rest| rest.split('/').next().unwrap_or_default())
         }
-        Op::DescribeStream | Op::GetShardIterator | Op::GetRecords => {
-            // An iterator begins with its stream's ARN.
-            let iterator = text(request, "ShardIterator").and_then(|text| text.split('|').next());
-            let resource = text(request, "StreamArn").or(iterator).unwrap_or("*").to_owned();
-            vec![Need { action: action(op), resource, ..Need::default() }]
+        Op::DescribeStream | Op::GetShardIterator => of_arn(action(op), text(request, "StreamArn"), home, |rest| rest),
+        Op::GetRecords => {
+            // An iterator begins with its stream's ARN, and says alone what is read.
+            let iterator = text(request, "ShardIterator").map(|text| match text.split_once("|1|") {
+                Some((arn, _)) => arn,
+                None => text.split('|').next().unwrap_or_default(),
+            });
+            of_arn(action(op), iterator, home, |rest| rest)
         }
         _ => vec![Need {
             action: action(op),
@@ -160,19 +171,49 @@ fn action(op: Op) -> &'static str {
     }
 }
 
+/// What is asked of the resource `arn`. Engines look at the table's name in it and not whose it is: what they may find is needed
+/// too. `part`: what they take of all that follows "table/".
+fn of_arn(action: &'static str, arn: Option<&str>, home: &Home, part: fn(&str) -> &str) -> Vec<Need> {
+    let arn = arn.unwrap_or("*");
+    let need = |resource: String| Need { action, resource, ..Need::default() };
+    if arn.len() > ARN_MAX {
+        return vec![Need { unread: true, ..need("*".to_owned()) }];
+    }
+    let mut needs = vec![need(arn.to_owned())];
+    for (at, found) in arn.match_indices(":table/") {
+        let own = home.table(part(arn.get(at + found.len()..).unwrap_or_default()));
+        if own != arn {
+            needs.push(need(own));
+        }
+    }
+    needs
+}
+
 /// One item that is read or written.
-fn item<'t>(action: &'static str, asked: &Request, look: impl Fn(&str) -> Option<&'t Table>, home: &Home) -> Need {
+fn item<'t>(
+    deed: Deed,
+    asked: &Request,
+    transacted: bool,
+    look: impl Fn(&str) -> Option<&'t Table>,
+    home: &Home,
+) -> Need {
     let name = text(asked, "TableName").unwrap_or_default();
-    let mut need = Need { action, resource: home.table(name), ..Need::default() };
-    let content = object(asked, "Key").or_else(|| object(asked, "Item"));
-    match content {
+    let mut need = Need { action: deed.action(), resource: home.table(name), ..Need::default() };
+    match deed.content(asked) {
         Some(content) => keyed(content, look(name), &mut need),
         None => need.opaque = true,
     }
-    named(asked, &mut need.attributes);
-    need.return_values = text(asked, "ReturnValues").map(str::to_owned);
-    if action == "dynamodb:GetItem" {
-        need.select = Some(select(asked));
+    let members = match deed {
+        Deed::Get => OF_READS,
+        Deed::Update => OF_UPDATES,
+        Deed::Put | Deed::Delete | Deed::Check => OF_WRITES,
+    };
+    let members: Vec<&str> = members.iter().copied().filter(|name| !(transacted && OLDER.contains(name))).collect();
+    named(asked, &members, &mut need.attributes);
+    match deed {
+        Deed::Get => need.select = Some(projected(asked, &members)),
+        _ if transacted => {}
+        _ => need.return_values = text(asked, "ReturnValues").map(str::to_owned),
     }
     need
 }
@@ -183,7 +224,7 @@ fn search<'t>(op: Op, asked: &Request, look: impl Fn(&str) -> Option<&'t Table>,
     let index = text(asked, "IndexName");
     let resource = index.map_or_else(|| home.table(name), |index| home.index(name, index));
     let mut need = Need { action: action(op), resource, select: Some(select(asked)), ..Need::default() };
-    named(asked, &mut need.attributes);
+    named(asked, if op == Op::Query { OF_QUERIES } else { OF_SCANS }, &mut need.attributes);
     if op == Op::Query {
         match look(name).and_then(|table| table.hash_of(index)).and_then(|hash| leading(asked, hash)).and_then(scalar) {
             Some(key) => need.keys.push(key),
@@ -249,22 +290,19 @@ fn keyed(content: &Request, table: Option<&Table>, need: &mut Need) {
     }
 }
 
-/// Notes the attributes that expressions and their older counterparts name.
-fn named(asked: &Request, found: &mut Vec<String>) {
+/// Notes the attributes that these members of a request name: expressions and their older counterparts.
+fn named(asked: &Request, members: &[&str], found: &mut Vec<String>) {
     let names = object(asked, "ExpressionAttributeNames");
-    for member in [
-        "ProjectionExpression",
-        "ConditionExpression",
-        "FilterExpression",
-        "KeyConditionExpression",
-        "UpdateExpression",
-    ] {
-        text(asked, member).into_iter().for_each(|text| expression::attributes(text, names, found));
+    for member in members {
+        match asked.get(*member) {
+            Some(Value::String(text)) if !OLDER.contains(member) => expression::attributes(text, names, found),
+            Some(Value::Object(of)) if OLDER.contains(member) => of.keys().for_each(|name| note(name, found)),
+            Some(Value::Array(of)) if OLDER.contains(member) => {
+                of.iter().filter_map(Value::as_str).for_each(|name| note(name, found))
+            }
+            _ => {}
+        }
     }
-    for member in ["AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter"] {
-        object(asked, member).into_iter().flatten().for_each(|(name, _)| note(name, found));
-    }
-    list(asked, "AttributesToGet").filter_map(Value::as_str).for_each(|name| note(name, found));
 }
 
 fn note(name: &str, found: &mut Vec<String>) {
@@ -275,14 +313,20 @@ fn note(name: &str, found: &mut Vec<String>) {
 
 /// `Select`, or what it comes to when it is left out (API reference, "Query").
 fn select(asked: &Request) -> &'static str {
-    let projects = asked.contains_key("ProjectionExpression") || asked.contains_key("AttributesToGet");
-    match text(asked, "Select") {
-        Some("COUNT") => "COUNT",
-        Some("ALL_PROJECTED_ATTRIBUTES") => "ALL_PROJECTED_ATTRIBUTES",
-        Some("ALL_ATTRIBUTES") => "ALL_ATTRIBUTES",
-        _ if projects => "SPECIFIC_ATTRIBUTES",
-        _ if asked.contains_key("IndexName") => "ALL_PROJECTED_ATTRIBUTES",
-        _ => "ALL_ATTRIBUTES",
+    match (text(asked, "Select"), projected(asked, OF_READS)) {
+        (Some("COUNT"), _) => "COUNT",
+        (Some("ALL_PROJECTED_ATTRIBUTES"), _) => "ALL_PROJECTED_ATTRIBUTES",
+        (Some("ALL_ATTRIBUTES"), _) => "ALL_ATTRIBUTES",
+        (_, "ALL_ATTRIBUTES") if asked.contains_key("IndexName") => "ALL_PROJECTED_ATTRIBUTES",
+        (_, projected) => projected,
+    }
+}
+
+/// What `Select` comes to where there is none: by the members that may ask for some attributes only.
+fn projected(asked: &Request, members: &[&str]) -> &'static str {
+    match members.iter().any(|member| OF_READS.contains(member) && asked.contains_key(*member)) {
+        true => "SPECIFIC_ATTRIBUTES",
+        false => "ALL_ATTRIBUTES",
     }
 }
 
@@ -294,17 +338,4 @@ fn scalar(value: &Value) -> Option<String> {
         ("N", text) => engine::plain_number(text),
         _ => None,
     }
-}
-
-/// Actions of a transaction, with their kind: "Put".
-fn actions(request: &Request) -> impl Iterator<Item = (&str, &Request)> {
-    let each = list(request, "TransactItems").filter_map(Value::as_object).flatten();
-    each.filter_map(|(kind, action)| Some((kind.as_str(), action.as_object()?)))
-}
-
-fn statements(op: Op, request: &Request) -> impl Iterator<Item = &str> {
-    let member = if op == Op::BatchExecuteStatement { "Statements" } else { "TransactStatements" };
-    let many = list(request, member).filter_map(|one| one.get("Statement").and_then(Value::as_str));
-    let one = if op == Op::ExecuteStatement { text(request, "Statement") } else { None };
-    one.into_iter().chain(many)
 }

@@ -109,6 +109,7 @@ fn transactions_are_cancelled() {
     let codes: Vec<_> =
         fault.more["CancellationReasons"].as_array().unwrap().iter().map(|reason| &reason["Code"]).collect();
     assert_eq!(codes, ["None", "None", "ProvisionedThroughputExceeded"]);
-    let units: Vec<f64> = cancelled(request.as_object().unwrap()).iter().map(|one| one.total().write).collect();
+    let units: Vec<f64> =
+        cancelled(Op::TransactWriteItems, request.as_object().unwrap()).iter().map(|one| one.total().write).collect();
     assert_eq!(units, [2.0, 2.0, 2.0], "what is cancelled is charged");
 }
