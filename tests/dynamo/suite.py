@@ -190,6 +190,14 @@ def stream():
     at = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER", SequenceNumber=number)["ShardIterator"]
     assert [record["eventName"] for record in streams.get_records(ShardIterator=at)["Records"]] == ["MODIFY", "REMOVE"]
     refused("ResourceNotFoundException", streams.describe_stream, StreamArn=arn.replace("todo", "nothing"))
+    client.update_table(TableName="todo", StreamSpecification={"StreamEnabled": False})
+    assert client.describe_table(TableName="todo")["Table"]["LatestStreamArn"] == arn
+    assert [one["StreamArn"] for one in streams.list_streams(TableName="todo")["Streams"]] == [arn]
+    described = streams.describe_stream(StreamArn=arn)["StreamDescription"]
+    assert described["StreamStatus"] == "DISABLED", described
+    assert "EndingSequenceNumber" in described["Shards"][0]["SequenceNumberRange"], described
+    got = streams.get_records(ShardIterator=at)
+    assert [record["eventName"] for record in got["Records"]] == ["MODIFY", "REMOVE"] and "NextShardIterator" not in got, got
 
 
 def wire():

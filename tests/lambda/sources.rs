@@ -297,3 +297,21 @@ async fn a_kill_skips_no_record() {
     assert_eq!(got, want);
     tables.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_turned_off_is_read_to_its_end() {
+    let (mut place, marks) = (Place::new(), tempfile::TempDir::new().unwrap());
+    add(&mut place, "behind", marks.path(), vec![events()]);
+    let tables = tables(&place.state());
+    for key in ["a", "b", "c"] {
+        put(&tables, key, 1).await;
+    }
+    let off = json!({ "TableName": "todo", "StreamSpecification": { "StreamEnabled": false } });
+    tables.call(&Caller::inside(), "UpdateTable", off).await.unwrap();
+    put(&tables, "d", 1).await;
+    let lambda = Lambda::open(&place.spec, &place.state(), Some(tables.clone()), None).unwrap();
+    until("what was written while the stream was on", || keys(&calls(marks.path(), "behind")).len() == 3).await;
+    assert_eq!(keys(&calls(marks.path(), "behind")), ["a", "b", "c"]);
+    lambda.close().await;
+    tables.close().await;
+}

@@ -92,6 +92,11 @@ impl Direct {
         self.turn.lock()
     }
 
+    /// Moves when what tables are may have changed.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// What tables are may be something else from now on.
     pub fn changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);

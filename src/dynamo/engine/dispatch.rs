@@ -3,8 +3,9 @@
 //!
 //! In: an operation and its request. Out: a [`Reply`]. Never: another thread.
 
-use dynoxide::Database;
 use dynoxide::errors::DynoxideError;
+use dynoxide::storage::Storage;
+use dynoxide::{Database, actions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,7 +14,7 @@ use super::super::capacity::{Consumed, Side};
 use super::super::fault::Fault;
 use super::super::op::Op;
 use super::super::request::Request;
-use super::{Reply, capacity, malformed};
+use super::{Reply, beside, capacity, malformed};
 
 /// Does an operation. Blocks, and wants a deep stack.
 pub fn run(db: &Database, op: Op, request: Request) -> Result<Reply, Fault> {
@@ -109,6 +110,28 @@ pub fn run(db: &Database, op: Op, request: Request) -> Result<Reply, Fault> {
         Op::GetRecords => plain(&db.get_records(read(request)?).map_err(failed)?),
         Op::DescribeEndpoints | Op::DescribeLimits => Err(Fault::unknown_operation()),
     }
+}
+
+/// Does a transaction that writes, over a connection beside the engine's; the token in it is the caller's affair.
+pub fn transact(storage: &Storage, op: Op, request: Request) -> Result<Reply, Fault> {
+    match op {
+        Op::TransactWriteItems => {
+            let mut answer = beside::done(op, actions::transact_write_items::execute(storage, read(request)?))?;
+            let units = answer.consumed_capacity.take();
+            metered(&answer, units.into_iter().flatten(), Side::Write)
+        }
+        Op::ExecuteTransaction => {
+            let mut answer = beside::done(op, actions::execute_transaction::execute(storage, read(request)?))?;
+            let units = answer.consumed_capacity.take();
+            metered(&answer, units.into_iter().flatten(), Side::Write)
+        }
+        _ => Err(Fault::internal()),
+    }
+}
+
+/// Deletes an item over such a connection.
+pub fn delete(storage: &Storage, request: Request) -> Result<(), Fault> {
+    beside::done(Op::DeleteItem, actions::delete_item::execute(storage, read(request)?)).map(drop)
 }
 
 fn read<T: DeserializeOwned>(request: Request) -> Result<T, Fault> {

@@ -8,7 +8,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use dynoxide::Database;
@@ -17,14 +16,14 @@ use tokio::sync::oneshot;
 use super::super::fault::{DynamoError, Fault};
 use super::super::front::Clock;
 use super::super::op::Op;
-use super::super::request::{Request, text};
 use super::checkpoint::Checkpointer;
-use super::correct;
 use super::direct::Direct;
+use super::expiry::Expiry;
 use super::queue::Queue;
 use super::replicas::Replicas;
 use super::sidecar::Sidecar;
-use super::streams::{self, Streams};
+use super::tokens::Tokens;
+use super::work::Work;
 use super::{Call, Engine, Reply, Swept};
 use crate::config::compiled::DynamoTable;
 use crate::dynamo::version::{Outgoing, Version};
@@ -33,8 +32,6 @@ const FILE: &str = "tables.db";
 /// Pages of the log that a write of the engine's takes, and a direct one: rows, indexes and a stream record.
 const PAGES: usize = 8;
 const PAGES_DIRECT: usize = 2;
-/// Whose rules global tables follow (developer guide, "Global tables versions").
-const GLOBAL_VERSION: &str = "2019.11.21";
 
 /// How it is opened.
 #[derive(Clone)]
@@ -57,6 +54,8 @@ pub struct Embedded {
     db: Database,
     direct: Arc<Direct>,
     sidecar: Arc<Sidecar>,
+    tokens: Arc<Tokens>,
+    expiry: Arc<Expiry>,
     /// Where there are global tables.
     replicas: Option<Arc<Replicas>>,
     file: PathBuf,
@@ -89,6 +88,8 @@ impl Embedded {
             db,
             direct,
             sidecar,
+            tokens: Arc::new(Tokens::new(&file, settings.sync_full)),
+            expiry: Arc::new(Expiry::new(&file, settings.sync_full)),
             replicas: None,
             checkpointer: Checkpointer::open(&file)?,
             file,
@@ -193,6 +194,8 @@ impl Embedded {
             db: self.db.clone(),
             direct: Arc::clone(&self.direct),
             sidecar: Arc::clone(&self.sidecar),
+            tokens: Arc::clone(&self.tokens),
+            expiry: Arc::clone(&self.expiry),
             replicas: self.replicas.clone(),
             region: self.region.clone(),
             now: (self.clock)(),
@@ -238,106 +241,6 @@ impl Embedded {
             }
         }
     }
-}
-
-/// What a thread needs for one call.
-struct Work {
-    db: Database,
-    direct: Arc<Direct>,
-    sidecar: Arc<Sidecar>,
-    replicas: Option<Arc<Replicas>>,
-    region: String,
-    now: Duration,
-}
-
-// === impl Work ===
-impl Work {
-    fn done(&self, mut call: Call) -> Result<Reply, Fault> {
-        if let Some(reply) = self.direct.read(&call) {
-            return Ok(reply);
-        }
-        let op = call.op;
-        match op {
-            Op::DescribeStream | Op::GetShardIterator | Op::GetRecords => {
-                let (db, sidecar) = (&self.db, self.sidecar.as_ref());
-                return Streams { db, sidecar, region: &self.region, now: self.now }.call(op, &call.request);
-            }
-            Op::CreateTable | Op::UpdateTable => {
-                let _turn = self.direct.turn();
-                let _changed = Changed(&self.direct);
-                let view = streams::wanted(&mut call.request);
-                let name = text(&call.request, "TableName").unwrap_or_default().to_owned();
-                let reply = correct::call(&self.db, call)?;
-                if let Some(view) = view {
-                    self.sidecar.set_view(&name, &view).map_err(|error| failed("the view of a stream", &error))?;
-                }
-                return self.described(reply, &name);
-            }
-            Op::DescribeTable | Op::DeleteTable => {
-                let name = text(&call.request, "TableName").unwrap_or_default().to_owned();
-                if op == Op::DeleteTable && self.global(&name) {
-                    return Err(Fault::validation(format!(
-                        "Table {name} is a global table: it is deleted once the configuration no longer says so"
-                    )));
-                }
-                let _turn = (op == Op::DeleteTable).then(|| (Changed(&self.direct), self.direct.turn()));
-                return self.described(correct::call(&self.db, call)?, &name);
-            }
-            _ => {}
-        }
-        if call.metered && op.metered() {
-            call.request.insert("ReturnConsumedCapacity".to_owned(), serde_json::Value::from("INDEXES"));
-        }
-        let lesson = self.direct.study(&self.db, &call);
-        let _writing = self.replicas.as_ref().filter(|_| !op.reads()).map(|replicas| replicas.writing());
-        let _turn = (!op.reads()).then(|| self.direct.turn());
-        let reply = correct::call(&self.db, call)?;
-        lesson.into_iter().for_each(|lesson| self.direct.learn(lesson));
-        Ok(reply)
-    }
-
-    fn global(&self, table: &str) -> bool {
-        self.replicas.as_ref().is_some_and(|replicas| replicas.has(table))
-    }
-
-    /// What a table is, as AWS says it.
-    fn described(&self, reply: Reply, table: &str) -> Result<Reply, Fault> {
-        let reply = streams::described(reply, &self.sidecar)?;
-        if !self.global(table) {
-            return Ok(reply);
-        }
-        let mut body: Request = serde_json::from_slice(&reply.body).map_err(|_| Fault::internal())?;
-        for description in body.values_mut().filter_map(serde_json::Value::as_object_mut) {
-            description.insert("GlobalTableVersion".to_owned(), serde_json::Value::from(GLOBAL_VERSION));
-        }
-        let body = serde_json::to_vec(&body).map_err(|_| Fault::internal())?;
-        Ok(Reply { body, ..reply })
-    }
-
-    fn sweep(&self) -> Result<Swept, Fault> {
-        let items = self.db.sweep_ttl().map_err(|error| failed("expired items", &error))?;
-        let tables = match items {
-            0 => Vec::new(),
-            _ => self.sidecar.expiring().map_err(|error| failed("tables whose items expire", &error))?,
-        };
-        let cutoff = self.now.saturating_sub(streams::KEPT).as_secs();
-        self.sidecar.trim(cutoff).map_err(|error| failed("old stream records", &error))?;
-        Ok(Swept { items, tables })
-    }
-}
-
-/// Tells that tables have changed, while it is still the teller's turn to write.
-struct Changed<'a>(&'a Direct);
-
-impl Drop for Changed<'_> {
-    fn drop(&mut self) {
-        self.0.changed();
-    }
-}
-
-fn failed(what: &str, error: &dyn std::error::Error) -> Fault {
-    log::error!("dynamodb: {what}: {error}");
-    Fault::internal()
 }
 
 fn database(path: &Path, sync_full: bool) -> Result<Database, DynamoError> {

@@ -2,12 +2,14 @@
 //!
 //! In: an operation and its request, checked. Out: its reply. Never: a policy, a bucket, a cache.
 
+mod beside;
 mod capacity;
 mod checkpoint;
 mod correct;
 mod direct;
 mod dispatch;
 mod embedded;
+mod expiry;
 mod ledger;
 mod malformed;
 mod queue;
@@ -15,6 +17,8 @@ mod remote;
 mod replicas;
 mod sidecar;
 mod streams;
+mod tokens;
+mod work;
 
 use async_trait::async_trait;
 

@@ -278,7 +278,7 @@ fn write(db: &Database, place: &Place, stamp: &Stamp, content: &Content) -> Resu
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Fault {
-        log::error!("dynamodb: the ledger of global tables: {error}");
+        log::error!("dynamodb: the file of the tables: {error}");
         Fault::internal()
     }
 }

@@ -127,3 +127,68 @@ async fn expired_items_leave_the_cache() {
     }
     dynamo.close().await;
 }
+
+#[tokio::test]
+async fn what_expired_long_ago_is_kept() {
+    let key = |name: &str, kind: &'static str| DynamoKey { name: name.into(), kind };
+    let table = DynamoTable {
+        name: "passing".into(),
+        hash: key("pk", "S"),
+        range: Some(key("sk", "N")),
+        indexes: Vec::new(),
+        stream: Some("NEW_AND_OLD_IMAGES"),
+        ttl: Some("it's \"when\"".into()),
+        global: false,
+        capacity: None,
+    };
+    let spec = DynamoDb { tables: vec![table], ..spec() };
+    let directory = tempfile::tempdir().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let dynamo = Dynamo::open(&spec, directory.path(), Arc::new(move || now)).unwrap();
+    let ask = async |operation: &str, request: Value| -> Value {
+        let answer = dynamo.call(&Caller::inside(), operation, request).await.unwrap();
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    let seconds = i64::try_from(now.as_secs()).unwrap();
+    let five_years = 5 * 365 * 86_400;
+    let times = [
+        json!({"N": "0"}),
+        json!({"N": "-5"}),
+        json!({"N": (seconds - five_years - 1).to_string()}),
+        json!({"N": (seconds - five_years).to_string()}),
+        json!({"N": (seconds - 1).to_string()}),
+        json!({"N": seconds.to_string()}),
+        json!({"N": (seconds * 1000).to_string()}),
+        json!({"N": format!("{}.5", seconds - 10)}),
+        json!({"S": (seconds - 1).to_string()}),
+    ];
+    // More than are looked at at once.
+    for round in 0..30 {
+        for (at, time) in times.iter().enumerate() {
+            let sort = (round * times.len() + at).to_string();
+            let item =
+                json!({"pk": {"S": "a"}, "sk": {"N": sort}, "case": {"N": at.to_string()}, "it's \"when\"": time});
+            ask("PutItem", json!({"TableName": "passing", "Item": item})).await;
+        }
+    }
+    sweep(&dynamo.front).await;
+    let left = ask("Scan", json!({"TableName": "passing"})).await;
+    let mut cases: Vec<&str> =
+        left["Items"].as_array().unwrap().iter().map(|item| item["case"]["N"].as_str().unwrap()).collect();
+    cases.sort_unstable();
+    cases.dedup();
+    assert_eq!((left["Count"].as_u64(), cases), (Some(210), vec!["0", "1", "2", "5", "6", "7", "8"]));
+    let arn = ask("ListStreams", json!({})).await["Streams"][0]["StreamArn"].clone();
+    let shard =
+        ask("DescribeStream", json!({"StreamArn": arn})).await["StreamDescription"]["Shards"][0]["ShardId"].clone();
+    let first = json!({"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
+    let iterator = ask("GetShardIterator", first).await["ShardIterator"].clone();
+    let records = ask("GetRecords", json!({"ShardIterator": iterator})).await["Records"].clone();
+    let removed: Vec<&Value> =
+        records.as_array().unwrap().iter().filter(|record| record["eventName"] == "REMOVE").collect();
+    assert_eq!(removed.len(), 60);
+    for record in removed {
+        assert_eq!(record["userIdentity"], json!({"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}));
+    }
+    dynamo.close().await;
+}

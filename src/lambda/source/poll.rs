@@ -159,7 +159,12 @@ impl Poller {
         };
         let described = self.ask("DescribeTable", json!({ "TableName": table })).await?;
         let on = described.pointer("/Table/StreamSpecification/StreamEnabled") == Some(&Value::Bool(true));
-        let arn = described.pointer("/Table/LatestStreamArn").and_then(Value::as_str).filter(|_| on);
+        // One that was turned off is read to its end.
+        let read = {
+            let progress = self.progress.lock().await;
+            !progress.shards.is_empty() && progress.shards.values().all(|place| *place == Place::End)
+        };
+        let arn = described.pointer("/Table/LatestStreamArn").and_then(Value::as_str).filter(|_| on || !read);
         arn.map(str::to_owned).ok_or_else(|| {
             Fault::service("ResourceNotFoundException", format!("The table {table} has no stream: turn one on"))
         })

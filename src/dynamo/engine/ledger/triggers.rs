@@ -6,6 +6,7 @@
 use rusqlite::Connection;
 
 use super::super::super::version::COUNT_BITS;
+use super::super::expiry::PAST_MAX;
 use super::Shared;
 
 /// Milliseconds since the epoch.
@@ -68,6 +69,8 @@ pub fn of(table: &Shared, now: &str) -> String {
         )
     };
     let (put_tick, gone_tick, put_coming, gone_coming) = (tick("NEW"), tick("OLD"), coming("NEW"), coming("OLD"));
+    // What expired longer ago is not swept.
+    let past = PAST_MAX.as_secs();
     let ttl = "CAST(json_extract(e.value, '$.N') AS INTEGER)";
     format!(
         "CREATE TRIGGER {put} AFTER INSERT ON {name} BEGIN
@@ -82,7 +85,7 @@ pub fn of(table: &Shared, now: &str) -> String {
                  ON expired.table_name = {own} AND expired.pk = OLD.pk AND expired.sk = OLD.sk AND EXISTS (
                      SELECT 1 FROM _tables AS t, json_each(OLD.item_json) AS e
                      WHERE t.table_name = {own} AND t.ttl_enabled = 1 AND e.key = t.ttl_attribute
-                         AND {ttl} BETWEEN 0 AND {now} / 1000 - 1);
+                         AND {ttl} BETWEEN max(0, {now} / 1000 - {past}) AND {now} / 1000 - 1);
          END;"
     )
 }

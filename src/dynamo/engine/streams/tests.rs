@@ -27,15 +27,28 @@ fn world(view: &str) -> World {
     })
     .unwrap();
     let world = World { engine, now, _directory: directory };
-    let create = json!({"TableName": "ttt", "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}], "BillingMode": "PAY_PER_REQUEST",
-        "StreamSpecification": {"StreamEnabled": true, "StreamViewType": view}});
-    let made = world.call(Op::CreateTable, create).unwrap();
-    assert_eq!(made["TableDescription"]["StreamSpecification"]["StreamViewType"], view);
+    world.create(view);
     world
 }
 
 impl World {
+    fn create(&self, view: &str) {
+        let create = json!({"TableName": "ttt", "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}], "BillingMode": "PAY_PER_REQUEST",
+            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": view}});
+        let made = self.call(Op::CreateTable, create).unwrap();
+        assert_eq!(made["TableDescription"]["StreamSpecification"]["StreamViewType"], view);
+    }
+
+    /// All that a stream has.
+    fn records_of(&self, arn: &Value) -> Vec<Value> {
+        let described = self.call(Op::DescribeStream, json!({"StreamArn": arn})).unwrap();
+        let shard = &described["StreamDescription"]["Shards"][0]["ShardId"];
+        let request = json!({"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
+        let iterator = self.call(Op::GetShardIterator, request).unwrap()["ShardIterator"].clone();
+        self.page(&iterator, None).unwrap().0
+    }
+
     fn call(&self, op: Op, request: Value) -> Result<Value, Fault> {
         let Value::Object(request) = request else { panic!("an object") };
         let reply = self.engine.call_now(Call { op, request, metered: false })?;
@@ -221,4 +234,81 @@ async fn a_day_is_kept() {
     assert_eq!(world.iterator("AT_SEQUENCE_NUMBER", Some(&number)).unwrap_err().name(), "TrimmedDataAccessException");
     *world.now.lock() -= KEPT;
     assert_eq!(world.all(), Vec::<Value>::new(), "and then it is gone");
+}
+
+#[test]
+fn a_stream_that_was_turned_off_is_read_to_its_end() {
+    let world = world("OLD_IMAGE");
+    for value in ["1", "2", "3"] {
+        world.put("a", value);
+    }
+    let (arn, stream) = world.stream();
+    let first = world.iterator("TRIM_HORIZON", None).unwrap();
+    let turn = |on: bool| {
+        let stream = match on {
+            true => json!({"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"}),
+            false => json!({"StreamEnabled": false}),
+        };
+        world.call(Op::UpdateTable, json!({"TableName": "ttt", "StreamSpecification": stream})).unwrap()
+    };
+    turn(false);
+    world.put("a", "unseen");
+    let described = world.call(Op::DescribeTable, json!({"TableName": "ttt"})).unwrap();
+    assert_eq!((&described["Table"]["LatestStreamArn"], described["Table"].get("StreamSpecification")), (&arn, None));
+    let (listed, ended) = world.stream();
+    assert_eq!(
+        (&listed, &ended["StreamStatus"], &ended["StreamViewType"]),
+        (&arn, &json!("DISABLED"), &json!("OLD_IMAGE"))
+    );
+    assert_eq!(ended["Shards"][0]["ShardId"], stream["Shards"][0]["ShardId"]);
+    let (page, next) = world.page(&first, Some(2)).unwrap();
+    assert_eq!(page.len(), 2);
+    let (page, end) = world.page(&next, Some(2)).unwrap();
+    assert_eq!((page.len(), &end), (1, &Value::Null), "the iterator ends with the stream");
+    assert_eq!(page[0]["dynamodb"]["OldImage"]["v"], json!({"S": "2"}));
+    assert_eq!(
+        ended["Shards"][0]["SequenceNumberRange"]["EndingSequenceNumber"],
+        page[0]["dynamodb"]["SequenceNumber"]
+    );
+    let latest = world.iterator("LATEST", None).unwrap();
+    assert_eq!(world.page(&latest, None).unwrap(), (Vec::new(), Value::Null));
+    // Turned on again, it is another one, which knows nothing of the first.
+    turn(true);
+    world.put("a", "4");
+    let all = world.call(Op::ListStreams, json!({})).unwrap()["Streams"].clone();
+    let arns: Vec<&Value> = all.as_array().unwrap().iter().map(|one| &one["StreamArn"]).collect();
+    assert_eq!((arns.len(), arns[0]), (2, &arn));
+    let page = world.call(Op::ListStreams, json!({"Limit": 1})).unwrap();
+    assert_eq!((&page["Streams"][0]["StreamArn"], &page["LastEvaluatedStreamArn"]), (&arn, &arn));
+    let rest = world.call(Op::ListStreams, json!({"ExclusiveStartStreamArn": arn})).unwrap();
+    assert_eq!((&rest["Streams"][0]["StreamArn"], rest.get("LastEvaluatedStreamArn")), (arns[1], None));
+    assert_eq!((world.records_of(&arn).len(), world.records_of(arns[1]).len()), (3, 1));
+    // What is deleted is kept for a day too, and one that comes after it under its name begins anew.
+    world.call(Op::DeleteTable, json!({"TableName": "ttt"})).unwrap();
+    let gone = world.records_of(arns[1]);
+    assert_eq!((gone.len(), gone[0]["dynamodb"].get("OldImage")), (1, None));
+    world.create("NEW_IMAGE");
+    world.put("a", "5");
+    let all = world.call(Op::ListStreams, json!({})).unwrap()["Streams"].clone();
+    assert_eq!(all.as_array().unwrap().len(), 3);
+    assert_eq!(world.records_of(&all[2]["StreamArn"]).len(), 1);
+    turn(false);
+    let described = world.call(Op::DescribeTable, json!({"TableName": "ttt"})).unwrap();
+    assert_eq!(described["Table"]["LatestStreamArn"], all[2]["StreamArn"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_turned_off_is_forgotten_after_a_day() {
+    use crate::dynamo::engine::Engine as _;
+    let world = world("KEYS_ONLY");
+    world.put("a", "1");
+    let (arn, _) = world.stream();
+    world.call(Op::UpdateTable, json!({"TableName": "ttt", "StreamSpecification": {"StreamEnabled": false}})).unwrap();
+    world.engine.sweep().await.unwrap();
+    assert_eq!(world.records_of(&arn).len(), 1);
+    *world.now.lock() += KEPT + Duration::from_secs(60);
+    world.engine.sweep().await.unwrap();
+    assert_eq!(world.call(Op::ListStreams, json!({})).unwrap()["Streams"], json!([]));
+    let gone = world.call(Op::DescribeStream, json!({"StreamArn": arn})).unwrap_err();
+    assert_eq!(gone.name(), "ResourceNotFoundException");
 }
