@@ -125,7 +125,7 @@ const TOKENS: &str = "RIMWARD_TEST_DYNAMO_TOKENS";
 /// Adds 1 under a token of this number, to two items; every other one by PartiQL.
 fn added(number: u32, by: u32) -> (&'static str, Value) {
     let (token, by) = (number.to_string(), by.to_string());
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let update = |table: &str| {
             json!({"Update": {"TableName": table, "Key": {"pk": {"S": "sum"}}, "UpdateExpression": "ADD n :by",
                 "ExpressionAttributeValues": {":by": {"N": by}}}})
@@ -222,7 +222,7 @@ fn steps(seed: u64, worker: u64) -> impl Iterator<Item = Step> {
 
 /// Even keys are in the table with an index.
 fn place(worker: u64, key: u32) -> (&'static str, Value) {
-    let table = if key % 2 == 0 { "writes" } else { "plain" };
+    let table = if key.is_multiple_of(2) { "writes" } else { "plain" };
     (table, json!({"pk": {"S": format!("{worker}-{key}")}}))
 }
 

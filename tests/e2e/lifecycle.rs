@@ -123,7 +123,7 @@ fn sigterm_lets_requests_in_flight_finish() {
 /// An origin that takes its time, so that requests span whatever happens meanwhile.
 fn slow(time: Duration) -> Origin {
     Origin::start(move |x| {
-        std::thread::sleep(time);
+        std::thread::park_timeout(time);
         x.reply("200 OK", "Cache-Control: no-store\r\n", "served");
     })
 }

@@ -185,7 +185,7 @@ fn a_date_joins_no_parts_of_two_compressions() {
         let size = if x.nth == 0 { 900 } else { 30_000 };
         for piece in page.as_bytes().chunks(size) {
             x.write(piece);
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
         }
     });
     let pop = Pop::caching(&origin, "compress = true");

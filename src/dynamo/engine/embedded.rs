@@ -77,7 +77,7 @@ impl Embedded {
     /// The directory, the file or the threads cannot be had.
     pub fn open(settings: &Settings) -> Result<Embedded, DynamoError> {
         let directory = &settings.directory;
-        std::fs::create_dir_all(directory)
+        crate::durable::private_dir(directory)
             .map_err(|source| DynamoError::Directory { path: directory.clone(), source })?;
         let file = directory.join(FILE);
         let db = database(&file, settings.sync_full)?;
