@@ -3,7 +3,8 @@
 
     geo/asn.py OUT.mmdb RANGES.csv...
 
-Addresses of IPv4 and IPv6 may be mixed. Where ranges overlap the one that begins later counts. geo/fetch.sh asn calls it.
+Addresses of IPv4 and IPv6 may be mixed. Where ranges overlap the one that begins later counts,
+of two that begin together the shorter one. geo/fetch.sh asn calls it.
 Format: https://maxmind.github.io/MaxMind-DB/
 """
 
@@ -51,7 +52,8 @@ def ranges(paths):
                     read.append((int(ipaddress.ip_address(first)), int(ipaddress.ip_address(last)), (int(asn), organization)))
                 except ValueError as error:
                     sys.exit(f"{path}:{at}: {error}: wanted first,last,number,organization")
-    read.sort(reverse=True)
+    # From the end: the first begins first, and of two that begin together the longer one.
+    read.sort(key=lambda one: (-one[0], one[1]))
     apart = []
     while read:
         first, last, what = read.pop()

@@ -1,7 +1,7 @@
 //! Status: what the Cache-Status field says about a request (RFC 9211).
 //!
 //! In: the PoP's code and what happened; what caches nearer to the origin wrote. Out: one list member, to stand after theirs.
-//! Never: a value that is no Structured Field, or a list that one of theirs makes unreadable.
+//! Never: a value that is no Structured Field, or a list that an origin's line makes unreadable.
 
 use super::directives::targeted;
 use http::{HeaderMap, HeaderName};

@@ -78,6 +78,7 @@ impl Front {
         host: Option<&str>,
     ) -> Result<Answer, Fault> {
         parts::drop_nulls(op, &mut request);
+        parts::shaped(op, &request)?;
         guard::check(&request)?;
         self.shorten(op, &mut request);
         let metering = self.metering(op);

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::fault::Fault;
 use super::op::Op;
 use super::request::{Request, list, object, text};
 
@@ -86,6 +87,43 @@ pub fn statements(op: Op, request: &Request) -> impl Iterator<Item = &str> {
         _ => (None, ""),
     };
     one.into_iter().chain(list(request, many).filter_map(|one| one.get("Statement")?.as_str()))
+}
+
+/// Refuses lists where the API has structures. Engines may read one as the structure's members in some order, and what judges a
+/// request would find none.
+///
+/// # Errors
+/// As AWS says it.
+pub fn shaped(op: Op, request: &Request) -> Result<(), Fault> {
+    let of = |name: &str| request.get(name);
+    let good = match op {
+        Op::BatchGetItem => are_structures(of("RequestItems"), 1),
+        Op::BatchWriteItem => members(of("RequestItems")).all(|asked| are_structures(Some(asked), 2)),
+        Op::TransactGetItems | Op::TransactWriteItems => are_structures(of("TransactItems"), 2),
+        Op::BatchExecuteStatement => are_structures(of("Statements"), 1),
+        Op::ExecuteTransaction => are_structures(of("TransactStatements"), 1),
+        _ => ["KeyConditions", "QueryFilter", "ScanFilter", "Expected", "AttributeUpdates"]
+            .iter()
+            .all(|name| are_structures(of(name), 1)),
+    };
+    match good {
+        true => Ok(()),
+        false => Err(Fault::serialization(Some("Unexpected value type in payload".to_owned()))),
+    }
+}
+
+/// Whether no member is a list, nor any of theirs, so many levels down.
+fn are_structures(of: Option<&Value>, levels: u8) -> bool {
+    levels == 0 || members(of).all(|one| !one.is_array() && are_structures(Some(one), levels - 1))
+}
+
+/// What a list or an object holds.
+fn members(of: Option<&Value>) -> Box<dyn Iterator<Item = &Value> + '_> {
+    match of {
+        Some(Value::Array(list)) => Box::new(list.iter()),
+        Some(Value::Object(map)) => Box::new(map.values()),
+        _ => Box::new(std::iter::empty()),
+    }
 }
 
 /// Takes out members that are null, which AWS takes as left out: whoever reads the request afterwards need not know of them. What
@@ -174,6 +212,39 @@ mod tests {
             let Value::Object(mut members) = request else { panic!("{op:?}") };
             drop_nulls(op, &mut members);
             assert_eq!(Value::Object(members), want, "{op:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_no_structure() {
+        for (op, request, good) in [
+            (
+                Op::TransactWriteItems,
+                json!({"TransactItems": [{"Put": {"TableName": "t", "Item": {"l": {"L": []}}}}]}),
+                true,
+            ),
+            (Op::TransactWriteItems, json!({"TransactItems": [[{"TableName": "t", "Item": {}}]]}), false),
+            (Op::TransactWriteItems, json!({"TransactItems": [{"Put": ["t", {}]}]}), false),
+            (Op::TransactGetItems, json!({"TransactItems": [{"Get": [{}, "t"]}]}), false),
+            (Op::BatchExecuteStatement, json!({"Statements": [{"Statement": "s", "Parameters": []}]}), true),
+            (Op::BatchExecuteStatement, json!({"Statements": [["DELETE FROM t WHERE pk='x'"]]}), false),
+            (Op::ExecuteTransaction, json!({"TransactStatements": [["s"]]}), false),
+            (
+                Op::BatchGetItem,
+                json!({"RequestItems": {"t": {"Keys": [{"pk": {"S": "a"}}], "AttributesToGet": ["a"]}}}),
+                true,
+            ),
+            (Op::BatchGetItem, json!({"RequestItems": {"t": [[{"pk": {"S": "a"}}]]}}), false),
+            (Op::BatchWriteItem, json!({"RequestItems": {"t": [{"PutRequest": {"Item": {"l": {"L": []}}}}]}}), true),
+            (Op::BatchWriteItem, json!({"RequestItems": {"t": [[{"Item": {}}]]}}), false),
+            (Op::BatchWriteItem, json!({"RequestItems": {"t": [{"PutRequest": [{}]}]}}), false),
+            (Op::Query, json!({"KeyConditions": {"pk": {"AttributeValueList": [], "ComparisonOperator": "EQ"}}}), true),
+            (Op::Query, json!({"KeyConditions": {"pk": [[], "EQ"]}}), false),
+            (Op::PutItem, json!({"Item": {"pk": []}, "Expected": {"a": {"AttributeValueList": []}}}), true),
+            (Op::PutItem, json!({"Expected": {"a": ["x"]}}), false),
+        ] {
+            let Value::Object(members) = &request else { panic!("{op:?}") };
+            assert_eq!(shaped(op, members).is_ok(), good, "{op:?} {request}");
         }
     }
 

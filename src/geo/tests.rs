@@ -162,14 +162,15 @@ fn what_is_made_of_csv_is_read() {
     let (out, done) = made(
         "good",
         &format!(
-            "192.0.2.0,192.0.2.200,64496,\"Example, Inc.\"\n192.0.2.10,192.0.2.12,64497,Within\n198.51.100.7,198.51.100.7,4200000000,{long}\n\
+            "192.0.2.0,192.0.2.200,64496,\"Example, Inc.\"\n192.0.2.10,192.0.2.12,64497,Within\n192.0.2.0,192.0.2.3,64499,Front\n198.51.100.7,198.51.100.7,4200000000,{long}\n\
              2001:db8::,2001:db8:0:ffff:ffff:ffff:ffff:ffff,64498,Bücher\n"
         ),
     );
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let db = Db::open(&[out]).unwrap();
     for (address, want) in [
-        ("192.0.2.0", Some((64496, "Example, Inc."))),
+        ("192.0.2.3", Some((64499, "Front"))),
+        ("192.0.2.4", Some((64496, "Example, Inc."))),
         ("192.0.2.9", Some((64496, "Example, Inc."))),
         ("192.0.2.10", Some((64497, "Within"))),
         ("192.0.2.12", Some((64497, "Within"))),

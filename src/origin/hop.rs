@@ -77,9 +77,9 @@ pub fn hides(fields: &HeaderMap, names: &[HeaderName]) -> bool {
     tokens(fields, header::CONNECTION).any(|name| names.contains(&name))
 }
 
-/// Whether `Connection` names any field that would go on without it: what the origin answers may be this request's alone.
+/// Whether `Connection` names any field that is there and would go on without it: what the origin answers may be this request's alone.
 pub fn hides_some(fields: &HeaderMap) -> bool {
-    tokens(fields, header::CONNECTION).any(|name| !OURS.contains(&name))
+    tokens(fields, header::CONNECTION).any(|name| !OURS.contains(&name) && fields.contains_key(&name))
 }
 
 /// Whether a request asks for another protocol: `Connection` names the field, and no body follows (RFC 9110 §7.8). Any other `Upgrade` is
@@ -265,8 +265,9 @@ mod tests {
             ("connection: keep-alive", false),
             ("connection: close, TE", false),
             ("connection: Upgrade, HTTP2-Settings", false),
-            ("connection: close, X-Lang", true),
-            ("connection: te\nconnection: x-lang", true),
+            ("connection: close, X-Lang", false),
+            ("connection: close, X-Lang\nx-lang: de", true),
+            ("connection: te\nconnection: x-lang\nx-lang: de", true),
         ] {
             assert_eq!(hides_some(&map(lines)), want, "{lines}");
         }

@@ -166,11 +166,16 @@ fn doubles(name: &HeaderName, custom: &[(HeaderName, Secret<HeaderValue>)]) -> b
     }
 }
 
+/// The name as a CGI would read it, in its other spelling.
+fn folded(text: &str) -> Cow<'_, str> {
+    if text.contains('_') { Cow::Owned(text.replace('_', "-")) } else { Cow::Borrowed(text) }
+}
+
 /// Whether the viewer's own field `name` goes on at all.
 pub fn goes_on(name: &HeaderName, policy: &RequestPolicy, key: &KeyPolicy, method: &Method) -> bool {
     let text = name.as_str();
     // A CGI's environment has `_` for `-` (RFC 3875 §4.1.18).
-    let plain = if text.contains('_') { Cow::Owned(text.replace('_', "-")) } else { Cow::Borrowed(text) };
+    let plain = folded(text);
     if SPOOFED.contains(&&*plain) {
         return false;
     }
@@ -183,9 +188,9 @@ pub fn goes_on(name: &HeaderName, policy: &RequestPolicy, key: &KeyPolicy, metho
     if NEVER_DOUBLED.contains(&&*plain) && *plain != *text {
         return false;
     }
-    // The key has the field, and not its double.
-    let doubles_keyed = *plain != *text && key.headers.iter().any(|keyed| *keyed == *plain);
-    if NAMED_ONLY.contains(&&*plain) || doubles_keyed {
+    // One spelling is in the key, or kept from the origin, and an origin may read another for it.
+    let doubles = |other: &HeaderName| other != name && folded(other.as_str()) == *plain;
+    if NAMED_ONLY.contains(&&*plain) || key.headers.iter().any(doubles) {
         return named();
     }
     if key.headers.contains(name) {
@@ -193,7 +198,7 @@ pub fn goes_on(name: &HeaderName, policy: &RequestPolicy, key: &KeyPolicy, metho
     }
     match &policy.headers {
         ForwardHeaders::All => true,
-        ForwardHeaders::AllExcept(list) => !list.contains(name),
+        ForwardHeaders::AllExcept(list) => !list.iter().any(|except| except == name || doubles(except)),
         ForwardHeaders::Only(list) if list.contains(name) => true,
         ForwardHeaders::Only(_) | ForwardHeaders::Default => {
             let reads = [Method::GET, Method::HEAD].contains(method);

@@ -41,9 +41,16 @@ use super::snapshot::Snapshot;
 use super::streams::Streams;
 use super::{asking, entering, handing, prior, record};
 
-/// How long after an answer that promised more a drain leaves its connection open: the next request may be on its way. It is answered
-/// with `Connection: close`.
+/// How long a drain leaves a connection open after it was made, or after an answer that promised more: a request may be on its way. It is
+/// answered with `Connection: close`.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Ends [`LAST_REQUEST`] after a drain began.
+async fn drained(shutdown: &ShutdownWatch) {
+    // What it yields holds a lock.
+    drop(shutdown.clone().wait_for(|closing| *closing).await);
+    tokio::time::sleep(LAST_REQUEST).await;
+}
 
 /// The application behind every listener.
 pub struct Front {
@@ -135,7 +142,13 @@ impl ServerApp for Front {
         let mut h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let mut wire = Wire::new(stream, limits);
         if !h2 && viewer.tls.is_none() && viewer.listener.h2 {
-            h2 = match wire.speaks_h2().await {
+            let speaks = tokio::select! {
+                biased;
+                speaks = wire.speaks_h2() => speaks,
+                // Nothing came that a request could begin with.
+                () = drained(shutdown) => return None,
+            };
+            h2 = match speaks {
                 Ok(h2) => h2,
                 Err(_) => {
                     self.late(wire, &viewer).await;
@@ -188,16 +201,13 @@ impl Front {
                 Step::Show { .. } => return,
                 Step::Read => {
                     let idle = wire.buffer().is_empty();
-                    let promised = (served > 0).then_some(since);
                     let over = async {
                         if !draining {
                             // What it yields holds a lock.
                             drop(drain.as_mut().await);
                             draining = true;
                         }
-                        if let Some(since) = promised {
-                            tokio::time::sleep_until((since + LAST_REQUEST).into()).await;
-                        }
+                        tokio::time::sleep_until((since + LAST_REQUEST).into()).await;
                     };
                     let filled = tokio::select! {
                         biased;

@@ -281,7 +281,9 @@ fn is_authorized(session: &Session, ctx: &RequestCtx) -> bool {
 /// Whether the answer may be of no use to others because of what this one request has in it: nobody should wait for it, and it
 /// waits for nobody.
 pub fn is_one_viewers(session: &Session, ctx: &RequestCtx) -> bool {
-    hop::hides_some(&session.req_header().headers) || is_authorized(session, ctx)
+    // What a key with the credential in it names is for all who have that one.
+    let keyed = ctx.served().is_some_and(|served| served.behavior.cache.key.headers.contains(&header::AUTHORIZATION));
+    hop::hides_some(&session.req_header().headers) || !keyed && is_authorized(session, ctx)
 }
 
 /// A successful unsafe request makes what is stored under its URLs invalid (RFC 9111 §4.4).

@@ -123,7 +123,7 @@ async fn due(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) -> Op
         let variance = vary::variance(&meta.vary, &session.req_header().headers, behavior.compress.is_some());
         if variance != meta.variance {
             hash = object::slot(&first, Some(&variance?));
-            meta = shared.tiers.meta(hash, &key).await?;
+            meta = shared.tiers.meta(hash, &key).await.filter(|meta| meta.variance == variance)?;
         }
     }
     let request = &session.req_header().headers;

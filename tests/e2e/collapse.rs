@@ -40,6 +40,24 @@ fn concurrent_misses_ask_the_origin_once() {
     assert_eq!(leaders, 1, "one viewer caused the fill, the others say that they were collapsed or hit");
 }
 
+/// A key with the credential in it has an object for each; who has the same one need not ask twice.
+#[test]
+fn who_share_a_credential_that_is_in_the_key_share_a_fill() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |x| {
+        held.wait();
+        x.reply("200 OK", "Cache-Control: max-age=60\r\n", format!("v{}", x.nth + 1));
+    });
+    let pop = Pop::caching(&origin, "cache = { key = { headers = [\"authorization\"] } }");
+    let mut viewers = crowd_with(&pop, "/hot", &[("Authorization", "Bearer service")]);
+    origin.wait(1);
+    gate.open();
+    assert!(viewers.iter_mut().all(|viewer| viewer.reply("GET").text() == "v1"));
+    assert_eq!(origin.count(), 1);
+    assert_eq!(pop.get_with("/hot", &[("Authorization", "Bearer another")]).text(), "v2");
+}
+
 #[test]
 fn an_uncacheable_answer_releases_everybody() {
     let gate = Gate::new();

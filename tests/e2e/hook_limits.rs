@@ -215,10 +215,10 @@ fn another_port_of_a_private_origin_is_no_way_to_what_else_listens_there() {
     for (text, event) in [(lambda, "origin_request"), (cloudfront, "viewer_request")] {
         let behavior = format!("methods = \"all\"\ncache = false\n{FORWARD}");
         let pop = pop(&first, &[("f", text.to_owned())], &behavior, &format!("{event} = \"f\""));
-        for port in [pop.admin.port(), second.address.port()] {
+        for (nth, port) in [pop.admin.port(), second.address.port()].into_iter().enumerate() {
             let reply = pop.get_with("/healthz", &[("x-port", port.to_string().as_str())]);
             assert_eq!(reply.status, 502, "{event} {port}: {}", reply.text());
-            let line = until("the log", || pop.access_log().pop());
+            let line = until("the log", || pop.access_log().into_iter().nth(nth));
             assert!(line["error"].as_str().unwrap_or_default().contains("not public"), "{event}: {line}");
         }
         let port = first.address.port().to_string();

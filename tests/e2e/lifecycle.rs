@@ -180,6 +180,29 @@ fn an_upgrade_keeps_what_answers_promised() {
     }
 }
 
+/// A request that is on its way when the drain begins: on a connection that an answer kept open, and on one that was just made.
+#[test]
+fn a_drain_waits_for_a_request_that_is_on_its_way() {
+    let origin = Origin::fixed("Cache-Control: max-age=600\r\n", "served");
+    let mut pop = Pop::caching(&origin, "");
+    let mut kept = pop.raw();
+    assert_ne!(kept.get("/a").field("connection"), Some("close"));
+    let mut made = pop.raw();
+    // Each of the workers has it.
+    made.send(b"GET /a HTTP/1.1\r\n");
+    pop.signal("TERM");
+    until("the port to close", || Raw::try_connect(pop.http).is_err().then_some(()));
+    for (what, viewer, bytes) in [
+        ("kept", &mut kept, request("GET", "/a", &[], b"")),
+        ("made", &mut made, b"Host: shop.example\r\n\r\n".to_vec()),
+    ] {
+        viewer.send(bytes);
+        let reply = viewer.reply("GET");
+        assert_eq!((reply.text().as_str(), reply.field("connection")), ("served", Some("close")), "{what}");
+    }
+    assert!(pop.wait().success());
+}
+
 #[test]
 fn an_idle_process_ends_at_once() {
     let origin = Origin::fixed("Cache-Control: max-age=600\r\n", "served");

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::super::expression::Projection;
-use super::super::request::{Request, object, text};
+use super::super::request::{Request, canonical_map, object, text};
 
 /// A GetItem that the item cache may answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,23 +125,6 @@ pub fn search(op: &str, asked: &Request) -> String {
         .map(|(n, v)| (n.clone(), v.clone()))
         .collect();
     format!("{op}\0{}", canonical_map(&members))
-}
-
-/// JSON with its members in order, whatever order they are kept in.
-fn canonical_map(members: &Map<String, Value>) -> String {
-    let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
-    sorted.sort_by_key(|(name, _)| *name);
-    let each: Vec<String> =
-        sorted.iter().map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value))).collect();
-    format!("{{{}}}", each.join(","))
-}
-
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(members) => canonical_map(members),
-        Value::Array(list) => format!("[{}]", list.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -70,9 +70,8 @@ impl Expiry {
                 swept.tables.push(table);
             }
             if let Err(fault) = done {
-                // What was deleted is to be told all the same; the next sweep goes on.
+                // What was deleted is to be told all the same, and other tables do not wait for this one.
                 log::error!("dynamodb: expired items: {}", fault.kind);
-                break;
             }
         }
         Ok(swept)

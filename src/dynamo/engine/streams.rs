@@ -141,6 +141,7 @@ impl Streams<'_> {
         let stream = self.find(&iterator.arn)?;
         let oldest = self.now.saturating_sub(KEPT).as_secs() as f64;
         let (mut records, mut bytes, mut position) = (Vec::new(), 0, iterator.position.max(stream.begins));
+        let mut held_back = false;
         let place = (position, stream.ends.unwrap_or(i64::MAX));
         let all = self.sidecar.records(&stream.table, place, READ_MAX, |at, mut found| {
             let trimmed = found.dynamodb.approximate_creation_date_time < oldest;
@@ -150,6 +151,7 @@ impl Streams<'_> {
                 let record = record::shown(found, &stream.view, self.region);
                 let size = record.to_string().len();
                 if !records.is_empty() && bytes + size > BYTES_MAX {
+                    held_back = true;
                     return false;
                 }
                 bytes += size;
@@ -158,7 +160,7 @@ impl Streams<'_> {
             position = at;
             records.len() < limit
         });
-        let all = all.map_err(unreadable)?;
+        let all = all.map_err(unreadable)? && !held_back;
         let mut answer = json!({ "Records": records });
         // The last page of a stream that ended leads nowhere.
         if stream.ends.is_none() || !(all || place.1 <= position) {

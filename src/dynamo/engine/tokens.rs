@@ -20,7 +20,8 @@ use super::super::capacity::{Consumed, Side};
 use super::super::fault::Fault;
 use super::super::op::Op;
 use super::super::partiql::{self, Verb};
-use super::super::request::{Request, list, object, text};
+use super::super::parts::{Deed, actions, statements};
+use super::super::request::{Request, canonical, list, text};
 use super::beside::Beside;
 use super::ledger::quoted;
 use super::{Call, Reply, dispatch};
@@ -37,6 +38,7 @@ const TOKEN_MAX: usize = 36;
 /// Read units of an item of at most 4 KiB in a transaction.
 const UNITS_LEAST: f64 = 2.0;
 
+/// What it keeps tokens in, and finds old ones by.
 pub const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS rimward_tokens (
         op TEXT NOT NULL, token TEXT NOT NULL, hash TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (op, token)) WITHOUT ROWID;
@@ -167,23 +169,6 @@ fn verb(statement: &Value) -> Option<Verb> {
     partiql::about(statement.get("Statement")?.as_str()?).map(|about| about.verb)
 }
 
-/// JSON with its members in order; one that is null is none.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let mut sorted: Vec<(&String, &Value)> = members.iter().filter(|(_, value)| !value.is_null()).collect();
-            sorted.sort_by_key(|(name, _)| *name);
-            let each: Vec<String> = sorted
-                .into_iter()
-                .map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)))
-                .collect();
-            format!("{{{}}}", each.join(","))
-        }
-        Value::Array(list) => format!("[{}]", list.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        other => other.to_string(),
-    }
-}
-
 /// Whatever is written from now on, is written under the token.
 fn begin(storage: &Storage, call: &Call, known: &Known<'_>, now: i64) -> Result<(), Fault> {
     let connection = storage.conn();
@@ -209,17 +194,14 @@ fn begin(storage: &Storage, call: &Call, known: &Known<'_>, now: i64) -> Result<
 
 /// The tables of what a transaction does, one for each part.
 fn tables(call: &Call) -> Vec<String> {
-    let of_action = |one: &Value| Some(action(one)?.get("TableName")?.as_str()?.to_owned());
-    let of_statement = |one: &Value| Some(partiql::about(one.get("Statement")?.as_str()?)?.table);
     match call.op {
-        Op::TransactWriteItems => list(&call.request, "TransactItems").filter_map(of_action).collect(),
-        _ => list(&call.request, "TransactStatements").filter_map(of_statement).collect(),
+        Op::TransactWriteItems => actions(call.op, &call.request)
+            .filter_map(|(_, action)| text(action, "TableName").map(str::to_owned))
+            .collect(),
+        _ => {
+            statements(call.op, &call.request).filter_map(|statement| Some(partiql::about(statement)?.table)).collect()
+        }
     }
-}
-
-/// What an element of `TransactItems` holds.
-fn action(one: &Value) -> Option<&Request> {
-    one.as_object()?.values().find_map(Value::as_object)
 }
 
 /// The answer of a transaction that was done before; it costs what reading its items does ("the number of read capacity units
@@ -243,23 +225,23 @@ fn gets(db: &Database, call: &Call) -> Option<Request> {
     if call.op != Op::TransactWriteItems {
         return None;
     }
-    let get = |one: &Value| {
-        let action = action(one)?;
+    let get = |(deed, action): (Deed, &Request)| {
         let table = text(action, "TableName")?;
-        let key = match object(action, "Item") {
-            Some(item) => {
+        let content = deed.content(action)?;
+        let key = match deed {
+            Deed::Put => {
                 let schema: Vec<Value> = serde_json::from_str(&db.get_table_metadata(table).ok()??.key_schema).ok()?;
                 let part = |key: &Value| {
                     let name = key.get("AttributeName")?.as_str()?;
-                    Some((name.to_owned(), item.get(name)?.clone()))
+                    Some((name.to_owned(), content.get(name)?.clone()))
                 };
                 schema.iter().map(part).collect::<Option<Map<String, Value>>>()?
             }
-            None => object(action, "Key")?.clone(),
+            _ => content.clone(),
         };
         Some(json!({"Get": {"TableName": table, "Key": key}}))
     };
-    let all = list(&call.request, "TransactItems").map(get).collect::<Option<Vec<Value>>>()?;
+    let all = actions(call.op, &call.request).map(get).collect::<Option<Vec<Value>>>()?;
     let mode = Value::from("INDEXES");
     Some(Request::from_iter([
         ("TransactItems".to_owned(), Value::from(all)),

@@ -112,10 +112,16 @@ impl Work {
         let schema = |table: &str| self.db.get_table_metadata(table).ok().flatten().map(|found| found.key_schema);
         let swept = self.expiry.sweep(&self.sidecar, &self.direct, self.now, schema)?;
         let cutoff = self.now.saturating_sub(streams::KEPT).as_secs();
-        self.sidecar.trim(cutoff).map_err(|error| failed("old stream records", &error))?;
-        self.sidecar.forget_ended(cutoff).map_err(|error| failed("streams that ended", &error))?;
+        // What was deleted is to be told, whatever becomes of the rest: it is tried again at the next sweep.
+        let said = |what: &str, done: rusqlite::Result<()>| {
+            if let Err(error) = done {
+                failed(what, &error);
+            }
+        };
+        said("old stream records", self.sidecar.trim(cutoff).map(drop));
+        said("streams that ended", self.sidecar.forget_ended(cutoff).map(drop));
         let tokens = u64::try_from(self.now.saturating_sub(tokens::KEPT).as_millis()).unwrap_or(u64::MAX);
-        self.sidecar.forget_tokens(tokens).map_err(|error| failed("tokens of transactions", &error))?;
+        said("tokens of transactions", self.sidecar.forget_tokens(tokens).map(drop));
         Ok(swept)
     }
 }

@@ -94,7 +94,10 @@ pub fn needs(op: Op, request: &Request, known: &[Arc<Table>], home: &Home) -> Ve
         Op::Query | Op::Scan => vec![search(op, request, look, home)],
         Op::BatchGetItem => each(request, home, |name, asked, need| {
             need.action = "dynamodb:BatchGetItem";
-            let Some(asked) = asked.as_object() else { return };
+            let Some(asked) = asked.as_object() else {
+                need.opaque = true;
+                return;
+            };
             named(asked, OF_READS, &mut need.attributes);
             need.select = Some(projected(asked, OF_READS));
             for key in list(asked, "Keys").filter_map(Value::as_object) {
@@ -103,7 +106,12 @@ pub fn needs(op: Op, request: &Request, known: &[Arc<Table>], home: &Home) -> Ve
         }),
         Op::BatchWriteItem => each(request, home, |name, asked, need| {
             need.action = "dynamodb:BatchWriteItem";
-            written(asked).flatten().for_each(|content| keyed(content, look(name), need));
+            for content in written(asked) {
+                match content {
+                    Some(content) => keyed(content, look(name), need),
+                    None => need.opaque = true,
+                }
+            }
         }),
         Op::TransactGetItems | Op::TransactWriteItems => {
             actions(op, request).map(|(deed, asked)| item(deed, asked, true, look, home)).collect()

@@ -238,6 +238,13 @@ fn no_double_of_what_the_edge_decides_goes_on() {
     for (name, headers, keyed, want) in [
         ("default", ForwardHeaders::Default, &[][..], "user-agent: Rimward\nx-lang: de\nx_lang: fr\nx_mine: 1"),
         ("keyed", ForwardHeaders::Default, &["x-lang"], "user-agent: Rimward\nx-lang: de\nx_mine: 1"),
+        ("the other keyed", ForwardHeaders::Default, &["x_lang"], "user-agent: Rimward\nx_lang: fr\nx_mine: 1"),
+        (
+            "all but one",
+            ForwardHeaders::AllExcept(names(&["x-mine"])),
+            &[],
+            "accept_language: fr\nx-lang: de\nx_lang: fr\nx_real-ip: 6.6.6.6",
+        ),
         (
             "both keyed",
             ForwardHeaders::Default,
