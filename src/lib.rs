@@ -21,6 +21,7 @@ pub mod message;
 pub mod observe;
 pub mod origin;
 pub mod proxy;
+pub mod public;
 pub mod route;
 pub mod vtl;
 

@@ -4,7 +4,6 @@
 //! Never: health checks, an address literal, more than `REROUTES_MAX` of them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,32 +136,6 @@ fn plain() -> HttpOrigin {
         dns: Dns { min_ttl: Duration::from_secs(5), max_ttl: Duration::from_secs(300), servers: Vec::new() },
         health: None,
         eject: None,
-    }
-}
-
-/// Whether an address is one of the public Internet's (IANA special-purpose registries; RFC 6890): what functions may name
-/// without the operator naming it first.
-pub fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || v4.is_multicast()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 192 && b == 0 && c == 0)
-                || (a == 198 && (18..20).contains(&b)))
-        }
-        IpAddr::V6(v6) => {
-            let [first, second, ..] = v6.segments();
-            // Global unicast only, without documentation, Teredo and 6to4, which carry IPv4 addresses.
-            first & 0xe000 == 0x2000 && !(first == 0x2001 && (second == 0 || second == 0x0db8)) && first != 0x2002
-        }
     }
 }
 

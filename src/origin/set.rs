@@ -21,9 +21,10 @@ use super::link::Patience;
 use super::nodes::Nodes;
 use super::peer::Needs;
 use super::pool::Place;
-use super::reroute::{self, Reroute, Reroutes};
+use super::reroute::{Reroute, Reroutes};
 use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
 use crate::config::compiled::{Fleet, Origin, OriginId, OriginKind, Target};
+use crate::public::is_public;
 
 /// Every origin of one configuration, ready to be asked.
 #[derive(Debug)]
@@ -183,7 +184,7 @@ impl Origins {
         // Another port of a private host is another service: the operator named the one, not all that listen there.
         let strange = made.settings().targets.get(picked.target.index).filter(|target| !self.is_configured(target));
         match (strange, picked.target.address) {
-            (Some(target), Some(address)) if !reroute::is_public(address.ip()) => {
+            (Some(target), Some(address)) if !is_public(address.ip()) => {
                 Err(OriginError::Private { host: target.host.clone(), address })
             }
             _ => Ok(picked),

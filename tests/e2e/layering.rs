@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A room may import only rooms of a lower level; rooms of one level never import each other.
 const LEVELS: &[&[&str]] = &[
     &["vtl"],
-    &["config", "crypto", "durable", "message"],
+    &["config", "crypto", "durable", "message", "public"],
     &["geo", "observe"],
     &["access", "limit", "hooks", "cache", "origin", "behavior", "listen", "route"],
     &["dynamo"],

@@ -271,6 +271,21 @@ async fn policies_hold_on_the_wire() {
     ] {
         assert_eq!(ask(operation, request).await, status, "{name}");
     }
+    // Lists that an engine would read as structures.
+    let hers = json!({"pk": {"S": "victim"}, "x": {"S": "hers"}});
+    for (operation, request) in [
+        ("TransactWriteItems", json!({"TransactItems": [{"Put": ["todo", hers]}]})),
+        ("TransactWriteItems", json!({"TransactItems": [[{"TableName": "todo", "Item": hers}]]})),
+        ("BatchWriteItem", json!({"RequestItems": {"todo": [{"PutRequest": [hers]}]}})),
+        ("BatchGetItem", json!({"RequestItems": {"todo": [[victims]]}})),
+        ("BatchExecuteStatement", json!({"Statements": [["DELETE FROM todo WHERE pk = 'victim'"]]})),
+        ("ExecuteTransaction", json!({"TransactStatements": [["DELETE FROM todo WHERE pk = 'victim'"]]})),
+    ] {
+        let fault = world.call_as(&alice, operation, request.clone()).await.unwrap_err();
+        assert_eq!(fault.name(), "SerializationException", "{operation} {request}");
+    }
+    let kept = world.call("GetItem", json!({"TableName": "todo", "Key": victims})).await.unwrap();
+    assert!(kept["Item"]["x"].is_null() && kept["Item"]["pk"] == victims["pk"], "{kept}");
     for item in [json!({"pk": {"S": "alice"}, "x": null}), json!({"pk": {"S": "alice"}, "x": {"S": null}})] {
         let fault = world.call("PutItem", json!({"TableName": "todo", "Item": item})).await.unwrap_err();
         assert_eq!(fault.name(), "ValidationException", "a null is no value of an attribute: {item}");

@@ -3,7 +3,6 @@
 //! In: a grant, a request, a deadline. Out: the whole answer, or why there is none. Never: a host, port or address that the grant
 //! does not have, a redirect that is followed, a body without a bound, a connection that another grant opened.
 
-mod address;
 mod connect;
 mod names;
 mod request;

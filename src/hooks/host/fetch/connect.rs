@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
-use super::address;
 use super::names::Names;
+use crate::public::is_public;
 
 /// How long one of several addresses may take before the next is tried.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -63,7 +63,7 @@ impl Connector {
         let addresses = self.names.addresses(host).await.map_err(Refused::Name)?;
         let allowed: Vec<SocketAddr> = addresses
             .into_iter()
-            .filter(|address| address::allowed(*address, &self.private))
+            .filter(|address| allowed(*address, &self.private))
             .map(|address| SocketAddr::new(address, port))
             .collect();
         if allowed.is_empty() {
@@ -139,5 +139,36 @@ impl Write for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+}
+
+/// Whether a function may connect to `address`: it is public, or among `private`.
+fn allowed(address: IpAddr, private: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    private.iter().any(|net| net.contains(&address)) || is_public(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_ones_by_grant_only() {
+        let private: Vec<IpNet> =
+            ["10.1.0.0/16", "127.0.0.1/32", "fd00::/8"].iter().map(|net| net.parse().unwrap()).collect();
+        for (address, want) in [
+            ("10.1.2.3", true),
+            ("10.2.0.1", false),
+            ("127.0.0.1", true),
+            ("127.0.0.2", false),
+            ("::ffff:10.1.2.3", true),
+            ("64:ff9b::10.1.2.3", false),
+            ("fd12::1", true),
+            ("fe80::1", false),
+            ("169.254.169.254", false),
+            ("1.1.1.1", true),
+        ] {
+            assert_eq!(allowed(address.parse().unwrap(), &private), want, "{address}");
+        }
     }
 }

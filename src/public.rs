@@ -1,12 +1,12 @@
-//! Address: which addresses a function may connect to.
+//! Public: which addresses are hosts of the public Internet.
 //!
-//! In: an address, the private ones that were granted. Out: yes or no. Never: a name; this is asked about what is connected to.
+//! In: an address. Out: yes or no. Never: a name; this is asked about what is connected to.
 //!
 //! Sources: the IANA special-purpose registries for IPv4 and IPv6 (RFC 6890), RFC 4291, 6052 and 3056.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{Ipv4Net, Ipv6Net};
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
@@ -50,15 +50,10 @@ const SIX_TO_FOUR: u16 = 0x2002;
 /// The well-known prefix of NAT64 (RFC 6052 §2.1): the IPv4 address ends it.
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 
-/// Whether a function may connect to `address`: it is public, or among `private`.
-pub fn allowed(address: IpAddr, private: &[IpNet]) -> bool {
+/// Whether `address` is a host's of the public Internet: what functions may name without the operator naming it first.
+pub fn is_public(address: IpAddr) -> bool {
     // ::ffff:10.0.0.1 is connected to as 10.0.0.1.
-    let address = address.to_canonical();
-    private.iter().any(|net| net.contains(&address)) || public(address)
-}
-
-fn public(address: IpAddr) -> bool {
-    match address {
+    match address.to_canonical() {
         IpAddr::V4(address) => public_v4(address),
         IpAddr::V6(address) => public_v6(address),
     }
@@ -144,27 +139,7 @@ mod tests {
             ("ff02::1", false),
             ("4000::1", false),
         ] {
-            assert_eq!(allowed(address.parse().unwrap(), &[]), want, "{address}");
-        }
-    }
-
-    #[test]
-    fn private_ones_by_grant_only() {
-        let private: Vec<IpNet> =
-            ["10.1.0.0/16", "127.0.0.1/32", "fd00::/8"].iter().map(|net| net.parse().unwrap()).collect();
-        for (address, want) in [
-            ("10.1.2.3", true),
-            ("10.2.0.1", false),
-            ("127.0.0.1", true),
-            ("127.0.0.2", false),
-            ("::ffff:10.1.2.3", true),
-            ("64:ff9b::10.1.2.3", false),
-            ("fd12::1", true),
-            ("fe80::1", false),
-            ("169.254.169.254", false),
-            ("1.1.1.1", true),
-        ] {
-            assert_eq!(allowed(address.parse().unwrap(), &private), want, "{address}");
+            assert_eq!(is_public(address.parse().unwrap()), want, "{address}");
         }
     }
 }
