@@ -271,7 +271,15 @@ fn jwks(at: &At, written: &schema::Jwt, report: &mut Report<'_>) -> Checked<Jwks
         matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
     });
     match url {
-        Some(_) => Ok(JwksSource::Url(text)),
+        Some(url) => {
+            let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+            let own = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            if url.scheme_str() == Some("http") && !own {
+                let at = if written.jwks.is_some() { &at } else { &issuer };
+                report.warn(at, format!("keys come from {text} unprotected: who is on the way can let anybody in"));
+            }
+            Ok(JwksSource::Url(text))
+        }
         None if written.jwks.is_none() => Err(report.refuse_with(
             &issuer,
             format!("'{text}' is no place for keys"),
@@ -373,17 +381,31 @@ fn material(pem: &str) -> String {
     pem.get(start..).unwrap_or(pem).split_whitespace().collect()
 }
 
-/// The public keys of a PEM file's certificates.
+/// The public keys of a PEM file's certificates, or why there are none.
+pub(super) fn anchors(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let each = CertificateDer::pem_slice_iter(pem).map(|certificate| {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        let anchor = webpki::anchor_from_trusted_cert(&certificate).map_err(|error| error.to_string())?;
+        Ok(anchor.subject_public_key_info.to_vec())
+    });
+    each.collect()
+}
+
+/// What policies call a request: each `$name` has to be one of `names`.
+pub(super) fn resource(at: &At, text: String, names: &[&str], report: &mut Report<'_>) -> Checked<String> {
+    let unknown = text.split('$').skip(1).find(|piece| !names.iter().any(|name| piece.starts_with(name)));
+    if let Some(piece) = unknown {
+        let word: String = piece.chars().take_while(char::is_ascii_alphanumeric).collect();
+        let known: Vec<String> = names.iter().map(|name| format!("${name}")).collect();
+        return Err(report.refuse(at, format!("'${word}' stands for nothing here: {}", known.join(", "))));
+    }
+    Ok(text)
+}
+
+/// The public keys in the file of a rule.
 fn authorities(at: &At, path: &str, report: &mut Report<'_>) -> Checked<Vec<Vec<u8>>> {
     let (bytes, _) = report.content(at, path)?;
-    let keys: Result<Vec<_>, String> = CertificateDer::pem_slice_iter(&bytes)
-        .map(|certificate| {
-            let certificate = certificate.map_err(|error| error.to_string())?;
-            let anchor = webpki::anchor_from_trusted_cert(&certificate).map_err(|error| error.to_string())?;
-            Ok(anchor.subject_public_key_info.to_vec())
-        })
-        .collect();
-    match keys {
+    match anchors(&bytes) {
         Ok(keys) if keys.is_empty() => Err(report.refuse(at, format!("{path} holds no certificate"))),
         Ok(keys) => Ok(keys),
         Err(reason) => Err(report.refuse(at, format!("{path}: not a usable certificate: {reason}"))),

@@ -2,7 +2,7 @@
 //!
 //! In: schema; functions and origins by name. Out: compiled. Never: a function called.
 
-use super::access::source;
+use super::access::{resource, source};
 use super::function::Known;
 use super::{Checked, Report, all};
 use crate::config::compiled::{
@@ -51,6 +51,7 @@ pub(super) fn authorizer(
     });
     let validate = validate.transpose();
     let entries = report.positive(&at.key("entries"), written.entries);
+    let resource = resource(&at.key("resource"), written.resource, &["stage", "method", "path"], report);
     Ok(Authorizer {
         name: written.name,
         asks: asks?,
@@ -59,7 +60,7 @@ pub(super) fn authorizer(
         validate: validate?,
         ttl: written.ttl.get(),
         entries: entries?,
-        resource: written.resource,
+        resource: resource?,
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::access::some;
+use super::access::{resource, some};
 use super::{Checked, Report, all};
 use crate::config::compiled::{AccessKey, DayKey, KeyMaterial, PayloadPolicy, Signer, SignerId};
 use crate::config::iam::Policy;
@@ -23,6 +23,8 @@ pub(super) fn signer(at: &At, written: schema::Sigv4, report: &mut Report<'_>) -
     for (i, region) in written.regions.iter().enumerate().filter(|(_, region)| !plain(region)) {
         report.refuse(&at.key("regions").index(i), format!("'{region}' is no region"));
     }
+    let names = ["region", "stage", "method", "path"];
+    let resource = resource(&at.key("resource"), written.resource, &names, report);
     let skew = report.positive(&at.key("skew"), written.skew.get());
     let each = written.key.into_iter().enumerate();
     let keys = all(each.map(|(i, one)| access_key(&at.key("key").index(i), one, report)).collect::<Vec<_>>());
@@ -40,7 +42,7 @@ pub(super) fn signer(at: &At, written: schema::Sigv4, report: &mut Report<'_>) -
         normalize: written.normalize,
         keys: Arc::new(keys),
         action: written.action,
-        resource: written.resource,
+        resource: resource?,
     })
 }
 

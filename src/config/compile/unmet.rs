@@ -3,8 +3,18 @@
 //! In: the compiled configuration. Out: warnings, or refusals of what can only be a mistake. Never: a guess; what depends on a request is left alone.
 
 use super::Report;
-use crate::config::compiled::{Behavior, ClientAuth, Config, Per, Rule, Tier, UsagePlan};
+use super::access::anchors;
+use crate::config::compiled::{Behavior, CertificateRule, ClientAuth, Config, Per, Rule, Tier, UsagePlan};
 use crate::config::source::At;
+
+/// The public keys of the authorities that listeners trust. What cannot be read is refused elsewhere.
+fn authorities(config: &Config) -> Vec<Vec<u8>> {
+    let files = config.listeners.iter().filter_map(|listener| match &listener.tls.as_ref()?.client_auth {
+        ClientAuth::None => None,
+        ClientAuth::Optional { ca } | ClientAuth::Required { ca } => Some(ca),
+    });
+    files.filter_map(|file| anchors(&std::fs::read(file).ok()?).ok()).flatten().collect()
+}
 
 /// Rules that no request can meet, or that mean less than they seem to.
 pub(super) fn warn(config: &Config, report: &mut Report<'_>) {
@@ -22,12 +32,24 @@ pub(super) fn warn(config: &Config, report: &mut Report<'_>) {
         .listeners
         .iter()
         .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth != ClientAuth::None));
+    let authorities = authorities(config);
     for (position, behavior) in config.behaviors.iter().enumerate() {
         nobody_named(position, behavior, report);
         let Some(rule) = &behavior.access else { continue };
         let at = At::default().key("behavior").index(position).key("access");
         if !certificates && rule.any(&|rule| matches!(rule, Rule::Certificate(_))) {
             report.warn(&at, format!("'{}' wants client certificates, and no listener asks for one", behavior.name));
+        }
+        let strange = |rule: &Rule| match rule {
+            Rule::Certificate(CertificateRule { from: Some(from), .. }) => {
+                !from.iter().any(|key| authorities.contains(key))
+            }
+            _ => false,
+        };
+        if certificates && rule.any(&strange) {
+            let message =
+                format!("'{}' wants certificates of authorities that no listener's `client_ca` has", behavior.name);
+            report.warn(&at, message);
         }
         if config.geo.is_empty() && rule.any(&|rule| matches!(rule, Rule::Country(_))) {
             let help = "write [geo] databases = [\"file.mmdb\"]; geo/fetch.sh fetches a free one";

@@ -1,5 +1,7 @@
 //! Tests of access rules, limits, plans and keys: what is written is what runs, each rule broken once.
 
+mod unmet;
+
 use std::time::Duration;
 
 use http::{HeaderName, Method};
