@@ -1,6 +1,6 @@
 //! What does a token cost a request, and what a signed URL? Seen before: hash, look-up, claims, at most 5 µs. New: at most 1.2 ×
-//! its signature's verification with the key as an issuer publishes it (`signature/…/key read each time`); beside one with a prepared key,
-//! which is what happens here, it is told as well.
+//! its signature alone (`signature/…/prepared key`); beside a verification with the key as an issuer publishes it, which is read each time, it
+//! is told as well.
 #![allow(clippy::unwrap_used)]
 
 use aws_lc_rs::rand::SystemRandom;
