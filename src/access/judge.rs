@@ -300,9 +300,8 @@ impl Guards {
                 let mut entry = Entry { usage_key, authorization, ..Entry::of(principal) };
                 // Functions often call everybody "user": who is who is what they were shown.
                 entry.apart.extend_from_slice(question.apart().as_ref());
-                let claims =
-                    entry.principal.as_ref().map(|principal| serde_json::json!(&*principal.claims).to_string());
-                entry.apart.extend_from_slice(claims.unwrap_or_default().as_bytes());
+                let claims = entry.principal.as_ref().map_or("", |principal| principal.claims.text());
+                entry.apart.extend_from_slice(claims.as_bytes());
                 Verdict::Enter(Box::new(entry))
             }
             Err(denied) => Verdict::Deny(denied),
@@ -314,7 +313,7 @@ impl Guards {
 impl Entry {
     fn of(principal: Principal) -> Self {
         // An origin that gets the token reads all of its claims, and one in this process is told them.
-        let says = (principal.kind == Kind::Jwt).then(|| principal.says());
+        let says = (principal.kind == Kind::Jwt).then(|| principal.claims.says());
         // Both lengths, the hash of what a token says, the kind, which key of that name.
         let mut apart = Vec::with_capacity(principal.issuer.len() + principal.id.len() + 2 * 8 + 32 + 1 + 8);
         apart.push(match principal.kind {

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 mod authorizer;
+mod claims;
 pub mod iam;
 mod json;
 mod judge;
@@ -16,15 +17,12 @@ pub mod sigv4;
 mod used;
 
 pub use authorizer::{About, Decision, Memo, Question};
+pub use claims::{Claim, Claims};
 pub use judge::{Certificate, Entry, Facts, Guards, Verdict, Wait};
 pub use used::Used;
 
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock, OnceLock};
-
-use serde_json::{Map, Value};
-
-use crate::crypto;
+use std::sync::{Arc, LazyLock};
 
 /// A request, as the rules see it: as sent, before any function or rewrite.
 #[derive(Debug, Clone, Copy)]
@@ -53,18 +51,10 @@ pub struct Principal {
     /// Who vouches for it: the name of the issuer, signer or authorizer; the fingerprint of a certificate's authority; "" for keys.
     pub issuer: Arc<str>,
     /// A token's claims, an authorizer's context.
-    pub claims: Arc<Map<String, Value>>,
+    pub claims: Arc<Claims>,
     /// The API key's name, where one was sent or an authorizer gave one.
     pub api_key: Option<Arc<str>>,
-    /// [`Principal::says`] of these claims, kept where they are.
-    says: Arc<Says>,
 }
-
-/// SHA-256 of what a token says of who has it, once somebody asked for it.
-type Says = OnceLock<[u8; 32]>;
-
-/// Claims that say which token it is and when it was made, not who has it: a token that takes another's place differs in them.
-const OF_THE_TOKEN: [&str; 8] = ["at_hash", "auth_time", "event_id", "exp", "iat", "jti", "nbf", "origin_jti"];
 
 /// How a principal showed who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,26 +149,12 @@ impl Principal {
     /// Nobody whom claims say anything of.
     pub fn new(kind: Kind, id: impl Into<Arc<str>>, issuer: impl Into<Arc<str>>) -> Self {
         // All of these share them: they are made for every request.
-        static CLAIMS: LazyLock<Arc<Map<String, Value>>> = LazyLock::new(Arc::default);
-        static SAYS: LazyLock<Arc<Says>> = LazyLock::new(Arc::default);
-        let (claims, says) = (CLAIMS.clone(), SAYS.clone());
-        Principal { kind, id: id.into(), issuer: issuer.into(), claims, api_key: None, says }
+        static CLAIMS: LazyLock<Arc<Claims>> = LazyLock::new(Arc::default);
+        Principal { kind, id: id.into(), issuer: issuer.into(), claims: CLAIMS.clone(), api_key: None }
     }
 
-    /// `says` belongs to these claims.
-    fn with_claims(self, claims: Arc<Map<String, Value>>, says: Arc<Says>) -> Self {
-        Principal { claims, says, ..self }
-    }
-
-    /// SHA-256 of what the claims say of who asks: the same for the token that takes this one's place. Computed once for a token that comes
-    /// again.
-    pub fn says(&self) -> [u8; 32] {
-        *self.says.get_or_init(|| {
-            let says = self.claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
-            let says: Vec<u8> =
-                says.flat_map(|(name, value)| format!("{}:{name}={value}", name.len()).into_bytes()).collect();
-            crypto::sha256(&says)
-        })
+    fn with_claims(self, claims: Arc<Claims>) -> Self {
+        Principal { claims, ..self }
     }
 }
 

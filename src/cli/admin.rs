@@ -227,8 +227,8 @@ mod tests {
     fn commands_reach_the_pop() {
         let pop = Pop::start(None);
         for (line, says) in [
-            ("purge --url https://shop.example/a", "purged 1 scope\n"),
-            ("purge --soft --tag a --tag b --all", "marked stale 3 scopes\n"),
+            ("purge --url https://shop.example/a --tag a --tag b", "purged 3 scopes\n"),
+            ("purge --soft --all", "marked stale 1 scope\n"),
             ("reload", "configuration abc123 runs\n"),
             ("status", "PoP FRA  ready  up "),
             ("status", "\nfleet          3 nodes, the bus does not answer: what is accepted here waits for it\n"),

@@ -204,6 +204,11 @@ fn import(import: &Import, out: &mut impl Write) -> Result<(), Failed> {
     let path = &import.file;
     let text = std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.clone(), source })?;
     let rows = csv::keys(&text).map_err(|(line, reason)| KeysError::File { path: path.clone(), line, reason })?;
+    for (id, _) in &import.map {
+        if !rows.iter().any(|row| row.plans.contains(id)) {
+            eprintln!("note: --map {id}=…: no key of the file has this plan");
+        }
+    }
     let client = Client::new(&import.access)?;
     let (mut made, mut there, mut refused) = (0, 0, Vec::new());
     for csv::Row { line, value, name, enabled, plans } in rows {
@@ -274,7 +279,7 @@ fn usage_table(out: &mut impl Write, usage: &UsageAnswer) -> std::io::Result<()>
     }
     for plan in &usage.plans {
         let by = if plan.shared { "all nodes together" } else { "this node alone" };
-        writeln!(out, "{}: {} a {}, counted by {by}", plan.plan, plan.limit, plan.period)?;
+        writeln!(out, "{}: {} a {}, counted by {by}", plan.plan, plan.limit, plan.period.to_lowercase())?;
         let row = |day: &crate::admin::keys::DayUsage| {
             vec![day.date.clone(), day.used.to_string(), day.remaining.to_string()]
         };

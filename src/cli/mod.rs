@@ -63,7 +63,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Signals: SIGHUP reads the configuration again, SIGUSR1 reopens the access log, SIGTERM drains and ends, \
-                  SIGQUIT hands the sockets to a process started with --upgrade, drains and ends."
+                  SIGINT ends at once, SIGQUIT hands the sockets to a process started with --upgrade, drains and ends."
 )]
 pub struct Run {
     /// Configuration file, or a directory of them
@@ -157,7 +157,7 @@ pub struct Purge {
     pub access: Access,
 }
 
-/// At least one; all may be repeated and mixed.
+/// At least one; all but `--all` may be repeated and mixed.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub struct PurgeScopes {
@@ -174,7 +174,7 @@ pub struct PurgeScopes {
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
     /// Everything
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["url", "prefix", "host", "tag"])]
     pub all: bool,
 }
 
@@ -259,6 +259,7 @@ mod tests {
             ("check config", None),
             ("schema", None),
             ("purge --url h/a --tag t --tag u --soft", None),
+            ("purge --all --tag t", Some(ErrorKind::ArgumentConflict)),
             ("purge --all --wait 5", None),
             ("purge --all --wait=5", None),
             ("purge --all --wait --timeout 5", None),

@@ -57,7 +57,7 @@ pub fn who(entered: &Entered) -> Option<Arc<Who>> {
         kind: principal.kind.as_str().into(),
         id: Arc::clone(&principal.id),
         issuer: Arc::clone(&principal.issuer),
-        claims: Arc::clone(&principal.claims),
+        claims: Arc::clone(principal.claims.all()),
         api_key: principal.api_key.clone(),
     }))
 }
@@ -73,7 +73,7 @@ fn caller(principal: &Principal) -> Caller {
         },
         id: Arc::clone(&principal.id),
         issuer: Arc::clone(&principal.issuer),
-        claims: Arc::clone(&principal.claims),
+        claims: Arc::clone(principal.claims.all()),
         api_key: principal.api_key.clone(),
     }
 }

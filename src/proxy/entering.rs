@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
 use crate::access::sigv4::PayloadCheck;
-use crate::access::{Asked, Certificate, Denied, Entry, Facts, Reason, Used, Verdict, Wait};
+use crate::access::{Asked, Certificate, Claim, Denied, Entry, Facts, Reason, Used, Verdict, Wait};
 use crate::behavior::Answer;
 use crate::behavior::viewer::{self, Known};
 use crate::config::compiled::BehaviorId;
@@ -163,7 +163,7 @@ pub fn admit<F: Fields>(
         key_made: key.map_or(0, |key| key.made),
         plan,
         principal: principal.map(|principal| (principal.kind.as_str(), &*principal.issuer, &*principal.id)),
-        claim: &|name| principal.and_then(|principal| principal.claims.get(name)).map(identity::words),
+        claim: &|name| principal.and_then(|principal| principal.claims.get(name)).map(Claim::words),
         header: &|name| asked.fields.first(name).map(<[u8]>::to_vec),
     };
     match snapshot.bounds.admit(&who, shared.guard.clock.now()) {

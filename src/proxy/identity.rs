@@ -3,11 +3,9 @@
 //! In: whom a rule let in, the fields that a behavior names. Out: those fields; what they say, for the cache to keep apart. Never: whether
 //! somebody may come in, but for one of whom the origin could not be told.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, HeaderValue};
 
-use crate::access::{Denied, Entry, Reason};
+use crate::access::{Claim, Denied, Entry, Reason};
 
 use super::snapshot::Served;
 
@@ -29,7 +27,8 @@ pub fn told(mut entry: Entry, served: &Served) -> Result<Entry, Denied> {
     }
     for (_, claim) in &served.behavior.identity.claims {
         let Entry { principal, apart, .. } = &mut entry;
-        let value = principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(words).unwrap_or_default();
+        let value =
+            principal.as_ref().and_then(|principal| principal.claims.get(claim)).map(Claim::words).unwrap_or_default();
         sayable(claim, &value)?;
         apart.extend_from_slice(&(value.len() as u64).to_be_bytes());
         apart.extend_from_slice(value.as_bytes());
@@ -49,17 +48,9 @@ pub fn identify(fields: &mut HeaderMap, served: &Served, entry: Option<&Entry>) 
     }
     for (name, claim) in &identity.claims {
         fields.remove(name);
-        let value = principal.and_then(|principal| principal.claims.get(claim)).map(words);
+        let value = principal.and_then(|principal| principal.claims.get(claim)).map(Claim::words);
         if let Some(value) = value.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
             fields.insert(name.clone(), value);
         }
-    }
-}
-
-/// A claim as a field has it: text as it is, anything else as JSON.
-pub fn words(value: &serde_json::Value) -> Cow<'_, str> {
-    match value {
-        serde_json::Value::String(text) => Cow::Borrowed(text),
-        other => Cow::Owned(other.to_string()),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::access::iam;
+use crate::access::{Claim, Claims, iam};
 use crate::config::compiled::AuthorizerKind;
 use crate::config::iam::Policy;
 
@@ -16,14 +16,14 @@ pub enum Decision {
     Policy {
         id: String,
         policy: Policy,
-        context: Arc<Map<String, Value>>,
+        context: Arc<Claims>,
         usage_key: Option<String>,
     },
     /// `enableSimpleResponses`.
     Simple {
         allowed: bool,
         id: String,
-        context: Arc<Map<String, Value>>,
+        context: Arc<Claims>,
     },
     /// It threw "Unauthorized".
     Unauthorized,
@@ -50,10 +50,10 @@ fn read(kind: AuthorizerKind, text: &str) -> Result<Decision, String> {
         return Err("it answered with something else than an object".to_owned());
     };
     let simple = kind == AuthorizerKind::Request2;
-    let context = Arc::new(context(said.get("context"), simple)?);
+    let context = Arc::new(Claims::from(context(said.get("context"), simple)?));
     if simple && let Some(allowed) = said.get("isAuthorized") {
         let Some(allowed) = allowed.as_bool() else { return Err("isAuthorized is no boolean".to_owned()) };
-        let id = context.get("principalId").or_else(|| context.get("sub")).and_then(Value::as_str).unwrap_or_default();
+        let id = context.get("principalId").or_else(|| context.get("sub")).and_then(Claim::as_str).unwrap_or_default();
         return Ok(Decision::Simple { allowed, id: id.to_owned(), context });
     }
     let Some(id) = said.get("principalId").and_then(Value::as_str).filter(|id| !id.is_empty()) else {

@@ -17,10 +17,9 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use serde_json::Map;
 use tokio::sync::OnceCell;
 
-use super::{Asked, Denied, Kind, Principal, Reason, Told, iam, resource};
+use super::{Asked, Claims, Denied, Kind, Principal, Reason, Told, iam, resource};
 use crate::config::compiled::{Authorizer, AuthorizerKind, IdentitySource};
 use crate::crypto;
 use crate::message::{Fields, path};
@@ -234,9 +233,8 @@ impl Memo {
         let say = |reason, words: &str| {
             Err(Denied::new(reason, format!("{}: {words}", self.spec.name)).telling(told.clone()))
         };
-        let principal = |id: &str, context: &Arc<Map<String, serde_json::Value>>| {
-            Principal::new(Kind::Authorizer, id, self.spec.name.as_str())
-                .with_claims(Arc::clone(context), Arc::default())
+        let principal = |id: &str, context: &Arc<Claims>| {
+            Principal::new(Kind::Authorizer, id, self.spec.name.as_str()).with_claims(Arc::clone(context))
         };
         match decision {
             Decision::Unauthorized => say(Reason::AuthorizerUnauthorized, "it threw \"Unauthorized\""),

@@ -141,7 +141,7 @@ fn answers() {
     };
     let (principal, usage) = judge(Ok(ALLOW), "/pets/1").unwrap();
     assert_eq!((&*principal.id, &*principal.issuer, usage), ("user", "a", None));
-    assert_eq!(principal.claims["n"], 1);
+    assert_eq!(principal.claims.all()["n"], 1);
     for (said, path, want) in [
         (Ok(ALLOW), "/owners/1", Reason::AuthorizerNotAllowed),
         (Ok(ALLOW), "/pets/secret", Reason::AuthorizerDenies),

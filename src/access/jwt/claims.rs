@@ -2,9 +2,7 @@
 //!
 //! In: the issuer, the rule, the claims, now. Out: nothing, or why not. Never: a signature, a clock.
 
-use serde_json::{Map, Value};
-
-use crate::access::{Denied, Reason};
+use crate::access::{Claim, Claims, Denied, Reason};
 use crate::config::compiled::{Issuer, JwtRule, TokenUse};
 
 /// Checks all that RFC 7519 §4.1, Cognito's documentation ("Verifying JSON web tokens") and API Gateway's ("JWT authorizers") ask
@@ -12,8 +10,8 @@ use crate::config::compiled::{Issuer, JwtRule, TokenUse};
 ///
 /// # Errors
 /// [`Reason::TokenInvalid`], or [`Reason::TokenScope`] when only scope or group are missing.
-pub fn check(issuer: &Issuer, rule: &JwtRule, claims: &Map<String, Value>, now_ms: u64) -> Result<(), Denied> {
-    if claims.get("iss").and_then(Value::as_str) != Some(issuer.issuer.as_str()) {
+pub fn check(issuer: &Issuer, rule: &JwtRule, claims: &Claims, now_ms: u64) -> Result<(), Denied> {
+    if claims.get("iss").and_then(Claim::as_str) != Some(issuer.issuer.as_str()) {
         return Err(invalid("`iss` is another issuer"));
     }
     times(issuer, claims, now_ms)?;
@@ -23,7 +21,7 @@ pub fn check(issuer: &Issuer, rule: &JwtRule, claims: &Map<String, Value>, now_m
             TokenUse::Id => "id",
             TokenUse::Access => "access",
         };
-        if claims.get("token_use").and_then(Value::as_str) != Some(wanted) {
+        if claims.get("token_use").and_then(Claim::as_str) != Some(wanted) {
             return Err(invalid("`token_use` is another one"));
         }
     }
@@ -31,8 +29,8 @@ pub fn check(issuer: &Issuer, rule: &JwtRule, claims: &Map<String, Value>, now_m
         return Err(Denied::new(Reason::TokenScope, "none of the scopes that the rule names"));
     }
     if !rule.groups.is_empty() {
-        let groups = claims.get(&issuer.groups_claim).and_then(Value::as_array).into_iter().flatten();
-        if !groups.filter_map(Value::as_str).any(|group| rule.groups.iter().any(|wanted| wanted == group)) {
+        let mut groups = claims.get(&issuer.groups_claim).into_iter().flat_map(Claim::list);
+        if !groups.any(|group| rule.groups.iter().any(|wanted| wanted == group)) {
             return Err(Denied::new(Reason::TokenScope, "none of the groups that the rule names"));
         }
     }
@@ -40,7 +38,7 @@ pub fn check(issuer: &Issuer, rule: &JwtRule, claims: &Map<String, Value>, now_m
 }
 
 /// RFC 7519 §4.1.4 to §4.1.6.
-fn times(issuer: &Issuer, claims: &Map<String, Value>, now_ms: u64) -> Result<(), Denied> {
+fn times(issuer: &Issuer, claims: &Claims, now_ms: u64) -> Result<(), Denied> {
     let now = now_ms as f64 / 1000.0;
     let leeway = issuer.leeway.as_secs_f64();
     let expires = time(claims, "exp")?.ok_or_else(|| invalid("there is no `exp`"))?;
@@ -57,7 +55,7 @@ fn times(issuer: &Issuer, claims: &Map<String, Value>, now_ms: u64) -> Result<()
 }
 
 /// A NumericDate, which may have a fraction (RFC 7519 §2). A string that looks like one is none.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Denied> {
+fn time(claims: &Claims, name: &str) -> Result<Option<f64>, Denied> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
@@ -68,29 +66,24 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Denied> 
 }
 
 /// `client_id` counts only where there is no `aud` (API Gateway, "JWT authorizers").
-fn audience(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Denied> {
+fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Denied> {
     if issuer.audiences.is_empty() {
         return Ok(());
     }
-    let known = |value: &Value| value.as_str().is_some_and(|name| issuer.audiences.iter().any(|one| one == name));
+    let known = |name: &str| issuer.audiences.iter().any(|one| one == name);
     let good = match claims.get("aud") {
-        Some(Value::Array(several)) => several.iter().any(known),
-        Some(one) => known(one),
-        None => claims.get("client_id").is_some_and(known),
+        Some(aud) => aud.as_str().is_some_and(known) || aud.list().any(known),
+        None => claims.get("client_id").and_then(Claim::as_str).is_some_and(known),
     };
     if good { Ok(()) } else { Err(invalid("it is for another audience")) }
 }
 
 /// `scope` (RFC 8693 §4.2) and `scp`, each a text with spaces or a list.
-fn scopes(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
+fn scopes(claims: &Claims) -> impl Iterator<Item = &str> {
     let values = [claims.get("scope"), claims.get("scp")].into_iter().flatten();
     values.flat_map(|value| {
-        let (text, list) = match value {
-            Value::String(text) => (text.as_str(), &[][..]),
-            Value::Array(list) => ("", list.as_slice()),
-            _ => ("", &[][..]),
-        };
-        text.split(' ').filter(|scope| !scope.is_empty()).chain(list.iter().filter_map(Value::as_str))
+        let text = value.as_str().unwrap_or_default();
+        text.split(' ').filter(|scope| !scope.is_empty()).chain(value.list())
     })
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::fetch::Fetcher;
 use super::keys::{KeySet, SetError};
-use super::seen::{Digest, Seen};
+use super::seen::Seen;
 use crate::crypto::sha256;
 
 /// Unknown `kid`s lead to one fetch in this time: rotation is noticed at most so late while somebody sends random ones.
@@ -50,7 +50,7 @@ pub struct Held {
     pub keys: Arc<KeySet>,
     /// Changes with the keys.
     pub generation: u64,
-    digest: Digest,
+    digest: [u8; 32],
     /// When the fetch that brought them began, in milliseconds since the epoch; `u64::MAX` = they do not age.
     pub fetched_ms: u64,
 }
@@ -182,7 +182,7 @@ impl Jwks {
         Some(ended)
     }
 
-    fn settle(&self, outcome: Result<(KeySet, Digest), String>, uri: &Uri, began_ms: u64) {
+    fn settle(&self, outcome: Result<(KeySet, [u8; 32]), String>, uri: &Uri, began_ms: u64) {
         let mut state = self.state.lock();
         state.running = None;
         match outcome {

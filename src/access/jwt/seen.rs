@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
+use aws_lc_rs::constant_time;
 use parking_lot::RwLock;
-use serde_json::{Map, Value};
 
-use crate::access::Says;
+use crate::access::Claims;
 use crate::config::compiled::JwtAlgorithm;
 
 /// How long a verified signature counts.
@@ -23,22 +23,23 @@ pub const SEEN_TTL: Duration = Duration::from_secs(60);
 const SEEN_BYTES: u64 = 32 << 20;
 /// Parts of the table that are locked one by one.
 const SHARDS: usize = 16;
-/// What parsed claims take for each byte of their token, and beside it.
+/// What a token takes for each of its bytes, and beside them: its text, that of its claims, the claims where somebody reads them.
 const CLAIMS_FACTOR: usize = 3;
 const ENTRY_BYTES: usize = 512;
 /// Entries that one new one may push out. More than one, so that old ones go even where new ones are larger.
 const OUT_AT_ONCE: usize = 4;
 
-/// A token's SHA-256: two tokens never share it, and the token itself need not be kept.
-pub type Digest = [u8; 32];
+/// What a token is kept under: a hash with a key of this table's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mark(u64);
 
 /// What a verified token said.
 #[derive(Debug)]
 pub struct Verified {
+    token: Box<str>,
     pub algorithm: JwtAlgorithm,
-    pub claims: Arc<Map<String, Value>>,
-    /// Of who has the token, for all who send it.
-    pub says: Arc<Says>,
+    /// For all who send the token.
+    pub claims: Arc<Claims>,
     /// Of the keys that verified it.
     pub generation: u64,
     /// Milliseconds since the epoch.
@@ -49,28 +50,28 @@ pub struct Verified {
 /// The tokens of one issuer.
 #[derive(Debug, Default)]
 pub struct Seen {
+    hash: RandomState,
     shards: [RwLock<Shard>; SHARDS],
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    tokens: HashMap<Digest, Arc<Verified>, RandomState>,
+    tokens: HashMap<Mark, Arc<Verified>, RandomState>,
     /// In the order they came.
-    order: VecDeque<Digest>,
+    order: VecDeque<Mark>,
     bytes: u64,
 }
 
 // === impl Verified ===
 impl Verified {
-    pub fn new(
-        token: &str,
-        algorithm: JwtAlgorithm,
-        (claims, says): (Arc<Map<String, Value>>, Arc<Says>),
-        generation: u64,
-        verified_ms: u64,
-    ) -> Self {
+    pub fn new(token: &str, algorithm: JwtAlgorithm, claims: Arc<Claims>, generation: u64, verified_ms: u64) -> Self {
         let bytes = u32::try_from(token.len() * CLAIMS_FACTOR + ENTRY_BYTES).unwrap_or(u32::MAX);
-        Verified { algorithm, claims, says, generation, verified_ms, bytes }
+        Verified { token: token.into(), algorithm, claims, generation, verified_ms, bytes }
+    }
+
+    /// Compared in constant time: nobody may find out byte by byte how a token goes on.
+    fn is(&self, token: &str) -> bool {
+        constant_time::verify_slices_are_equal(self.token.as_bytes(), token.as_bytes()).is_ok()
     }
 
     fn counts(&self, generation: u64, now_ms: u64) -> bool {
@@ -81,13 +82,19 @@ impl Verified {
 
 // === impl Seen ===
 impl Seen {
-    /// What `token` said, if a key of this generation verified it within [`SEEN_TTL`].
-    pub fn get(&self, token: &Digest, generation: u64, now_ms: u64) -> Option<Arc<Verified>> {
-        self.shard(token).read().tokens.get(token).filter(|verified| verified.counts(generation, now_ms)).cloned()
+    pub fn mark(&self, token: &str) -> Mark {
+        Mark(self.hash.hash_one(token))
     }
 
-    pub fn put(&self, token: Digest, verified: Arc<Verified>) {
-        let out = self.shard(&token).write().put(token, verified, SEEN_BYTES / SHARDS as u64);
+    /// What `token` said, if a key of this generation verified it within [`SEEN_TTL`].
+    pub fn get(&self, mark: Mark, token: &str, generation: u64, now_ms: u64) -> Option<Arc<Verified>> {
+        let kept = self.shard(mark).read().tokens.get(&mark).cloned();
+        kept.filter(|kept| kept.counts(generation, now_ms) && kept.is(token))
+    }
+
+    /// Keeps what was verified. Of two tokens with one mark, the later.
+    pub fn put(&self, mark: Mark, verified: Arc<Verified>) {
+        let out = self.shard(mark).write().put(mark, verified, SEEN_BYTES / SHARDS as u64);
         // Freed without the lock.
         drop(out);
     }
@@ -100,26 +107,25 @@ impl Seen {
         }
     }
 
-    fn shard(&self, token: &Digest) -> &RwLock<Shard> {
-        // A digest's bytes are as good as random, and whoever chooses tokens has to have them signed.
-        &self.shards[usize::from(token[0]) % SHARDS]
+    fn shard(&self, mark: Mark) -> &RwLock<Shard> {
+        &self.shards[(mark.0 >> 32) as usize % SHARDS]
     }
 }
 
 // === impl Shard ===
 impl Shard {
     /// Adds one; what has to go for it.
-    fn put(&mut self, token: Digest, verified: Arc<Verified>, most: u64) -> [Option<Arc<Verified>>; OUT_AT_ONCE + 1] {
+    fn put(&mut self, mark: Mark, verified: Arc<Verified>, most: u64) -> [Option<Arc<Verified>>; OUT_AT_ONCE + 1] {
         let now_ms = verified.verified_ms;
         self.bytes += u64::from(verified.bytes);
         let mut out = [const { None }; OUT_AT_ONCE + 1];
-        match self.tokens.insert(token, verified) {
-            // Verified by two at once: its place in the order stays.
+        match self.tokens.insert(mark, verified) {
+            // Verified by two at once, or two with one mark: its place in the order stays.
             Some(same) => {
                 self.bytes -= u64::from(same.bytes);
                 out[OUT_AT_ONCE] = Some(same);
             }
-            None => self.order.push_back(token),
+            None => self.order.push_back(mark),
         }
         for room in &mut out[..OUT_AT_ONCE] {
             let Some(oldest) = self.order.front().and_then(|oldest| self.tokens.get(oldest)) else { break };
@@ -142,56 +148,53 @@ mod tests {
 
     fn verified(bytes: u32, generation: u64, verified_ms: u64) -> Arc<Verified> {
         Arc::new(Verified {
+            token: "token".into(),
             algorithm: JwtAlgorithm::Rs256,
             claims: Arc::default(),
-            says: Arc::default(),
             generation,
             verified_ms,
             bytes,
         })
     }
 
-    fn digest(n: u8) -> Digest {
-        let mut digest = [0; 32];
-        digest[31] = n;
-        digest
-    }
-
     #[test]
-    fn a_signature_counts_for_a_minute_and_for_its_keys() {
+    fn a_signature_counts_for_a_minute_for_its_keys_and_for_its_token() {
         let seen = Seen::default();
-        seen.put(digest(1), verified(10, 7, NOW));
-        for (token, generation, now, want) in [
-            (1, 7, NOW, true),
-            (1, 7, NOW + 59_999, true),
-            (1, 7, NOW + 60_000, false),
-            (1, 7, NOW - 1, false),
-            (1, 8, NOW, false),
-            (2, 7, NOW, false),
+        let mark = seen.mark("token");
+        seen.put(mark, verified(10, 7, NOW));
+        for (mark, token, generation, now, want) in [
+            (mark, "token", 7, NOW, true),
+            (mark, "token", 7, NOW + 59_999, true),
+            (mark, "token", 7, NOW + 60_000, false),
+            (mark, "token", 7, NOW - 1, false),
+            (mark, "token", 8, NOW, false),
+            (mark, "tokem", 7, NOW, false),
+            (mark, "token.", 7, NOW, false),
+            (seen.mark("other"), "other", 7, NOW, false),
         ] {
-            assert_eq!(seen.get(&digest(token), generation, now).is_some(), want, "{token} {generation} {now}");
+            assert_eq!(seen.get(mark, token, generation, now).is_some(), want, "{token} {generation} {now}");
         }
         seen.clear();
-        assert!(seen.get(&digest(1), 7, NOW).is_none());
+        assert!(seen.get(mark, "token", 7, NOW).is_none());
     }
 
     #[test]
     fn the_oldest_go_first_and_bytes_are_bounded() {
         let mut shard = Shard::default();
         for n in 0..100 {
-            drop(shard.put(digest(n), verified(10, 1, NOW + u64::from(n)), 55));
+            drop(shard.put(Mark(n), verified(10, 1, NOW + n), 55));
             assert!(shard.bytes <= 55 && shard.bytes == 10 * shard.tokens.len() as u64);
             assert_eq!(shard.tokens.len(), shard.order.len());
         }
-        let kept = |shard: &Shard| (0..100).filter(|n| shard.tokens.contains_key(&digest(*n))).collect::<Vec<u8>>();
+        let kept = |shard: &Shard| (0..100).filter(|n| shard.tokens.contains_key(&Mark(*n))).collect::<Vec<u64>>();
         assert_eq!(kept(&shard), [95, 96, 97, 98, 99]);
         // The same again takes no second place.
-        drop(shard.put(digest(97), verified(12, 1, NOW + 100), 55));
+        drop(shard.put(Mark(97), verified(12, 1, NOW + 100), 55));
         assert_eq!((kept(&shard).len(), shard.bytes), (5, 52));
         // A large one pushes out several, one after a minute those that count no more.
-        drop(shard.put(digest(0), verified(40, 1, NOW + 101), 55));
+        drop(shard.put(Mark(0), verified(40, 1, NOW + 101), 55));
         assert_eq!((kept(&shard), shard.bytes), (vec![0, 99], 50));
-        drop(shard.put(digest(1), verified(10, 1, NOW + 70_000), 1000));
+        drop(shard.put(Mark(1), verified(10, 1, NOW + 70_000), 1000));
         assert_eq!((kept(&shard), shard.bytes), (vec![1], 10));
     }
 }

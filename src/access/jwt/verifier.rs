@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use serde_json::{Map, Value};
 
 use super::jwks::{Held, Jwks, Why};
 use super::keys::Verdict;
-use super::seen::Verified;
+use super::seen::{Mark, Verified};
 use super::token::{Header, Malformed, Parsed, TOKEN_MAX};
 use super::{claims, find};
-use crate::access::{Asked, Denied, Kind, Principal, Reason, Says};
+use crate::access::{Asked, Claim, Claims, Denied, Kind, Principal, Reason};
 use crate::config::compiled::{Issuer, JwtRule, TokenFrom};
-use crate::crypto::sha256;
 use crate::message::Fields;
 
 /// Verifies the tokens of one issuer. Its keys are shared with the verifiers of other configurations.
@@ -144,20 +142,20 @@ impl Verifier {
             if held.age(now_ms) >= millis(self.issuer.refresh) {
                 self.jwks.poke(now_ms);
             }
-            let digest = sha256(token.as_bytes());
-            let seen = self.jwks.seen.get(&digest, held.generation, now_ms);
+            let mark = self.jwks.seen.mark(token);
+            let seen = self.jwks.seen.get(mark, token, held.generation, now_ms);
             if let Some(seen) = seen.filter(|seen| self.issuer.algorithms.contains(&seen.algorithm)) {
-                return Try::Done(self.principal(rule, &seen.claims, &seen.says, now_ms));
+                return Try::Done(self.principal(rule, &seen.claims, now_ms));
             }
-            return self.signature(rule, token, digest, held, now_ms);
+            return self.signature(rule, token, mark, held, now_ms);
         }
-        match self.readable(token).and_then(|parsed| self.wanted(rule, &parsed, now_ms)) {
+        match self.readable(token).and_then(|parsed| self.wanted(rule, parsed, now_ms)) {
             Ok(()) => Try::Wants(Why::Missing, None, Denied::new(Reason::TokenKeys, "no keys of the issuer")),
             Err(denied) => Try::Done(Err(denied)),
         }
     }
 
-    fn signature(&self, rule: &JwtRule, token: &str, digest: [u8; 32], held: &Held, now_ms: u64) -> Try {
+    fn signature(&self, rule: &JwtRule, token: &str, mark: Mark, held: &Held, now_ms: u64) -> Try {
         let parsed = match self.readable(token) {
             Ok(parsed) => parsed,
             Err(denied) => return Try::Done(Err(denied)),
@@ -167,27 +165,30 @@ impl Verifier {
                 if self.header.load().as_ref().is_none_or(|last| !Arc::ptr_eq(last, &parsed.header)) {
                     self.header.store(Some(parsed.header.clone()));
                 }
+                let algorithm = parsed.header.alg;
                 let claims = match parsed.claims() {
                     Ok(claims) => Arc::new(claims),
                     Err(error) => return Try::Done(Err(malformed(error))),
                 };
-                let says = Arc::default();
-                let outcome = self.principal(rule, &claims, &says, now_ms);
+                let outcome = self.principal(rule, &claims, now_ms);
                 // One that has expired comes back to no use.
                 if !matches!(&outcome, Err(denied) if denied.reason == Reason::TokenInvalid) {
-                    let verified = Verified::new(token, parsed.header.alg, (claims, says), held.generation, now_ms);
-                    self.jwks.seen.put(digest, Arc::new(verified));
+                    let verified = Verified::new(token, algorithm, claims, held.generation, now_ms);
+                    self.jwks.seen.put(mark, Arc::new(verified));
                 }
                 Try::Done(outcome)
             }
             Verdict::Bad(words) => Try::Done(Err(Denied::new(Reason::TokenInvalid, words))),
-            Verdict::Unknown => match self.wanted(rule, &parsed, now_ms) {
-                Ok(()) => {
-                    let denied = Denied::new(Reason::TokenInvalid, "`kid` names no key of the issuer");
-                    Try::Wants(Why::Unknown, parsed.header.kid.clone(), denied)
+            Verdict::Unknown => {
+                let header = parsed.header.clone();
+                match self.wanted(rule, parsed, now_ms) {
+                    Ok(()) => {
+                        let denied = Denied::new(Reason::TokenInvalid, "`kid` names no key of the issuer");
+                        Try::Wants(Why::Unknown, header.kid.clone(), denied)
+                    }
+                    Err(denied) => Try::Done(Err(denied)),
                 }
-                Err(denied) => Try::Done(Err(denied)),
-            },
+            }
         }
     }
 
@@ -201,7 +202,7 @@ impl Verifier {
     }
 
     /// Whether keys would make a difference: no fetch for another issuer's token, or for one that has expired.
-    fn wanted(&self, rule: &JwtRule, parsed: &Parsed<'_>, now_ms: u64) -> Result<(), Denied> {
+    fn wanted(&self, rule: &JwtRule, parsed: Parsed<'_>, now_ms: u64) -> Result<(), Denied> {
         let claims = parsed.claims().map_err(malformed)?;
         match claims::check(&self.issuer, rule, &claims, now_ms) {
             // Whoever made this up learns nothing about scopes.
@@ -210,20 +211,14 @@ impl Verifier {
         }
     }
 
-    fn principal(
-        &self,
-        rule: &JwtRule,
-        claims: &Arc<Map<String, Value>>,
-        says: &Arc<Says>,
-        now_ms: u64,
-    ) -> Result<Principal, Denied> {
+    fn principal(&self, rule: &JwtRule, claims: &Arc<Claims>, now_ms: u64) -> Result<Principal, Denied> {
         claims::check(&self.issuer, rule, claims, now_ms)?;
-        let id: Arc<str> = match claims.get(&self.issuer.principal_claim) {
-            Some(Value::String(id)) if !id.is_empty() => id.as_str().into(),
-            Some(Value::Number(id)) => id.to_string().into(),
-            _ => return Err(Denied::new(Reason::TokenInvalid, "the claim that names the principal is missing")),
+        let id = claims.get(&self.issuer.principal_claim);
+        let named = |id: &Claim<'_>| id.as_str().map_or(id.as_f64().is_some(), |id| !id.is_empty());
+        let Some(id) = id.filter(named) else {
+            return Err(Denied::new(Reason::TokenInvalid, "the claim that names the principal is missing"));
         };
-        Ok(Principal::new(Kind::Jwt, id, self.name.clone()).with_claims(claims.clone(), says.clone()))
+        Ok(Principal::new(Kind::Jwt, &*id.words(), self.name.clone()).with_claims(claims.clone()))
     }
 }
 

@@ -18,6 +18,9 @@ use crate::limit::period;
 const DAYS_MAX: u32 = 366;
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "rimward keys derive <ID> <--secret-env NAME|--secret-file PATH> <--region REGION…|--public>"
+)]
 #[command(after_help = "Examples:\n  \
     rimward keys derive AKIAIOSFODNN7EXAMPLE --secret-env PARTNER_SECRET --region eu-central-1 --days 30 > days\n  \
     rimward keys derive AKIAIOSFODNN7EXAMPLE --secret-file secret --public\n\n\

@@ -46,12 +46,12 @@ fn usage_is_told_by_day() {
     let told = keys(&pop, &["usage", "fixed", "--from", "2026-11-25", "--to", "2026-11-26"]).unwrap();
     assert_eq!(
         told,
-        "gold: 100 a MONTH, counted by this node alone\nDATE        USED  LEFT\n2026-11-25  0     100\n2026-11-26  3     97\n"
+        "gold: 100 a month, counted by this node alone\nDATE        USED  LEFT\n2026-11-25  0     100\n2026-11-26  3     97\n"
     );
     let shared = PlanUsage { plan: "g".into(), limit: 5, period: "DAY".into(), shared: true, days: Vec::new() };
     let mut out = Vec::new();
     usage_table(&mut out, &UsageAnswer { name: "k".into(), plans: vec![shared] }).unwrap();
-    assert!(out.starts_with(b"g: 5 a DAY, counted by all nodes together\n"));
+    assert!(out.starts_with(b"g: 5 a day, counted by all nodes together\n"));
     keys(&pop, &["create", "free"]).unwrap();
     assert!(keys(&pop, &["usage", "free"]).unwrap().contains("nothing is counted"));
     let json = keys(&pop, &["usage", "fixed", "--from", "2026-11-26", "--to", "2026-11-26", "--json"]).unwrap();

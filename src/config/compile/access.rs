@@ -317,7 +317,7 @@ pub(super) fn source(at: &At, text: &str, report: &mut Report<'_>) -> Checked<Id
         _ => Err(report.refuse_with(
             at,
             format!("'{text}' names no part of a request"),
-            "like \"header:authorization\", \"query:token\" or \"cookie:session\"",
+            "like \"header:authorization\", \"query:token\" or \"cookie:session\"; of an authorizer also \"path\" or \"method\"",
         )),
     }
 }

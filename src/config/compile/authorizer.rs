@@ -37,8 +37,7 @@ pub(super) fn authorizer(
     if let Ok(identity) = &identity {
         if kind == AuthorizerKind::Token && !matches!(identity[..], [IdentitySource::Header(_)]) {
             report.refuse(&sources, "a token authorizer has one source: a header");
-        }
-        if identity.is_empty() && !written.ttl.get().is_zero() {
+        } else if identity.is_empty() && !written.ttl.get().is_zero() {
             report.refuse_with(&sources, "answers are kept by nothing", "name a source, or write ttl = \"0s\"");
         }
     }

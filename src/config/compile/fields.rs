@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{Checked, Report, all};
 use crate::config::compiled::{Select, StatusRange};
+use crate::config::diagnose::nearest;
 use crate::config::schema::{self, Methods, Selection};
 use crate::config::source::At;
 
@@ -69,7 +70,14 @@ impl Report<'_> {
         let upper = name.to_ascii_uppercase();
         match Method::from_bytes(name.as_bytes()) {
             Ok(Method::CONNECT | Method::TRACE) => Err(self.refuse(at, format!("{name} is never let through"))),
-            Ok(method) if name == upper => Ok(method),
+            Ok(method) if name == upper => {
+                // Others are registered, and more may be invented (RFC 9110 §16.1): no reason to refuse one.
+                let meant = nearest(name, ALL.iter().map(Method::as_str)).filter(|meant| *meant != name);
+                if let Some(meant) = meant {
+                    self.warn(at, format!("'{name}' is no method that is often seen: did you mean '{meant}'?"));
+                }
+                Ok(method)
+            }
             Ok(_) => Err(self.refuse_with(
                 at,
                 format!("unknown method '{name}'"),

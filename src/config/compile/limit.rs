@@ -125,7 +125,9 @@ pub(super) fn stage(at: &At, name: String, report: &mut Report<'_>) -> Checked<S
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'$'));
     match fits {
         true => Ok(name),
-        false => Err(report.refuse(at, format!("'{name}' is no stage: 1 to {STAGE_MAX} letters, digits, '-' and '_'"))),
+        false => {
+            Err(report.refuse(at, format!("'{name}' is no stage: 1 to {STAGE_MAX} letters, digits, '-', '_' and '$'")))
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn warn(config: &Config, report: &mut Report<'_>) {
         }
     }
     counted_apart(config, report);
+    shared_by_one(config, report);
     let certificates = config
         .listeners
         .iter()
@@ -101,6 +102,30 @@ fn counted_apart(config: &Config, report: &mut Report<'_>) {
     }
 }
 
+/// What is to be counted together with nodes that there are not.
+fn shared_by_one(config: &Config, report: &mut Report<'_>) {
+    if config.fleet.bus.is_some() {
+        return;
+    }
+    let behaviors = config.behaviors.iter().enumerate().flat_map(|(position, behavior)| {
+        let at = At::default().key("behavior").index(position).key("limit");
+        let limits = behavior.limits.iter().enumerate();
+        limits
+            .filter(|(_, limit)| limit.shared)
+            .map(move |(i, limit)| (at.index(i), format!("the limit '{}'", limit.name)))
+    });
+    let plans = config.rates.plans.iter().enumerate().filter(|(_, plan)| plan.quota.is_some_and(|quota| quota.shared));
+    let plans = plans.map(|(position, plan)| {
+        (At::default().key("usage_plan").index(position).key("shared"), format!("the quota of '{}'", plan.name))
+    });
+    for (at, what) in behaviors.chain(plans) {
+        report.warn(
+            &at,
+            format!("{what} is to be counted by all nodes together, and there is no `fleet`: this one counts alone"),
+        );
+    }
+}
+
 /// Whether an API key may let somebody in; in a `none` it keeps out.
 fn takes_key(rule: &Rule) -> bool {
     match rule {
@@ -120,10 +145,15 @@ fn nobody_named(position: usize, behavior: &Behavior, report: &mut Report<'_>) {
         Some(_) if !named => "no rule of `access` finds that out",
         Some(_) => "only tokens and authorizers have claims, and `access` asks for neither",
     };
+    let no_key = match rule {
+        None => why,
+        Some(_) => "no rule of `access` asks for one",
+    };
     for (i, limit) in behavior.limits.iter().enumerate() {
-        let goes_by = match &limit.per {
-            Per::Principal if !named => "who asks".to_owned(),
-            Per::Claim(claim) if !claims => format!("the claim '{claim}'"),
+        let (goes_by, why) = match &limit.per {
+            Per::Principal if !named => ("who asks".to_owned(), why),
+            Per::Claim(claim) if !claims => (format!("the claim '{claim}'"), why),
+            Per::ApiKey if !rule.is_some_and(takes_key) => ("the API key".to_owned(), no_key),
             _ => continue,
         };
         let message = format!("a limit of '{}' goes by {goes_by}, and {why}: all share one count", behavior.name);

@@ -319,6 +319,7 @@ fn limits_plans_and_keys() {
 fn what_access_warns_of() {
     const PLAN: &str = "[[usage_plan]]\nname = 'gold'\nstages = ['prod']\n";
     const LIMIT: &str = "limit = { per = 'principal', rate = '5/s' }";
+    const KEY: &str = "limit = { per = 'api_key', rate = '5/s' }";
     const CLAIM: &str = "limit = [{ per = 'address', rate = '9/s' }, { per = { claim = 'tenant' }, rate = '5/s' }]";
     for (more, behavior, want) in [
         ("", LIMIT.to_owned(), Some("goes by who asks, and there is no `access`: all share one count")),
@@ -332,6 +333,29 @@ fn what_access_warns_of() {
         ),
         ("", format!("{CLAIM}\naccess = {{ all = ['api_key', {{ jwt = 'pool' }}] }}"), None),
         ("", format!("{CLAIM}\naccess = {{ authorizer = 'tenants' }}"), None),
+        ("", KEY.to_owned(), Some("goes by the API key, and there is no `access`")),
+        (
+            "",
+            format!("{KEY}\naccess = {{ jwt = 'pool' }}"),
+            Some("by the API key, and no rule of `access` asks for one"),
+        ),
+        ("", format!("{KEY}\naccess = {{ any = ['api_key', {{ jwt = 'pool' }}] }}"), None),
+        (
+            "",
+            "limit = { per = 'address', rate = '5/s', shared = true }".to_owned(),
+            Some("the limit 'address' is to be counted by all nodes together, and there is no `fleet`"),
+        ),
+        (
+            "[[usage_plan]]\nname = 'q'\nquota = { limit = 5, period = 'day' }\nshared = true\n",
+            "access = 'api_key'".to_owned(),
+            Some("the quota of 'q' is to be counted by all nodes together"),
+        ),
+        (
+            "",
+            "methods = ['GET', 'POTS']".to_owned(),
+            Some("'POTS' is no method that is often seen: did you mean 'POST'?"),
+        ),
+        ("", "methods = ['GET', 'PROPFIND', 'LOCK']".to_owned(), None),
         ("", "identity = { header = 'x-user' }".to_owned(), Some("the header is never there")),
         ("", "identity = { header = 'x-user' }\naccess = 'api_key'".to_owned(), None),
         (PLAN, "access = 'api_key'".to_owned(), Some("has no stage, and every usage plan names those that it opens")),
