@@ -24,6 +24,7 @@ mod hits;
 mod hook_lanes;
 mod hook_limits;
 mod hook_origins;
+mod hook_swaps;
 mod hooks;
 mod images;
 mod keys;

@@ -78,7 +78,7 @@ impl Bench {
 
     /// With what was built elsewhere.
     pub fn made(built: Built) -> Self {
-        Bench::loaded(built, Flavor::Auto, 1, Bench::usual())
+        Bench::loaded(built, (Flavor::Auto, Mode::Extended), 1, Bench::usual())
     }
 
     pub fn flavored(source: &Source, flavor: Flavor, reuse: u32) -> Self {
@@ -95,16 +95,22 @@ impl Bench {
 
     pub fn granted(source: &Source, flavor: Flavor, reuse: u32, grants: Grants) -> Self {
         let built = build(source, flavor, Mode::Extended).unwrap_or_else(|error| panic!("{source:?}: {error}"));
-        Bench::loaded(built, flavor, reuse, grants)
+        Bench::loaded(built, (flavor, Mode::Extended), reuse, grants)
     }
 
-    fn loaded(built: Built, flavor: Flavor, reuse: u32, grants: Grants) -> Self {
+    /// Held to what AWS's own runtimes have and do.
+    pub fn strict(source: &Source, flavor: Flavor) -> Self {
+        let built = build(source, flavor, Mode::Strict).unwrap_or_else(|error| panic!("{source:?}: {error}"));
+        Bench::loaded(built, (flavor, Mode::Strict), 1, Bench::usual())
+    }
+
+    fn loaded(built: Built, (flavor, mode): (Flavor, Mode), reuse: u32, grants: Grants) -> Self {
         let budget = Budget { cpu: Duration::from_secs(3), timeout: Duration::from_secs(30), memory: MEMORY };
         let spec = Spec {
             name: "js".to_owned(),
             file: "js".into(),
             flavor,
-            mode: Mode::Extended,
+            mode,
             cpu: budget.cpu,
             timeout: budget.timeout,
             memory: MEMORY,

@@ -118,3 +118,49 @@ fn strict_cloudfront_functions_are_held_to_their_limits() {
     }
     build(&text("f.js", &long), Flavor::CloudFront1, Mode::Extended).unwrap();
 }
+
+#[tokio::test]
+async fn strict_cloudfront_functions_have_the_globals_of_their_runtime() {
+    let seen = |names: &str| {
+        let body =
+            format!("'{names}'.split(' ').map((name) => (globalThis[name] === undefined ? '-' : name)).join(' ')");
+        text("f.js", &format!("function handler(event) {{ return {{ statusCode: 200, body: {body} }}; }}"))
+    };
+    let names =
+        "Buffer TextEncoder TextDecoder atob btoa URL URLSearchParams process structuredClone fetch setTimeout eval";
+    for (flavor, want) in [
+        (Flavor::CloudFront1, "- - - - - - - - - - - -"),
+        (Flavor::CloudFront2, "Buffer TextEncoder TextDecoder atob btoa - - - - - - -"),
+    ] {
+        let lines = Bench::strict(&seen(names), flavor).call("viewer-request", &get("", "/")).await;
+        assert_eq!(lines, ["answer 200", &format!("body {want}")], "{flavor:?}");
+    }
+    // What they have works without the others.
+    let source = "var crypto = require('crypto'), qs = require('querystring');
+    function handler(event) {
+        var hash = crypto.createHash('sha256').update('a').digest('hex').slice(0, 8);
+        console.log(qs.stringify({ a: 'b c' }));
+        return { statusCode: 200, body: hash + ' ' + qs.parse('a=b%20c').a };
+    }";
+    for flavor in [Flavor::CloudFront1, Flavor::CloudFront2] {
+        let lines = Bench::strict(&text("f.js", source), flavor).call("viewer-request", &get("", "/")).await;
+        assert_eq!(lines, ["answer 200", "body ca978112 b c"], "{flavor:?}");
+    }
+}
+
+/// Lambda's Node runtimes look at what a handler returns only where it is a promise.
+#[tokio::test]
+async fn strict_lambda_edge_takes_nothing_from_a_handler_that_is_neither_async_nor_calls_back() {
+    for (source, strict) in [
+        ("exports.handler = (event) => event.Records[0].cf.request;", false),
+        ("exports.handler = async (event) => event.Records[0].cf.request;", true),
+        ("exports.handler = (event, context, callback) => callback(null, event.Records[0].cf.request);", true),
+        ("exports.handler = (event) => Promise.resolve(event.Records[0].cf.request);", true),
+    ] {
+        let source = text("f.js", source);
+        let called = Bench::of(&source, 1).run("viewer-request", &get("", "/")).await;
+        assert!(called.outcome.is_ok(), "{source:?}");
+        let called = Bench::strict(&source, Flavor::LambdaEdge).run("viewer-request", &get("", "/")).await;
+        assert_eq!(called.outcome.is_ok(), strict, "{source:?}: {:?}", called.outcome);
+    }
+}

@@ -466,8 +466,13 @@ function found(handler) {
   return { handler, cloudfront: false, alone: eventAlone(handler) };
 }
 
+// What the pages of CloudFront's runtimes do not list ("JavaScript runtime 1.0 features", "JavaScript runtime 2.0 features").
+const UNLISTED = [...'Blob URL URLSearchParams fetch Headers Request Response FormData AbortController AbortSignal Event EventTarget structuredClone process crypto global queueMicrotask performance eval'.split(' '),
+  ...'setTimeout clearTimeout setInterval clearInterval setImmediate clearImmediate'.split(' ')];
+const OF_RUNTIME_2 = 'Buffer TextEncoder TextDecoder atob btoa'.split(' ');
+
 function restrict() {
-  delete globalObject.eval;
+  for (const name of host.flavor === CLOUDFRONT1 ? [...UNLISTED, ...OF_RUNTIME_2] : UNLISTED) delete globalObject[name];
   const refuse = function () {
     throw new EvalError('Code generation from strings disallowed for this context');
   };

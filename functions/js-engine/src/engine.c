@@ -205,7 +205,8 @@ static void drive(JSValueConst answer, bool promise) {
     if (!advance()) {
       if (settled || JS_IsJobPending(rt)) continue;
       if (promise) fail_with("Runtime.NeverSettles", "the handler's promise never settles: nothing is left to wait for");
-      else settle(false, JS_IsUndefined(answer) ? JS_NULL : JS_DupValue(ctx, answer));
+      // Lambda takes nothing from a handler that is neither async nor calls back.
+      else settle(false, JS_IsUndefined(answer) || (bundle.strict && !cloudfront) ? JS_NULL : JS_DupValue(ctx, answer));
       return;
     }
   }

@@ -46,6 +46,9 @@ pub(in crate::lambda) enum Source {
 pub(in crate::lambda) struct Progress {
     /// When it began, in milliseconds since the epoch.
     pub since_ms: u64,
+    /// The stream that is read: a table can turn its off and get another.
+    #[serde(default)]
+    pub stream: Option<String>,
     /// By shard.
     pub shards: BTreeMap<String, Place>,
 }

@@ -109,8 +109,7 @@ impl Poller {
         active: &mut HashSet<String>,
         fresh: bool,
     ) -> Result<(), Fault> {
-        let stream = self.stream().await?;
-        let shards = self.shards(&stream).await?;
+        let (stream, shards) = self.stream().await?;
         let mut latest = Vec::new();
         if fresh {
             if self.mapping.latest {
@@ -127,9 +126,10 @@ impl Poller {
         self.status.lock().stream = Some(stream.clone());
         let (progress, changed) = {
             let mut progress = self.progress.lock().await;
-            let before = progress.shards.len();
+            let (before, known) = (progress.shards.len(), progress.stream.as_ref() == Some(&stream));
+            progress.stream = Some(stream.clone());
             shards::prune(&mut progress, &shards);
-            (progress.clone(), progress.shards.len() != before)
+            (progress.clone(), !known || progress.shards.len() != before)
         };
         if changed {
             self.save(|_| {}).await;
@@ -151,23 +151,33 @@ impl Poller {
         Ok(())
     }
 
-    /// The ARN of the stream.
-    async fn stream(&self) -> Result<String, Fault> {
+    /// The ARN of the stream to read, and its shards. One that was turned off is read to its end, also where there is another since.
+    async fn stream(&self) -> Result<(String, Vec<Shard>), Fault> {
         let table = match &self.mapping.source {
-            Source::Stream(arn) => return Ok(arn.clone()),
+            Source::Stream(arn) => return Ok((arn.clone(), self.shards(arn).await?)),
             Source::Table(table) => table,
         };
+        let progress = self.progress.lock().await.clone();
         let described = self.ask("DescribeTable", json!({ "TableName": table })).await?;
+        let latest = described.pointer("/Table/LatestStreamArn").and_then(Value::as_str);
+        if let Some(before) = progress.stream.as_deref().filter(|before| Some(*before) != latest) {
+            match self.shards(before).await {
+                Ok(shards) if !shards::read(&shards, &progress) => return Ok((before.to_owned(), shards)),
+                Ok(_) => {}
+                // It is gone a day after its end.
+                Err(fault) if fault.name() == "ResourceNotFoundException" => {}
+                Err(fault) => return Err(fault),
+            }
+        }
         let on = described.pointer("/Table/StreamSpecification/StreamEnabled") == Some(&Value::Bool(true));
-        // One that was turned off is read to its end.
-        let read = {
-            let progress = self.progress.lock().await;
-            !progress.shards.is_empty() && progress.shards.values().all(|place| *place == Place::End)
-        };
-        let arn = described.pointer("/Table/LatestStreamArn").and_then(Value::as_str).filter(|_| on || !read);
-        arn.map(str::to_owned).ok_or_else(|| {
-            Fault::service("ResourceNotFoundException", format!("The table {table} has no stream: turn one on"))
-        })
+        if let Some(latest) = latest {
+            let shards = self.shards(latest).await?;
+            if on || !shards::read(&shards, &progress) {
+                return Ok((latest.to_owned(), shards));
+            }
+        }
+        let words = format!("The table {table} has no stream: turn one on");
+        Err(Fault::service("ResourceNotFoundException", words))
     }
 
     async fn shards(&self, stream: &str) -> Result<Vec<Shard>, Fault> {

@@ -44,6 +44,11 @@ pub(super) fn ready<'s>(
     })
 }
 
+/// Whether all of them are read to their end.
+pub(super) fn read(shards: &[Shard], progress: &Progress) -> bool {
+    shards.iter().all(|shard| progress.shards.get(&shard.id) == Some(&Place::End))
+}
+
 /// Forgets shards that are gone.
 pub(super) fn prune(progress: &mut Progress, shards: &[Shard]) {
     progress.shards.retain(|id, _| shards.iter().any(|shard| shard.id == *id || shard.parent.as_ref() == Some(id)));
@@ -62,7 +67,7 @@ mod tests {
         let shards = [shard("a", Some("gone")), shard("b", Some("a")), shard("c", Some("b")), shard("d", None)];
         let ids = |places: &[(&str, Place)], active: &[&str]| {
             let shards_of = places.iter().map(|(id, place)| ((*id).to_owned(), place.clone())).collect();
-            let progress = Progress { since_ms: 0, shards: shards_of };
+            let progress = Progress { shards: shards_of, ..Progress::default() };
             let active = active.iter().map(|id| (*id).to_owned()).collect();
             ready(&shards, &progress, &active).map(|shard| shard.id.clone()).collect::<Vec<_>>().join(",")
         };
@@ -71,6 +76,11 @@ mod tests {
         assert_eq!(ids(&[("a", at())], &["d"]), "a");
         assert_eq!(ids(&[("a", Place::End), ("d", at())], &[]), "b,d");
         assert_eq!(ids(&[("a", Place::End), ("b", Place::End)], &["d"]), "c");
+        let ended = |ids: &[&str]| {
+            let shards = ids.iter().map(|id| ((*id).to_owned(), Place::End)).collect();
+            read(&shards, &Progress { shards, ..Progress::default() })
+        };
+        assert!(ended(&["a", "b", "c", "d", "x"]) && !ended(&["a", "b", "d"]) && !ended(&[]));
         let mut progress = Progress::default();
         progress.shards.extend(["x", "gone", "a", "d"].map(|id| (id.to_owned(), Place::End)));
         prune(&mut progress, &shards);
