@@ -333,4 +333,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_rule_by_country_needs_a_database_of_countries() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy("geo/test.mmdb", dir.path().join("places.mmdb")).unwrap();
+        std::fs::write(dir.path().join("as.csv"), "192.0.2.0,192.0.2.255,64496,Country Example\n").unwrap();
+        let made = std::process::Command::new("python3")
+            .arg("geo/asn.py")
+            .args(["as.mmdb", "as.csv"].map(|name| dir.path().join(name)))
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let rule = "access = { country = [\"DE\"] }";
+        for (names, rule, wrong) in
+            [("\"as.mmdb\"", rule, true), ("\"as.mmdb\"", "", false), ("\"as.mmdb\", \"places.mmdb\"", rule, false)]
+        {
+            let behavior = format!("[[behavior]]\nmatch = \"*\"\norigin = \"o\"\n{rule}\n");
+            let text =
+                format!("[[origin]]\nname = \"o\"\nurl = \"http://h\"\n{behavior}[geo]\ndatabases = [{names}]\n");
+            let config = config::parse(&text, "edge.toml", dir.path()).unwrap_or_else(|errors| panic!("{errors}"));
+            let error = load_functions(&config).err();
+            assert_eq!(error.is_some(), wrong, "{names} {rule}: {error:?}");
+            assert!(error.is_none_or(|error| error.contains("'*' asks for countries, and no database knows any")));
+        }
+    }
 }

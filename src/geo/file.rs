@@ -21,7 +21,12 @@ const NODE_MAX: usize = 8;
 
 pub struct File {
     reader: Reader<Vec<u8>>,
+    /// Whether any record can have a country.
+    pub countries: bool,
 }
+
+/// A member's name as records have it: its kind and length in one byte, then its text.
+const COUNTRY: [&[u8]; 2] = [b"\x47country", b"\x4ccountry_code"];
 
 /// What may be in one half of a node: another node, nothing, or the place of a record.
 struct Tree<'f> {
@@ -48,7 +53,9 @@ impl File {
         if !tree.all_places(|place| data.is_whole(place)) {
             return Err("its search tree leads to something that is no record".to_owned());
         }
-        Ok(File { reader: Reader::from_source(bytes).map_err(|error| error.to_string())? })
+        let records = &bytes[tree.size() + SEPARATOR..end];
+        let countries = COUNTRY.iter().any(|name| memchr::memmem::find(records, name).is_some());
+        Ok(File { reader: Reader::from_source(bytes).map_err(|error| error.to_string())?, countries })
     }
 
     /// `None`: not there, not for this kind of address, or a record that cannot be read.

@@ -86,6 +86,11 @@ impl Db {
         Ok(())
     }
 
+    /// Whether any file knows countries; one of autonomous systems does not.
+    pub fn knows_countries(&self) -> bool {
+        self.files.iter().any(|file| file.countries)
+    }
+
     /// Where `address` is. `None`: no file knows anything.
     pub fn lookup(&self, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();

@@ -168,6 +168,7 @@ fn what_is_made_of_csv_is_read() {
     );
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let db = Db::open(&[out]).unwrap();
+    assert!(!db.knows_countries() && Db::open(&[shipped()]).unwrap().knows_countries());
     for (address, want) in [
         ("192.0.2.3", Some((64499, "Front"))),
         ("192.0.2.4", Some((64496, "Example, Inc."))),

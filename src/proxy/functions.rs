@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::config::Diagnostic;
-use crate::config::compiled::{self, Behavior, Config, Mode, OnError};
+use crate::config::compiled::{self, Behavior, Config, Mode, OnError, Rule};
 use crate::geo::Db;
 use crate::hooks::build::{self, Builder, Source};
 use crate::hooks::engine::{Budget, Engine, EngineSettings, Function, Web};
@@ -245,9 +245,22 @@ impl Functions {
     }
 
     fn geo(&self, config: &Config) -> Result<Option<Arc<Db>>, LoadError> {
-        if config.geo.is_empty() {
-            return Ok(None);
+        let Some(first) = config.geo.first() else { return Ok(None) };
+        let db = self.databases(config)?;
+        let asks = |rule: &Rule| rule.any(&|rule| matches!(rule, Rule::Country(_)));
+        match config.behaviors.iter().find(|behavior| behavior.access.as_ref().is_some_and(asks)) {
+            Some(behavior) if !db.knows_countries() => {
+                let words = format!(
+                    "'{}' asks for countries, and no database knows any: `geo/fetch.sh country` fetches one that does",
+                    behavior.name
+                );
+                Err(LoadError::database(first, words))
+            }
+            _ => Ok(Some(db)),
         }
+    }
+
+    fn databases(&self, config: &Config) -> Result<Arc<Db>, LoadError> {
         let mut hasher = DefaultHasher::new();
         for database in &config.geo {
             let says = |error: std::io::Error| {
@@ -258,7 +271,7 @@ impl Functions {
         let now = hasher.finish();
         let mut read = self.geo.lock();
         if let Some((_, db)) = read.as_ref().filter(|(then, _)| *then == now) {
-            return Ok(Some(db.clone()));
+            return Ok(db.clone());
         }
         let mut db = Db::default();
         for database in &config.geo {
@@ -266,7 +279,7 @@ impl Functions {
         }
         let db = Arc::new(db);
         *read = Some((now, db.clone()));
-        Ok(Some(db))
+        Ok(db)
     }
 
     fn recorder(&self, config: &Config) -> Result<Arc<Recorder>, LoadError> {

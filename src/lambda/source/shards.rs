@@ -77,8 +77,8 @@ mod tests {
         assert_eq!(ids(&[("a", Place::End), ("d", at())], &[]), "b,d");
         assert_eq!(ids(&[("a", Place::End), ("b", Place::End)], &["d"]), "c");
         let ended = |ids: &[&str]| {
-            let shards = ids.iter().map(|id| ((*id).to_owned(), Place::End)).collect();
-            read(&shards, &Progress { shards, ..Progress::default() })
+            let places = ids.iter().map(|id| ((*id).to_owned(), Place::End)).collect();
+            read(&shards, &Progress { shards: places, ..Progress::default() })
         };
         assert!(ended(&["a", "b", "c", "d", "x"]) && !ended(&["a", "b", "d"]) && !ended(&[]));
         let mut progress = Progress::default();
