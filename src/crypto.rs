@@ -32,6 +32,13 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
     whole
 }
 
+/// Lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS[usize::from(nibble & 15)] as char;
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
 // === impl KeyError ===
 impl KeyError {
     fn invalid(words: impl Into<String>) -> Self {

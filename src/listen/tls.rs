@@ -11,7 +11,7 @@ use super::certs::Certs;
 use super::client_auth::{self, Authorities};
 use super::error::ListenError;
 use crate::config::compiled::{ClientAuth, Tls, TlsVersion};
-use crate::crypto::sha256;
+use crate::crypto::{hex, sha256};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
@@ -146,8 +146,12 @@ impl Peer {
                 _ => None,
             }));
         }
-        let digest: String = sha256(&anchor).iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(Peer { subject: certificate.subject().to_string(), names, authority: format!("sha256:{digest}"), anchor })
+        Some(Peer {
+            subject: certificate.subject().to_string(),
+            names,
+            authority: format!("sha256:{}", hex(&sha256(&anchor))),
+            anchor,
+        })
     }
 }
 

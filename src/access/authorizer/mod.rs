@@ -241,8 +241,7 @@ impl Memo {
             Decision::Failed(why) => say(Reason::AuthorizerFailed, why),
             Decision::Simple { allowed: false, .. } => say(Reason::AuthorizerDenies, "isAuthorized is false"),
             Decision::Simple { allowed: true, id, context } if id.is_empty() => {
-                let digest: String = question.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-                Ok((principal(&digest, context), None))
+                Ok((principal(&crypto::hex(&question.digest()), context), None))
             }
             Decision::Simple { allowed: true, id, context } => Ok((principal(id, context), None)),
             Decision::Policy { id, policy, context, usage_key } => {

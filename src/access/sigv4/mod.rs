@@ -22,18 +22,13 @@ pub use key::{MAX_DAY_KEYS, Underivable, derive_day_key, sigv4a_public_point};
 pub use payload::{Payload, PayloadCheck};
 pub use verify::{MAX_EXPIRES, Outcome, Pending, Verified, Verifier};
 
+use crate::crypto::hex;
+
 /// SHA-256 of nothing.
 const EMPTY: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
     0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
-
-/// Lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS[usize::from(nibble & 15)] as char;
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
-}
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::KeysError;
 use crate::access::sigv4::{derive_day_key, sigv4a_public_point};
+use crate::crypto;
 use crate::limit::period;
 
 /// Days of one call: a year.
@@ -71,8 +72,7 @@ pub fn run(derive: &Derive, now_ms: u64, out: &mut impl Write) -> Result<(), Key
         let date = period::text(day).replace('-', "");
         for region in &derive.region {
             let key = derive_day_key(&secret, &date, region, &derive.service);
-            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(out, "{date} {region} {} {hex}", derive.service).map_err(written)?;
+            writeln!(out, "{date} {region} {} {}", derive.service, crypto::hex(key.as_ref())).map_err(written)?;
         }
     }
     Ok(())

@@ -161,8 +161,7 @@ fn known(call: &Call) -> Option<Known<'_>> {
     }
     // What it is to say of its cost may differ.
     let hash = crate::crypto::sha256(canonical(call.request.get(member)?).as_bytes());
-    let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(Known { op: call.op.name(), token, hash })
+    Some(Known { op: call.op.name(), token, hash: crate::crypto::hex(&hash) })
 }
 
 fn verb(statement: &Value) -> Option<Verb> {

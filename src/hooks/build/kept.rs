@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Built;
 use crate::config::compiled::Flavor;
+use crate::crypto;
 use crate::hooks::failure::Api;
 
 /// Bytes of all files; beyond it those that were not used for longest go.
@@ -50,8 +51,7 @@ pub fn name(engine: &str, flavor: Flavor, bundle: &[u8], config: Option<&str>) -
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}.{EXTENSION}")
+    format!("{}.{EXTENSION}", crypto::hex(context.finish().as_ref()))
 }
 
 // === impl Kept ===

@@ -205,7 +205,11 @@ fn name(engine: &Engine, wasm: &[u8]) -> String {
     use std::hash::{Hash, Hasher};
     let mut compatible = xxhash_rust::xxh3::Xxh3Default::new();
     engine.precompile_compatibility_hash().hash(&mut compatible);
-    format!("{}-{:016x}.{EXTENSION}", super::hex(digest::digest(&digest::SHA256, wasm).as_ref()), compatible.finish())
+    format!(
+        "{}-{:016x}.{EXTENSION}",
+        crate::crypto::hex(digest::digest(&digest::SHA256, wasm).as_ref()),
+        compatible.finish()
+    )
 }
 
 fn compilers() -> Result<ThreadPool, String> {

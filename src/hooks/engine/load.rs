@@ -9,6 +9,7 @@ use aws_lc_rs::digest;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::config::compiled::{self, Flavor, Grants};
+use crate::crypto;
 use crate::hooks::event::Event;
 use crate::hooks::failure::Api;
 use crate::hooks::host::{Identity, Services};
@@ -34,7 +35,7 @@ pub fn load(
     spec: &compiled::Function,
     services: &Arc<Services>,
 ) -> Result<Function, EngineError> {
-    let mut version = super::hex(digest::digest(&digest::SHA256, wasm).as_ref());
+    let mut version = crypto::hex(digest::digest(&digest::SHA256, wasm).as_ref());
     version.truncate(VERSION);
     let (binary, shape) = component(wasm)?;
     for import in &shape.imports {

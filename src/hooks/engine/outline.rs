@@ -30,7 +30,7 @@ pub struct Outlined {
 pub fn outline(component: &[u8]) -> Option<Outlined> {
     let main = largest(component)?;
     let split = split(main.bytes)?;
-    let mut hash = super::hex(digest::digest(&digest::SHA256, &split.code).as_ref());
+    let mut hash = crate::crypto::hex(digest::digest(&digest::SHA256, &split.code).as_ref());
     hash.truncate(DIGITS);
     // Each word of such a name begins with a letter.
     let name = format!("code-x{hash}");

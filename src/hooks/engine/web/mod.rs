@@ -100,7 +100,7 @@ impl Web {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(wrong)?;
         let pre = ProxyPre::new(linker.instantiate_pre(&component).map_err(wrong)?).map_err(wrong)?;
         component.initialize_copy_on_write_image().map_err(|error| EngineError::Start(format!("{error:#}")))?;
-        let mut version = super::hex(digest::digest(&digest::SHA256, wasm).as_ref());
+        let mut version = crate::crypto::hex(digest::digest(&digest::SHA256, wasm).as_ref());
         version.truncate(VERSION);
         Ok(Web {
             name: spec.name.clone(),

@@ -84,8 +84,7 @@ impl Asked {
     fn trace(&self, about: &About) -> String {
         self.field("x-amzn-trace-id").unwrap_or_else(|| {
             let digest = crate::crypto::sha256(about.request_id.as_bytes());
-            let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-            format!("Root=1-{:08x}-{hex}", self.now_ms / 1000)
+            format!("Root=1-{:08x}-{}", self.now_ms / 1000, crate::crypto::hex(&digest[..12]))
         })
     }
 
