@@ -1,5 +1,6 @@
 //! Two fronts: one is somebody else's cluster, with writers of its own; the other keeps what it reads there, and follows.
 
+mod rolling;
 mod world;
 
 use serde_json::json;
