@@ -78,7 +78,7 @@ impl Default for Dynamodb {
 #[serde(default, deny_unknown_fields)]
 pub struct DynamodbItems {
     /// How long an item, or that there is none, is served; "0" turns the cache off. What does not pass this front is seen
-    /// no sooner: writes elsewhere to a remote table.
+    /// no sooner, unless `follow` tells of it: writes elsewhere to a remote table.
     pub ttl: Duration,
     /// Memory for it.
     pub size: ByteSize,
