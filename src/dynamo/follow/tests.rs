@@ -62,6 +62,7 @@ async fn a_stream_that_is_off_is_not_relied_on() {
     for read in [&get, &query] {
         until("between", async || ask(&dynamo, read).await.1.contains("between")).await;
         hits(&dynamo, read).await;
+        assert!(ask(&dynamo, read).await.1.contains("between"), "what was cached before is dropped");
     }
     cluster.put("a", "after").await;
     until("after", async || ask(&dynamo, &get).await.1.contains("after")).await;
