@@ -31,7 +31,7 @@ pub use behavior::{Behavior, Coding, Compress, ErrorPage, Forward, Redirect, Vie
 pub use cache::{CacheRules, Key, RequestDirectives, SetCookie, Store};
 pub use choice::{HeaderSelection, Methods, Selection, Toggle};
 pub use dns::{DnsHint, DnsPolicy, DnsPop, GeoDns};
-pub use dynamodb::{Dynamodb, DynamodbIndex, DynamodbSync, DynamodbTable, DynamodbUnits, DynamodbView};
+pub use dynamodb::{Dynamodb, DynamodbFollow, DynamodbIndex, DynamodbSync, DynamodbTable, DynamodbUnits, DynamodbView};
 pub use fleet::{Fleet, FleetBus, FleetPeer};
 pub use function::{Chain, Fetch, Flavor, Function, Functions, Grants, Hook, Hooks, KvStore, Mode, OnError};
 pub use integration::{

@@ -21,6 +21,7 @@ use super::capacity::{Consumed, Meter, Side, size};
 use super::catalog::{Catalog, Table};
 use super::engine::{Call, Engine, Reply};
 use super::fault::Fault;
+use super::follow::Follow;
 use super::metrics::Metrics;
 use super::op::Op;
 use super::policy::{Caller, Home, tables};
@@ -35,7 +36,7 @@ pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 pub struct Answer {
     /// JSON; nothing for operations that answer nothing.
     pub body: Bytes,
-    /// What a cache had to do with it, where there is one: "hit; age=3", "miss" or "bypass".
+    /// What a cache had to do with it, where there is one: "hit; age=3; lag=120", "miss" or "bypass".
     pub cache: Option<Outcome>,
 }
 
@@ -46,6 +47,8 @@ pub struct Front {
     pub meter: Meter,
     pub metrics: Metrics,
     pub caches: Caches,
+    /// The streams of another endpoint's tables, if they are followed.
+    pub follow: Option<Follow>,
     pub flights: Flights<Result<Answer, Fault>>,
     pub home: Home,
     pub throttle: bool,

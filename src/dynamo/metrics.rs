@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::follow::Followings;
 use super::op::Op;
 
 /// Counters of one front; they only grow.
@@ -49,6 +50,8 @@ pub struct Numbers {
     pub items: [u64; 3],
     /// The same of the query cache.
     pub queries: [u64; 3],
+    /// `None` = streams are not followed.
+    pub follow: Option<Followings>,
 }
 
 // === impl Metrics ===

@@ -2,7 +2,8 @@
 //!
 //! In: HTTP requests of callers who are known, or calls from within. Out: AWS's answers. Never: a signature checked.
 //!
-//! `wire` reads HTTP, `front` takes a call through `guard`, `policy`, `cache` and `throttle` to an `engine`.
+//! `wire` reads HTTP, `front` takes a call through `guard`, `policy`, `cache` and `throttle` to an `engine`; `follow` tells the caches of what
+//! others write to a remote one.
 
 mod cache;
 mod capacity;
@@ -10,6 +11,7 @@ mod catalog;
 mod engine;
 mod expression;
 mod fault;
+mod follow;
 mod front;
 mod global;
 mod guard;
@@ -35,9 +37,10 @@ use http::{Request, Response};
 use serde_json::Value;
 
 use crate::config::compiled::{DynamoDb, DynamoEndpoint};
-pub use cache::Outcome;
+pub use cache::{Behind, Outcome, Why};
 use engine::{Call, Embedded, Engine, Remote, Settings};
 pub use fault::{DynamoError, Fault};
+pub use follow::Followings;
 use front::Front;
 pub use front::{Answer, Clock};
 pub use global::Global;
@@ -90,6 +93,7 @@ impl Dynamo {
             meter: Default::default(),
             metrics: Default::default(),
             caches: cache::Caches::new(spec.items, spec.queries),
+            follow: follow::Follow::new(spec),
             flights: Default::default(),
             home,
             throttle: spec.throttle,
@@ -132,11 +136,18 @@ impl Dynamo {
     pub fn numbers(&self) -> Numbers {
         let counts = |store: &Option<cache::Store>| store.as_ref().map(cache::Store::counts).unwrap_or_default();
         let caches = &self.front.caches;
-        Numbers { items: counts(&caches.items), queries: counts(&caches.queries), ..self.front.metrics.numbers() }
+        let follow = self.front.follow.as_ref().map(|follow| follow.numbers((self.front.clock)()));
+        Numbers {
+            items: counts(&caches.items),
+            queries: counts(&caches.queries),
+            follow,
+            ..self.front.metrics.numbers()
+        }
     }
 
     /// Takes no more calls, and waits for those under way.
     pub async fn close(&self) {
+        self.front.follow.iter().for_each(follow::Follow::close);
         self.front.engine.close().await;
     }
 }

@@ -333,6 +333,7 @@ fn event_sources(local: &crate::lambda::Lambda) -> Vec<EventSourceNumbers> {
 
 fn tables(tables: &crate::dynamo::Dynamo) -> TableNumbers {
     let now = tables.numbers();
+    let crate::dynamo::Followings { lags: follow_lags, passed: follow_passed } = now.follow.unwrap_or_default();
     TableNumbers {
         throttled: now.throttled + now.unprocessed,
         denied: now.denied,
@@ -343,6 +344,8 @@ fn tables(tables: &crate::dynamo::Dynamo) -> TableNumbers {
         replicated: now.replicated,
         items: now.items,
         queries: now.queries,
+        follow_lags,
+        follow_passed,
         calls: now.calls,
     }
 }

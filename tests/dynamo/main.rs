@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod follow;
 mod server;
 
 use std::path::{Path, PathBuf};

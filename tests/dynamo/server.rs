@@ -31,6 +31,7 @@ pub fn spec(throttle: bool) -> DynamoDb {
         throttle,
         items: off,
         queries: off,
+        follow: None,
         ttl_sweep: Duration::from_millis(200),
         threads: 2,
         queue: 1024,

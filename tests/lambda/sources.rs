@@ -58,6 +58,7 @@ pub fn tables(state: &Path) -> Dynamo {
         throttle: false,
         items: off,
         queries: off,
+        follow: None,
         ttl_sweep: Duration::from_secs(3600),
         threads: 1,
         queue: 1024,

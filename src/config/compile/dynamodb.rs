@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use super::signer::{Service, keyed};
 use super::{Checked, Report, all};
 use crate::config::compiled::{
-    CacheBounds, Capacity, Credentials, DynamoDb, DynamoEndpoint, DynamoIndex, DynamoKey, DynamoProjection,
-    DynamoTable, Scaling, Units,
+    CacheBounds, Capacity, Credentials, DynamoDb, DynamoEndpoint, DynamoFollow, DynamoIndex, DynamoKey,
+    DynamoProjection, DynamoTable, Scaling, Units,
 };
-use crate::config::schema::{self, DynamodbSync, DynamodbView, Selection};
+use crate::config::schema::{self, DynamodbSync, DynamodbView, Selection, Toggle};
 use crate::config::source::At;
 
 /// Threads and waiting requests: more would only wait elsewhere.
@@ -48,6 +48,10 @@ pub(super) fn dynamodb(written: schema::Dynamodb, signers: &[Service], report: &
     let threads = bounded(&at.key("threads"), written.threads, THREADS_MAX, report);
     let queue = bounded(&at.key("queue"), written.queue, QUEUE_MAX, report);
     let sweep = report.positive(&at.key("ttl_sweep"), written.ttl_sweep);
+    let items = CacheBounds { ttl: written.items.ttl.get(), size: written.items.size.get() };
+    let queries = CacheBounds { ttl: written.queries.ttl.get(), size: written.queries.size.get() };
+    let cached = [items, queries].iter().any(|bounds| !bounds.ttl.is_zero() && bounds.size > 0);
+    let follow = follow(&at.key("follow"), written.follow, &endpoint, cached, report);
     let mut taken = HashSet::new();
     let each = written.table.iter().enumerate();
     let tables = all(each
@@ -66,8 +70,9 @@ pub(super) fn dynamodb(written: schema::Dynamodb, signers: &[Service], report: &
         region,
         account: written.account,
         throttle: written.throttle,
-        items: CacheBounds { ttl: written.items.ttl.get(), size: written.items.size.get() },
-        queries: CacheBounds { ttl: written.queries.ttl.get(), size: written.queries.size.get() },
+        items,
+        queries,
+        follow: follow?,
         ttl_sweep: sweep?.get(),
         threads: threads?,
         queue: queue?,
@@ -75,6 +80,35 @@ pub(super) fn dynamodb(written: schema::Dynamodb, signers: &[Service], report: &
         node: String::new(),
         tables: tables?,
     })
+}
+
+fn follow(
+    at: &At,
+    written: Toggle<schema::DynamodbFollow>,
+    endpoint: &DynamoEndpoint,
+    cached: bool,
+    report: &mut Report<'_>,
+) -> Checked<Option<DynamoFollow>> {
+    let Some(written) = written.on() else { return Ok(None) };
+    if matches!(endpoint, DynamoEndpoint::Embedded) {
+        let help = "leave 'follow' out: it is for another endpoint, to which others write too";
+        return Err(report.refuse_with(
+            at,
+            "the embedded engine needs no following: all its writes come through it",
+            help,
+        ));
+    }
+    if !cached {
+        let help = "give 'items' or 'queries' a ttl and a size, or leave 'follow' out";
+        return Err(report.refuse_with(at, "there is nothing to follow for: both caches are off", help));
+    }
+    let lag = report.positive(&at.key("lag"), written.lag);
+    let poll = report.positive(&at.key("poll"), written.poll);
+    let (lag, poll) = (lag?, poll?);
+    if lag.get() < poll.get() {
+        return Err(report.refuse(&at.key("lag"), format!("lag ({lag}) is less than poll ({poll})")));
+    }
+    Ok(Some(DynamoFollow { lag: lag.get(), poll: poll.get() }))
 }
 
 fn bounded(at: &At, value: usize, most: usize, report: &mut Report<'_>) -> Checked<usize> {

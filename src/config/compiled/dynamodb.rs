@@ -21,6 +21,8 @@ pub struct DynamoDb {
     pub throttle: bool,
     pub items: CacheBounds,
     pub queries: CacheBounds,
+    /// `None` = the streams of a remote endpoint's tables are not read.
+    pub follow: Option<DynamoFollow>,
     /// How often expired items are looked for.
     pub ttl_sweep: Duration,
     /// Threads that wait for the embedded engine.
@@ -50,6 +52,15 @@ pub struct CacheBounds {
     pub ttl: Duration,
     /// Bytes.
     pub size: u64,
+}
+
+/// How the streams of a remote endpoint's tables are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamoFollow {
+    /// How far the caches may be behind.
+    pub lag: Duration,
+    /// Between two looks at a shard.
+    pub poll: Duration,
 }
 
 /// A declared table.

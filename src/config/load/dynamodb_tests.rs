@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::compiled::{DynamoDb, DynamoEndpoint, DynamoProjection, Scaling};
+use crate::config::compiled::{DynamoDb, DynamoEndpoint, DynamoFollow, DynamoProjection, Scaling};
 
 const ORIGIN: &str = "[[origin]]\nname = 'o'\nurl = 'http://h'\n";
 const SIGNERS: &str = r#"
@@ -85,6 +85,22 @@ fn what_is_written_is_what_runs() {
 }
 
 #[test]
+fn a_stream_is_followed_as_written() {
+    let ms = Duration::from_millis;
+    for (follow, want) in [
+        ("", None),
+        ("follow = false", None),
+        ("follow = true", Some((ms(2000), ms(250)))),
+        ("follow = {}", Some((ms(2000), ms(250)))),
+        ("follow = { lag = '5s', poll = '100ms' }", Some((ms(5000), ms(100)))),
+        ("follow = { lag = '250ms' }", Some((ms(250), ms(250)))),
+    ] {
+        let spec = read(&format!("[dynamodb]\nendpoint = 'http://h'\n{follow}")).unwrap();
+        assert_eq!(spec.follow, want.map(|(lag, poll)| DynamoFollow { lag, poll }), "{follow}");
+    }
+}
+
+#[test]
 fn each_rule_is_held() {
     let table = |more: &str| format!("[dynamodb]\n[[dynamodb.table]]\nname = 'todo'\nhash = 'pk:S'\n{more}");
     for (text, want) in [
@@ -103,6 +119,20 @@ fn each_rule_is_held() {
             "[dynamodb]\nendpoint = 'http://h'\n[[dynamodb.table]]\nname = 'todo'\nhash = 'pk:S'".to_owned(),
             "embedded engine only",
         ),
+        ("[dynamodb]\nfollow = true".to_owned(), "the embedded engine needs no following"),
+        ("[dynamodb]\nendpoint = 'http://h'\nfollow = true\nitems = { ttl = '0' }".to_owned(), "both caches are off"),
+        (
+            "[dynamodb]\nendpoint = 'http://h'\nfollow = true\nitems = { size = '0' }\nqueries = { ttl = '0s' }"
+                .to_owned(),
+            "both caches are off",
+        ),
+        ("[dynamodb]\nendpoint = 'http://h'\nfollow = { poll = '0s' }".to_owned(), "more than 0"),
+        ("[dynamodb]\nendpoint = 'http://h'\nfollow = { lag = '0s' }".to_owned(), "more than 0"),
+        (
+            "[dynamodb]\nendpoint = 'http://h'\nfollow = { lag = '1s', poll = '2s' }".to_owned(),
+            "lag (1s) is less than poll (2s)",
+        ),
+        ("[dynamodb]\nendpoint = 'http://h'\nfollow = { every = '2s' }".to_owned(), "every"),
         (table("range = 'sk'"), "is no key"),
         (table("range = 'sk:X'"), "is no key"),
         (table("read = { units = 1 }"), "come together"),

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::choice::Toggle;
 use super::integration::Credentials;
 use crate::config::units::{ByteSize, Duration, Percent};
 
@@ -34,6 +35,9 @@ pub struct Dynamodb {
     pub items: DynamodbItems,
     /// The query cache: eventually consistent Query and Scan, dropped by writes to their partition.
     pub queries: DynamodbQueries,
+    /// Read the streams of another endpoint's tables, so that writes by others drop what they touch in both caches: `true`,
+    /// `false` or a table. A table without a stream keeps to the caches' `ttl`.
+    pub follow: Toggle<DynamodbFollow>,
     /// How often items that have expired are looked for.
     pub ttl_sweep: Duration,
     /// Threads that wait for the embedded engine, which does one thing at a time; more than one reads JSON meanwhile.
@@ -59,6 +63,7 @@ impl Default for Dynamodb {
             throttle: true,
             items: DynamodbItems::default(),
             queries: DynamodbQueries::default(),
+            follow: Toggle::Switch(false),
             ttl_sweep: Duration::secs(60),
             threads: 2,
             queue: 1024,
@@ -73,7 +78,7 @@ impl Default for Dynamodb {
 #[serde(default, deny_unknown_fields)]
 pub struct DynamodbItems {
     /// How long an item, or that there is none, is served; "0" turns the cache off. What does not pass this front is seen
-    /// no sooner: writes elsewhere to a remote table.
+    /// no sooner, unless `follow` tells of it: writes elsewhere to a remote table.
     pub ttl: Duration,
     /// Memory for it.
     pub size: ByteSize,
@@ -98,6 +103,22 @@ pub struct DynamodbQueries {
 impl Default for DynamodbQueries {
     fn default() -> Self {
         DynamodbQueries { ttl: Duration::secs(0), size: ByteSize::mib(16) }
+    }
+}
+
+/// How streams are followed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DynamodbFollow {
+    /// How far the caches may be behind a table's stream; past it, and while the stream cannot be read, reads pass them by.
+    pub lag: Duration,
+    /// Between two looks at a shard where nothing was new.
+    pub poll: Duration,
+}
+
+impl Default for DynamodbFollow {
+    fn default() -> Self {
+        DynamodbFollow { lag: Duration::secs(2), poll: Duration::millis(250) }
     }
 }
 

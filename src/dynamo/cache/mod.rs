@@ -7,6 +7,7 @@
 pub mod epochs;
 mod flight;
 pub mod key;
+mod outcome;
 pub mod stored;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use moka::sync::Cache;
 use crate::config::compiled::CacheBounds;
 use epochs::{Epochs, Scope};
 pub use flight::Flights;
+pub use outcome::{Behind, Outcome, Why};
 
 /// Projections that the engine has taken once, by their text.
 const FORMS_MAX: u64 = 10_000;
@@ -45,18 +47,6 @@ struct Entry {
 pub struct Mark {
     table: u64,
     part: u64,
-}
-
-/// What became of a lookup, for the answer's field and for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// So many seconds old.
-    Hit {
-        age: u64,
-    },
-    Miss,
-    /// The caller, or what it asks for, is not for the cache.
-    Bypass,
 }
 
 /// Both caches of a front.
@@ -132,8 +122,8 @@ impl Store {
     pub fn count(&self, outcome: Outcome) {
         let at = match outcome {
             Outcome::Hit { .. } => 0,
-            Outcome::Miss => 1,
-            Outcome::Bypass => 2,
+            Outcome::Miss { .. } => 1,
+            Outcome::Bypass | Outcome::Behind(_) => 2,
         };
         self.counts[at].fetch_add(1, Ordering::Relaxed);
     }
@@ -141,17 +131,6 @@ impl Store {
     /// Hits, misses, and what went past it.
     pub fn counts(&self) -> [u64; 3] {
         self.counts.each_ref().map(|count| count.load(Ordering::Relaxed))
-    }
-}
-
-// === impl Outcome ===
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Outcome::Hit { age } => write!(f, "hit; age={age}"),
-            Outcome::Miss => f.write_str("miss"),
-            Outcome::Bypass => f.write_str("bypass"),
-        }
     }
 }
 

@@ -35,7 +35,20 @@ type Found = (String, Option<Value>, Duration);
 
 // === impl Front ===
 impl Front {
-    pub async fn batch(&self, store: &Store, mut request: Request, known: &[Arc<Table>]) -> Result<Answer, Fault> {
+    pub async fn batch(
+        self: &Arc<Self>,
+        store: &Store,
+        mut request: Request,
+        known: &[Arc<Table>],
+    ) -> Result<Answer, Fault> {
+        let names = object(&request, "RequestItems").into_iter().flat_map(Map::keys).map(String::as_str);
+        let lag = match self.may_serve(names, known) {
+            Ok(lag) => lag,
+            // One table that is behind: SDKs ask for the whole as one.
+            Err(behind) => {
+                return self.past_as(store, Op::BatchGetItem, request, known, Outcome::Behind(behind)).await;
+            }
+        };
         let now = (self.clock)();
         let Some((found, missing)) = self.sort(store, &mut request, now) else {
             return self.past(store, Op::BatchGetItem, request, known).await;
@@ -50,17 +63,18 @@ impl Front {
             if let Some(name) = names.first() {
                 bytes = free(bytes, name, mode, false);
             }
-            let outcome = Outcome::Hit { age };
+            let outcome = Outcome::Hit { age, lag };
             store.count(outcome);
             return Ok(Answer { body: bytes, cache: Some(outcome) });
         }
         let answer = self.fetch(Op::BatchGetItem, request.clone(), known).await?;
-        store.count(Outcome::Miss);
+        let missed = Outcome::Miss { lag };
+        store.count(missed);
         let Ok(Value::Object(mut body)) = serde_json::from_slice(&answer.body) else { return Err(Fault::internal()) };
         self.keep(store, &request, &body, missing, known);
         merge(&mut body, found);
         let bytes = serde_json::to_vec(&body).map_err(|_| Fault::internal())?;
-        Ok(Answer { body: bytes.into(), cache: Some(Outcome::Miss) })
+        Ok(Answer { body: bytes.into(), cache: Some(missed) })
     }
 
     /// Takes out of a batch what the cache has. `None`: the batch is not for the cache.

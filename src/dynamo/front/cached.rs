@@ -68,7 +68,7 @@ impl Front {
         }
     }
 
-    async fn item(&self, store: &Store, request: Request, known: &[Arc<Table>]) -> Result<Answer, Fault> {
+    async fn item(self: &Arc<Self>, store: &Store, request: Request, known: &[Arc<Table>]) -> Result<Answer, Fault> {
         let name = text(&request, "TableName").unwrap_or_default().to_owned();
         let lookup = object(&request, "Key").and_then(|key| key::lookup(&request, key));
         let Some(lookup) = lookup else { return self.past(store, Op::GetItem, request, known).await };
@@ -78,11 +78,17 @@ impl Front {
             lookup.form.into_iter().for_each(|form| self.caches.forms.insert(form, ()));
             return Ok(answer);
         }
+        let lag = match self.may_serve([name.as_str()], known) {
+            Ok(lag) => lag,
+            Err(behind) => {
+                return self.past_as(store, Op::GetItem, request, known, Outcome::Behind(behind)).await;
+            }
+        };
         let mode = mode(&request);
         let mark = self.caches.mark(&name, Scope::Item(&name, &lookup.key));
         let place = place(&name, &lookup.key);
         if let Some((body, age)) = store.get(&place, mark, (self.clock)()) {
-            let outcome = Outcome::Hit { age: age.as_secs() };
+            let outcome = Outcome::Hit { age: age.as_secs(), lag };
             store.count(outcome);
             return Ok(Answer { body: free(project(body, &lookup), &name, mode, true), cache: Some(outcome) });
         }
@@ -96,7 +102,8 @@ impl Front {
         let (answer, asked) =
             self.flights.join(flight(&place, mark, mode), || self.fetch(Op::GetItem, whole, known)).await;
         let answer = answer?;
-        store.count(Outcome::Miss);
+        let missed = Outcome::Miss { lag };
+        store.count(missed);
         let (body, cost) = split(&answer.body, mode)?;
         if asked {
             store.put(place, mark, body.clone(), (self.clock)());
@@ -110,15 +117,25 @@ impl Front {
             }
             None => body = free(body, &name, mode, true),
         }
-        Ok(Answer { body, cache: Some(Outcome::Miss) })
+        Ok(Answer { body, cache: Some(missed) })
     }
 
-    async fn search(&self, store: &Store, op: Op, request: Request, known: &[Arc<Table>]) -> Result<Answer, Fault> {
+    async fn search(
+        self: &Arc<Self>,
+        store: &Store,
+        op: Op,
+        request: Request,
+        known: &[Arc<Table>],
+    ) -> Result<Answer, Fault> {
         let name = text(&request, "TableName").unwrap_or_default().to_owned();
         let index = text(&request, "IndexName").map(str::to_owned);
         let table = known.iter().find(|table| table.name == name);
         let Some(table) = table.filter(|_| !flag(&request, "ConsistentRead")) else {
             return self.past(store, op, request, known).await;
+        };
+        let lag = match self.may_serve([name.as_str()], known) {
+            Ok(lag) => lag,
+            Err(behind) => return self.past_as(store, op, request, known, Outcome::Behind(behind)).await,
         };
         let global = index.as_deref().and_then(|index| table.index(index)).filter(|index| !index.local);
         let leading = leading(&request, &table.hash).filter(|_| op == Op::Query);
@@ -131,26 +148,39 @@ impl Front {
         let mode = mode(&request);
         let place = place(&name, key::search(op.name(), &request).as_bytes());
         if let Some((body, age)) = store.get(&place, mark, (self.clock)()) {
-            let outcome = Outcome::Hit { age: age.as_secs() };
+            let outcome = Outcome::Hit { age: age.as_secs(), lag };
             store.count(outcome);
             return Ok(Answer { body: free(body, &name, mode, true), cache: Some(outcome) });
         }
         let (answer, asked) = self.flights.join(flight(&place, mark, mode), || self.fetch(op, request, known)).await;
         let answer = answer?;
-        store.count(Outcome::Miss);
+        let missed = Outcome::Miss { lag };
+        store.count(missed);
         let (body, _) = split(&answer.body, mode)?;
         if asked {
             store.put(place, mark, body.clone(), (self.clock)());
-            return Ok(Answer { cache: Some(Outcome::Miss), ..answer });
+            return Ok(Answer { cache: Some(missed), ..answer });
         }
-        Ok(Answer { body: free(body, &name, mode, true), cache: Some(Outcome::Miss) })
+        Ok(Answer { body: free(body, &name, mode, true), cache: Some(missed) })
     }
 
     /// Past a cache.
     pub async fn past(&self, store: &Store, op: Op, request: Request, known: &[Arc<Table>]) -> Result<Answer, Fault> {
-        store.count(Outcome::Bypass);
+        self.past_as(store, op, request, known, Outcome::Bypass).await
+    }
+
+    /// The same, and why.
+    pub async fn past_as(
+        &self,
+        store: &Store,
+        op: Op,
+        request: Request,
+        known: &[Arc<Table>],
+        outcome: Outcome,
+    ) -> Result<Answer, Fault> {
+        store.count(outcome);
         let answer = self.fetch(op, request, known).await?;
-        Ok(Answer { cache: Some(Outcome::Bypass), ..answer })
+        Ok(Answer { cache: Some(outcome), ..answer })
     }
 }
 

@@ -25,6 +25,7 @@ fn spec(throttle: bool) -> DynamoDb {
         throttle,
         items: off,
         queries: off,
+        follow: None,
         ttl_sweep: Duration::from_secs(3600),
         threads: 2,
         queue: 64,

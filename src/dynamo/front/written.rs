@@ -88,7 +88,7 @@ fn one(table: &Arc<Table>, content: &Request) -> Option<Write> {
 }
 
 /// Moves the epochs of what was written.
-fn forget(epochs: &Epochs, write: &Write) {
+pub fn forget(epochs: &Epochs, write: &Write) {
     match write {
         Write::Item { table, key, partition } => {
             epochs.bump(Scope::Item(&table.name, key));

@@ -17,6 +17,7 @@ fn spec() -> DynamoDb {
         throttle: true,
         items: off,
         queries: off,
+        follow: None,
         ttl_sweep: Duration::from_secs(3600),
         threads: 1,
         queue: 8,

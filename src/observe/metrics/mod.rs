@@ -118,6 +118,10 @@ pub struct TableNumbers {
     /// Reads that the item cache answered, did not, and was not asked for; the same of the query cache.
     pub items: [u64; 3],
     pub queries: [u64; 3],
+    /// Tables whose stream is followed, with milliseconds that the caches are behind at most.
+    pub follow_lags: Vec<(String, u64)>,
+    /// Reads that passed the caches by, by what kept the stream from being read in time.
+    pub follow_passed: Vec<(&'static str, u64)>,
 }
 
 /// How one event source mapping goes, since it began.
@@ -357,6 +361,11 @@ mod tests {
                 given_up: 2,
                 lag_ms: 1500,
             }],
+            tables: Some(TableNumbers {
+                follow_lags: vec![("todo".into(), 120)],
+                follow_passed: vec![("off", 3)],
+                ..TableNumbers::default()
+            }),
             ..Numbers::default()
         });
         let behaviors = metrics.behaviors(["a"]);
@@ -389,6 +398,8 @@ mod tests {
             ("rimward_event_source_records_total{function=\"f\",mapping=\"u\"}", 9.0),
             ("rimward_event_source_given_up_total{function=\"f\",mapping=\"u\"}", 2.0),
             ("rimward_event_source_lag_milliseconds{function=\"f\",mapping=\"u\"}", 1500.0),
+            ("rimward_dynamodb_follow_lag_milliseconds{table=\"todo\"}", 120.0),
+            ("rimward_dynamodb_follow_bypasses_total{stream=\"off\"}", 3.0),
             ("rimward_received_bytes_total{behavior=\"a\"}", 90.0),
             ("rimward_sent_bytes_total{behavior=\"a\"}", 1200.0),
             ("rimward_host_requests_total{host=\"shop.example\"}", 1.0),

@@ -205,6 +205,24 @@ fn tables(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         ),
         counters("dynamodb_cache_reads_total", "Reads by what the caches did.", reads),
     ]);
+    if now.follow_passed.is_empty() {
+        return;
+    }
+    let lags = now.follow_lags.iter().map(|(table, lag)| gauge([("table", table)], *lag)).collect();
+    let passed = now.follow_passed.iter().map(|(why, count)| counter([("stream", why)], *count)).collect();
+    families.extend([
+        family(
+            "dynamodb_follow_lag_milliseconds",
+            "How far the caches are behind a table's stream at most.",
+            MetricType::GAUGE,
+            lags,
+        ),
+        counters(
+            "dynamodb_follow_bypasses_total",
+            "Reads past the caches, by what kept a stream from being read in time.",
+            passed,
+        ),
+    ]);
 }
 
 fn event_sources(metrics: &Metrics, families: &mut Vec<MetricFamily>) {

@@ -94,7 +94,7 @@ async fn what_is_written_through_is_what_is_kept() {
             world.call("PutItem", request).await.unwrap();
             let get = json!({"TableName": "todo", "Key": {"pk": {"S": "a"}}});
             let answer = world.dynamo.call(&Caller::inside(), "GetItem", get.clone()).await.unwrap();
-            assert_eq!(answer.cache, Some(crate::dynamo::Outcome::Hit { age: 0 }), "{value}");
+            assert_eq!(answer.cache, Some(crate::dynamo::Outcome::Hit { age: 0, lag: None }), "{value}");
             let mut strong = get;
             strong["ConsistentRead"] = json!(true);
             let kept = world.call("GetItem", strong).await.unwrap();
@@ -155,7 +155,7 @@ async fn batches_take_from_the_cache() {
         .call(&Caller::inside(), "GetItem", json!({"TableName": "todo", "Key": {"pk": {"S": "c"}}}))
         .await
         .unwrap();
-    assert_eq!(get.cache, Some(crate::dynamo::Outcome::Hit { age: 0 }));
+    assert_eq!(get.cache, Some(crate::dynamo::Outcome::Hit { age: 0, lag: None }));
     world.call("PutItem", put("none", 1)).await.unwrap();
     assert_eq!(ask(&["a", "none"]).await, ("anone".into(), 0.0, "hit; age=0".into()), "a put is written through");
     let twice = json!({"RequestItems": {"todo": {"Keys": [{"pk": {"S": "a"}}, {"pk": {"S": "a"}}]}}});
