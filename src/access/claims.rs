@@ -31,7 +31,8 @@ pub struct Claims {
 /// One claim.
 #[derive(Debug, Clone, Copy)]
 pub enum Claim<'c> {
-    /// As it stands in the text: text in quotes with nothing escaped, a whole number, a boolean, null, or a list of text.
+    /// As it stands in the text, which is as serde_json prints it: text in quotes with nothing escaped, a whole number, a boolean, null,
+    /// or a list of text.
     Flat(&'c str),
     Read(&'c Value),
 }
@@ -114,7 +115,8 @@ impl Default for Claims {
 impl From<Map<String, Value>> for Claims {
     fn from(map: Map<String, Value>) -> Self {
         let all = Arc::new(map);
-        let text = Value::Object(Map::clone(&all)).to_string().into();
+        // A map of JSON can be written.
+        let text = serde_json::to_string(&*all).unwrap_or_default().into();
         Claims { text, members: None, read: OnceLock::from(all), says: OnceLock::new() }
     }
 }

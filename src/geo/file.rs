@@ -25,8 +25,8 @@ pub struct File {
     pub countries: bool,
 }
 
-/// A member's name as records have it: its kind and length in one byte, then its text.
-const COUNTRY: [&[u8]; 2] = [b"\x47country", b"\x4ccountry_code"];
+/// What has a country's code in records of both shapes: kind and length in one byte, then the name.
+const COUNTRY: [&[u8]; 2] = [b"\x48iso_code", b"\x4ccountry_code"];
 
 /// What may be in one half of a node: another node, nothing, or the place of a record.
 struct Tree<'f> {

@@ -320,7 +320,7 @@ async fn a_stream_that_was_turned_off_is_read_to_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_was_turned_off_and_on_between_two_looks_loses_nothing() {
     let (mut place, marks) = (Place::new(), tempfile::TempDir::new().unwrap());
-    add(&mut place, "both", marks.path(), vec![events()]);
+    add(&mut place, "all", marks.path(), vec![events()]);
     let tables = tables(&place.state());
     let turn = async |on: bool| {
         let mut streams = json!({ "StreamEnabled": on });
@@ -332,7 +332,7 @@ async fn a_stream_that_was_turned_off_and_on_between_two_looks_loses_nothing() {
     };
     let lambda = Lambda::open(&place.spec, &place.state(), Some(tables.clone()), None).unwrap();
     put(&tables, "a", 1).await;
-    until("the first record", || keys(&calls(marks.path(), "both")).len() == 1).await;
+    until("the first record", || keys(&calls(marks.path(), "all")).len() == 1).await;
     lambda.close().await;
     // Nobody looks meanwhile.
     put(&tables, "b", 1).await;
@@ -340,9 +340,12 @@ async fn a_stream_that_was_turned_off_and_on_between_two_looks_loses_nothing() {
     put(&tables, "of no stream", 1).await;
     turn(true).await;
     put(&tables, "c", 1).await;
+    turn(false).await;
+    turn(true).await;
+    put(&tables, "d", 1).await;
     let lambda = Lambda::open(&place.spec, &place.state(), Some(tables.clone()), None).unwrap();
-    until("the records of both streams", || keys(&calls(marks.path(), "both")).len() == 3).await;
-    assert_eq!(keys(&calls(marks.path(), "both")), ["a", "b", "c"]);
+    until("the records of all streams", || keys(&calls(marks.path(), "all")).len() == 4).await;
+    assert_eq!(keys(&calls(marks.path(), "all")), ["a", "b", "c", "d"]);
     lambda.close().await;
     tables.close().await;
 }

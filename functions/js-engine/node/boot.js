@@ -467,7 +467,7 @@ function found(handler) {
 }
 
 // What the pages of CloudFront's runtimes do not list ("JavaScript runtime 1.0 features", "JavaScript runtime 2.0 features").
-const UNLISTED = [...'Blob URL URLSearchParams fetch Headers Request Response FormData AbortController AbortSignal Event EventTarget structuredClone process crypto global queueMicrotask performance eval'.split(' '),
+const UNLISTED = [...'Blob URL URLSearchParams fetch Headers Request Response FormData AbortController AbortSignal Event EventTarget structuredClone process crypto global queueMicrotask performance eval DOMException WeakRef FinalizationRegistry SharedArrayBuffer'.split(' '),
   ...'setTimeout clearTimeout setInterval clearInterval setImmediate clearImmediate'.split(' ')];
 const OF_RUNTIME_2 = 'Buffer TextEncoder TextDecoder atob btoa'.split(' ');
 

@@ -1,7 +1,8 @@
 //! Flat: the JSON that most tokens hold, taken apart where it stands.
 //!
-//! In: text. Out: where the members of its object are, or that it is another kind of JSON, or none. Never: an escape, anything in
-//! something, a fraction, a member twice: what is not as simple as that is read by serde_json.
+//! In: text. Out: where the members of its object are, or that it is another kind of JSON, or none. Never: an escape, an object in
+//! an object, a fraction, white space within a list, a member twice: what is not as simple as that is read by serde_json. So every value
+//! stands there as serde_json prints it.
 
 use std::ops::Range;
 
@@ -26,12 +27,12 @@ struct Cursor<'t> {
 }
 
 /// The members of a flat object (RFC 8259 §4), by name: text and names with nothing escaped, whole numbers of at most 15 digits,
-/// booleans, null, lists of text. `None` = anything else, also what is no JSON.
+/// booleans, null, lists of text without white space. `None` = anything else, also what is no JSON.
 pub fn members(text: &str) -> Option<Box<[Member]>> {
     u16::try_from(text.len()).ok()?;
     let mut cursor = Cursor { text: text.as_bytes(), at: 0 };
     let mut members: SmallVec<[Member; INLINE]> = SmallVec::new();
-    cursor.separated(b'{', b'}', |cursor| {
+    cursor.object(|cursor| {
         let name = cursor.string()?;
         cursor.blank();
         cursor.byte(b':')?;
@@ -72,16 +73,16 @@ impl Member {
 
 // === impl Cursor ===
 impl Cursor<'_> {
-    /// What is between `open` and `close`, with commas, and the white space around all of it.
-    fn separated(&mut self, open: u8, close: u8, mut one: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    /// What is between braces, with commas, and the white space around all of it.
+    fn object(&mut self, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.blank();
-        self.byte(open)?;
+        self.byte(b'{')?;
         self.blank();
-        if self.byte(close).is_none() {
+        if self.byte(b'}').is_none() {
             loop {
-                one(self)?;
+                member(self)?;
                 self.blank();
-                if self.byte(close).is_some() {
+                if self.byte(b'}').is_some() {
                     break;
                 }
                 self.byte(b',')?;
@@ -96,18 +97,27 @@ impl Cursor<'_> {
         let start = self.at;
         match self.text.get(start)? {
             b'"' => return self.string(),
-            b'[' => {
-                self.separated(b'[', b']', |cursor| cursor.string().map(|_| ()))?;
-                // Without the white space after it.
-                let len = self.text[start..self.at].trim_ascii_end().len();
-                return Some(start..start + len);
-            }
+            b'[' => self.list()?,
             b't' => self.word(b"true")?,
             b'f' => self.word(b"false")?,
             b'n' => self.word(b"null")?,
             _ => self.number()?,
         }
         Some(start..self.at)
+    }
+
+    fn list(&mut self) -> Option<()> {
+        self.byte(b'[')?;
+        if self.byte(b']').is_some() {
+            return Some(());
+        }
+        loop {
+            self.string()?;
+            if self.byte(b']').is_some() {
+                return Some(());
+            }
+            self.byte(b',')?;
+        }
     }
 
     /// With its quotes.

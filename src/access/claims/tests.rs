@@ -10,7 +10,7 @@ fn escaped(text: &str) -> String {
 #[test]
 fn claims_are_the_same_in_both_forms() {
     let text =
-        r#" { "iss":"https://i/ü", "n" : -12, "zero":0,"t":true,"none":null, "l" : [ "a" , "b,c" ] ,"e":[],"":"x"} "#;
+        r#" { "iss":"https://i/ü", "n" : -12, "zero":0,"t":true,"none":null, "l" : ["a","b,c"] ,"e":[],"":"x"} "#;
     let flat = Claims::parse(text.into()).unwrap();
     let read = Claims::parse(escaped(text).into()).unwrap();
     assert!(flat.members.is_some() && read.members.is_none());
@@ -25,6 +25,7 @@ fn claims_are_the_same_in_both_forms() {
             let list = get(name).unwrap().list().count();
             assert_eq!(list, 0, "{name}");
         }
+        assert_eq!(get("l").unwrap().words(), r#"["a","b,c"]"#);
         assert_eq!(get("l").unwrap().list().collect::<Vec<_>>(), ["a", "b,c"]);
         for name in ["n", "t", "none", "l"] {
             assert_eq!(get(name).and_then(Claim::as_str), None, "{name}");
@@ -55,6 +56,11 @@ fn what_is_flat_is_what_serde_json_reads() {
         (r#"{"a":-0}"#, false, true),
         (r#"{"a":{}}"#, false, true),
         (r#"{"a":[1]}"#, false, true),
+        (r#"{"a":["b", "c"]}"#, false, true),
+        (r#"{"a":[ "b"]}"#, false, true),
+        (r#"{"a":["b" ]}"#, false, true),
+        (r#"{"a":[ ]}"#, false, true),
+        (r#"{"a" : ["b","c"] , "d":[]}"#, true, true),
         (r#"{"a":["b",["c"]]}"#, false, true),
         (r#"{"a":"\n"}"#, false, true),
         (r#"{"\u0061":"b"}"#, false, true),
@@ -90,7 +96,12 @@ fn what_is_flat_is_what_serde_json_reads() {
         let claims = Claims::parse(text.into());
         assert_eq!(claims.is_ok(), good, "{text}");
         if let Ok(claims) = claims {
-            assert_eq!(**claims.all(), serde_json::from_str::<Map<_, _>>(text).unwrap(), "{text}");
+            let all = serde_json::from_str::<Map<String, Value>>(text).unwrap();
+            for (name, value) in &all {
+                let words = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                assert_eq!(claims.get(name).unwrap().words(), words, "{text}: {name}");
+            }
+            assert_eq!(**claims.all(), all, "{text}");
         }
     }
     assert!(Claims::parse(b"{\"a\":\"\xff\"}".into()).is_err());
@@ -108,6 +119,10 @@ fn what_a_token_says_is_not_which_token_it_is() {
             assert_ne!(one, says(other), "{other}");
         }
     }
+    // However an issuer writes a list down.
+    let says = |text: &str| Claims::parse(text.into()).unwrap().says();
+    let compact = says(r#"{"sub":"a","groups":["x","y"]}"#);
+    assert_eq!(compact, says("{ \"sub\": \"a\",\n\"groups\": [\n\"x\", \"y\" ] }"));
     let context = json!({"sub": "a", "n": 1.5});
     let claims = Claims::from(context.as_object().unwrap().clone());
     assert_eq!((claims.text(), claims.get("n").unwrap().words()), (r#"{"n":1.5,"sub":"a"}"#, "1.5".into()));

@@ -121,7 +121,9 @@ fn shared_by_one(config: &Config, report: &mut Report<'_>) {
     for (at, what) in behaviors.chain(plans) {
         report.warn(
             &at,
-            format!("{what} is to be counted by all nodes together, and there is no `fleet`: this one counts alone"),
+            format!(
+                "{what} is to be counted by all nodes together, and there is no `fleet.bus`: this one counts alone"
+            ),
         );
     }
 }
@@ -147,7 +149,7 @@ fn nobody_named(position: usize, behavior: &Behavior, report: &mut Report<'_>) {
     };
     let no_key = match rule {
         None => why,
-        Some(_) => "no rule of `access` asks for one",
+        Some(_) => "no rule of `access` lets one in",
     };
     for (i, limit) in behavior.limits.iter().enumerate() {
         let (goes_by, why) = match &limit.per {

@@ -337,13 +337,13 @@ fn what_access_warns_of() {
         (
             "",
             format!("{KEY}\naccess = {{ jwt = 'pool' }}"),
-            Some("by the API key, and no rule of `access` asks for one"),
+            Some("by the API key, and no rule of `access` lets one in"),
         ),
         ("", format!("{KEY}\naccess = {{ any = ['api_key', {{ jwt = 'pool' }}] }}"), None),
         (
             "",
             "limit = { per = 'address', rate = '5/s', shared = true }".to_owned(),
-            Some("the limit 'address' is to be counted by all nodes together, and there is no `fleet`"),
+            Some("the limit 'address' is to be counted by all nodes together, and there is no `fleet.bus`"),
         ),
         (
             "[[usage_plan]]\nname = 'q'\nquota = { limit = 5, period = 'day' }\nshared = true\n",

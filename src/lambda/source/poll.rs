@@ -168,6 +168,10 @@ impl Poller {
                 Err(fault) if fault.name() == "ResourceNotFoundException" => {}
                 Err(fault) => return Err(fault),
             }
+            if let Some(next) = self.after(table, before).await?.filter(|next| Some(next.as_str()) != latest) {
+                let shards = self.shards(&next).await?;
+                return Ok((next, shards));
+            }
         }
         let on = described.pointer("/Table/StreamSpecification/StreamEnabled") == Some(&Value::Bool(true));
         if let Some(latest) = latest {
@@ -178,6 +182,29 @@ impl Poller {
         }
         let words = format!("The table {table} has no stream: turn one on");
         Err(Fault::service("ResourceNotFoundException", words))
+    }
+
+    /// The stream that the table had next: its label is the time at which it was turned on.
+    async fn after(&self, table: &str, before: &str) -> Result<Option<String>, Fault> {
+        let (mut next, mut from): (Option<String>, Option<Value>) = (None, None);
+        loop {
+            let mut request = json!({ "TableName": table });
+            if let Some(from) = from.take() {
+                request["ExclusiveStartStreamArn"] = from;
+            }
+            let answer = self.ask("ListStreams", request).await?;
+            let listed = answer.get("Streams").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            for arn in listed.iter().filter_map(|stream| stream.get("StreamArn").and_then(Value::as_str)) {
+                // They differ in nothing else.
+                if arn > before && next.as_deref().is_none_or(|next| arn < next) {
+                    next = Some(arn.to_owned());
+                }
+            }
+            match answer.get("LastEvaluatedStreamArn") {
+                Some(last @ Value::String(_)) => from = Some(last.clone()),
+                _ => return Ok(next),
+            }
+        }
     }
 
     async fn shards(&self, stream: &str) -> Result<Vec<Shard>, Fault> {
