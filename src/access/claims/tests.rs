@@ -1,3 +1,5 @@
+//! Claims in both forms: where they stand, and as a tree.
+
 use serde_json::json;
 
 use super::*;
