@@ -164,14 +164,15 @@ impl Front {
             // It is not there, or cannot be described.
             false => Err(Behind { why: Why::Failing, lag: None }),
         });
-        let mut most = None;
+        let (mut most, mut all) = (None, true);
         for one in each {
             let lag = one.inspect_err(|behind| {
                 follow.passed[behind.why as usize].fetch_add(1, Ordering::Relaxed);
-            });
-            most = most.max(lag?);
+            })?;
+            (most, all) = (most.max(lag), all && lag.is_some());
         }
-        Ok(most)
+        // Of one without a stream nobody can say it.
+        Ok(most.filter(|_| all))
     }
 }
 

@@ -105,8 +105,9 @@ fn follow(
     let lag = report.positive(&at.key("lag"), written.lag);
     let poll = report.positive(&at.key("poll"), written.poll);
     let (lag, poll) = (lag?, poll?);
-    if lag.get() < poll.get() {
-        return Err(report.refuse(&at.key("lag"), format!("lag ({lag}) is less than poll ({poll})")));
+    // What is read every `poll` is behind by that and by the time that reading takes.
+    if lag.get() < poll.get() * 2 {
+        return Err(report.refuse(&at.key("lag"), format!("lag ({lag}) is less than twice poll ({poll})")));
     }
     Ok(Some(DynamoFollow { lag: lag.get(), poll: poll.get() }))
 }

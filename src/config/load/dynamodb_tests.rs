@@ -93,7 +93,7 @@ fn a_stream_is_followed_as_written() {
         ("follow = true", Some((ms(2000), ms(250)))),
         ("follow = {}", Some((ms(2000), ms(250)))),
         ("follow = { lag = '5s', poll = '100ms' }", Some((ms(5000), ms(100)))),
-        ("follow = { lag = '250ms' }", Some((ms(250), ms(250)))),
+        ("follow = { lag = '500ms' }", Some((ms(500), ms(250)))),
     ] {
         let spec = read(&format!("[dynamodb]\nendpoint = 'http://h'\n{follow}")).unwrap();
         assert_eq!(spec.follow, want.map(|(lag, poll)| DynamoFollow { lag, poll }), "{follow}");
@@ -130,7 +130,7 @@ fn each_rule_is_held() {
         ("[dynamodb]\nendpoint = 'http://h'\nfollow = { lag = '0s' }".to_owned(), "more than 0"),
         (
             "[dynamodb]\nendpoint = 'http://h'\nfollow = { lag = '1s', poll = '2s' }".to_owned(),
-            "lag (1s) is less than poll (2s)",
+            "lag (1s) is less than twice poll (2s)",
         ),
         ("[dynamodb]\nendpoint = 'http://h'\nfollow = { every = '2s' }".to_owned(), "every"),
         (table("range = 'sk'"), "is no key"),

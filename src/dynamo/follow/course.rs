@@ -69,12 +69,14 @@ impl Shard {
 
 // === impl Course ===
 impl Course {
-    /// `iterators`: those of the shards that are open, at their latest records. What is in closed ones was written before.
-    pub fn new(listed: Vec<Shard>, mut iterators: BTreeMap<String, String>) -> Course {
+    /// `iterators`: those of the shards that are open, at their latest records. What is in closed ones was written before; where none that
+    /// goes on for one is listed, it is to come: `since` when it is waited for, if it is.
+    pub fn new(listed: Vec<Shard>, mut iterators: BTreeMap<String, String>, since: Option<Duration>) -> Course {
+        let parents: HashSet<String> = listed.iter().filter_map(|shard| shard.parent.clone()).collect();
         let way = |shard: Shard| {
             let place = match iterators.remove(&shard.id) {
                 Some(iterator) => Place::At { iterator, read_to: None, more: false },
-                None => Place::End { since: None },
+                None => Place::End { since: since.filter(|_| !parents.contains(&shard.id)) },
             };
             (shard.id, Way { parent: shard.parent, place })
         };
@@ -177,7 +179,11 @@ mod tests {
 
     fn course(listed: &[Shard]) -> Course {
         let open = listed.iter().filter(|shard| !shard.closed);
-        Course::new(listed.to_vec(), open.map(|shard| (shard.id.clone(), format!("{}0", shard.id))).collect())
+        Course::new(
+            listed.to_vec(),
+            open.map(|shard| (shard.id.clone(), format!("{}0", shard.id))).collect(),
+            Some(at(0)),
+        )
     }
 
     fn empty(asked: u64, next: Option<&str>) -> Page {
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_moment_is_that_of_the_shard_that_was_read_least() {
-        let mut two = course(&[shard("a", None, false), shard("b", None, false), shard("old", None, true)]);
+        let mut two = course(&[shard("a", Some("old"), false), shard("b", None, false), shard("old", None, true)]);
         assert_eq!((due(&two, true).as_str(), due(&two, false).as_str(), two.read_to()), ("a0 b0", "", None));
         two.page("a", empty(10, Some("a1")));
         assert_eq!(two.read_to(), None, "one of them was not read");
@@ -244,6 +250,17 @@ mod tests {
         assert_eq!((due(&course, true).as_str(), course.read_to()), ("c1", Some(at(13))));
         course.list(vec![shard("c", Some("b"), false)]);
         assert_eq!((due(&course, true).as_str(), course.ways.len()), ("c1", 1), "what is gone is forgotten");
+    }
+
+    #[test]
+    fn a_shard_that_had_ended_before_has_an_heir_that_is_to_come() {
+        let mut course = course(&[shard("a", None, false), shard("ended", None, true)]);
+        course.page("a", empty(10, Some("a1")));
+        assert_eq!((course.unheired(), course.read_to()), (Some(at(0)), None));
+        course.list(vec![shard("a", None, false), shard("ended", None, true), shard("b", Some("ended"), false)]);
+        assert_eq!((course.unheired(), due(&course, true).as_str()), (None, "a1 b*"));
+        course.page("b", empty(12, Some("b1")));
+        assert_eq!(course.read_to(), Some(at(10)));
     }
 
     #[test]

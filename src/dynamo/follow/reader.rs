@@ -35,6 +35,8 @@ pub struct Reader {
     gone: bool,
     /// There was trouble since the tip was reached last.
     troubled: bool,
+    /// A shard that goes on for one was waited for in vain since.
+    heirless: bool,
     said: String,
 }
 
@@ -54,6 +56,8 @@ enum Stop {
     Lost(String),
     /// It ended.
     Ended,
+    /// A shard ended, and none goes on for it.
+    Heirless,
     /// The same may be asked again.
     Passing(Fault),
 }
@@ -71,7 +75,7 @@ impl From<Fault> for Stop {
 // === impl Reader ===
 impl Reader {
     pub fn new(front: Weak<Front>, of: Arc<Followed>) -> Reader {
-        Reader { front, of, way: None, gone: false, troubled: false, said: String::new() }
+        Reader { front, of, way: None, gone: false, troubled: false, heirless: false, said: String::new() }
     }
 
     /// Reads until it is stopped, nobody asks for the table any more, or the front is gone.
@@ -111,6 +115,7 @@ impl Reader {
                 Ok(wait) => {
                     let to = way.course.read_to();
                     self.of.tip.lock().read(to);
+                    self.heirless &= to.is_none();
                     if to.is_some() && std::mem::take(&mut self.troubled) {
                         self.say(log::Level::Info, "it is read again");
                     }
@@ -133,6 +138,11 @@ impl Reader {
             Stop::Lost(why) => {
                 self.of.tip.lock().failing();
                 format!("its place in the stream is lost: {why}")
+            }
+            Stop::Heirless => {
+                self.of.tip.lock().failing();
+                self.heirless = true;
+                "a shard ended and none goes on for it".to_owned()
             }
             Stop::Passing(fault) => {
                 self.of.tip.lock().failing();
@@ -177,7 +187,12 @@ impl Reader {
         front.caches.epochs.bump(Scope::Table(name));
         of.tip.lock().begun();
         self.say(log::Level::Info, &format!("{arn} is followed"));
-        self.way = Some(Way { arn, course: Course::new(listed, iterators), looked, more: false });
+        self.way = Some(Way {
+            arn,
+            course: Course::new(listed, iterators, (!self.heirless).then_some(looked)),
+            looked,
+            more: false,
+        });
         Ok(Some(Duration::ZERO))
     }
 
@@ -216,7 +231,7 @@ impl Reader {
             }
             course.list(listed);
             if course.unheired().is_some_and(|since| now.saturating_sub(since) > HEIR) {
-                return Err(Stop::Lost("a shard ended and none goes on for it".to_owned()));
+                return Err(Stop::Heirless);
             }
         }
         *more = course.more();

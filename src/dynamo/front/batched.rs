@@ -67,7 +67,14 @@ impl Front {
             store.count(outcome);
             return Ok(Answer { body: bytes, cache: Some(outcome) });
         }
-        let answer = self.fetch(Op::BatchGetItem, request.clone(), known).await?;
+        let mut asked = request.clone();
+        if let (false, Some(Value::Object(tables))) = (self.engine.meters(), asked.get_mut("RequestItems")) {
+            // What is kept for minutes is to be what was written last.
+            for table in tables.values_mut().filter_map(Value::as_object_mut) {
+                table.insert("ConsistentRead".to_owned(), Value::Bool(true));
+            }
+        }
+        let answer = self.fetch(Op::BatchGetItem, asked, known).await?;
         let missed = Outcome::Miss { lag };
         store.count(missed);
         let Ok(Value::Object(mut body)) = serde_json::from_slice(&answer.body) else { return Err(Fault::internal()) };
