@@ -51,6 +51,15 @@ impl Engine for Script {
                 "StreamSpecification": {"StreamEnabled": true}, "LatestStreamArn": "arn"}})
             }
             Op::GetItem => json!({"Item": {"pk": {"S": "a"}, "version": {"N": self.0.lock().version.to_string()}}}),
+            // An old replica, unless it is to be read consistently.
+            Op::BatchGetItem => {
+                let asked = &call.request["RequestItems"]["todo"];
+                let strong = asked["ConsistentRead"] == json!(true);
+                let version = if strong { self.0.lock().version.to_string() } else { "-1".to_owned() };
+                let keys = asked["Keys"].as_array().into_iter().flatten();
+                let items: Vec<Value> = keys.map(|key| json!({"pk": key["pk"], "version": {"N": version}})).collect();
+                json!({"Responses": {"todo": items}, "UnprocessedKeys": {}})
+            }
             // One a page.
             Op::DescribeStream => {
                 let (told, after) = (self.0.lock(), member("ExclusiveStartShardId"));
@@ -196,4 +205,17 @@ async fn shards_that_split_are_read_on() {
     })
     .await;
     hit("3").await;
+}
+
+#[tokio::test]
+async fn what_a_batch_fills_the_cache_with_is_read_consistently() {
+    let script = Script::default();
+    script.0.lock().version = 7;
+    script.0.lock().shards.insert("a".to_owned(), Shard::default());
+    let dynamo = open(&script, Arc::new(|| Duration::from_secs(1_700_000_000)));
+    let batch = json!({"RequestItems": {"todo": {"Keys": [{"pk": {"S": "b"}}]}}});
+    let ask = async || dynamo.call(&Caller::inside(), "BatchGetItem", batch.clone()).await.unwrap();
+    until("a hit", async || matches!(ask().await.cache, Some(Outcome::Hit { .. }))).await;
+    let kept: Value = serde_json::from_slice(&ask().await.body).unwrap();
+    assert_eq!(kept["Responses"]["todo"], json!([{"pk": {"S": "b"}, "version": {"N": "7"}}]));
 }
