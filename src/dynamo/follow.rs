@@ -20,6 +20,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+pub use course::Shard;
+
 use super::cache::{Behind, Why};
 use super::catalog::Table;
 use super::front::Front;

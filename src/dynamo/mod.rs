@@ -40,7 +40,7 @@ use crate::config::compiled::{DynamoDb, DynamoEndpoint};
 pub use cache::{Behind, Outcome, Why};
 use engine::{Call, Embedded, Engine, Remote, Settings};
 pub use fault::{DynamoError, Fault};
-pub use follow::Followings;
+pub use follow::{Followings, Shard};
 use front::Front;
 pub use front::{Answer, Clock};
 pub use global::Global;

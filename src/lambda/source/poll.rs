@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
-use super::shards::{self, Shard};
-use super::{Mapping, Place, Progress, Source, Status};
-use crate::dynamo::{Caller, Dynamo, Fault};
+use super::{Mapping, Place, Progress, Source, Status, shards};
+use crate::dynamo::{Caller, Dynamo, Fault, Shard};
 use crate::lambda::{Inner, now_ms};
 
 /// How often the stream is asked for new shards; after an error.

@@ -5,28 +5,8 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
-
 use super::{Place, Progress};
-
-/// One shard of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Shard {
-    pub id: String,
-    pub parent: Option<String>,
-    /// No more is written to it.
-    pub closed: bool,
-}
-
-// === impl Shard ===
-impl Shard {
-    /// From `DescribeStream`.
-    pub(super) fn read(value: &Value) -> Option<Self> {
-        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        let closed = value.pointer("/SequenceNumberRange/EndingSequenceNumber").is_some_and(Value::is_string);
-        Some(Shard { id: text("ShardId")?, parent: text("ParentShardId"), closed })
-    }
-}
+use crate::dynamo::Shard;
 
 /// The shards to read, without those in `active`.
 pub(super) fn ready<'s>(
@@ -85,12 +65,5 @@ mod tests {
         progress.shards.extend(["x", "gone", "a", "d"].map(|id| (id.to_owned(), Place::End)));
         prune(&mut progress, &shards);
         assert_eq!(progress.shards.into_keys().collect::<Vec<_>>(), ["a", "d", "gone"]);
-    }
-
-    #[test]
-    fn shards_are_read() {
-        let closed = json!({ "ShardId": "s", "SequenceNumberRange": { "EndingSequenceNumber": "5" } });
-        assert_eq!(Shard::read(&closed), Some(Shard { id: "s".into(), parent: None, closed: true }));
-        assert_eq!(Shard::read(&json!({})), None);
     }
 }
