@@ -52,6 +52,10 @@ places=$(grep -c 'emit_source_loc(s);' quickjs/quickjs.c)
 sed -i '/^static __exception int js_parse_postfix_expr(JSParseState \*s, int parse_flags)$/,/^}/s/^\( *\)emit_op(s, OP_get_\(field\|array_el\));$/\1emit_source_loc(s);\n&/' quickjs/quickjs.c
 [ "$(grep -c 'emit_source_loc(s);' quickjs/quickjs.c)" = $((places + 2)) ]
 
+# Its memory is alloc.c's: called by name, and not by a pointer, it is compiled into who calls it.
+sed -i 's/\brt->mf\.js_\(calloc\|malloc\|realloc\|free\)(/heap_\1(/; s/\brt->mf\.js_malloc_usable_size(/heap_size(/' quickjs/quickjs.c
+[ "$(grep -c '\bheap_[a-z]*(' quickjs/quickjs.c)" = 12 ]
+
 patch -s -p1 --fuzz=0 <"$here/src/async_store.patch"
 
 # node/**.js as data, each closed by a zero.
@@ -76,7 +80,7 @@ patch -s -p1 --fuzz=0 <"$here/src/async_store.patch"
 "$zig/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -mcpu=baseline+bulk_memory+sign_ext+nontrapping_fptoint \
   -O2 -DNDEBUG -D_GNU_SOURCE -DQUICKJS_NG_BUILD -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_SIGNAL -Wno-c23-extensions \
   -fno-sanitize=all -ffile-prefix-map="$PWD"=. -Wl,--strip-all -Wl,-z,stack-size=524288 -Iquickjs \
-  engine.c host.c bundle.c bytes.c modules.c wasi.c alloc.c json.c quickjs/libregexp.c quickjs/libunicode.c quickjs/dtoa.c \
+  engine.c host.c bundle.c bytes.c modules.c wasi.c json.c quickjs/libregexp.c quickjs/libunicode.c quickjs/dtoa.c \
   -o engine.wasm -lwasi-emulated-process-clocks -lwasi-emulated-signal
 
 sum=$(sha256sum engine.wasm | cut -d' ' -f1)

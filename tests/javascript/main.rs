@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod events;
 // Shared with tests/samples, which uses all of it.
 #[allow(dead_code)]
 #[path = "../samples/exchange.rs"]

@@ -1,72 +1,88 @@
-// Memory of the JavaScript heap: blocks by size, cut one after another from large pieces. A call that begins at a snapshot then
-// touches few pages, and none that the snapshot filled: each costs a copy.
+// Memory: one heap for JavaScript and for C, cut off one end of the module's memory, block after block, and given again by size. A call
+// that begins at a snapshot touches few pages, side by side, and none that the snapshot filled: each costs a copy, and every page that
+// is there at all costs a look.
 #include <stdlib.h>
 #include <string.h>
 #include "engine.h"
 
 #define STEP 16
 #define SMALL 512
-#define PIECE (64 << 10)
-#define OPENED (32 << 10)
+#define SMALL_CLASSES (SMALL / STEP)
+// Above SMALL there are four sizes from one power of two to the next.
+#define CLASSES (SMALL_CLASSES + 1 + (31 - 9) * 4)
+#define LARGEST 0x70000000u
+#define PAGE 4096
+#define WASM_PAGE 65536
+// By what the memory grows, if it may; and what a snapshot leaves for its calls, so that no ordinary one has to grow it.
+#define GROWTH (256 << 10)
+#define SPARE (512 << 10)
 
 // Before each block. The size is the block's, without this.
 typedef struct Head {
   uint32_t size;
-  uint32_t unused;
+  uint32_t class;
 } Head;
 
 typedef struct Free {
   struct Free *next;
 } Free;
 
-static Free *lists[SMALL / STEP + 1];
+extern uint8_t __heap_base;
+static Free *lists[CLASSES];
 static uint8_t *fresh, *fresh_end;
 
-static Head *head_of(const void *p) { return (Head *)p - 1; }
+static inline Head *head_of(const void *p) { return (Head *)p - 1; }
 
-static void *cut(size_t size) {
-  size_t whole = size + sizeof(Head);
-  if ((size_t)(fresh_end - fresh) < whole) {
-    uint8_t *piece = malloc(PIECE);
-    if (!piece) return NULL;
-    fresh = piece, fresh_end = piece + PIECE;
+// The class of a size, which is rounded up to the largest of its class.
+static inline uint32_t class_of(uint32_t *size) {
+  if (*size <= SMALL) {
+    *size = *size ? (*size + STEP - 1) & ~(STEP - 1u) : STEP;
+    return *size / STEP;
   }
+  uint32_t power = 31 - (uint32_t)__builtin_clz(*size - 1), step = power - 2, quarters = (*size - 1) >> step;
+  *size = (quarters + 1) << step;
+  return SMALL_CLASSES + 1 + (power - 9) * 4 + (quarters & 3);
+}
+
+static bool grow_memory(size_t by) {
+  if (!fresh) fresh = &__heap_base, fresh_end = (uint8_t *)(__builtin_wasm_memory_size(0) * WASM_PAGE);
+  if ((size_t)(fresh_end - fresh) >= by) return true;
+  size_t missing = by - (size_t)(fresh_end - fresh), tries[2] = {missing > GROWTH ? missing : GROWTH, missing};
+  for (int i = 0; i < 2; i++) {
+    size_t pages = (tries[i] + WASM_PAGE - 1) / WASM_PAGE;
+    if (__builtin_wasm_memory_grow(0, pages) != (size_t)-1) return fresh_end += pages * WASM_PAGE, true;
+  }
+  return false;
+}
+
+static void *cut(uint32_t size, uint32_t class) {
+  size_t whole = size + sizeof(Head);
+  if ((size_t)(fresh_end - fresh) < whole && !grow_memory(whole)) return NULL;
   Head *head = (Head *)fresh;
   fresh += whole;
-  head->size = (uint32_t)size;
+  head->size = size, head->class = class;
   return head + 1;
 }
 
-static void *heap_malloc(void *opaque, size_t size) {
-  size = (size + STEP - 1) & ~(size_t)(STEP - 1);
-  if (size <= SMALL) {
-    Free **list = &lists[size / STEP];
-    Free *block = *list;
-    if (!block) return cut(size);
-    *list = block->next;
-    return block;
-  }
-  if (size > 0x7FFFFFFF) return NULL;
-  Head *head = malloc(size + sizeof(Head));
-  if (!head) return NULL;
-  head->size = (uint32_t)size;
-  return head + 1;
+static inline void *heap_malloc(void *opaque, size_t asked) {
+  if (asked > LARGEST) return NULL;
+  uint32_t size = (uint32_t)asked, class = class_of(&size);
+  Free *block = lists[class];
+  if (!block) return cut(size, class);
+  lists[class] = block->next;
+  return block;
 }
 
-static void heap_free(void *opaque, void *p) {
+static inline void heap_free(void *opaque, void *p) {
   if (!p) return;
-  size_t size = head_of(p)->size;
-  if (size > SMALL) {
-    free(head_of(p));
-    return;
-  }
   Free *block = p;
-  block->next = lists[size / STEP];
-  lists[size / STEP] = block;
+  uint32_t class = head_of(p)->class;
+  block->next = lists[class];
+  lists[class] = block;
 }
 
 static void *heap_calloc(void *opaque, size_t count, size_t size) {
-  if (size && count > 0x7FFFFFFF / size) return NULL;
+  if (size && count > LARGEST / size) return NULL;
   void *p = heap_malloc(opaque, count * size);
   if (p) memset(p, 0, count * size);
   return p;
@@ -74,14 +90,15 @@ static void *heap_calloc(void *opaque, size_t count, size_t size) {
 
 static void *heap_realloc(void *opaque, void *p, size_t size) {
   if (!p) return heap_malloc(opaque, size);
-  size_t had = head_of(p)->size;
-  if (size <= had && had - size < SMALL) return p;
-  if (had > SMALL && size > SMALL && size <= 0x7FFFFFF0) {
-    size = (size + STEP - 1) & ~(size_t)(STEP - 1);
-    Head *head = realloc(head_of(p), size + sizeof(Head));
-    if (!head) return NULL;
-    head->size = (uint32_t)size;
-    return head + 1;
+  Head *head = head_of(p);
+  size_t had = head->size;
+  if (size <= had && (had - size < SMALL || size >= had / 2)) return p;
+  if (size > had && size <= LARGEST && (uint8_t *)p + had == fresh) { // the last one: it grows where it is
+    uint32_t whole = (uint32_t)size, class = class_of(&whole);
+    if ((size_t)(fresh_end - fresh) < whole - had && !grow_memory(whole - had)) return NULL;
+    fresh += whole - had;
+    head->size = whole, head->class = class;
+    return p;
   }
   void *q = heap_malloc(opaque, size);
   if (!q) return NULL;
@@ -90,20 +107,20 @@ static void *heap_realloc(void *opaque, void *p, size_t size) {
   return q;
 }
 
-static size_t heap_size(const void *p) { return p ? head_of(p)->size : 0; }
+static inline size_t heap_size(const void *p) { return p ? head_of(p)->size : 0; }
 
 const JSMallocFunctions heap_functions = {heap_calloc, heap_malloc, heap_free, heap_realloc, heap_size};
 
-// What was freed while the snapshot was made lies scattered between what was kept: it is left alone, and calls begin on pages of
+// The C library's.
+void *malloc(size_t size) { return heap_malloc(NULL, size); }
+void *calloc(size_t count, size_t size) { return heap_calloc(NULL, count, size); }
+void *realloc(void *p, size_t size) { return heap_realloc(NULL, p, size); }
+void free(void *p) { heap_free(NULL, p); }
+
+// What was freed while the snapshot was made lies scattered between what was kept: it is left alone, and calls begin on a page of
 // their own.
 void heap_settle(void) {
   memset(lists, 0, sizeof lists);
-  fresh = fresh_end = NULL;
-  uint8_t *piece = aligned_alloc(4096, PIECE);
-  if (piece) fresh = piece, fresh_end = piece + PIECE;
-  // The C library takes memory from the host by size class: each is opened now, so that no ordinary call has to grow the memory.
-  for (size_t size = 8; size <= OPENED; size *= 2) {
-    void *volatile p = malloc(size); // volatile: the pair would be left out
-    free(p);
-  }
+  fresh = (uint8_t *)(((size_t)fresh + PAGE - 1) & ~(size_t)(PAGE - 1));
+  grow_memory(SPARE);
 }

@@ -407,6 +407,7 @@ static void start(void) {
   clock_stands = true; // it seeds a generator that is not used: what is built does not depend on the day
   ctx = JS_NewContext(rt);
   clock_stands = false;
+  json_init();
   a_request = JS_NewAtom(ctx, "request");
   a_then = JS_NewAtom(ctx, "then");
   for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) JS_NewAtom(ctx, NAMES[i]); // never freed

@@ -53,6 +53,7 @@ extern const JSMallocFunctions heap_functions;
 void heap_settle(void);
 
 // --- json.c: events and results
+void json_init(void);
 JSValue json_read(const char *text, size_t len);
 void json_begin(void);
 bool json_add(const char *text, size_t len);

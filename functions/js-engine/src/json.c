@@ -1,9 +1,9 @@
 // JSON of events and results, for the shapes they have: plain objects, arrays, strings. QuickJS's sources are part of this file, so
 // that objects can be filled and read without its general paths. What is unusual (getters, toJSON, proxies, other classes, numbers
 // with fractions) is left to QuickJS.
+// With its memory (alloc.c), which it takes and gives back without a pointer between (build.sh).
+#include "alloc.c"
 #include "quickjs.c"
-
-#include "engine.h"
 
 // Values within values. Events have nine.
 #define DEPTH 64
@@ -18,6 +18,17 @@ static void skip_space(void) {
 
 static JSValue bad(void) { return JS_ThrowSyntaxError(ctx, "the event is not JSON"); }
 
+// Eight bytes at once. Each gives the high bit of the bytes that are so, and perhaps of some above the lowest that is.
+#define EACH(b) (0x0101010101010101u * (b))
+#define BELOW(x, n) (((x) - EACH(n)) & ~(x) & EACH(0x80))
+#define EQUAL(x, b) BELOW((x) ^ EACH(b), 1)
+
+static uint64_t eight(const uint8_t *p) {
+  uint64_t x;
+  memcpy(&x, p, 8);
+  return x;
+}
+
 // A token that QuickJS reads.
 static JSValue read_slowly(const uint8_t *from, const uint8_t *to) {
   char *copy = strndup((const char *)from, (size_t)(to - from));
@@ -31,6 +42,13 @@ static JSValue read_slowly(const uint8_t *from, const uint8_t *to) {
 static const uint8_t *scan_string(const uint8_t *p, bool *plain, bool *escaped) {
   uint8_t seen = 0;
   *escaped = false;
+  uint64_t many = 0;
+  for (; end - p >= 8; p += 8) {
+    uint64_t x = eight(p);
+    if (EQUAL(x, '"') | EQUAL(x, '\\')) break;
+    many |= x;
+  }
+  if (many & EACH(0x80)) seen = 0x80;
   while (p < end && *p != '"') {
     if (*p == '\\') {
       *escaped = true;
@@ -91,8 +109,51 @@ static bool set(JSObject *o, JSAtom key, JSValue v) {
   return true;
 }
 
+// {"key":…,"value":…} as events have one for each line of a header: its shape is known, and so are its names.
+static JSShape *pair_shape;
+static const char PAIR_KEY[] = "{\"key\":\"", PAIR_VALUE[] = ",\"value\":\"";
+
+void json_init(void) {
+  JSValue pair = JS_NewObject(ctx);
+  JS_DefinePropertyValueStr(ctx, pair, "key", JS_NULL, JS_PROP_C_W_E);
+  JS_DefinePropertyValueStr(ctx, pair, "value", JS_NULL, JS_PROP_C_W_E);
+  pair_shape = js_dup_shape(JS_VALUE_GET_OBJ(pair)->shape); // never freed
+  JS_FreeValue(ctx, pair);
+}
+
+static bool ahead(const char *text, size_t len) { return (size_t)(end - at) >= len && !memcmp(at, text, len); }
+
+// JS_UNDEFINED: it is another object, and nothing was read.
+static JSValue read_pair(void) {
+  const uint8_t *from = at;
+  if (!ahead(PAIR_KEY, sizeof PAIR_KEY - 1)) return JS_UNDEFINED;
+  at += sizeof PAIR_KEY - 2;
+  JSValue key = read_string(), value = JS_UNDEFINED;
+  if (!JS_IsException(key) && ahead(PAIR_VALUE, sizeof PAIR_VALUE - 1)) {
+    at += sizeof PAIR_VALUE - 2;
+    value = read_string();
+    if (JS_IsString(value) && ahead("}", 1)) {
+      at++;
+      JSValue pair = JS_NewObjectFromShape(ctx, js_dup_shape(pair_shape), JS_CLASS_OBJECT, NULL);
+      if (!JS_IsException(pair)) {
+        JSProperty *slots = JS_VALUE_GET_OBJ(pair)->prop;
+        slots[0].u.value = key, slots[1].u.value = value;
+        return pair;
+      }
+    }
+  }
+  bool bad = JS_IsException(key) || JS_IsException(value);
+  JS_FreeValue(ctx, key);
+  JS_FreeValue(ctx, value);
+  if (bad) return JS_EXCEPTION;
+  at = from;
+  return JS_UNDEFINED;
+}
+
 static JSValue read_object(int depth) {
-  JSValue object = JS_NewObject(ctx);
+  JSValue object = read_pair();
+  if (!JS_IsUndefined(object)) return object;
+  object = JS_NewObject(ctx);
   if (JS_IsException(object)) return object;
   at++;
   skip_space();
@@ -174,12 +235,16 @@ JSValue json_read(const char *text, size_t len) {
 
 // --- writing
 
+// Bytes of a result's text that are there at once.
+#define FIRST 4096
+
 static char *out;
 static size_t used, room;
 
 static bool grow(size_t more) {
   if (used + more <= room) return true;
   size_t want = (used + more) * 2;
+  if (want < FIRST) want = FIRST;
   char *bigger = realloc(out, want);
   if (!bigger) return false;
   out = bigger, room = want;
@@ -215,9 +280,18 @@ static bool put_string(JSString *s) {
   out[used++] = '"';
   if (!s->is_wide_char) {
     const uint8_t *p = str8(s);
-    for (size_t i = 0; i < len; i++) {
-      if (p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\') out[used++] = (char)p[i];
-      else put_unit(p[i]);
+    for (size_t i = 0; i < len;) {
+      if (len - i >= 8) {
+        uint64_t x = eight(p + i);
+        if (!(x & EACH(0x80) | BELOW(x, 0x20) | EQUAL(x, '"') | EQUAL(x, '\\'))) {
+          memcpy(out + used, &x, 8);
+          used += 8, i += 8;
+          continue;
+        }
+      }
+      size_t to = len - i < 8 ? len : i + 8;
+      for (; i < to; i++) if (p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\') out[used++] = (char)p[i];
+        else put_unit(p[i]);
     }
   } else {
     const uint16_t *p = str16(s);
