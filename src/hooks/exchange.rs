@@ -6,7 +6,7 @@
 mod origin;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,22 +198,22 @@ impl Exchange {
         }
     }
 
-    /// Another of the same event, with nothing in it.
-    pub fn emptied(&self) -> Exchange {
+    /// One with nothing in it.
+    pub fn empty(event: Event, site: &Arc<Site>) -> Self {
         let empty = Request {
             method: Method::GET,
             uri: String::new(),
             query: String::new(),
             has_query: false,
-            client_ip: self.request.client_ip,
+            client_ip: Ipv4Addr::UNSPECIFIED.into(),
             who: None,
-            version: self.request.version,
+            version: Version::HTTP_11,
             tls: false,
             headers: HeaderMap::new(),
             body: None,
             origin: None,
         };
-        Exchange::request(self.event, &self.site, "", 0, empty)
+        Self::request(event, site, "", 0, empty)
     }
 
     pub fn limits(&self) -> &Limits {

@@ -61,7 +61,7 @@ impl Recorder {
 
     /// Keeps a call and what it was allowed. A full queue drops it: a recording is never worth a viewer's time.
     pub fn keep(&self, function: &Function, budget: Budget, before: Message, called: &Called) {
-        let after: Result<&Exchange, &Failure> = called.outcome.as_ref().map(|()| &called.exchange);
+        let after: Result<&Exchange, &Failure> = called.outcome.as_ref().map(|()| &*called.exchange);
         let recording =
             Recording::new(function.name(), function.version(), function.api(), Some(budget), before, after);
         let number = self.count.fetch_add(1, Ordering::Relaxed);

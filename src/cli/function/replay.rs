@@ -91,7 +91,7 @@ impl Replay {
         let wasm = source::wasm(&file, settings.flavor, mode, Some(&settings.grants.config))?;
         let local = Local::load(&recording.function, file, &wasm.bytes, settings)?;
         let called = local.call(before.clone());
-        let now = Outcome::of(called.outcome.as_ref().map(|()| &called.exchange));
+        let now = Outcome::of(called.outcome.as_ref().map(|()| &*called.exchange));
         let report = Report {
             name: &recording.function,
             version: local.function.version(),

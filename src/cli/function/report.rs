@@ -235,7 +235,7 @@ mod tests {
     fn called(exchange: Exchange, outcome: Result<(), Failure>) -> Called {
         let logs = vec![LogLine { level: Level::Error, message: "oh\nno".to_owned() }];
         let (cpu, wall) = (Duration::from_micros(61), Duration::from_micros(1500));
-        Called { exchange, outcome, cpu, wall, memory: 2 << 20, logs }
+        Called { exchange: exchange.into(), outcome, cpu, wall, memory: 2 << 20, logs }
     }
 
     fn report<'r>(before: &'r Exchange, called: &'r Called, mode: Mode) -> Report<'r> {

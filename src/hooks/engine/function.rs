@@ -46,7 +46,7 @@ pub struct Budget {
 #[derive(Debug)]
 pub struct Called {
     /// With the edits and the answer when `outcome` is `Ok`; otherwise they are not to be used.
-    pub exchange: Exchange,
+    pub exchange: Box<Exchange>,
     pub outcome: Result<(), Failure>,
     /// Time the function ran.
     pub cpu: Duration,
@@ -163,22 +163,29 @@ impl Function {
     }
 
     /// Runs it once.
-    pub async fn call(self: &Arc<Self>, exchange: Exchange, budget: Budget) -> Called {
-        self.drive(exchange, budget, None).await.0
+    pub fn call(self: &Arc<Self>, exchange: Exchange, budget: Budget) -> impl Future<Output = Called> + Send {
+        // From here on a message changes hands often.
+        let exchange = Box::new(exchange);
+        async move { self.drive(exchange, budget, None).await.0 }
     }
 
     /// Hands its Lambda handler an event of another kind, and gives what it returned (JSON) or threw (the error's message).
     /// `exchange` is the request that the call belongs to; nothing becomes of it. `None`: the call failed, or there is no handler.
     pub async fn ask(self: &Arc<Self>, exchange: Exchange, event: String, budget: Budget) -> (Called, Said) {
-        self.drive(exchange, budget, Some(Question { event, context: None })).await
+        self.drive(Box::new(exchange), budget, Some(Question { event, context: None })).await
     }
 
     /// The same, for a question with a context of its own.
     pub async fn answer(self: &Arc<Self>, exchange: Exchange, question: Question, budget: Budget) -> (Called, Said) {
-        self.drive(exchange, budget, Some(question)).await
+        self.drive(Box::new(exchange), budget, Some(question)).await
     }
 
-    async fn drive(self: &Arc<Self>, exchange: Exchange, budget: Budget, question: Option<Question>) -> (Called, Said) {
+    async fn drive(
+        self: &Arc<Self>,
+        exchange: Box<Exchange>,
+        budget: Budget,
+        question: Option<Question>,
+    ) -> (Called, Said) {
         let began = Instant::now();
         let Ok(own) = self.calls.clone().try_acquire_owned() else {
             return (Called::refused(exchange, Failure::Throttled(self.concurrency)), None);
@@ -188,12 +195,12 @@ impl Function {
             Err(failure) => return (Called::refused(exchange, failure), None),
         };
         self.shared.ticker.wake();
-        let nothing = exchange.emptied();
+        let (event, site) = (exchange.event, exchange.site.clone());
         let live = match self.live(exchange, &budget, began + budget.timeout) {
             Ok(live) => live,
             Err(exchange) => {
                 let failure = Failure::Exhausted("every instance slot is taken".into());
-                return (Called::refused(*exchange, failure), None);
+                return (Called::refused(exchange, failure), None);
             }
         };
         let meter = live.store.data().meter.clone();
@@ -210,6 +217,7 @@ impl Function {
                     Lost::Gone => Failure::Execution("the call broke off".to_owned()),
                 };
                 let (cpu, wall) = (meter.spent(), began.elapsed());
+                let nothing = Box::new(Exchange::empty(event, &site));
                 (Called { cpu, wall, ..Called::refused(nothing, failure) }, None)
             }
         }
@@ -275,7 +283,7 @@ impl Function {
     }
 
     /// An instance for this call: an idle one, or a slot for a new one.
-    fn live(&self, exchange: Exchange, budget: &Budget, deadline: Instant) -> Result<Live, Box<Exchange>> {
+    fn live(&self, exchange: Box<Exchange>, budget: &Budget, deadline: Instant) -> Result<Live, Box<Exchange>> {
         let mut live = match self.waiting(budget.memory) {
             Some(mut live) => {
                 let data = live.store.data_mut();
@@ -285,7 +293,7 @@ impl Function {
             }
             None => {
                 let pool = self.shared.pool(self.size);
-                let Some(slot) = self.shared.slot(pool) else { return Err(Box::new(exchange)) };
+                let Some(slot) = self.shared.slot(pool) else { return Err(exchange) };
                 let call = CallState::new(exchange, &self.identity, &self.services, deadline);
                 let data = Data { call, bound: Bound::new(budget.memory), meter: Arc::new(Meter::default()) };
                 let mut store = Store::new(&pool.engine, data);
@@ -357,7 +365,7 @@ impl Function {
     pub async fn warm(self: &Arc<Self>, exchange: Exchange, budget: Budget) -> Result<(), Failure> {
         let all = self.shared.turn()?;
         self.shared.ticker.wake();
-        let Ok(mut live) = self.live(exchange, &budget, Instant::now() + budget.timeout) else {
+        let Ok(mut live) = self.live(Box::new(exchange), &budget, Instant::now() + budget.timeout) else {
             return Err(Failure::Exhausted("every instance slot is taken".into()));
         };
         let meter = live.store.data().meter.clone();
@@ -404,7 +412,7 @@ fn measured(data: &Data, result: usize) {
 
 // === impl Called ===
 impl Called {
-    fn refused(exchange: Exchange, failure: Failure) -> Self {
+    fn refused(exchange: Box<Exchange>, failure: Failure) -> Self {
         Called {
             exchange,
             outcome: Err(failure),

@@ -28,8 +28,10 @@ pub enum Size {
 /// were touched: a megabyte of stack lies below the data of most compiled languages, and only its end is used.
 const KEEP_SMALL: usize = 128 << 10;
 const KEEP_BIG: usize = 4 << 20;
-/// The same for tables and fiber stacks.
-const KEEP_TABLE: usize = 64 << 10;
+/// The same for tables. Those of compiled languages mostly fit a page, and a page is zeroed sooner than the kernel is asked about it.
+const KEEP_TABLE_SMALL: usize = 4 << 10;
+const KEEP_TABLE_BIG: usize = 64 << 10;
+/// The same for fiber stacks.
 const KEEP_STACK: usize = 64 << 10;
 /// Address space of one memory: all a 32-bit guest can name, so that no access needs a check.
 const RESERVATION: u64 = 4 << 30;
@@ -101,15 +103,14 @@ fn config(size: Size, slots: u32, memory: usize) -> Config {
         .max_memory_size(memory)
         .table_elements(TABLE_MAX)
         .pagemap_scan(Enabled::Auto)
-        .table_keep_resident(KEEP_TABLE)
         .async_stack_keep_resident(KEEP_STACK);
     let stack = match size {
         Size::Small => {
-            pool.linear_memory_keep_resident(KEEP_SMALL);
+            pool.linear_memory_keep_resident(KEEP_SMALL).table_keep_resident(KEEP_TABLE_SMALL);
             STACK_SMALL
         }
         Size::Big => {
-            pool.linear_memory_keep_resident(KEEP_BIG);
+            pool.linear_memory_keep_resident(KEEP_BIG).table_keep_resident(KEEP_TABLE_BIG);
             STACK_BIG
         }
     };

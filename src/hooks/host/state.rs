@@ -41,7 +41,7 @@ pub struct Identity {
 /// One call.
 #[derive(Debug)]
 pub struct CallState {
-    pub exchange: Exchange,
+    pub exchange: Box<Exchange>,
     pub identity: Arc<Identity>,
     pub services: Arc<Services>,
     pub log: Log,
@@ -64,7 +64,7 @@ impl Identity {
 
 // === impl CallState ===
 impl CallState {
-    pub fn new(exchange: Exchange, identity: &Arc<Identity>, services: &Arc<Services>, deadline: Instant) -> Self {
+    pub fn new(exchange: Box<Exchange>, identity: &Arc<Identity>, services: &Arc<Services>, deadline: Instant) -> Self {
         CallState {
             exchange,
             identity: identity.clone(),
@@ -78,7 +78,7 @@ impl CallState {
     }
 
     /// The state of the next call that the same instance serves.
-    pub fn renew(&mut self, exchange: Exchange, deadline: Instant) {
+    pub fn renew(&mut self, exchange: Box<Exchange>, deadline: Instant) {
         self.exchange = exchange;
         self.random = Random::new(self.services.seed);
         self.deadline = deadline;
@@ -86,9 +86,9 @@ impl CallState {
     }
 
     /// Takes the message out and leaves an empty one: the call is over, and what it asked for is given up.
-    pub fn take_exchange(&mut self) -> Exchange {
+    pub fn take_exchange(&mut self) -> Box<Exchange> {
         self.flights = Flights::default();
-        let empty = self.exchange.emptied();
+        let empty = Box::new(Exchange::empty(self.exchange.event, &self.exchange.site));
         std::mem::replace(&mut self.exchange, empty)
     }
 

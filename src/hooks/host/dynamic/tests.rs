@@ -50,7 +50,7 @@ fn state(dir: &Path, grants: Grants) -> CallState {
     let exchange = Exchange::request(Event::ViewerRequest, &Arc::new(site), "id-1", 1_700_000_000_000, request);
     let identity =
         Arc::new(Identity { name: "f".into(), version: "0123456789ab".into(), grants, fetch: services.fetch.share() });
-    CallState::new(exchange, &identity, &services, Instant::now() + Duration::from_secs(10))
+    CallState::new(exchange.into(), &identity, &services, Instant::now() + Duration::from_secs(10))
 }
 
 fn all() -> Grants {
