@@ -10,10 +10,17 @@ use crate::config::compiled::Mode;
 use super::event::Event;
 use super::failure::Api;
 
-/// Bytes of a request body that functions see at either request event; the rest is cut off and marked. AWS's number at viewer-request; at
-/// origin-request AWS shows 1 MB, and Pingora can send 64 KiB again that were read before an origin was chosen, of which one read brings
-/// at most `listen::BODY_READ_MAX`.
-pub const BODY_SEEN: usize = 40 << 10;
+/// Bytes of a request body that functions see at viewer-request; the rest is cut off and marked. Of a body without a Content-Length they
+/// see no more at origin-request either: Pingora can send 64 KiB again that were read before an origin was chosen, of which one read
+/// brings at most `listen::BODY_READ_MAX`.
+pub const BODY_SEEN_VIEWER: usize = 40 << 10;
+/// The same at origin-request.
+const BODY_SEEN_ORIGIN: usize = 1 << 20;
+
+/// Bytes of a request body of known length that functions of `event` see.
+pub fn body_seen(event: Event) -> usize {
+    if event.is_viewer() { BODY_SEEN_VIEWER } else { BODY_SEEN_ORIGIN }
+}
 
 /// Bytes that a guest may hand over at once: to a host call, or as what its handler returns. Above `Limits::result`, and what any host
 /// call reads.
@@ -129,7 +136,7 @@ mod tests {
             let (strict, extended) = (Limits::of(Mode::Strict, event), Limits::of(Mode::Extended, event));
             let (body, base64) = if event.is_viewer() { (40_960, 54_477) } else { (1_048_576, 1_394_606) };
             assert_eq!((strict.body_text, strict.body_base64, strict.answer, strict.uri), (body, base64, body, 8191));
-            assert_eq!(BODY_SEEN, 40_960);
+            assert_eq!(body_seen(event), body);
             for (lifted, kept) in [
                 (extended.body_text, strict.body_text),
                 (extended.body_base64, strict.body_base64),

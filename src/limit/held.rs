@@ -1,4 +1,4 @@
-//! Held: how much memory the bodies take that are read whole before anybody can vouch for them, until their requests end.
+//! Held: how much memory the bodies take that are read before anybody can vouch for them, until their requests end.
 //!
 //! In: whose body, how many bytes more came. Out: a [`Hold`] that counts them until it is dropped, or a refusal. Never: room for what was
 //! only announced: that would be anybody's to reserve.
@@ -35,9 +35,9 @@ pub struct Hold {
 /// Why there is no more room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
-    #[error("too many signed bodies are read at once (limits.signed_bodies)")]
+    #[error("too many bodies that are signed or shown to functions are held at once (limits.signed_bodies)")]
     All,
-    #[error("too many signed bodies of this address are read at once (limits.signed_bodies_per_address)")]
+    #[error("too many bodies of this address that are signed or shown to functions are held at once (limits.signed_bodies_per_address)")]
     Address,
 }
 

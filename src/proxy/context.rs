@@ -18,6 +18,7 @@ use crate::limit::{Hold, Refused};
 use crate::observe::{Failure, Outcome, TraceContext};
 use crate::origin::{TargetId, TargetRef};
 
+use super::ahead::Ahead;
 use super::edge::RequestId;
 use super::entering::Entered;
 use super::hooking::HookNote;
@@ -60,6 +61,8 @@ pub struct RequestCtx {
     /// Why its body was not taken.
     pub denied: Option<Denied>,
     pub body_in: u64,
+    /// The beginning of its body, if functions see it.
+    pub ahead: Ahead,
     /// Holds its body to a pace.
     pub upload: Option<Arc<Upload>>,
     /// Reused for the field values this request writes.
@@ -185,6 +188,7 @@ impl RequestCtx {
             held: None,
             denied: None,
             body_in: 0,
+            ahead: Ahead::default(),
             upload: None,
             scratch: String::new(),
         }

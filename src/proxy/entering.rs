@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
@@ -23,6 +23,7 @@ use crate::limit::{Admitted, Kind, Refused, Who};
 use crate::listen;
 use crate::message::{Fields, path};
 
+use super::ahead::{self, RETRY_BUFFER};
 use super::context::{RequestCtx, Role};
 use super::phases::now_ms;
 use super::plan::{self, Target};
@@ -32,9 +33,6 @@ use super::{applying, asking, authorizing, denying, identity, record, respond, u
 
 /// Bytes of a body that is read before its signature can be checked: API Gateway's payload limit.
 const SIGNED_BODY_MAX: usize = 10 << 20;
-
-/// What Pingora keeps of a body to send it again.
-const RETRY_BUFFER: usize = 64 << 10;
 
 /// How often one request may wait for something before it is judged again: each rule of it once.
 const WAITS_MAX: usize = 32;
@@ -353,8 +351,7 @@ async fn read_body(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx,
     if asking::expects_continue(session) {
         asking::send_continue(session).await?;
     }
-    let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<usize>().ok());
+    let announced = ahead::announced(session);
     let bound = usize::try_from(served.behavior.request.body_size).unwrap_or(usize::MAX).min(SIGNED_BODY_MAX);
     let most = if announced.is_some() { bound } else { bound.min(RETRY_BUFFER) };
     let too_large = || {

@@ -16,18 +16,19 @@ use pingora::{Error, ErrorType, Result};
 use crate::behavior::{Answer, ResultType};
 use crate::cache::store;
 use crate::config::compiled::{Generated, OriginId};
-use crate::hooks::{Api, Body, Edit, Event, Failure, OriginChange, Request, Response};
+use crate::hooks::{Api, Body, Edit, Event, Failure, OriginChange, Request, Response, limits};
+use crate::limit::Held;
 
+use super::ahead::Room;
 use super::context::{Instead, RequestCtx};
 use super::functions::Link;
 use super::hooking::{self, HookNote, Ran};
 use super::phases::now_ms;
 use super::snapshot::Served;
-use super::uploads::{self, Upload};
-use super::{applying, asking, failure, rerouting, respond, views};
+use super::{applying, asking, failure, record, rerouting, respond, views};
 
 /// Runs the viewer-request functions; `Some` = the viewer is answered with this. What they change takes part in the cache key.
-pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
+pub async fn viewer_request(held: &Arc<Held>, session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
     let Some(served) = chains(ctx, Event::ViewerRequest) else { return Ok(None) };
     if !ctx.is_viewer() && !ctx.hooks.orphan {
         // A background request was shown to them already; a page is nobody's request.
@@ -37,12 +38,7 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
         Some(ran) => ran,
         None => {
             let links = &served.chains.viewer_request;
-            let body = match (&ctx.hooks.request_body, links.iter().any(|link| link.include_body)) {
-                (_, false) => None,
-                // It was read to check its signature.
-                (Some(read), true) => Some(views::beginning(read)),
-                (None, true) => read_body(session, &ctx.upload).await?,
-            };
+            let body = body(held, session, ctx, (Event::ViewerRequest, links)).await?;
             let request = views::viewer_request(session, ctx, body);
             run(ctx, links, Event::ViewerRequest, (request, None)).await
         }
@@ -77,19 +73,19 @@ pub async fn viewer_request(session: &mut Session, ctx: &mut RequestCtx) -> Resu
 }
 
 /// Runs the origin-request functions for `origin`, once an origin: what they answer is stored like an origin's answer.
-pub async fn origin_request(session: &mut Session, ctx: &mut RequestCtx, origin: OriginId) -> Result<()> {
+pub async fn origin_request(
+    held: &Arc<Held>,
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    origin: OriginId,
+) -> Result<()> {
     let Some(served) = chains(ctx, Event::OriginRequest) else { return Ok(()) };
     let chosen = ctx.hooks.chosen_group.as_ref().is_some_and(|group| group.members.contains(&origin));
     if ctx.hooks.ran_for == Some(origin) || chosen {
         return Ok(());
     }
     let links = &served.chains.origin_request;
-    let body = match (&ctx.hooks.request_body, links.iter().any(|link| link.include_body)) {
-        (_, false) => None,
-        // What a viewer-request function wrote is what the origin gets.
-        (Some(written), true) => Some(views::beginning(written)),
-        (None, true) => read_body(session, &ctx.upload).await?,
-    };
+    let body = body(held, session, ctx, (Event::OriginRequest, links)).await?;
     // Which target is asked is not decided yet; what it is called is.
     let host = asking::viewer_host(session, ctx);
     ctx.origin.host = ctx.snapshot.origins.host(origin, host.as_ref());
@@ -295,14 +291,24 @@ fn chains(ctx: &RequestCtx, event: Event) -> Option<Arc<Served>> {
     ctx.served().filter(|served| !served.chains.of(event).is_empty()).cloned()
 }
 
-async fn read_body(session: &mut Session, upload: &Option<Arc<Upload>>) -> Result<Option<Body>> {
-    if asking::expects_continue(session) {
-        asking::send_continue(session).await?;
+/// What functions of `event` see of the body, where one of `links` sees it.
+async fn body(
+    held: &Arc<Held>,
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    (event, links): (Event, &[Link]),
+) -> Result<Option<Body>> {
+    if !links.iter().any(|link| link.include_body) {
+        return Ok(None);
     }
-    uploads::wait(upload);
-    let body = views::body(session, upload).await;
-    uploads::hold(upload);
-    body
+    let most = limits::body_seen(event);
+    if let Some(read) = &ctx.hooks.request_body {
+        // It was read to check its signature, or a viewer-request function wrote it: the origin gets it.
+        return Ok(Some(views::beginning(read, most)));
+    }
+    let snapshot = ctx.snapshot.clone();
+    let address = ctx.viewer.unwrap_or(record::NOBODY).ip();
+    ctx.ahead.read(session, &ctx.upload, most, Room { held, address, limits: &snapshot.config.limits }).await
 }
 
 /// Notes where a function sends the request, on top of what functions before it said; the configured origin it chose, if it did.

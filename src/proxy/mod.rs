@@ -6,6 +6,7 @@
 //! All ask the same pure functions (`plan`, `judge`, `edge`) and write the same log.
 
 mod about;
+mod ahead;
 pub mod answering;
 mod apis;
 mod applying;

@@ -117,7 +117,7 @@ impl ProxyHttp for Phases {
         if let Some(passed) = passed {
             ctx.hooks.way = passed.way;
             applying::viewer_request(session.req_header_mut(), passed.edits)?;
-        } else if let Some(answer) = events::viewer_request(session, ctx).await? {
+        } else if let Some(answer) = events::viewer_request(&self.0.guard.bodies, session, ctx).await? {
             respond::answer(session, ctx, answer, "function").await?;
             return Ok(true);
         }
@@ -249,6 +249,7 @@ impl ProxyHttp for Phases {
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        ctx.ahead.lead(body);
         ctx.body_in += body.as_ref().map_or(0, |b| b.len() as u64);
         uploads::came(&ctx.upload, body.as_ref(), end);
         asking::bound_body(session, ctx)?;

@@ -57,7 +57,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
     if let Some(peer) = tiers::next(shared, session, ctx, current).await {
         return Ok(peer);
     }
-    events::origin_request(session, ctx, current).await?;
+    events::origin_request(&shared.guard.bodies, session, ctx, current).await?;
     if let Some(Instead::Ready(answer)) = ctx.origin.instead.clone() {
         return adapter(session, ctx, &answer);
     }
@@ -65,6 +65,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
     ctx.origin.attempts += 1;
     // What was read of the body is sent, and counted, again.
     ctx.body_in = 0;
+    ctx.ahead.begin();
     let snapshot = ctx.snapshot.clone();
     let viewer_host = asking::viewer_host(session, ctx);
     let about = snapshot.origins.is_within(current).then(|| about::about(session, ctx));

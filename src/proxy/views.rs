@@ -3,22 +3,19 @@
 //! In: the session, what is known of the request. Out: requests and responses that a function may own. Never: an edit.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::config::compiled::{Config, HttpOrigin, OriginId, OriginKind};
-use crate::hooks::limits::BODY_SEEN;
 use crate::hooks::{Body, Request, Response, exchange};
 
 use super::context::RequestCtx;
 use super::plan::Target;
 use super::rerouting::Way;
-use super::uploads::{self, Upload};
 use super::{about, asking, tiers};
 
 /// The viewer's request.
@@ -97,34 +94,9 @@ pub fn response(response: &ResponseHeader) -> Response {
     Response { status: response.status, headers: response.headers.clone(), body: None }
 }
 
-/// As much of a body as functions see.
-pub fn beginning(whole: &Bytes) -> Body {
-    Body { data: whole.slice(..whole.len().min(BODY_SEEN)), truncated: whole.len() > BODY_SEEN }
-}
-
-/// Reads the beginning of the request's body; what was read is sent to the origin all the same.
-pub async fn body(session: &mut Session, upload: &Option<Arc<Upload>>) -> Result<Option<Body>> {
-    let downstream = session.as_mut();
-    if downstream.is_body_empty() {
-        return Ok(None);
-    }
-    downstream.enable_retry_buffering();
-    let mut data = BytesMut::new();
-    // After a retry, or another function, it is there already.
-    if let Some(read) = downstream.get_retry_buffer() {
-        data.extend_from_slice(&read);
-    }
-    while data.len() < BODY_SEEN && !downstream.is_body_done() {
-        let more = downstream.read_request_body().await.map_err(|error| error.into_down())?;
-        uploads::came(upload, more.as_ref(), more.is_none());
-        match more {
-            Some(more) => data.extend_from_slice(&more),
-            None => break,
-        }
-    }
-    let truncated = !downstream.is_body_done() || data.len() > BODY_SEEN;
-    data.truncate(BODY_SEEN);
-    Ok(Some(Body { data: data.freeze(), truncated }))
+/// As much of a body as functions see: `most` bytes.
+pub fn beginning(whole: &Bytes, most: usize) -> Body {
+    Body { data: whole.slice(..whole.len().min(most)), truncated: whole.len() > most }
 }
 
 fn client(ctx: &RequestCtx) -> IpAddr {

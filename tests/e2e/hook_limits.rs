@@ -57,44 +57,6 @@ fn skip_goes_on_as_if_the_function_were_not_there() {
 }
 
 #[test]
-fn request_bodies_are_seen_when_asked_for_and_may_be_replaced() {
-    for event in ["viewer_request", "origin_request"] {
-        let origin = Origin::start(|x| {
-            let body = x.request.body.clone();
-            x.reply("200 OK", "", body);
-        });
-        let replace = Flat::new().body("from the function").wat();
-        let behavior = "methods = \"all\"\ncache = false";
-        let hooks = format!("{event} = {{ function = \"f\", include_body = true }}");
-        let pop = pop(&origin, &[("f", replace), ("idle", wat::idle())], behavior, &hooks);
-        let long = vec![b'x'; 100_000];
-        for body in [&b"short"[..], &long] {
-            let reply = pop.send("POST", "/a", &[], body);
-            assert_eq!(reply.text(), "from the function", "{event} {}", body.len());
-        }
-        let length = origin.last().fields.iter().find(|(name, _)| name == "content-length").unwrap().1.clone();
-        assert_eq!(length, "17", "{event}");
-    }
-}
-
-#[test]
-fn a_body_that_was_shown_reaches_the_origin_whole() {
-    for event in ["viewer_request", "origin_request"] {
-        let origin = Origin::start(|x| {
-            let body = x.request.body.clone();
-            x.reply("200 OK", "", body);
-        });
-        let hooks = format!("{event} = {{ function = \"idle\", include_body = true }}");
-        let pop = pop(&origin, &[("idle", wat::idle())], "methods = \"all\"\ncache = false", &hooks);
-        for size in [0, 1, 1000, (40 << 10) - 1, 40 << 10, (40 << 10) + 1, 64 << 10, (64 << 10) + 1, 1 << 20] {
-            let body: Vec<u8> = (0..size).map(|n| b'a' + (n % 23) as u8).collect();
-            let reply = pop.send("POST", "/a", &[], &body);
-            assert!(reply.status == 200 && reply.body == body, "{event} {size}: {} {}", reply.status, reply.body.len());
-        }
-    }
-}
-
-#[test]
 fn a_function_that_cannot_be_loaded_changes_nothing() {
     let origin = Origin::fixed("", "hello");
     let pop = pop(&origin, &[("f", Flat::new().set("x-v", "1").wat())], "", "viewer_response = \"f\"");

@@ -109,56 +109,6 @@ fn an_origin_described_at_viewer_request_gets_no_other_ones_secrets() {
     assert_eq!(own(&second.last()), [None, None, None]);
 }
 
-#[test]
-fn a_function_sees_the_body_only_if_its_own_association_includes_it() {
-    let handler = "exports.handler = async (event) => {\n\
-                     const request = event.Records[0].cf.request;\n\
-                     const seen = request.body ? Buffer.from(request.body.data, 'base64').toString() : 'none';\n\
-                     const before = request.headers['x-body'] || [];\n\
-                     request.headers['x-body'] = before.concat({ key: 'X-Body', value: seen });\n\
-                     return request;\n\
-                   };\n";
-    for event in ["viewer_request", "origin_request"] {
-        let origin = Origin::start(|x| {
-            let body = x.request.body.clone();
-            x.reply("200 OK", "", body);
-        });
-        let mut setup = Setup::new("");
-        std::fs::write(setup.dir().join("f.js"), handler).unwrap();
-        setup.rest = format!(
-            "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\n[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nmethods = \"all\"\n\
-             cache = false\nforward = {{ headers = \"all\" }}\n\
-             hooks = {{ {event} = [\"f\", {{ function = \"f\", include_body = true }}, \"f\"] }}\n",
-            origin.config("o")
-        );
-        let pop = setup.start();
-        let reply = pop.send("POST", "/a", &[], b"words");
-        assert_eq!((reply.status, reply.text().as_str()), (200, "words"), "{event}");
-        let last = origin.last();
-        let seen = last.fields.iter().filter(|(name, _)| name == "x-body").map(|(_, value)| value.as_str());
-        assert_eq!(seen.collect::<Vec<_>>().join(","), "none,words,none", "{event}");
-    }
-}
-
-/// An upload is not sent again: its answer stays, with the function's body in place of the origin's.
-#[test]
-fn an_origin_response_function_replaces_the_answer_to_a_large_upload() {
-    for (status, sent) in [("200 OK", "from the origin"), ("404 Not Found", "from the origin, at more length")] {
-        let origin = Origin::start(move |x| x.reply(status, "Cache-Control: no-store\r\n", sent));
-        let replace = Flat::new().set("x-function", "1").body("from the function").wat();
-        let behavior = "methods = \"all\"\ncache = false";
-        let pop = pop(&origin, &[("f", replace)], behavior, "origin_response = \"f\"");
-        for size in [10, 100_000, 3_000_000] {
-            let reply = pop.send("POST", "/a", &[], &vec![b'x'; size]);
-            assert_eq!(
-                (reply.status.to_string().as_str(), reply.text().as_str(), reply.field("x-function")),
-                (&status[..3], "from the function", Some("1")),
-                "{status} {sent:?} {size}"
-            );
-        }
-    }
-}
-
 /// The choice of a group was the function's, and so is the request that its members get.
 #[test]
 fn what_a_function_made_of_the_request_goes_to_every_member_of_the_group_it_chose() {

@@ -21,6 +21,7 @@ mod function_origins;
 mod global_tables;
 mod harness;
 mod hits;
+mod hook_bodies;
 mod hook_lanes;
 mod hook_limits;
 mod hook_origins;

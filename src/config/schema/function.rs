@@ -193,7 +193,8 @@ pub struct Hook {
     /// "fail" answers 502 or 503 when the call fails; "skip" goes on as if the function were not there.
     #[serde(default)]
     pub on_error: OnError,
-    /// Show the function the request's body (its first 40 KiB), and let it be replaced.
+    /// Show the function the request's body (its first 40 KiB, at origin-request 1 MiB where it has a Content-Length), and let it be
+    /// replaced.
     #[serde(default)]
     pub include_body: bool,
     /// CPU time here, instead of the function's own.

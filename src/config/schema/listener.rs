@@ -128,8 +128,9 @@ pub struct Limits {
     pub body_grace: Duration,
     /// Bytes of one request body; larger ones are refused with 413. A behavior may only lower it.
     pub body_size: ByteSize,
-    /// Bytes of bodies held at once because they are read whole to be checked against their signatures (those without
-    /// `x-amz-content-sha256`, and those that functions see), until their requests end. Past it they are refused with 503.
+    /// Bytes of bodies held at once until their requests end: those that are read whole to be checked against their signatures (without
+    /// `x-amz-content-sha256`, or because functions see them), and those that origin-request functions see, beyond 64 KiB. Past it they
+    /// are refused with 503.
     pub signed_bodies: ByteSize,
     /// The same of one address (IPv6: one /64).
     pub signed_bodies_per_address: ByteSize,

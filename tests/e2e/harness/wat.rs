@@ -84,7 +84,7 @@ impl Flat {
 /// A flat module with this body of its handler; `data` lies at 1024.
 pub fn module(data: &str, body: &str) -> String {
     format!(
-        "(module\n  (memory (export \"memory\") 4)\n  (data (i32.const 1024) \"{data}\")\n  \
+        "(module\n  (memory (export \"memory\") 32)\n  (data (i32.const 1024) \"{data}\")\n  \
          (func (export \"alloc\") (param i32) (result i32) i32.const 131072)\n  \
          (func (export \"flat\") (param i32 i32) (result i64)\n    {body}))\n"
     )
