@@ -37,7 +37,9 @@ pub struct Hold {
 pub enum Full {
     #[error("too many bodies that are signed or shown to functions are held at once (limits.signed_bodies)")]
     All,
-    #[error("too many bodies of this address that are signed or shown to functions are held at once (limits.signed_bodies_per_address)")]
+    #[error(
+        "too many bodies of this address that are signed or shown to functions are held at once (limits.signed_bodies_per_address)"
+    )]
     Address,
 }
 

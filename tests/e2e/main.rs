@@ -22,6 +22,7 @@ mod global_tables;
 mod harness;
 mod hits;
 mod hook_bodies;
+mod hook_crowd;
 mod hook_lanes;
 mod hook_limits;
 mod hook_origins;
