@@ -79,21 +79,22 @@ impl Ahead {
         uploads::wait(upload);
         let filled = self.fill(session, upload, (announced, most), &room).await;
         uploads::hold(upload);
-        let seen = filled?;
-        let more = announced.map_or(!session.as_mut().is_body_done(), |whole| whole > seen.len());
+        let (seen, whole) = filled?;
+        let more = announced.map_or(!whole, |bytes| bytes > seen.len());
         Ok(Some(Body { data: seen.slice(..seen.len().min(most)), truncated: more || seen.len() > most }))
     }
 
-    /// All that was read so far, `most` bytes or a read's more, if there are as many.
+    /// All that was read so far, `most` bytes or a read's more, if there are as many; whether it is the whole body. Trailers that follow
+    /// the last byte hide from Pingora that it is.
     async fn fill(
         &mut self,
         session: &mut Session,
         upload: &Option<Arc<Upload>>,
         (announced, most): (Option<usize>, usize),
         room: &Room<'_>,
-    ) -> Result<Bytes> {
+    ) -> Result<(Bytes, bool)> {
         let downstream = session.as_mut();
-        let mut own = self.bytes.len();
+        let (mut own, mut ended) = (self.bytes.len(), false);
         let mut seen = BytesMut::from(&self.bytes[..]);
         // After a retry, or another function, it is there already.
         seen.extend_from_slice(&downstream.get_retry_buffer().unwrap_or_default());
@@ -107,7 +108,10 @@ impl Ahead {
             }
             let part = downstream.read_request_body().await.map_err(|error| error.into_down())?;
             uploads::came(upload, part.as_ref(), part.is_none());
-            let Some(part) = part else { break };
+            let Some(part) = part else {
+                ended = true;
+                break;
+            };
             seen.extend_from_slice(&part);
             if !kept {
                 own = seen.len();
@@ -119,7 +123,7 @@ impl Ahead {
         }
         let seen = seen.freeze();
         self.bytes = seen.slice(..own);
-        Ok(seen)
+        Ok((seen, ended || downstream.is_body_done()))
     }
 
     /// An attempt begins: it is sent all of the body.
@@ -127,14 +131,16 @@ impl Ahead {
         (self.begun, self.sent) = (true, false);
     }
 
-    /// Puts what was read ahead before the first `part` of an attempt.
-    pub fn lead(&mut self, part: &mut Option<Bytes>) {
-        if std::mem::replace(&mut self.sent, true) || self.bytes.is_empty() {
-            return;
+    /// Puts what was read ahead before the first `part` of an attempt. It is held no longer than there may be another attempt.
+    pub fn lead(&mut self, part: &mut Option<Bytes>, session: &Session) {
+        if !std::mem::replace(&mut self.sent, true) && !self.bytes.is_empty() {
+            *part = Some(match part.take().filter(|part| !part.is_empty()) {
+                Some(part) => [&self.bytes[..], &part[..]].concat().into(),
+                None => self.bytes.clone(),
+            });
         }
-        *part = Some(match part.take().filter(|part| !part.is_empty()) {
-            Some(part) => [&self.bytes[..], &part[..]].concat().into(),
-            None => self.bytes.clone(),
-        });
+        if session.as_ref().retry_buffer_truncated() {
+            (self.bytes, self.hold) = (Bytes::new(), None);
+        }
     }
 }

@@ -328,12 +328,12 @@ pub fn encoding<'a>(behavior: &Behavior, codings: &'a [Coding]) -> Encoding<'a> 
 }
 
 /// Ends a request whose body grows past the behavior's bound.
-pub fn bound_body(session: &Session, ctx: &RequestCtx) -> Result<()> {
+pub fn bound_body(session: &Session, ctx: &RequestCtx, bytes: u64) -> Result<()> {
     let limit = ctx
         .served()
         .map_or(u64::MAX, |served| served.behavior.request.body_size)
         .min(ctx.snapshot.config.limits.body_size);
-    if ctx.body_in > limit && !session.is_upgrade_req() {
+    if bytes > limit && !session.is_upgrade_req() {
         return Err(Error::explain(ErrorType::HTTPStatus(413), format!("the body is larger than {limit} bytes")));
     }
     Ok(())

@@ -227,7 +227,8 @@ async fn verify_first(
     let checked = check.push(read).and_then(|first| Ok([&first[..], &check.finish()?[..]].concat()));
     match checked {
         Ok(body) => {
-            (ctx.hooks.request_body, ctx.verified) = (Some(body.into()), true);
+            ctx.hooks.ask_with(body.into());
+            ctx.verified = true;
             Ok(None)
         }
         Err(denied) => {
@@ -308,7 +309,8 @@ async fn judge(
                 let read = read_body(shared, session, ctx, served).await?;
                 body = Some(crate::crypto::sha256(&read));
                 // It is read: from here on it is what was read, and what was signed.
-                (ctx.hooks.request_body, ctx.verified) = (Some(read), true);
+                ctx.hooks.ask_with(read);
+                ctx.verified = true;
             }
             Verdict::Wait(Wait::Authorizer(id, question)) => {
                 decisions.push((id, authorizing::ask(session, ctx, id, &question).await));

@@ -19,7 +19,7 @@ use crate::config::compiled::{Generated, OriginId};
 use crate::hooks::{Api, Body, Edit, Event, Failure, OriginChange, Request, Response, limits};
 use crate::limit::Held;
 
-use super::ahead::Room;
+use super::ahead::{self, Room};
 use super::context::{Instead, RequestCtx};
 use super::functions::Link;
 use super::hooking::{self, HookNote, Ran};
@@ -51,8 +51,9 @@ pub async fn viewer_request(held: &Arc<Held>, session: &mut Session, ctx: &mut R
             if asked.target {
                 ctx.hooks.asked_target.get_or_insert(before);
             }
-            ctx.hooks.viewer_body_edit.clone_from(&asked.body);
-            ctx.hooks.request_body = asked.body.or(ctx.hooks.request_body.take());
+            if let Some(body) = asked.body {
+                ctx.hooks.ask_with(body);
+            }
             for change in &asked.origins {
                 go(ctx, change)?;
             }
@@ -306,6 +307,7 @@ async fn body(
         // It was read to check its signature, or a viewer-request function wrote it: the origin gets it.
         return Ok(Some(views::beginning(read, most)));
     }
+    asking::bound_body(session, ctx, ahead::announced(session).unwrap_or(0) as u64)?;
     let snapshot = ctx.snapshot.clone();
     let address = ctx.viewer.unwrap_or(record::NOBODY).ip();
     ctx.ahead.read(session, &ctx.upload, most, Room { held, address, limits: &snapshot.config.limits }).await

@@ -47,13 +47,23 @@ pub struct HookNote {
     pub body_sent: bool,
     /// The group that an origin-request function chose or made: its members are not shown to the functions again.
     pub chosen_group: Option<Arc<OriginGroup>>,
-    /// The request's body as viewer-request functions left it, when they replaced it.
-    pub viewer_body_edit: Option<Bytes>,
+    /// What every origin is sent in the place of the viewer's body: it was read to check its signature, or viewer-request functions wrote
+    /// it.
+    pub asked_body: Option<Bytes>,
     /// A background request that did not find what its viewer's request became.
     pub orphan: bool,
     /// How the viewer-request and viewer-response functions ended that a lane ran: they do not run again.
     pub request_ran: Option<Ran>,
     pub response_ran: Option<Ran>,
+}
+
+// === impl HookNote ===
+impl HookNote {
+    /// Has every origin sent `body`, until functions at an origin's event write another one.
+    pub fn ask_with(&mut self, body: Bytes) {
+        self.asked_body = Some(body.clone());
+        self.request_body = Some(body);
+    }
 }
 
 /// How a chain ended.

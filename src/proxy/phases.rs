@@ -249,10 +249,10 @@ impl ProxyHttp for Phases {
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        ctx.ahead.lead(body);
+        ctx.ahead.lead(body, session);
         ctx.body_in += body.as_ref().map_or(0, |b| b.len() as u64);
         uploads::came(&ctx.upload, body.as_ref(), end);
-        asking::bound_body(session, ctx)?;
+        asking::bound_body(session, ctx, ctx.body_in)?;
         entering::check_body(ctx, body, end)?;
         events::request_body(&ctx.hooks, body, end);
         Ok(())

@@ -63,9 +63,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
     }
     let current = ctx.origin.current.unwrap_or(current);
     ctx.origin.attempts += 1;
-    // What was read of the body is sent, and counted, again.
-    ctx.body_in = 0;
-    ctx.ahead.begin();
+    begin_body(ctx);
     let snapshot = ctx.snapshot.clone();
     let viewer_host = asking::viewer_host(session, ctx);
     let about = snapshot.origins.is_within(current).then(|| about::about(session, ctx));
@@ -101,10 +99,17 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
 
 /// A peer that serves `answer` from within this process, so that it is filtered and cached like any origin's.
 fn adapter(session: &Session, ctx: &mut RequestCtx, answer: &Arc<Generated>) -> Result<Box<HttpPeer>> {
+    begin_body(ctx);
     let picked = Adapter::generated("edge", answer).pick(asking::viewer_host(session, ctx).as_ref(), Arc::default());
     ctx.origin.target = None;
     ctx.origin.host = Some(picked.host);
     Ok(picked.peer)
+}
+
+/// What was read of the body is sent, and counted, again.
+fn begin_body(ctx: &mut RequestCtx) {
+    ctx.body_in = 0;
+    ctx.ahead.begin();
 }
 
 /// No target could be chosen: retried at the next member, else an upstream error with the reason.
@@ -174,7 +179,7 @@ pub fn move_on(ctx: &mut RequestCtx, to: OriginId) {
     // Functions that chose a group made the request for all its members: they do not run again.
     if ctx.hooks.chosen_group.as_ref().is_none_or(|group| !group.members.contains(&to)) {
         ctx.hooks.origin_edits.clear();
-        ctx.hooks.request_body.clone_from(&ctx.hooks.viewer_body_edit);
+        ctx.hooks.request_body.clone_from(&ctx.hooks.asked_body);
     }
 }
 

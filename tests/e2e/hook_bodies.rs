@@ -4,9 +4,9 @@
 
 use crate::harness::credentials::sha256;
 use crate::harness::h2::H2;
-use crate::harness::hooked::pop;
+use crate::harness::hooked::{calls, pop};
 use crate::harness::wat::{self, Flat};
-use crate::harness::{Origin, Pop, Reply, Setup};
+use crate::harness::{Origin, Pop, Reply, Setup, until};
 
 /// Says how much of the body it sees, and what it is.
 const SEES: &str = r"
@@ -91,8 +91,10 @@ fn functions_see_as_much_of_a_body_as_their_event_shows_and_the_origin_gets_all(
             let length = size.to_string();
             let reply = H2::plain(pop.http).send("POST", "/a", &[("content-length", &length)], &sent, &[]);
             got("HTTP/2", reply.status, &reply.body, most);
-            let reply = H2::plain(pop.http).send("POST", "/a", &[], &sent, &[]);
-            got("HTTP/2 without a length", reply.status, &reply.body, 40 * KIB);
+            for (how, trailers) in [("HTTP/2 without a length", &[][..]), ("HTTP/2 with trailers", &[("x-t", "1")])] {
+                let reply = H2::plain(pop.http).send("POST", "/a", &[], &sent, trailers);
+                got(how, reply.status, &reply.body, 40 * KIB);
+            }
         }
     }
 }
@@ -137,6 +139,42 @@ fn the_next_member_of_a_group_gets_the_body_whole() {
         assert!(reply.status == 200 && reply.body == body(size), "{size}: {} {}", reply.status, reply.text());
         assert_eq!(first.last().body.len(), size);
     }
+}
+
+/// What is on its way and cannot be sent again is not held.
+#[test]
+fn uploads_on_their_way_take_no_room_from_others() {
+    let origin = mirror();
+    let mut setup = Setup::new("");
+    std::fs::write(setup.dir().join("f.wat"), wat::idle()).unwrap();
+    setup.rest = format!(
+        "[limits]\nsigned_bodies = \"1536KiB\"\n{}[[function]]\nname = \"f\"\nfile = \"f.wat\"\n[[behavior]]\nmatch = \"*\"\n\
+         origin = \"o\"\n{POST}\nhooks = {{ origin_request = {{ function = \"f\", include_body = true }} }}\n",
+        origin.config("o")
+    );
+    let pop = setup.start();
+    let long = body(3000 * KIB);
+    let mut slow = pop.raw();
+    slow.send(format!("POST /a HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n", long.len()));
+    slow.send(&long[..2000 * KIB]);
+    until("room", || (pop.send("POST", "/b", &[], &body(1000 * KIB)).status == 200).then_some(()));
+    slow.send(&long[2000 * KIB..]);
+    let reply = slow.reply("POST");
+    assert!(reply.status == 200 && reply.body == long, "{}", reply.status);
+}
+
+/// What a behavior does not take, no function sees.
+#[test]
+fn a_body_that_is_too_large_for_its_behavior_is_not_read() {
+    let origin = mirror();
+    let hooks = "origin_request = { function = \"f\", include_body = true }";
+    let pop = pop(&origin, &[("f", wat::idle())], &format!("{POST}\nforward = {{ body_size = \"100KiB\" }}"), hooks);
+    assert_eq!(pop.send("POST", "/a", &[], &body(100 * KIB)).status, 200);
+    let mut raw = pop.raw();
+    raw.send(format!("POST /a HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n", 100 * KIB + 1));
+    let reply = raw.reply("POST");
+    assert_eq!(reply.status, 413);
+    assert_eq!(calls(&pop, 2), []);
 }
 
 #[test]
@@ -235,15 +273,29 @@ fn an_origin_response_function_replaces_the_answer_to_a_large_upload() {
     for (status, sent) in [("200 OK", "from the origin"), ("404 Not Found", "from the origin, at more length")] {
         let origin = Origin::start(move |x| x.reply(status, "Cache-Control: no-store\r\n", sent));
         let replace = Flat::new().set("x-function", "1").body("from the function").wat();
-        let behavior = "methods = \"all\"\ncache = false";
-        let pop = pop(&origin, &[("f", replace)], behavior, "origin_response = \"f\"");
-        for size in [10, 100_000, 3_000_000] {
-            let reply = pop.send("POST", "/a", &[], &vec![b'x'; size]);
-            assert_eq!(
-                (reply.status.to_string().as_str(), reply.text().as_str(), reply.field("x-function")),
-                (&status[..3], "from the function", Some("1")),
-                "{status} {sent:?} {size}"
-            );
+        let behavior = format!("{POST}\nforward = {{ body_size = \"4MiB\" }}");
+        for seen in ["", "viewer_request", "origin_request"] {
+            let seen = match seen {
+                "" => String::new(),
+                event => format!("\n{event} = {{ function = \"idle\", include_body = true }}"),
+            };
+            let functions = [("f", replace.clone()), ("idle", wat::idle())];
+            let pop = pop(&origin, &functions, &behavior, &format!("origin_response = \"f\"{seen}"));
+            for size in [10, 60_000, 65_537, 100_000, 1_000_000, 1_114_112, 3_000_000] {
+                let reply = pop.send("POST", "/a", &[], &vec![b'x'; size]);
+                assert_eq!(
+                    (reply.status.to_string().as_str(), reply.text().as_str(), reply.field("x-function")),
+                    (&status[..3], "from the function", Some("1")),
+                    "{status} {sent:?} {size} {seen}"
+                );
+            }
         }
+        let small = pop(
+            &origin,
+            &[("f", replace)],
+            &format!("{POST}\nforward = {{ body_size = \"100KiB\" }}"),
+            "origin_response = \"f\"",
+        );
+        assert_eq!(small.send("POST", "/a", &[], &[b'x'; 60_000]).text(), "from the function", "it counts once");
     }
 }

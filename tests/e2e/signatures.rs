@@ -142,6 +142,55 @@ fn a_signed_body_is_checked_before_the_origin_has_it() {
     assert!(bodies.iter().all(|body| *body == b"{\"a\":1}" || *body == large));
 }
 
+/// What was read to check it is what every origin gets.
+#[test]
+fn a_signed_body_goes_to_the_next_member_of_a_group_whole() {
+    let refusing = Origin::start(|x| x.reply("503 Busy", "", "no"));
+    let next = Origin::counting("");
+    let see = "exports.handler = async (event) => {\n  const { request } = event.Records[0].cf;\n  \
+               request.headers['x-seen'] = [{ value: String(Buffer.from(request.body.data, 'base64').length) }];\n  \
+               return request;\n};\n";
+    let file = tempfile::tempdir().unwrap();
+    std::fs::write(file.path().join("see.js"), see).unwrap();
+    let behavior = |path: &str, hooks: &str| {
+        format!(
+            "[[behavior]]\nmatch = \"{path}\"\norigin = \"g\"\nmethods = \"all\"\ncache = false\naccess = {{ sigv4 = \"partners\" }}\n\
+             forward = {{ headers = \"all\" }}\n{hooks}\n"
+        )
+    };
+    let more = format!(
+        "{}[[origin_group]]\nname = \"g\"\norigins = [\"o\", \"next\"]\nfailover = [503]\n\
+         [[function]]\nname = \"see\"\nfile = \"{}\"\ncpu = \"5s\"\n{}{}",
+        next.config("next"),
+        file.path().join("see.js").display(),
+        behavior("/plain", ""),
+        behavior("/seen", "hooks = { origin_request = { function = \"see\", include_body = true } }"),
+    );
+    let pop = signer(&refusing, "chunked_payload = true", &more);
+    for size in [30_000, 300_000] {
+        let body = vec![b'x'; size];
+        for path in ["/plain", "/seen"] {
+            for tells_hash in [false, true] {
+                let aws = Aws { tells_hash, ..aws() };
+                let reply = pop.send("OPTIONS", path, &borrowed(&aws.fields("OPTIONS", path, &body)), &body);
+                if tells_hash && path == "/plain" && size > 65_536 {
+                    // It streamed to the first member: nothing has it to send it again.
+                    assert_eq!(reply.status, 503, "{path} {size}");
+                    continue;
+                }
+                assert_eq!(reply.status, 200, "{path} {tells_hash} {size}: {}", reply.text());
+                assert!(next.last().body == body, "{path} {tells_hash} {size}: {} came", next.last().body.len());
+                let seen = next.last().field("x-seen").map(str::to_owned);
+                assert_eq!(seen, (path == "/seen").then(|| size.to_string()), "{path} {tells_hash} {size}");
+            }
+        }
+        let (fields, framed) = Aws { tells_hash: true, ..aws() }.chunked("OPTIONS", "/seen", &body, 10_000);
+        let reply = pop.send("OPTIONS", "/seen", &borrowed(&fields), &framed);
+        assert_eq!(reply.status, 200, "in signed chunks, {size}: {} {:?}", reply.text(), pop.access_log().last());
+        assert!(next.last().body == body, "in signed chunks, {size}: {} came", next.last().body.len());
+    }
+}
+
 /// Bodies that must be read before anybody knows whose they are: one address cannot hold more memory with them than it may.
 #[test]
 fn unchecked_bodies_of_one_address_are_bounded() {

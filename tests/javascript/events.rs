@@ -94,6 +94,30 @@ async fn objects_like_a_headers_lines_are_what_they_are() {
     }
 }
 
+/// An instance that does the same again and again needs no more memory for it.
+#[tokio::test]
+async fn the_same_work_takes_the_same_memory() {
+    for work in [
+        "const a = []; for (let i = 0; i < 20000; i++) a.push(i);",
+        "'a b '.repeat(3000).replace(/ /g, '%20');",
+        "JSON.stringify(Array.from({ length: 1000 }, (_, i) => ({ key: `k${i}`, value: 'v'.repeat(i % 50) })));",
+        "new Map(Array.from({ length: 2000 }, (_, i) => [i, String(i)]));",
+        "let s = ''; for (let i = 0; i < 3000; i++) s += String.fromCharCode(97 + i % 26); s.split('').join('-');",
+    ] {
+        let source = format!("exports.handler = async (event) => {{ {work} return event.Records[0].cf.request; }};");
+        let bench = Bench::of(&text("f.js", &source), 1000);
+        let mut most = 0;
+        for call in 0..300 {
+            let called = bench.run("viewer-request", &get("", "/")).await;
+            called.outcome.unwrap();
+            if call <= 20 {
+                most = called.memory;
+            }
+            assert!(called.memory <= most + (1 << 20), "{work} {call}: {} after {most}", called.memory);
+        }
+    }
+}
+
 /// Blocks of every size are made, filled, grown, looked at again and dropped: none may lie in another, and none may be lost.
 #[tokio::test]
 async fn memory_that_is_given_back_is_given_again_whole() {

@@ -8,9 +8,9 @@
 #define STEP 16
 #define SMALL 512
 #define SMALL_CLASSES (SMALL / STEP)
-// Above SMALL there are four sizes from one power of two to the next.
-#define CLASSES (SMALL_CLASSES + 1 + (31 - 9) * 4)
-#define LARGEST 0x70000000u
+// Above SMALL each class is a power of two.
+#define CLASSES (SMALL_CLASSES + 1 + (31 - 9))
+#define LARGEST 0x40000000u
 #define PAGE 4096
 #define WASM_PAGE 65536
 // By what the memory grows, if it may; and what a snapshot leaves for its calls, so that no ordinary one has to grow it.
@@ -18,12 +18,12 @@
 #define SPARE (512 << 10)
 
 // Before each block. The size is the block's, without this.
-typedef struct Head {
+typedef struct __attribute__((may_alias)) Head {
   uint32_t size;
   uint32_t class;
 } Head;
 
-typedef struct Free {
+typedef struct __attribute__((may_alias)) Free {
   struct Free *next;
 } Free;
 
@@ -39,9 +39,9 @@ static inline uint32_t class_of(uint32_t *size) {
     *size = *size ? (*size + STEP - 1) & ~(STEP - 1u) : STEP;
     return *size / STEP;
   }
-  uint32_t power = 31 - (uint32_t)__builtin_clz(*size - 1), step = power - 2, quarters = (*size - 1) >> step;
-  *size = (quarters + 1) << step;
-  return SMALL_CLASSES + 1 + (power - 9) * 4 + (quarters & 3);
+  uint32_t power = 32 - (uint32_t)__builtin_clz(*size - 1);
+  *size = 1u << power;
+  return SMALL_CLASSES + 1 + (power - 10);
 }
 
 static bool grow_memory(size_t by) {
@@ -93,12 +93,14 @@ static void *heap_realloc(void *opaque, void *p, size_t size) {
   Head *head = head_of(p);
   size_t had = head->size;
   if (size <= had && (had - size < SMALL || size >= had / 2)) return p;
-  if (size > had && size <= LARGEST && (uint8_t *)p + had == fresh) { // the last one: it grows where it is
+  if (size > had && size <= LARGEST && (uint8_t *)p + had == fresh) {
+    // The last one grows where it is, unless another is free: no class gets more blocks than were in use at once.
     uint32_t whole = (uint32_t)size, class = class_of(&whole);
-    if ((size_t)(fresh_end - fresh) < whole - had && !grow_memory(whole - had)) return NULL;
-    fresh += whole - had;
-    head->size = whole, head->class = class;
-    return p;
+    if (!lists[class] && ((size_t)(fresh_end - fresh) >= whole - had || grow_memory(whole - had))) {
+      fresh += whole - had;
+      head->size = whole, head->class = class;
+      return p;
+    }
   }
   void *q = heap_malloc(opaque, size);
   if (!q) return NULL;

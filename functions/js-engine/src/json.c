@@ -140,6 +140,8 @@ static JSValue read_pair(void) {
         slots[0].u.value = key, slots[1].u.value = value;
         return pair;
       }
+      JS_FreeValue(ctx, value);
+      value = JS_EXCEPTION;
     }
   }
   bool bad = JS_IsException(key) || JS_IsException(value);
@@ -242,6 +244,7 @@ static char *out;
 static size_t used, room;
 
 static bool grow(size_t more) {
+  if (more > LARGEST / 2 - used) return false;
   if (used + more <= room) return true;
   size_t want = (used + more) * 2;
   if (want < FIRST) want = FIRST;
@@ -276,7 +279,7 @@ static void put_unit(uint32_t c) {
 
 static bool put_string(JSString *s) {
   size_t len = s->len;
-  if (!grow(len * 6 + 2)) return false;
+  if (len > LARGEST / 16 || !grow(len * 6 + 2)) return false;
   out[used++] = '"';
   if (!s->is_wide_char) {
     const uint8_t *p = str8(s);

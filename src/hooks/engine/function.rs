@@ -265,7 +265,8 @@ impl Function {
             logs: data.call.log.take(),
             outcome,
         };
-        if called.outcome.is_ok() && live.left > 0 {
+        // One that was out of memory would be so again.
+        if called.outcome.is_ok() && live.left > 0 && !live.store.data().bound.refused() {
             live.left -= 1;
             self.idle.lock().push(live);
         }
