@@ -66,6 +66,26 @@ impl Drop for Running {
     }
 }
 
+/// What a configuration refuses in strict mode, `fn test` does not call valid.
+#[test]
+fn strict_tests_keep_to_the_quotas_of_their_event() {
+    let desk = Desk::new();
+    desk.write("f.js", "exports.handler = async (event) => event.Records[0].cf.request;\n");
+    let test = |more: &[&str]| desk.run(&[&["fn", "test", "f.js", "--mode", "strict"], more].concat());
+    for (more, words) in [
+        (&["--at", "viewer-request", "--timeout", "6s"][..], "`timeout` is at most 5s at viewer events"),
+        (&["--at", "viewer-request", "--memory", "256MiB"], "`memory` is at most 128MiB at viewer events"),
+        (&["--at", "origin-request", "--timeout", "31s"], "30s"),
+    ] {
+        let (code, out, err) = test(more);
+        assert!(code != 0 && err.contains(words), "{more:?}: {out}{err}");
+    }
+    for more in [&["--at", "viewer-request", "--timeout", "5s"][..], &["--at", "origin-request", "--timeout", "30s"]] {
+        let (code, out, err) = test(more);
+        assert_eq!(code, 0, "{more:?}: {out}{err}");
+    }
+}
+
 #[test]
 fn from_nothing_to_a_tested_function_in_javascript() {
     let desk = Desk::new();

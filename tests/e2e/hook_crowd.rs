@@ -57,6 +57,5 @@ fn a_thousand_functions_are_called_within_bounded_memory() {
         }
     }
     let more = resident(&pop).saturating_sub(resident(&alone));
-    eprintln!("{} KiB each", more / (FUNCTIONS - FUNCTIONS / SCRIPTS) as u64 >> 10);
     assert!(more < EACH * FUNCTIONS as u64, "{} MiB more for {FUNCTIONS} functions", more >> 20);
 }

@@ -16,9 +16,11 @@ use super::report::Report;
 use super::time::Moment;
 use super::{Flavor, FnError, Mode, Verdict, source};
 use crate::cli::admin::Colour;
+use crate::config::compiled;
 use crate::config::units::{ByteSize, Duration};
 use crate::hooks::Event;
 use crate::hooks::engine::{Budget, Function};
+use crate::hooks::limits;
 
 /// Calls of one `--repeat`.
 const REPEAT_MAX: i64 = 1_000_000;
@@ -90,10 +92,11 @@ impl Test {
         };
         let (grants, stores) = self.granted.compile()?;
         let wasm = source::wasm(&self.path, how.flavor.into(), mode, Some(&grants.config))?;
+        let (budget, kv) = (how.budget(), grants.kv.len());
         let settings = Settings {
             flavor: how.flavor.into(),
             mode,
-            budget: how.budget(),
+            budget,
             grants,
             stores,
             geo: self.granted.geo.clone(),
@@ -107,6 +110,10 @@ impl Test {
             None => self.given.exchange(&handled(&local.function), mode, now)?,
         };
         handles(&local.function, before.event)?;
+        let beyond = || limits::beyond_quota(local.function.api(), before.event, budget.memory, budget.timeout, kv);
+        if let Some(what) = (mode == compiled::Mode::Strict).then(beyond).flatten() {
+            return Err(FnError::Usage(format!("{name} at {}: {what}, in mode \"strict\"", before.event)));
+        }
         let called = local.call(before.clone());
         let more = (1..how.repeat).map(|_| local.call(before.clone()).cpu);
         let spread = if how.repeat > 1 { Spread::of(more.chain([called.cpu]).collect()) } else { None };

@@ -7,8 +7,10 @@ use crate::config::compiled::Flavor;
 
 use super::Diagnosis;
 
-/// Names that neither runtime has.
-const ABSENT: [(&str, &str); 12] = [
+/// Words that neither runtime has.
+const ABSENT: [(&str, &str); 2] = [("class", "classes are not supported"), ("yield", "generators are not supported")];
+/// What neither runtime has to call. Files may have their own of these names, and ask whether there are any.
+const UNCALLABLE: [(&str, &str); 10] = [
     ("eval", "eval is not available"),
     ("Function", "code generation from strings is not available"),
     ("setTimeout", "timers are not available"),
@@ -17,8 +19,6 @@ const ABSENT: [(&str, &str); 12] = [
     ("clearTimeout", "timers are not available"),
     ("fetch", "there is no network"),
     ("XMLHttpRequest", "there is no network"),
-    ("class", "classes are not supported"),
-    ("yield", "generators are not supported"),
     ("WebAssembly", "WebAssembly is not available"),
     ("Proxy", "Proxy is not supported"),
 ];
@@ -68,7 +68,10 @@ fn judge(tokens: &[Token<'_>], i: usize, token: &Token<'_>, flavor: Flavor) -> O
     match token.kind {
         Kind::Word if back(1) != "." && next != ":" => {
             let old = flavor == Flavor::CloudFront1;
-            let mut lists = ABSENT.iter().chain(NEW.iter().filter(|_| old));
+            let asks = next == "(" || next == "." || back(1) == "new";
+            let foreign = asks && back(1) != "function" && !is_method(tokens, i) && !is_own(tokens, token.text);
+            let mut lists =
+                ABSENT.iter().chain(NEW.iter().filter(|_| old)).chain(UNCALLABLE.iter().filter(|_| foreign));
             lists.find(|(name, _)| *name == token.text).map(|(_, why)| (*why).to_owned())
         }
         Kind::Text if back(1) == "from" || (back(1) == "(" && back(2) == "require") => {
@@ -79,6 +82,28 @@ fn judge(tokens: &[Token<'_>], i: usize, token: &Token<'_>, flavor: Flavor) -> O
         Kind::Sign if token.text == "??" => Some("nullish coalescing is not supported".to_owned()),
         _ => None,
     }
+}
+
+/// Whether the word at `i` names a method of an object literal: a body follows its parameters.
+fn is_method(tokens: &[Token<'_>], i: usize) -> bool {
+    let mut depth = 0;
+    for (n, token) in tokens.iter().enumerate().skip(i + 1) {
+        match (token.kind, token.text) {
+            (Kind::Sign, "(") => depth += 1,
+            (Kind::Sign, ")") => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return n > i + 1 && tokens.get(n + 1).is_some_and(|token| token.text == "{");
+        }
+    }
+    false
+}
+
+/// Whether the file declares this name itself.
+fn is_own(tokens: &[Token<'_>], name: &str) -> bool {
+    let declares = |word: &str| matches!(word, "var" | "let" | "const" | "function" | "import" | "as");
+    tokens.windows(2).any(|two| declares(two[0].text) && two[1].text == name)
 }
 
 fn place(source: &str, at: usize) -> (u32, u32) {
@@ -101,6 +126,8 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
             b'/' if regular(out.last()) => regular_end(bytes, at),
             quote @ (b'\'' | b'"' | b'`') => text_end(bytes, at, quote),
             c if is_word(c) => at + bytes[at..].iter().take_while(|&&c| is_word(c)).count(),
+            // `a?.5:b` is a choice.
+            b'?' if bytes.get(at + 1) == Some(&b'.') && bytes.get(at + 2).is_some_and(u8::is_ascii_digit) => at + 1,
             b'?' if matches!(bytes.get(at + 1), Some(b'.' | b'?')) => at + 2,
             _ => at + 1,
         };
@@ -181,6 +208,15 @@ mod tests {
             ("a?.b; a ? .5 : 1", Flavor::CloudFront2, vec!["a.js:1:2: optional chaining is not supported"]),
             ("var x = a / b; class B {}", Flavor::CloudFront2, vec!["a.js:1:16: classes are not supported"]),
             ("var o = { class: 1 }; o.class", Flavor::CloudFront2, vec![]),
+            ("var a = b?.5:1;", Flavor::CloudFront2, vec![]),
+            ("if (x instanceof Function && typeof fetch === 'function') {}", Flavor::CloudFront2, vec![]),
+            ("var o = { fetch() { return 1; }, eval(a, b) {} };", Flavor::CloudFront2, vec![]),
+            ("function fetch(a) { return a; } fetch((1)); var Proxy = 1; new Proxy();", Flavor::CloudFront2, vec![]),
+            ("new Function('a')", Flavor::CloudFront2, vec!["a.js:1:5: code generation from strings is not available"]),
+            ("x = Function('a')", Flavor::CloudFront2, vec!["a.js:1:5: code generation from strings is not available"]),
+            ("if (eval('1')) { }", Flavor::CloudFront2, vec!["a.js:1:5: eval is not available"]),
+            ("fetch('a').then(f)", Flavor::CloudFront2, vec!["a.js:1:1: there is no network"]),
+            ("function* f() { yield 1; }", Flavor::CloudFront2, vec!["a.js:1:17: generators are not supported"]),
         ] {
             let found: Vec<String> = check("a.js", source, flavor)
                 .iter()

@@ -47,11 +47,13 @@ pub fn failure(error: &wasmtime::Error, bound: &Bound, budget: &Budget) -> Failu
     }
 }
 
-/// The guest's stack, innermost first: names, and lines where the file has them.
+/// The guest's stack, innermost first: names, and lines where the file has them. `None`: it has neither, as where an engine was
+/// interrupted that runs code of another language.
 pub fn stack(error: &wasmtime::Error) -> Option<String> {
     let trace = error.downcast_ref::<WasmBacktrace>()?;
     let text = trace.to_string();
     // The first line says what the rest is.
     let (_, frames) = text.split_once('\n')?;
-    (!trace.frames().is_empty()).then(|| frames.to_owned())
+    let says = |frame: &wasmtime::FrameInfo| frame.func_name().is_some() || !frame.symbols().is_empty();
+    trace.frames().iter().any(says).then(|| frames.to_owned())
 }
