@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
@@ -40,9 +39,9 @@ pub struct Room<'r> {
     pub limits: &'r Limits,
 }
 
-/// Bytes that a request says its body has.
+/// The same as [`asking::announced`], as bytes in memory.
 pub fn announced(session: &Session) -> Option<usize> {
-    session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    asking::announced(session.req_header()).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 // === impl Room ===

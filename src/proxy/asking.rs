@@ -158,9 +158,7 @@ pub fn refuse(request: &RequestHeader, limits: &Limits) -> Option<(u16, String)>
     if request.method == Method::CONNECT {
         return Some((501, "CONNECT is not served".to_owned()));
     }
-    let announced =
-        request.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limits.body_size) {
+    if announced(request).is_some_and(|length| length > limits.body_size) {
         return Some((413, format!("the body is larger than {} bytes", limits.body_size)));
     }
     None
@@ -327,7 +325,12 @@ pub fn encoding<'a>(behavior: &Behavior, codings: &'a [Coding]) -> Encoding<'a> 
     }
 }
 
-/// Ends a request whose body grows past the behavior's bound.
+/// Bytes that a request says its body has.
+pub fn announced(request: &RequestHeader) -> Option<u64> {
+    request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Ends a request of whose body more `bytes` came, or were announced, than its behavior takes.
 pub fn bound_body(session: &Session, ctx: &RequestCtx, bytes: u64) -> Result<()> {
     let limit = ctx
         .served()

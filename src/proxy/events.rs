@@ -19,7 +19,7 @@ use crate::config::compiled::{Generated, OriginId};
 use crate::hooks::{Api, Body, Edit, Event, Failure, OriginChange, Request, Response, limits};
 use crate::limit::Held;
 
-use super::ahead::{self, Room};
+use super::ahead::Room;
 use super::context::{Instead, RequestCtx};
 use super::functions::Link;
 use super::hooking::{self, HookNote, Ran};
@@ -307,7 +307,7 @@ async fn body(
         // It was read to check its signature, or a viewer-request function wrote it: the origin gets it.
         return Ok(Some(views::beginning(read, most)));
     }
-    asking::bound_body(session, ctx, ahead::announced(session).unwrap_or(0) as u64)?;
+    asking::bound_body(session, ctx, asking::announced(session.req_header()).unwrap_or(0))?;
     let snapshot = ctx.snapshot.clone();
     let address = ctx.viewer.unwrap_or(record::NOBODY).ip();
     ctx.ahead.read(session, &ctx.upload, most, Room { held, address, limits: &snapshot.config.limits }).await

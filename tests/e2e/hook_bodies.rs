@@ -141,18 +141,23 @@ fn the_next_member_of_a_group_gets_the_body_whole() {
     }
 }
 
+/// A PoP that holds so much of the bodies that its origin-request function sees.
+fn holding(origin: &Origin, most: &str) -> Pop {
+    let mut setup = Setup::new("");
+    std::fs::write(setup.dir().join("f.wat"), wat::idle()).unwrap();
+    setup.rest = format!(
+        "[limits]\nsigned_bodies = \"{most}\"\n{}[[function]]\nname = \"f\"\nfile = \"f.wat\"\n[[behavior]]\nmatch = \"*\"\n\
+         origin = \"o\"\n{POST}\nhooks = {{ origin_request = {{ function = \"f\", include_body = true }} }}\n",
+        origin.config("o")
+    );
+    setup.start()
+}
+
 /// What is on its way and cannot be sent again is not held.
 #[test]
 fn uploads_on_their_way_take_no_room_from_others() {
     let origin = mirror();
-    let mut setup = Setup::new("");
-    std::fs::write(setup.dir().join("f.wat"), wat::idle()).unwrap();
-    setup.rest = format!(
-        "[limits]\nsigned_bodies = \"1536KiB\"\n{}[[function]]\nname = \"f\"\nfile = \"f.wat\"\n[[behavior]]\nmatch = \"*\"\n\
-         origin = \"o\"\n{POST}\nhooks = {{ origin_request = {{ function = \"f\", include_body = true }} }}\n",
-        origin.config("o")
-    );
-    let pop = setup.start();
+    let pop = holding(&origin, "1536KiB");
     let long = body(3000 * KIB);
     let mut slow = pop.raw();
     slow.send(format!("POST /a HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n", long.len()));
@@ -180,14 +185,7 @@ fn a_body_that_is_too_large_for_its_behavior_is_not_read() {
 #[test]
 fn bodies_that_functions_see_are_held_within_a_bound() {
     let origin = mirror();
-    let mut setup = Setup::new("");
-    std::fs::write(setup.dir().join("f.wat"), wat::idle()).unwrap();
-    setup.rest = format!(
-        "[limits]\nsigned_bodies = \"512KiB\"\n{}[[function]]\nname = \"f\"\nfile = \"f.wat\"\n[[behavior]]\nmatch = \"*\"\n\
-         origin = \"o\"\n{POST}\nhooks = {{ origin_request = {{ function = \"f\", include_body = true }} }}\n",
-        origin.config("o")
-    );
-    let pop = setup.start();
+    let pop = holding(&origin, "512KiB");
     for _ in 0..2 {
         let reply = pop.send("POST", "/a", &[], &body(500 * KIB));
         assert!(reply.status == 200 && reply.body == body(500 * KIB), "{}", reply.status);

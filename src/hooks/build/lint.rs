@@ -68,10 +68,12 @@ fn judge(tokens: &[Token<'_>], i: usize, token: &Token<'_>, flavor: Flavor) -> O
     match token.kind {
         Kind::Word if back(1) != "." && next != ":" => {
             let old = flavor == Flavor::CloudFront1;
-            let asks = next == "(" || next == "." || back(1) == "new";
-            let foreign = asks && back(1) != "function" && !is_method(tokens, i) && !is_own(tokens, token.text);
-            let mut lists =
-                ABSENT.iter().chain(NEW.iter().filter(|_| old)).chain(UNCALLABLE.iter().filter(|_| foreign));
+            let asks = (next == "(" || next == "." || back(1) == "new") && back(1) != "function";
+            let foreign = |name: &str| asks && name == token.text && !is_method(tokens, i) && !is_own(tokens, name);
+            let mut lists = ABSENT
+                .iter()
+                .chain(NEW.iter().filter(|_| old))
+                .chain(UNCALLABLE.iter().filter(|(name, _)| foreign(name)));
             lists.find(|(name, _)| *name == token.text).map(|(_, why)| (*why).to_owned())
         }
         Kind::Text if back(1) == "from" || (back(1) == "(" && back(2) == "require") => {
