@@ -99,11 +99,16 @@ pub struct Meta {
     pub vary: Box<[HeaderName]>,
     /// Our hash of the request's values of those names, of a kind that nobody finds collisions for (`vary`); set on each stored variant.
     pub variance: Option<KeyHash>,
-    /// The origin's status was 400 or above, and a function made another of it.
+    /// Of its origin's status and its own, one is 400 or above and the other is not: a function, or an error page, made it so.
     pub masked: bool,
 }
 
 impl Meta {
+    /// Whether its origin's status was 400 or above, whatever became of it.
+    pub fn failed(&self) -> bool {
+        (self.status >= 400) != self.masked
+    }
+
     /// Age at `now_ms` (RFC 9111 §4.2.3), in milliseconds.
     pub fn age_ms(&self, now_ms: u64) -> u64 {
         self.initial_age_ms + now_ms.saturating_sub(self.responded_ms)

@@ -182,6 +182,7 @@ fn cut(response: &mut ResponseHeader, ctx: &mut RequestCtx, asked: Ranges, total
             response.remove_header(&header::CONTENT_TYPE);
             response.remove_header(&header::CONTENT_ENCODING);
             response.remove_header(&header::TRANSFER_ENCODING);
+            ctx.answer.no_such_range = true;
             RangeType::Invalid
         }
     })

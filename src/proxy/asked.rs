@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderValue, Version};
+use http::{HeaderValue, StatusCode, Version};
 use pingora::Result;
 use pingora::proxy::Session;
 
@@ -20,7 +20,7 @@ use super::edge::RequestId;
 use super::phases::now_ms;
 use super::plan::Slot;
 use super::shared::Shared;
-use super::{asking, entering, keeping, respond, soft};
+use super::{asking, entering, events, keeping, respond, soft};
 
 /// Why the cache takes no part where this node has not seen the purges that the asking one has.
 const BEHIND: &str = "behind";
@@ -114,7 +114,13 @@ pub fn wants_stored(ctx: &RequestCtx) -> bool {
 }
 
 /// What the asking node is told of what was done; `None` = a viewer asks.
-pub fn told(ctx: &mut RequestCtx, result: ResultType, why: &str) -> Option<HeaderValue> {
+pub fn told(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    status: StatusCode,
+    result: ResultType,
+    why: &str,
+) -> Option<HeaderValue> {
     ctx.tier.asked.as_ref()?;
     let (did, counted) = match result {
         ResultType::Hit => (Did::Hit, TierResult::Hit),
@@ -125,5 +131,7 @@ pub fn told(ctx: &mut RequestCtx, result: ResultType, why: &str) -> Option<Heade
         _ => (Did::Fill, TierResult::Fill),
     };
     ctx.tier.answered = Some(counted);
-    HeaderValue::from_str(&format!("v1; node={}; did={}", ctx.snapshot.config.fleet.node, did.as_str())).ok()
+    let masked = events::failed(session, ctx, status) != (status.as_u16() >= 400);
+    let masked = if masked { "; masked=1" } else { "" };
+    HeaderValue::from_str(&format!("v1; node={}; did={}{masked}", ctx.snapshot.config.fleet.node, did.as_str())).ok()
 }

@@ -158,6 +158,8 @@ pub struct AnswerNote {
     pub failure: Option<Failure>,
     pub error: String,
     pub range: Option<(u64, u64)>,
+    /// Nothing of it is what the viewer asked for (416).
+    pub no_such_range: bool,
     pub content_type: Vec<u8>,
     pub content_length: Option<u64>,
 }

@@ -113,6 +113,7 @@ pub async fn origin_request(
         }
         Ran::Answer(answer, api) => {
             instead(ctx, answer);
+            ctx.hooks.origin_failed = Some(false);
             ctx.hooks.result = Some(api.generated());
             Ok(())
         }
@@ -140,8 +141,8 @@ pub async fn origin_response(session: &mut Session, response: &mut ResponseHeade
             }
             if let Some(status) = changed.status {
                 response.set_status(status)?;
-                ctx.hooks.origin_status = Some(before.as_u16());
             }
+            ctx.hooks.origin_failed = Some(before.as_u16() >= 400);
             let Some(body) = changed.body else { return Ok(()) };
             // A request that cannot be sent again keeps its answer, with this body in place of the one that comes.
             if session.as_ref().retry_buffer_truncated() && !session.cache.enabled() && !ended {
@@ -156,13 +157,18 @@ pub async fn origin_response(session: &mut Session, response: &mut ResponseHeade
     }
 }
 
+/// Whether there are origin-response functions that are still to see what the origin answered.
+pub fn awaits_origin_response(ctx: &RequestCtx) -> bool {
+    chains(ctx, Event::OriginResponse).is_some() && ctx.hooks.origin_failed.is_none()
+}
+
 /// Runs the origin-response functions on an answer that failover leaves behind: they see it, and nothing of it is served.
 pub async fn left_behind(session: &mut Session, response: &ResponseHeader, ctx: &mut RequestCtx) {
     let mut response = response.clone();
     // Whatever they did, or whether they failed, another origin is asked.
     let _ = origin_response(session, &mut response, ctx).await;
     ctx.origin.instead = None;
-    (ctx.hooks.answered, ctx.hooks.origin_status) = (false, None);
+    (ctx.hooks.answered, ctx.hooks.origin_failed) = (false, None);
     (ctx.hooks.result, ctx.hooks.failed) = (None, None);
 }
 
@@ -173,9 +179,8 @@ pub async fn viewer_response(
     ctx: &mut RequestCtx,
 ) -> Result<bool> {
     let Some(served) = chains(ctx, Event::ViewerResponse) else { return Ok(false) };
-    let masked = session.cache.maybe_cache_meta().and_then(store::stored).is_some_and(|stored| stored.meta().masked);
-    let origin = ctx.hooks.origin_status.unwrap_or(ctx.origin.status);
-    if !ctx.is_viewer() || ctx.tier.asked.is_some() || !is_shown(response.status, origin >= 400 || masked) {
+    let failed = failed(session, ctx, response.status) || ctx.answer.no_such_range;
+    if !ctx.is_viewer() || ctx.tier.asked.is_some() || !is_shown(response.status, failed) {
         return Ok(false);
     }
     let ended = ends_here(session, response);
@@ -212,9 +217,18 @@ pub fn bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Whether viewer-response functions see an answer; `failed`: its origin gave it a status of 400 or above.
+/// Whether the answer that is on its way had an origin's error behind it, or is one of the edge's own.
+pub fn failed(session: &Session, ctx: &RequestCtx, status: StatusCode) -> bool {
+    match session.cache.maybe_cache_meta().and_then(store::stored) {
+        Some(stored) => stored.meta().failed(),
+        None => ctx.hooks.failed_before(status),
+    }
+}
+
+/// Whether viewer-response functions see an answer; `failed`: its origin gave it a status of 400 or above. What a function made of that,
+/// or a status of 400 or above that a function wrote, changes nothing (Developer Guide, "Restrictions on edge functions").
 pub fn is_shown(status: StatusCode, failed: bool) -> bool {
-    status.as_u16() < 400 && !failed && status != StatusCode::SWITCHING_PROTOCOLS
+    !failed && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Puts on an answer's head what viewer-response functions made of it. `Some` = the body that takes the place of the one that comes,

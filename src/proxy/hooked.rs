@@ -149,7 +149,7 @@ pub async fn run(shared: &Shared, candidate: Box<Candidate>, key: &mut Vec<u8>) 
     let links = &served.chains.viewer_response;
     let status = StatusCode::from_u16(hit.object.meta.status).unwrap_or(StatusCode::OK);
     let mut shown = None;
-    if !links.is_empty() && events::is_shown(status, hit.object.meta.masked) {
+    if !links.is_empty() && events::is_shown(status, hit.object.meta.failed()) {
         let Some(mut head) = heads::header(&candidate.snapshot, &hit, candidate.tls) else {
             note.request_ran = went(edits);
             return candidate.full(note);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use crate::config::compiled::{Generated, OriginGroup, OriginId};
 use crate::hooks::engine::Called;
@@ -39,8 +39,9 @@ pub struct HookNote {
     pub origin_edits: Vec<Edit>,
     /// A function answered in the origin's place.
     pub answered: bool,
-    /// The origin's status, when a function changed it.
-    pub origin_status: Option<u16>,
+    /// Whether the origin's own status was 400 or above, where the answer's does not say so: functions had their turn, the edge answers
+    /// in its place, or a node tells it.
+    pub origin_failed: Option<bool>,
     /// The viewer's body, when a function replaced it.
     pub viewer_body: Option<Bytes>,
     /// It stands in for what the cache or the origin sends.
@@ -59,6 +60,16 @@ pub struct HookNote {
 
 // === impl HookNote ===
 impl HookNote {
+    /// Whether an answer of this status that is not stored had an origin's error behind it.
+    pub fn failed_before(&self, status: StatusCode) -> bool {
+        self.origin_failed.unwrap_or(status.as_u16() >= 400)
+    }
+
+    /// Whether that is not what its status says ([`crate::cache::Meta::masked`]).
+    pub fn masks(&self, status: StatusCode) -> bool {
+        self.failed_before(status) != (status.as_u16() >= 400)
+    }
+
     /// Has every origin sent `body`, until functions at an origin's event write another one.
     pub fn ask_with(&mut self, body: Bytes) {
         self.asked_body = Some(body.clone());

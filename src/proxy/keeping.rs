@@ -218,8 +218,10 @@ pub fn admit(
         tags: purge::parse_tags(&policy_of.tag_headers, &header.headers),
         vary: names,
         variance: None,
-        masked: confirmed.is_some_and(|meta| validated && meta.masked)
-            || ctx.hooks.origin_status.is_some_and(|status| status >= 400),
+        masked: match confirmed {
+            Some(meta) if validated => meta.masked,
+            _ => ctx.hooks.masks(header.status),
+        },
     };
     ctx.cache.stored = true;
     ctx.cache.ttl_s = Some(meta.ttl_ms(response_ms).div_euclid(1000));

@@ -325,7 +325,7 @@ impl ProxyHttp for Phases {
             events::origin_response(session, response, ctx).await?;
             // Error pages and what stays stored go by what the functions made of it.
             let status = response.status.as_u16();
-            if policy::is_failure(status) && upstream::keeps_stale(ctx) {
+            if policy::is_failure(status) && ctx.bridges_errors() {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
             if pages::rule(session, ctx, status).is_some() && upstream::place(session, ctx, status) {

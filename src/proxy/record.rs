@@ -33,6 +33,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
     ctx.tier.ended.iter().for_each(|result| observer.metrics().tier(true, *result));
     ctx.tier.answered.iter().for_each(|result| observer.metrics().tier(false, *result));
     if !matches!(ctx.role, Role::Viewer) {
+        observer.metrics().called(&ctx.hooks.calls);
         return;
     }
     if let Some(error) = error

@@ -92,7 +92,7 @@ pub fn dress(
     let own = HeaderValue::from_str(&fields).map_err(|_| Error::explain(ErrorType::InternalError, "cache-status"))?;
     response.append_header(edge::CACHE_STATUS, own)?;
     response.insert_header(edge::X_CACHE, x_cache(ctx.hooks.result.unwrap_or(result.as_str())))?;
-    if let Some(told) = asked::told(ctx, result, why) {
+    if let Some(told) = asked::told(session, ctx, response.status, result, why) {
         // What a viewer gets is the asking node's to say.
         response.insert_header(FIELD, told)?;
         edit(response, |map| snapshot.signature.sign(&ctx.id, map))?;

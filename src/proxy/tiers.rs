@@ -232,9 +232,11 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
 pub fn takes(response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<bool> {
     let Some(current) = &ctx.tier.current else { return Ok(true) };
     let (hop, target) = (current.hop, current.target.clone());
-    let said = did(&response.headers);
+    let did = said(&response.headers, "did=").and_then(|did| did.parse().ok());
+    // What its functions and pages made of an error is one here too.
+    let masked = said(&response.headers, "masked=") == Some("1");
     respond::edit(response, |fields| OF_ITS_OWN.iter().for_each(|name| drop(fields.remove(name))))?;
-    let result = match said {
+    let result = match did {
         Some(Did::Hit) => TierResult::Hit,
         Some(Did::Fill) => TierResult::Fill,
         Some(Did::Nothing) => TierResult::Nothing,
@@ -251,7 +253,9 @@ pub fn takes(response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<bool
     ended(ctx, hop, result);
     let taken = matches!(result, TierResult::Hit | TierResult::Fill);
     ctx.tier.taken = taken;
-    if !taken {
+    if taken {
+        ctx.hooks.origin_failed = Some((status >= 400) != masked);
+    } else {
         ctx.tier.current = None;
     }
     Ok(taken)
@@ -292,9 +296,9 @@ pub fn is_tls(session: &Session, ctx: &RequestCtx) -> bool {
     ctx.tier.asked.as_ref().map_or_else(|| respond::is_tls(session), |ask| ask.tls)
 }
 
-/// What a node says that it did: `did=…` in its field.
-fn did(fields: &HeaderMap) -> Option<Did> {
-    fields.get(peering::FIELD)?.to_str().ok()?.split("; ").find_map(|part| part.strip_prefix("did="))?.parse().ok()
+/// What a node says in its field after `name`.
+fn said<'h>(fields: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    fields.get(peering::FIELD)?.to_str().ok()?.split("; ").find_map(|part| part.strip_prefix(name))
 }
 
 fn ended(ctx: &mut RequestCtx, hop: Hop, result: TierResult) {

@@ -39,6 +39,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
     ctx.origin.answered = false;
     if ctx.origin.instead.is_none() {
         ctx.origin.status = 0;
+        ctx.hooks.origin_failed = None;
     }
     ctx.origin.started.get_or_insert_with(Instant::now);
     match ctx.origin.instead.clone() {
@@ -220,6 +221,8 @@ pub fn is_bridged(session: &Session, ctx: &RequestCtx, error: &Error) -> bool {
     let failed = match error.etype() {
         // A node's 504 may say that it has nothing stored: the origin comes after it.
         ErrorType::HTTPStatus(_) if ctx.tier.awaits_word() => false,
+        // What its functions make of it decides, and comes as an error of its own.
+        ErrorType::HTTPStatus(_) if !ctx.tier.is_asking() && events::awaits_origin_response(ctx) => false,
         ErrorType::HTTPStatus(status) => {
             policy::is_failure(*status) && next_member(session, ctx, cause(*status)).is_none()
         }
@@ -236,6 +239,7 @@ pub fn place(session: &Session, ctx: &mut RequestCtx, status: u16) -> bool {
         return false;
     }
     ctx.origin.instead = Some(Instead::Status(status));
+    ctx.hooks.origin_failed = Some(true);
     true
 }
 

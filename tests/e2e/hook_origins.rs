@@ -151,3 +151,54 @@ fn an_answer_that_hides_an_error_is_shown_to_no_viewer_response_function() {
     }
     assert_eq!(origin.count(), 1);
 }
+
+/// The same rule from its other side: what a function answers, or makes of an origin's answer, is shown to them whatever its status.
+#[test]
+fn an_error_that_a_function_wrote_is_shown_to_viewer_response_functions() {
+    let stored = "max-age=60";
+    for (event, text) in [
+        ("origin_request", Flat::new().respond(403, &[("cache-control", stored)], "none").wat()),
+        ("origin_response", Flat::new().set("cache-control", stored).status(403).body("none").wat()),
+        ("origin_response", Flat::new().set("cache-control", stored).status(403).wat()),
+    ] {
+        let origin = Origin::fixed("", "none");
+        let functions = [("write", text), ("mark", Flat::new().set("x-vres", "1").wat())];
+        let hooks = format!("{event} = \"write\"\nviewer_response = \"mark\"");
+        let pop = pop(&origin, &functions, "", &hooks);
+        for (hit, fields) in [(false, &[][..]), (true, &[]), (true, &[("Range", "bytes=0-3")])] {
+            let reply = pop.get_with("/a", fields);
+            let got = (reply.status, reply.text(), reply.hit(), reply.field("x-vres"));
+            assert_eq!(got, (403, "none".to_owned(), hit, Some("1")), "{event} {fields:?}");
+        }
+    }
+}
+
+/// What the edge answers by itself no function sees: a page in an error's place, a range that is not there.
+#[test]
+fn an_error_of_the_edges_own_is_shown_to_no_viewer_response_function() {
+    let mark = || [("mark", Flat::new().set("x-vres", "1").wat())];
+    let origin = Origin::start(|x| match x.request.target.as_str() {
+        "/page" => x.reply("200 OK", "Cache-Control: max-age=60\r\n", "page"),
+        "/gone" => x.reset(),
+        _ => x.reply("404 Not Found", "", "none"),
+    });
+    let errors = "errors = [{ status = [404, 502], page = \"/page\", respond = 200, ttl = \"60s\" }]";
+    let pop = pop(&origin, &mark(), errors, "viewer_response = \"mark\"");
+    for path in ["/missing", "/gone"] {
+        for (hit, fields) in [(false, &[][..]), (true, &[]), (true, &[("Range", "bytes=0-3")])] {
+            let reply = pop.get_with(path, fields);
+            let got = (reply.status / 100, reply.text(), reply.hit(), reply.field("x-vres"));
+            assert_eq!(got, (2, "page".to_owned(), hit, None), "{path} {fields:?}");
+        }
+    }
+    let plain = pop.get("/page");
+    assert_eq!((plain.status, plain.field("x-vres")), (200, Some("1")), "the page itself is an answer like any");
+
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "0123456789");
+    let pop = crate::harness::hooked::pop(&origin, &mark(), "", "viewer_response = \"mark\"");
+    for hit in [false, true] {
+        let reply = pop.get_with("/a", &[("Range", "bytes=50-60")]);
+        assert_eq!((reply.status, reply.field("x-vres")), (416, None), "hit: {hit}");
+    }
+    assert_eq!(pop.get("/a").field("x-vres"), Some("1"));
+}

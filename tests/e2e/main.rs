@@ -23,6 +23,7 @@ mod harness;
 mod hits;
 mod hook_bodies;
 mod hook_crowd;
+mod hook_events;
 mod hook_lanes;
 mod hook_limits;
 mod hook_origins;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::hooked::{ALL, FORWARD, marks};
 use crate::harness::pop::free_port;
 use crate::harness::raw::request;
+use crate::harness::wat::Flat;
 use crate::harness::{Authority, Gate, HOST, Origin, Pop, Raw, Reply, Setup, until};
 
 /// What a fleet of a test is like.
@@ -325,6 +326,28 @@ fn functions_run_once() {
     assert_eq!(events, ["viewer-request", "viewer-response"]);
     for node in ["nrt-1", "fra-1"] {
         fleet.node(node).counted("rimward_function_calls_total", &[], 2.0);
+    }
+}
+
+/// Where the origin is asked, an error may be masked or written: where the viewer asks, that is known.
+#[test]
+fn which_answers_viewer_response_functions_see_does_not_depend_on_the_node() {
+    for (status, text, shown) in [
+        ("404 Not Found", Flat::new().set("cache-control", "max-age=60").status(200).wat(), None),
+        ("200 OK", Flat::new().set("cache-control", "max-age=60").status(403).wat(), Some("1")),
+        ("404 Not Found", Flat::new().set("cache-control", "max-age=60").wat(), None),
+    ] {
+        let origin = Origin::start(move |x| x.reply(status, "", "none"));
+        let plan = Plan {
+            functions: vec![("change", text), ("mark", Flat::new().set("x-vres", "1").wat())],
+            behavior: "[behavior.hooks]\norigin_response = \"change\"\nviewer_response = \"mark\"",
+            ..shielded()
+        };
+        let fleet = plan.start(&origin);
+        for node in ["nrt-1", "nrt-1", "fra-1", "iad-1"] {
+            assert_eq!(fleet.node(node).get("/f").field("x-vres"), shown, "{status} {node}");
+        }
+        assert_eq!(origin.count(), 1, "{status}");
     }
 }
 

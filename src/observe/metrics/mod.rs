@@ -17,7 +17,7 @@ pub use cells::{BehaviorMetrics, OriginMetrics};
 pub(in crate::observe) use cells::{shard, shard_count};
 pub use labels::{PurgeScope, Refusal, TierResult};
 
-use super::record::Record;
+use super::record::{Call, Record};
 use cells::Counters;
 use hosts::Hosts;
 use parking_lot::{Mutex, RwLock};
@@ -189,15 +189,18 @@ impl Metrics {
         &self.unrouted
     }
 
+    /// Counts function calls: those of a finished request, or of one that only serves another (a page, a background revalidation).
+    pub fn called(&self, calls: &[Call]) {
+        calls.iter().for_each(|call| call.function.finish(call));
+    }
+
     /// Counts one finished request: a few relaxed adds on this thread's own cache lines.
     /// A node's request counts for origins and functions here; for viewers where the viewer asked.
     pub fn finish(&self, record: &Record<'_>) {
         if let Some(visit) = &record.origin {
             visit.origin.finish(visit, record.failure);
         }
-        for call in record.calls {
-            call.function.finish(call);
-        }
+        self.called(record.calls);
         if !record.asked_by.is_empty() {
             return;
         }
