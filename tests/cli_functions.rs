@@ -157,6 +157,17 @@ fn mistakes_are_shown_where_they_are() {
     desk.write("broken.wat", "(module (func");
     desk.write("empty.wat", "(module)");
     desk.write("event.json", "{}");
+    desk.write("text.wasm", "hello");
+    desk.write("none.wasm", "");
+    desk.write("typed.js", "const x: number = 1;\nexport const handler = async (event) => event;\n");
+    desk.write(
+        "shown.js",
+        "function handler(event) { event.response.headers['x-a'] = { value: '1' }; return event.response; }\n",
+    );
+    desk.write("many.js", "exports.handler = async () => ({ status: '200', headers: Object.fromEntries(Array.from(Array(100000), (_, n) => \
+                           [`x-${n}`, [{ value: 'v' }]])) });\n");
+    std::fs::create_dir(desk.at("wat")).unwrap();
+    desk.write("wat/function.wat", "(module)");
     for (line, code, says) in [
         (
             ["fn", "build", "syntax.js"].as_slice(),
@@ -171,6 +182,23 @@ fn mistakes_are_shown_where_they_are() {
         (&["fn", "test", "via.js"], 1, "the viewer gets 502, x-cache says LambdaValidationError"),
         (&["fn", "test", "broken.wat"], 1, "broken.wat:1:14"),
         (&["fn", "test", "empty.wat"], 1, "a core module must export memory, and a handler"),
+        (
+            &["fn", "test", "text.wasm"],
+            2,
+            "text.wasm: it is neither WebAssembly, which begins with \\0asm, nor its text",
+        ),
+        (&["fn", "inspect", "none.wasm"], 2, "none.wasm: it is empty"),
+        (&["fn", "build", "typed.js"], 1, "this looks like TypeScript: name the file .ts"),
+        (&["fn", "test", "shown.js"], 1, "note: it ran at viewer-request; if it is for another event, say --at "),
+        (&["fn", "build", "wat"], 2, "name the file itself: wat/function.wat"),
+        (
+            &["fn", "build", "throws.js", "-o", "none/x.wasm"],
+            2,
+            "error: none/x.wasm: No such file or directory (os error 2)\n",
+        ),
+        (&["fn", "test", "throws.js", "--status", "404"], 2, "viewer-request has no response"),
+        (&["fn", "test", "throws.js", "--origin", "a b"], 2, "a name has no spaces"),
+        (&["fn", "test", "many.js", "--cpu", "5s"], 1, "failed validation: more members than a message has room for"),
         (&["fn", "test", "none.js"], 2, "error: none.js: No such file"),
         (&["fn", "test", "throws.js", "--request", "GET no-slash"], 2, "is no path"),
         (&["fn", "new", "not a name"], 2, "is no name for a function"),

@@ -82,7 +82,11 @@ pub fn origin_words(kind: Failure) -> &'static str {
 
 /// One line for the operator: what failed and its causes.
 pub fn words(error: &Error) -> String {
-    error.to_string()
+    match (&error.etype, &error.context, &error.cause) {
+        // An answer of our own making: its words say all there is to say.
+        (ErrorType::HTTPStatus(_), Some(context), None) => context.as_str().to_owned(),
+        _ => error.to_string().trim_start().to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod hits;
 mod hook_bodies;
 mod hook_crowd;
 mod hook_events;
+mod hook_hostile;
 mod hook_lanes;
 mod hook_limits;
 mod hook_origins;

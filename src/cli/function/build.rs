@@ -67,6 +67,8 @@ fn output(path: &Path) -> PathBuf {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), FnError> {
     let failed = |source| FnError::Write { path: path.to_owned(), source };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Asked for by itself: the error of a file in it would name that file, which nobody knows.
+    std::fs::metadata(dir).map_err(failed)?;
     let mut file = tempfile::Builder::new().permissions(permissions()).tempfile_in(dir).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;

@@ -50,9 +50,9 @@ pub struct Given {
     /// it handles]
     #[arg(long, value_name = "EVENT")]
     pub at: Option<Event>,
-    /// Status of the response, at response events
-    #[arg(long, value_name = "CODE", default_value = "200", value_parser = status)]
-    pub status: StatusCode,
+    /// Status of the response, at response events [default: 200]
+    #[arg(long, value_name = "CODE", value_parser = status)]
+    pub status: Option<StatusCode>,
     /// A field of the response, at response events
     #[arg(long, value_name = "NAME: VALUE", value_parser = field, conflicts_with = "event")]
     pub response_header: Vec<(HeaderName, HeaderValue)>,
@@ -60,7 +60,7 @@ pub struct Given {
     #[arg(long, value_name = "ADDRESS", default_value = CLIENT)]
     pub client_ip: IpAddr,
     /// An origin or group that the function may choose
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     pub origin: Vec<String>,
 }
 
@@ -139,6 +139,12 @@ impl Given {
         let request = self.request(event)?;
         let id = request_id();
         if event.is_request() {
+            if self.status.is_some() || !self.response_header.is_empty() {
+                let what = format!(
+                    "{event} has no response: leave out --status and --response-header, or say --at viewer-response"
+                );
+                return Err(FnError::Usage(what));
+            }
             return Ok(Exchange::request(event, &site, &id, now.0, request));
         }
         let mut headers: HeaderMap = HeaderMap::new();
@@ -148,7 +154,7 @@ impl Given {
         if headers.is_empty() {
             headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         }
-        let response = Response { status: self.status, headers, body: None };
+        let response = Response { status: self.status.unwrap_or(StatusCode::OK), headers, body: None };
         Ok(Exchange::response(event, &site, &id, now.0, request, response))
     }
 
@@ -247,6 +253,13 @@ fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| format!("'{name}' is no field name"))?;
     let value = HeaderValue::from_str(value.trim()).map_err(|_| format!("'{value}' is no field value"))?;
     Ok((name, value))
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let speakable = !text.is_empty() && !text.contains(char::is_whitespace);
+    speakable
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a name has no spaces; for several, give --origin several times".to_owned())
 }
 
 fn status(text: &str) -> Result<StatusCode, String> {

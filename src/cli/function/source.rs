@@ -8,9 +8,13 @@ use super::FnError;
 use super::toolchain::Recipe;
 use crate::config::compiled::{Flavor, Mode};
 use crate::hooks::build::{self, Builder, ENGINE, Source};
+use crate::hooks::engine::no_wasm;
 
 /// Bytes of a wasm file that are read.
 const WASM_MAX: u64 = 256 << 20;
+
+/// Extensions of files that are a function each.
+const ALONE: [&str; 9] = ["wasm", "wat", "c", "zig", "py", "js", "mjs", "cjs", "ts"];
 
 /// A function's wasm, or its text.
 #[derive(Debug)]
@@ -27,6 +31,10 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, St
         let bytes = recipe.build()?;
         return Ok(Wasm { bytes, notes: Vec::new() });
     }
+    let has = |name: &str| path.join(name).is_file();
+    if metadata.is_dir() && !has("package.json") && !build::ENTRIES.into_iter().any(has) {
+        return Err(FnError::File { path: path.to_owned(), reason: unbuildable(path) });
+    }
     if build::is_source(path) {
         return script(path, flavor, mode, given);
     }
@@ -34,12 +42,31 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, St
         return Err(FnError::File { path: path.to_owned(), reason: format!("more than {} MiB", WASM_MAX >> 20) });
     }
     let bytes = std::fs::read(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
+    if let Some(why) = no_wasm(&bytes) {
+        return Err(FnError::File { path: path.to_owned(), reason: why.to_owned() });
+    }
     // Here, because here the file's name is known.
     if let Err(mut error) = wat::parse_bytes(&bytes) {
         error.set_path(path);
         return Err(FnError::Text(error.to_string()));
     }
     Ok(Wasm { bytes, notes: Vec::new() })
+}
+
+/// Why a directory is no project of any language, with the files in it that are functions by themselves.
+fn unbuildable(dir: &Path) -> String {
+    let alone = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|extension| ALONE.contains(&extension))
+    };
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<String> = files.filter(alone).map(|path| path.display().to_string()).collect();
+    files.sort();
+    let instead = match files.first() {
+        Some(file) => format!("name the file itself: {file}"),
+        None => "name the file of a function".to_owned(),
+    };
+    format!("no package.json, index.js, Cargo.toml or go.mod in it; {instead}")
 }
 
 fn script(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, String)]>) -> Result<Wasm, FnError> {

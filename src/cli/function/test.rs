@@ -136,8 +136,21 @@ impl Test {
             for note in &wasm.notes {
                 writeln!(out, "note: {note}")?;
             }
+            if !report.good() && self.given.at.is_none() && self.given.event.is_none() {
+                Self::elsewhere(&local.function, before.event, out)?;
+            }
         }
         Ok(if report.good() { Verdict::Good } else { Verdict::Bad })
+    }
+
+    /// A script is one handler for all events: which one it is for, nobody said.
+    fn elsewhere(function: &Function, ran: Event, out: &mut impl Write) -> Result<(), FnError> {
+        let others: Vec<&str> =
+            handled(function).into_iter().filter(|event| *event != ran).map(Event::as_str).collect();
+        if !others.is_empty() {
+            writeln!(out, "note: it ran at {ran}; if it is for another event, say --at {}", others.join("|"))?;
+        }
+        Ok(())
     }
 }
 

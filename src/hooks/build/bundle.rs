@@ -22,7 +22,7 @@ const DEPTH: usize = 32;
 /// What the engine can do nothing with.
 const SKIPPED: [&str; 4] = [".map", ".d.ts", ".node", ".wasm"];
 /// Entries of a directory whose package.json names none.
-const ENTRIES: [&str; 5] = ["index.js", "index.mjs", "index.cjs", "index.ts", "handler.js"];
+pub const ENTRIES: [&str; 5] = ["index.js", "index.mjs", "index.cjs", "index.ts", "handler.js"];
 
 /// The files of one function.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::bundle::Bundle;
+use super::typescript;
 
 /// Characters of a source line that are shown.
 const WIDTH: usize = 160;
@@ -55,6 +56,13 @@ impl Diagnosis {
         let mut found = Diagnosis { message, ..Diagnosis::default() };
         if let (Some(file), Some(line)) = (error.file, error.line) {
             found = found.at(&file, line, error.column.unwrap_or(1), source.unwrap_or_default());
+        }
+        if found
+            .text
+            .as_deref()
+            .is_some_and(|line| found.message.starts_with("SyntaxError") && typescript::resembles(line))
+        {
+            found.message.push_str("; this looks like TypeScript: name the file .ts");
         }
         found.stack = error.stack_trace.into_iter().skip(1).take(FRAMES).collect();
         found

@@ -24,6 +24,7 @@ use crate::config::compiled::{Flavor, Mode};
 use super::engine::{Evaluated, SnapshotError, Snapshotter, World};
 use super::failure::Api;
 use bundle::Bundle;
+pub use bundle::ENTRIES;
 pub use diagnose::Diagnosis;
 use kept::Kept;
 

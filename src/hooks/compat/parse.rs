@@ -115,6 +115,8 @@ impl<'a> Node<'a> {
     }
 }
 
+const TOO_MANY: &str = "more members than a message has room for";
+
 /// Why text is no JSON, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flaw {
@@ -138,6 +140,13 @@ pub trait Read<'a>: Sized {
 }
 
 // === impl Flaw ===
+impl Flaw {
+    /// Whether it is JSON, and more of it than is read.
+    pub fn is_bound(&self) -> bool {
+        self.what == TOO_MANY
+    }
+}
+
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.what, self.at)
@@ -209,7 +218,7 @@ impl<'a> Reader<'a> {
         let mut count = 0;
         while self.peek() != close || count > 0 {
             if count == MEMBERS_MAX || self.values == VALUES_MAX {
-                return Err(self.flaw("more members than a message has room for"));
+                return Err(self.flaw(TOO_MANY));
             }
             self.values += 1;
             one(self)?;

@@ -76,8 +76,23 @@ fn linked(shared: &Shared, pool: &Pool, component: &[u8], size: Size) -> Result<
     pool.linker.instantiate_pre(&component).map_err(|error| EngineError::Invalid(format!("{error:#}")))
 }
 
+/// Why `file` is neither WebAssembly nor its text, when it is not even said to be: what a parser of text says of other bytes helps nobody.
+pub fn no_wasm(file: &[u8]) -> Option<&'static str> {
+    match file.trim_ascii_start() {
+        [] => Some("it is empty"),
+        // Of text, a list or a comment.
+        [b'(' | b';', ..] | [0, b'a', b's', b'm', ..] => None,
+        _ => Some(
+            "it is neither WebAssembly, which begins with \\0asm, nor its text, which begins with (module or (component",
+        ),
+    }
+}
+
 /// The component that a file is, or is made into, and its shape.
 pub fn component(wasm: &[u8]) -> Result<(Cow<'_, [u8]>, Shape), EngineError> {
+    if let Some(why) = no_wasm(wasm) {
+        return Err(EngineError::Invalid(why.to_owned()));
+    }
     let binary = wat::parse_bytes(wasm).map_err(|error| EngineError::Invalid(error.to_string()))?;
     let given = Shape::of(&binary)?;
     if given.component {

@@ -43,7 +43,7 @@ use store::Data;
 use ticker::Ticker;
 
 pub use function::{Budget, Called, Function, Question, Said};
-pub use load::component;
+pub use load::{component, no_wasm};
 pub use shape::{Made, SECTION, Shape};
 pub use snapshot::{Evaluated, SnapshotError, Snapshotter, World};
 pub use web::{Web, WebBody};

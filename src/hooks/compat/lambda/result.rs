@@ -85,7 +85,10 @@ pub fn object<'a, T: Read<'a>>(result: &'a str) -> Result<T, Failure> {
         return Err(no_object("the JSON output must be an object type"));
     }
     let read = T::read(&mut reader).and_then(|read| reader.end().map(|()| read));
-    read.map_err(|flaw| no_object(&format!("the JSON output is not parsable: {flaw}")))
+    read.map_err(|flaw| match flaw.is_bound() {
+        true => invalid(flaw),
+        false => no_object(&format!("the JSON output is not parsable: {flaw}")),
+    })
 }
 
 fn request(

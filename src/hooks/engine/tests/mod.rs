@@ -134,9 +134,12 @@ fn exchange(event: Event) -> Exchange {
 
 /// Until no instance lives: a call that was given up ends in the background.
 async fn settled(bench: &Bench) {
-    while bench.engine.instances() > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let gone = async {
+        while bench.engine.instances() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("every instance ends");
 }
 
 /// One call at viewer-request.

@@ -78,8 +78,7 @@ impl Web {
         spec: &compiled::Function,
         services: &Arc<Services>,
     ) -> Result<Self, EngineError> {
-        let binary = wat::parse_bytes(wasm).map_err(|error| EngineError::Invalid(error.to_string()))?;
-        let binary = super::load::component(&binary)?;
+        let binary = super::load::component(wasm)?;
         let (binary, shape): (_, &Shape) = (&binary.0, &binary.1);
         if !shape.exports.iter().any(|export| export.starts_with(HANDLER)) {
             return Err(EngineError::NoWeb { function: spec.name.clone() });
