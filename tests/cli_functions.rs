@@ -84,6 +84,12 @@ fn strict_tests_keep_to_the_quotas_of_their_event() {
         let (code, out, err) = test(more);
         assert_eq!(code, 0, "{more:?}: {out}{err}");
     }
+    // A CloudFront function's log is cut at 10 KB.
+    desk.write("c.js", "function handler(event) { for (var n = 0; n < 20; n++) console.log('x'.repeat(1000)); return event.request; }\n");
+    for (mode, bytes) in [("strict", 10_240), ("extended", 20_000)] {
+        let out = desk.done(&["fn", "test", "c.js", "--mode", mode]);
+        assert_eq!(out.matches('x').count(), bytes, "{mode}: {out}");
+    }
 }
 
 #[test]

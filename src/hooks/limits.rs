@@ -9,6 +9,7 @@ use crate::config::compiled::Mode;
 
 use super::event::Event;
 use super::failure::Api;
+use super::host::log;
 
 /// Bytes of a request body that functions see at viewer-request; the rest is cut off and marked. Of a body without a Content-Length they
 /// see no more at origin-request either: Pingora can send 64 KiB again that were read before an origin was chosen, of which one read
@@ -102,6 +103,14 @@ pub fn beyond_quota(api: Api, event: Event, memory: usize, timeout: Duration, st
         }
         (Api::CloudFront, _) if stores > 1 => Some("a CloudFront function has at most one key-value store"),
         _ => None,
+    }
+}
+
+/// Bytes of log one call may write (Developer Guide, "Quotas on CloudFront Functions": 10 KB, cut there).
+pub fn log_size(api: Api, mode: Mode) -> usize {
+    match (api, mode) {
+        (Api::CloudFront, Mode::Strict) => 10 << 10,
+        _ => log::BYTES_MAX,
     }
 }
 

@@ -162,14 +162,20 @@ pub fn awaits_origin_response(ctx: &RequestCtx) -> bool {
     chains(ctx, Event::OriginResponse).is_some() && ctx.hooks.origin_failed.is_none()
 }
 
-/// Runs the origin-response functions on an answer that failover leaves behind: they see it, and nothing of it is served.
+/// Runs the origin-response functions on an answer that failover, or a stale one, leaves behind: they see it, and nothing of it is served.
 pub async fn left_behind(session: &mut Session, response: &ResponseHeader, ctx: &mut RequestCtx) {
     let mut response = response.clone();
-    // Whatever they did, or whether they failed, another origin is asked.
+    // Whatever they did, or whether they failed, another answer is served.
     let _ = origin_response(session, &mut response, ctx).await;
     ctx.origin.instead = None;
-    (ctx.hooks.answered, ctx.hooks.origin_failed) = (false, None);
-    (ctx.hooks.result, ctx.hooks.failed) = (None, None);
+    (ctx.hooks.answered, ctx.hooks.origin_failed) = (false, Some(true));
+    forget_failure(ctx);
+}
+
+/// Takes back that a call failed, since what it was for is asked for again or not needed; `true` = one did.
+pub fn forget_failure(ctx: &mut RequestCtx) -> bool {
+    ctx.hooks.result = None;
+    ctx.hooks.failed.take().is_some()
 }
 
 /// Runs the viewer-response functions, on hits as well; what they change is never stored. `true` = they ran.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::cache::key::HashBinary;
 use pingora::cache::storage::HitHandler;
-use pingora::cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, NoCacheReason, RespCacheable};
+use pingora::cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session};
@@ -322,10 +322,14 @@ impl ProxyHttp for Phases {
                 upstream::move_on(ctx, to);
                 return Err(failure::again(failure::FAILOVER));
             }
+            if upstream::leaves_stale(session, ctx, status) {
+                events::left_behind(session, response, ctx).await;
+                return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
+            }
             events::origin_response(session, response, ctx).await?;
             // Error pages and what stays stored go by what the functions made of it.
             let status = response.status.as_u16();
-            if policy::is_failure(status) && ctx.bridges_errors() {
+            if policy::is_failure(status) && upstream::keeps_stale(ctx) {
                 return Err(Error::explain(ErrorType::HTTPStatus(status), "the stale answer stays").into_up());
             }
             if pages::rule(session, ctx, status).is_some() && upstream::place(session, ctx, status) {
@@ -393,15 +397,8 @@ impl ProxyHttp for Phases {
             return Ok(());
         }
         asking::restore(session);
-        let mismatch = NoCacheReason::Custom(keeping::MISMATCH);
-        if session.cache.phase() == CachePhase::RevalidatedNoCache(mismatch) {
-            // Pingora would serve what nothing confirmed. Past the cache, the next question has the viewer's own conditions.
-            session.cache.disable(mismatch);
-            session.upstream_headers_mutated_for_cache = false;
-            let mut error = failure::again(failure::UNCONFIRMED);
-            // What a background request would get nobody reads.
-            error.set_retry(ctx.is_viewer());
-            return Err(error);
+        if let Some(again) = answering::unconfirmed(session, ctx) {
+            return Err(again);
         }
         if let Role::Revalidation(guard) = &mut ctx.role
             && session.cache.phase() != CachePhase::Stale

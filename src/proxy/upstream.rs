@@ -221,14 +221,23 @@ pub fn is_bridged(session: &Session, ctx: &RequestCtx, error: &Error) -> bool {
     let failed = match error.etype() {
         // A node's 504 may say that it has nothing stored: the origin comes after it.
         ErrorType::HTTPStatus(_) if ctx.tier.awaits_word() => false,
-        // What its functions make of it decides, and comes as an error of its own.
+        // Its functions see it first: then it comes as an error of its own.
         ErrorType::HTTPStatus(_) if !ctx.tier.is_asking() && events::awaits_origin_response(ctx) => false,
-        ErrorType::HTTPStatus(status) => {
-            policy::is_failure(*status) && next_member(session, ctx, cause(*status)).is_none()
-        }
+        ErrorType::HTTPStatus(status) => is_failure(session, ctx, *status),
         _ => true,
     };
     failed && error.esource() == &ErrorSource::Upstream && ctx.bridges_errors()
+}
+
+fn is_failure(session: &Session, ctx: &RequestCtx, status: u16) -> bool {
+    policy::is_failure(status) && next_member(session, ctx, cause(status)).is_none()
+}
+
+/// Whether origin-response functions are to see an answer of this status in whose place a stale one goes out. Without functions, Pingora
+/// has come to that before any of its filters runs, on the same conditions.
+pub fn leaves_stale(session: &Session, ctx: &RequestCtx, status: u16) -> bool {
+    let may = session.cache.enabled() && session.cache.can_serve_stale_error() && session.response_written().is_none();
+    may && ctx.bridges_errors() && events::awaits_origin_response(ctx) && is_failure(session, ctx, status)
 }
 
 /// Puts an answer for `status` in the origin's place, where that can be served and kept.

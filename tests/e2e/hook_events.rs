@@ -101,3 +101,106 @@ fn an_error_that_a_viewer_request_function_answers_gets_no_error_page() {
     }
     assert_eq!(origin.count(), 0);
 }
+
+/// An origin-response function of Lambda@Edge that does this when `when` holds.
+fn on_response(when: &str, what: &str) -> String {
+    format!(
+        "exports.handler = async (event) => {{ const {{ request, response }} = event.Records[0].cf; \
+         if ({when}) {{ {what} }} return response; }};\n"
+    )
+}
+
+/// Of a failure that a stale answer stands in for, functions see all and serve nothing, whatever they make of it; its origin rests.
+#[test]
+fn what_functions_make_of_a_failure_takes_no_stale_answers_place() {
+    for what in ["response.status = '502';", "response.body = 'own';", "throw new Error('on purpose');"] {
+        let origin = Origin::start(|x| match x.nth {
+            0 => x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\n", "good"),
+            _ => x.reply("503 Busy", "", "bad"),
+        });
+        let second = Origin::fixed("", "second");
+        // What the function writes is no reason to ask another member: the origin's own status is.
+        let group = format!(
+            "{}[[origin_group]]\nname = \"g\"\norigins = [\"o\", \"p\"]\nfailover = [502]\n",
+            second.config("p")
+        );
+        let mut setup = Setup::new("");
+        std::fs::write(setup.dir().join("f.js"), on_response("response.status >= '500'", what)).unwrap();
+        setup.rest = format!(
+            "{}{group}[[function]]\nname = \"f\"\nfile = \"f.js\"\n\
+             [[behavior]]\nmatch = \"*\"\norigin = \"g\"\nhooks = {{ origin_response = \"f\" }}\n",
+            origin.config("o")
+        );
+        let pop = setup.start();
+        pop.get("/a");
+        until("the origin to be asked again", || {
+            let reply = pop.get("/a");
+            assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "{what}");
+            (origin.count() > 1).then_some(())
+        });
+        for _ in 0..3 {
+            assert_eq!(pop.get("/a").text(), "good", "{what}");
+        }
+        assert_eq!(
+            (origin.count(), second.count()),
+            (2, 0),
+            "{what}: the failure is everybody's answer for `error_ttl`"
+        );
+        pop.counted("rimward_function_calls_total", &[], 2.0);
+    }
+}
+
+/// Where no failure of the origin is behind it, a function's own 503 is what viewers get, stale answer or not.
+#[test]
+fn a_functions_own_503_is_served() {
+    let origin = Origin::start(|x| {
+        let body = if x.nth == 0 { "good" } else { "closed" };
+        x.reply("200 OK", &format!("Cache-Control: max-age=1, stale-if-error=600\r\nX-Is: {body}\r\n"), body);
+    });
+    let closed = on_response("response.headers['x-is'][0].value === 'closed'", "response.status = '503';");
+    let pop = pop(&origin, &[("f", closed)], "", "origin_response = \"f\"");
+    assert_eq!(pop.get("/a").text(), "good");
+    let reply = until("the object to be stale", || Some(pop.get("/a")).filter(|reply| reply.text() != "good"));
+    assert_eq!((reply.status, reply.text().as_str()), (503, "closed"));
+}
+
+/// An origin's error that a stale answer may not stand in for is the origin's own, with or without functions.
+#[test]
+fn an_error_after_a_304_about_another_answer_is_the_origins_own() {
+    for function in ["response.headers['x-seen'] = [{ value: '1' }];", ""] {
+        let origin = Origin::start(|x| match (x.nth, x.request.field("if-none-match")) {
+            (0, _) => x.reply("200 OK", "Cache-Control: max-age=1, stale-if-error=600\r\nETag: \"x\"\r\n", "good"),
+            (_, Some(_)) => x.head("304 Not Modified", "ETag: \"y\"\r\n"),
+            _ => x.reply("503 Busy", "", "the origin's"),
+        });
+        let hooks = if function.is_empty() { "" } else { "origin_response = \"f\"" };
+        let pop = pop(&origin, &[("f", on_response("true", function))], "", hooks);
+        assert_eq!(pop.get("/a").text(), "good");
+        let reply = until("the object to be stale", || Some(pop.get("/a")).filter(|reply| reply.text() != "good"));
+        assert_eq!((reply.status, reply.text().as_str()), (503, "the origin's"));
+    }
+}
+
+/// A 304 that a function fails on confirms nothing: the whole is asked for, and an unconditional request never gets a 304.
+#[test]
+fn a_function_that_fails_on_a_304_has_the_whole_asked_for() {
+    for (when, status, body) in
+        [("response.status === '304'", 200, Some("v")), ("response.headers['x-again']", 503, None)]
+    {
+        let origin = Origin::start(|x| {
+            let again = if x.nth > 0 { "X-Again: 1\r\n" } else { "" };
+            let fields = format!("Cache-Control: no-cache\r\nETag: \"e\"\r\n{again}");
+            match x.request.field("if-none-match") {
+                Some(_) => x.head("304 Not Modified", &fields),
+                None => x.reply("200 OK", &fields, "v"),
+            }
+        });
+        let fails = on_response(when, "throw new Error('on purpose');");
+        let pop = pop(&origin, &[("f", fails)], "", "origin_response = \"f\"");
+        assert_eq!(pop.get("/a").status, 200);
+        let reply = pop.get("/a");
+        assert_eq!(reply.status, status, "{when}: {}", reply.text());
+        assert!(body.is_none_or(|body| reply.text() == body), "{when}: {}", reply.text());
+        assert_eq!(origin.count(), 3, "{when}: the first, the question that is answered with 304, the whole");
+    }
+}

@@ -23,7 +23,7 @@ struct Guest {
     text: String,
     /// More lines of its configuration.
     more: String,
-    /// How its calls end.
+    /// How its calls end, none of them well.
     outcome: &'static str,
 }
 
@@ -116,8 +116,12 @@ fn hostile_guests_leave_nothing_behind() {
         (threads <= before[0] + 2 && files <= before[1] + 4 && memory <= before[2] + GROWTH_KIB).then_some(())
     });
     for Guest { name, outcome, .. } in &guests {
-        let labels = [&*format!("function=\"{name}\""), &*format!("outcome=\"{outcome}\"")];
-        pop.counted("rimward_function_calls_total", &labels, ((FIRST + MORE) * AT_ONCE) as f64);
+        let ended = |outcome: &str| {
+            let labels = [format!("function=\"{name}\""), format!("outcome=\"{outcome}\"")];
+            pop.metric("rimward_function_calls_total", &labels.each_ref().map(String::as_str))
+        };
+        // On a busy machine some are over their time before they come to what they are for.
+        assert!(ended(outcome) > 0.0 && ended("ok") + ended("answered") == 0.0, "{name}: {outcome}");
     }
 }
 

@@ -23,14 +23,20 @@ const UNCALLABLE: [(&str, &str); 10] = [
     ("Proxy", "Proxy is not supported"),
 ];
 /// What came with runtime 2.0.
-const NEW: [(&str, &str); 7] = [
+const NEW: [(&str, &str); 5] = [
     ("let", "let needs runtime 2.0"),
     ("const", "const needs runtime 2.0"),
     ("async", "async needs runtime 2.0"),
     ("await", "await needs runtime 2.0"),
     ("import", "import needs runtime 2.0"),
+];
+/// The same, of what is called.
+const NEW_NAMES: [(&str, &str); 5] = [
     ("atob", "atob needs runtime 2.0"),
     ("btoa", "btoa needs runtime 2.0"),
+    ("Buffer", "Buffer needs runtime 2.0"),
+    ("TextEncoder", "TextEncoder needs runtime 2.0"),
+    ("TextDecoder", "TextDecoder needs runtime 2.0"),
 ];
 /// Modules `require` and `import` may name.
 const MODULES: [&str; 3] = ["crypto", "querystring", "cloudfront"];
@@ -73,6 +79,7 @@ fn judge(tokens: &[Token<'_>], i: usize, token: &Token<'_>, flavor: Flavor) -> O
             let mut lists = ABSENT
                 .iter()
                 .chain(NEW.iter().filter(|_| old))
+                .chain(NEW_NAMES.iter().filter(|(name, _)| old && foreign(name)))
                 .chain(UNCALLABLE.iter().filter(|(name, _)| foreign(name)));
             lists.find(|(name, _)| *name == token.text).map(|(_, why)| (*why).to_owned())
         }
@@ -193,6 +200,75 @@ fn regular_end(bytes: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Developer Guide, "JavaScript runtime 1.0 features" and "… 2.0 features": each name and sign once, where it is refused and where not.
+    #[test]
+    fn each_construct_by_runtime() {
+        use Flavor::{CloudFront1, CloudFront2};
+        let both = [
+            ("class A {}", "classes are not supported"),
+            ("function* f() { yield 1; }", "generators are not supported"),
+            ("eval('1');", "eval is not available"),
+            ("new Function('a');", "code generation from strings is not available"),
+            ("setTimeout(f, 1);", "timers are not available"),
+            ("setInterval(f, 1);", "timers are not available"),
+            ("setImmediate(f);", "timers are not available"),
+            ("clearTimeout(t);", "timers are not available"),
+            ("fetch('a');", "there is no network"),
+            ("new XMLHttpRequest();", "there is no network"),
+            ("WebAssembly.compile(a);", "WebAssembly is not available"),
+            ("new Proxy(a, b);", "Proxy is not supported"),
+            ("a?.b;", "optional chaining is not supported"),
+            ("a ?? b;", "nullish coalescing is not supported"),
+            ("require('fs');", "there is no module 'fs'"),
+        ];
+        let new = [
+            ("let a;", "let needs runtime 2.0"),
+            ("const a = 1;", "const needs runtime 2.0"),
+            ("async function f() {}", "async needs runtime 2.0"),
+            ("await f();", "await needs runtime 2.0"),
+            ("import qs from 'querystring';", "import needs runtime 2.0"),
+            ("atob(a);", "atob needs runtime 2.0"),
+            ("btoa(a);", "btoa needs runtime 2.0"),
+            ("Buffer.from(a);", "Buffer needs runtime 2.0"),
+            ("new TextEncoder();", "TextEncoder needs runtime 2.0"),
+            ("new TextDecoder();", "TextDecoder needs runtime 2.0"),
+        ];
+        let allowed = [
+            "var f = (a, ...b) => a ** 2;",
+            "`a${b}`;",
+            "Object.assign(a, b); Object.is(a, b); Object.entries(a); Object.values(a);",
+            "/(?<year>[0-9]+)/.exec(a).groups.year;",
+            "Promise.resolve(1).then(f); new Uint8Array(1);",
+            "String.bytesFrom([1]); 'a'.padStart(2); 'a'.codePointAt(0);",
+            "require('crypto').createHash('sha256'); require('querystring').parse(a);",
+            "console.log(a); var Buffer = a; Buffer.from(a);",
+        ];
+        let says = |source: &str, flavor| -> Vec<String> {
+            check("a.js", source, flavor).into_iter().map(|one| one.message).collect()
+        };
+        for (source, why) in both {
+            assert_eq!(
+                (says(source, CloudFront1), says(source, CloudFront2)),
+                (vec![why.to_owned()], vec![why.to_owned()])
+            );
+        }
+        for (source, why) in new {
+            assert_eq!(
+                (says(source, CloudFront1), says(source, CloudFront2)),
+                (vec![why.to_owned()], vec![]),
+                "{source}"
+            );
+        }
+        for source in allowed {
+            assert_eq!((says(source, CloudFront1), says(source, CloudFront2)), (vec![], vec![]), "{source}");
+        }
+        let names = ABSENT.iter().chain(&UNCALLABLE).chain(&NEW).chain(&NEW_NAMES).map(|(name, _)| *name);
+        let tried = |name: &str| {
+            both.iter().chain(&new).any(|(source, _)| tokens(source).iter().any(|token| token.text == name))
+        };
+        assert_eq!(names.filter(|name| !tried(name)).collect::<Vec<_>>(), [""; 0], "each has its row");
+    }
 
     #[test]
     fn what_aws_refuses() {

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::{digest, hmac, rand};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -26,6 +26,10 @@ const KEY: usize = 32;
 /// Nice value of the threads that compile: they run when nothing else wants to.
 const NICE: i32 = 19;
 const EXTENSION: &str = "cwasm";
+/// How the names begin of files that are being written.
+const UNFINISHED: &str = ".writing-";
+/// What is being written for longer than this, nobody writes any more.
+const WRITING_MAX: Duration = Duration::from_secs(3600);
 
 /// The directory.
 pub struct Artifacts {
@@ -149,7 +153,7 @@ impl Artifacts {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(name.as_bytes());
         context.update(code);
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.dir)?;
         file.write_all(code)?;
         file.write_all(context.sign().as_ref())?;
         file.as_file().sync_all()?;
@@ -158,7 +162,8 @@ impl Artifacts {
         self.shrink(BYTES_MAX)
     }
 
-    /// Drops the artifacts that were not used for longest. A function that runs from one keeps its mapping.
+    /// Drops the artifacts that were not used for longest, and what a process left that died while it wrote one. A function that runs
+    /// from an artifact keeps its mapping.
     fn shrink(&self, bytes_max: u64) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -166,6 +171,11 @@ impl Artifacts {
             if entry.path().extension().is_some_and(|extension| extension == EXTENSION) {
                 let about = entry.metadata()?;
                 files.push((about.modified()?, about.len(), entry.path()));
+            } else if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+                let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+                if age > WRITING_MAX {
+                    fs::remove_file(entry.path())?;
+                }
             }
         }
         files.sort();
@@ -221,4 +231,38 @@ fn compilers() -> Result<ThreadPool, String> {
         })
         .build();
     built.map_err(|error| format!("cannot start compiler threads: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_and_what_nobody_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path()).unwrap();
+        let put = |name: &str, hours: u64| {
+            let file = File::create(dir.path().join(name)).unwrap();
+            file.set_len(100).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(3600 * hours + 60)).unwrap();
+        };
+        for (name, hours) in
+            [("new.cwasm", 0), ("old.cwasm", 3), ("older.cwasm", 4), (".writing-a", 2), (".writing-b", 0)]
+        {
+            put(name, hours);
+        }
+        let there = || {
+            let names =
+                fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            names
+        };
+        artifacts.shrink(300).unwrap();
+        assert_eq!(there(), [".writing-b", "key", "new.cwasm", "old.cwasm", "older.cwasm"]);
+        artifacts.shrink(299).unwrap();
+        assert_eq!(there(), [".writing-b", "key", "new.cwasm", "old.cwasm"]);
+        artifacts.shrink(0).unwrap();
+        assert_eq!(there(), [".writing-b", "key"]);
+    }
 }

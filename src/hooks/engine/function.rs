@@ -17,7 +17,7 @@ use crate::hooks::event::Event;
 use crate::hooks::exchange::Exchange;
 use crate::hooks::failure::{Api, Failure};
 use crate::hooks::host::{CallState, Identity, Level, LogLine, Services};
-use crate::hooks::limits::HOST_CALL_MAX;
+use crate::hooks::limits::{self, HOST_CALL_MAX};
 
 use super::background::{Habit, Lost};
 use super::fail::{self, Stop};
@@ -304,7 +304,9 @@ impl Function {
                 Live { store, instance: None, left: self.reuse - 1, _slot: slot }
             }
         };
-        live.store.data().meter.renew(budget.cpu);
+        let data = live.store.data_mut();
+        data.call.log.bound(limits::log_size(self.api, data.call.exchange.site.mode));
+        data.meter.renew(budget.cpu);
         live.store.set_epoch_deadline(FIRST_TICKS);
         Ok(live)
     }

@@ -6,7 +6,7 @@
 /// Lines one call may write.
 const LINES_MAX: usize = 256;
 /// Bytes of all lines of one call.
-const BYTES_MAX: usize = 64 << 10;
+pub const BYTES_MAX: usize = 64 << 10;
 /// In place of what was dropped.
 const TRUNCATED: &str = "… the log of this call was cut off here";
 
@@ -27,10 +27,12 @@ pub struct LogLine {
 }
 
 /// The lines of one call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Log {
     lines: Vec<LogLine>,
     bytes: usize,
+    /// Bytes it has room for, up to [`BYTES_MAX`].
+    most: usize,
     cut: bool,
     /// The unfinished last line of stdout and of stderr.
     partial: [Vec<u8>; 2],
@@ -44,12 +46,23 @@ pub enum Stream {
 }
 
 // === impl Log ===
+impl Default for Log {
+    fn default() -> Self {
+        Log { lines: Vec::new(), bytes: 0, most: BYTES_MAX, cut: false, partial: Default::default() }
+    }
+}
+
 impl Log {
+    /// Has room for `most` bytes of a call from now on.
+    pub fn bound(&mut self, most: usize) {
+        self.most = most.min(BYTES_MAX);
+    }
+
     pub fn write(&mut self, level: Level, message: &str) {
         if self.cut {
             return;
         }
-        let room = BYTES_MAX - self.bytes;
+        let room = self.most.saturating_sub(self.bytes);
         if self.lines.len() == LINES_MAX || room == 0 {
             return self.cut();
         }
@@ -145,6 +158,16 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].message.len(), BYTES_MAX);
         assert_eq!(lines[1].message, TRUNCATED);
+    }
+
+    #[test]
+    fn a_log_may_have_less_room() {
+        let mut log = Log::default();
+        log.bound(10);
+        log.write(Level::Info, "123456");
+        log.write(Level::Info, "7890123");
+        let lines: Vec<String> = log.take().into_iter().map(|line| line.message).collect();
+        assert_eq!(lines, ["123456", "7890", TRUNCATED]);
     }
 
     #[test]
