@@ -4,7 +4,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,9 @@ impl Desk {
 
     fn command(&self, line: &[&str]) -> Command {
         let mut command = Command::new(RIMWARD);
+        let own = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::env::split_paths(&own).chain(toolchains())).unwrap();
+        command.env("PATH", path);
         command
             .args(line)
             .current_dir(self.0.path())
@@ -54,6 +57,20 @@ impl Desk {
     fn write(&self, path: &str, text: &str) {
         std::fs::write(self.at(path), text).unwrap();
     }
+}
+
+/// Where the compilers lie that functions/samples/build.sh installed.
+fn toolchains() -> Vec<PathBuf> {
+    let guests = std::env::var_os("RIMWARD_GUESTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guests"), PathBuf::from);
+    let below = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    below(guests.join("toolchains"))
+        .flat_map(|tool| {
+            let packages = below(tool.join("lib")).map(|python| python.join("site-packages/ziglang"));
+            packages.chain([tool.join("bin"), tool.join("node_modules/.bin")]).collect::<Vec<_>>()
+        })
+        .filter(|dir| dir.is_dir())
+        .collect()
 }
 
 /// A process that ends with the test.
@@ -141,16 +158,53 @@ fn every_template_without_a_toolchain_is_valid_at_its_event() {
 #[test]
 fn templates_build_where_their_toolchain_is() {
     let desk = Desk::new();
-    for (language, file) in [("c", "function.c"), ("zig", "function.zig"), ("go", ""), ("python", "lambda_function.py")]
-    {
+    for (language, file) in [
+        ("c", "function.c"),
+        ("zig", "function.zig"),
+        ("go", ""),
+        ("python", "lambda_function.py"),
+        ("typescript", "index.ts"),
+        ("assemblyscript", ""),
+    ] {
         desk.done(&["fn", "new", language, "--language", language]);
         let path = format!("{language}/{file}");
         let (code, out, err) = desk.run(&["fn", "test", &path, "--event", &format!("{language}/event.json")]);
-        if err.contains("which is not installed") {
+        if err.contains("which is not installed") || err.contains("TypeScript needs esbuild") {
             assert_eq!(code, 1, "{err}");
+            assert!(toolchains().is_empty(), "{language}: functions/samples/build.sh has installed it");
             continue;
         }
         assert!(code == 0 && out.contains("+ GET /docs/index.html\n"), "{language}\n{out}\n{err}");
+    }
+}
+
+/// Lambda@Edge in Python, built by the command: what goes wrong has AWS's name, and Python's own traceback.
+#[test]
+fn python_functions_fail_as_lambda_says() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.at("f")).unwrap();
+    desk.write(
+        "f/lambda_function.py",
+        "def check(uri):\n    if uri == '/raises':\n        raise ValueError('oh')\n\n\n\
+         def lambda_handler(event, context):\n    cf = event['Records'][0]['cf']\n    print('sees', cf['request']['uri'])\n    \
+         check(cf['request']['uri'])\n    if cf['request']['uri'] == '/invalid':\n        return {'status': '99'}\n    \
+         if 'response' in cf:\n        cf['response']['headers']['x-a'] = [{'key': 'X-A', 'value': '1'}]\n        \
+         return cf['response']\n    return cf['request']\n",
+    );
+    let (code, out, err) = desk.run(&["fn", "build", "f/lambda_function.py", "-o", "f.wasm"]);
+    if err.contains("which is not installed") {
+        assert!(code == 1 && toolchains().is_empty(), "{err}");
+        return;
+    }
+    assert_eq!(code, 0, "{out}{err}");
+    for (request, at, code, says) in [
+        ("/raises", "viewer-request", 1, &["ValueError: oh", "LambdaExecutionError", "line 3, in check"][..]),
+        ("/invalid", "viewer-request", 1, &["LambdaValidationError"]),
+        ("/a", "viewer-response", 0, &["+ x-a: 1", "sees /a"]),
+        ("/a", "origin-request", 0, &["valid: goes on unchanged"]),
+    ] {
+        let (got, out, err) = desk.run(&["fn", "test", "f.wasm", "--request", request, "--at", at, "--cpu", "5s"]);
+        assert!(got == code && says.iter().all(|words| out.contains(words)), "{request} {at}\n{out}\n{err}");
     }
 }
 
@@ -204,7 +258,11 @@ fn mistakes_are_shown_where_they_are() {
         ),
         (&["fn", "test", "throws.js", "--status", "404"], 2, "viewer-request has no response"),
         (&["fn", "test", "throws.js", "--origin", "a b"], 2, "a name has no spaces"),
-        (&["fn", "test", "many.js", "--cpu", "5s"], 1, "failed validation: more members than a message has room for"),
+        (
+            &["fn", "test", "many.js", "--cpu", "30s", "--timeout", "60s"],
+            1,
+            "failed validation: more members than a message has room for",
+        ),
         (&["fn", "test", "none.js"], 2, "error: none.js: No such file"),
         (&["fn", "test", "throws.js", "--request", "GET no-slash"], 2, "is no path"),
         (&["fn", "new", "not a name"], 2, "is no name for a function"),

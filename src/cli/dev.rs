@@ -2,6 +2,7 @@
 //!
 //! In: a port. Out: a PoP that serves at once. Never: a file that has to be written first.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 
 use crate::hooks::{Event, oci};
@@ -26,6 +27,15 @@ impl Dev {
             Ok(origin) => origin,
             Err(error) => return wrong(&format!("cannot start the demo origin: {error}")),
         };
+        // Before anything is written that another one, which has them, would take for a change of its own.
+        for port in [self.port, self.admin_port] {
+            if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                return wrong(&format!(
+                    "cannot listen on 127.0.0.1:{port}: {error}\n  `ss -ltnp` shows who listens there; --port and --admin-port choose \
+                     other ports"
+                ));
+            }
+        }
         let state = std::env::temp_dir().join(format!("rimward-dev-{}", self.port));
         // Everybody may write to its parent.
         if let Err(error) = own::directory(&state) {

@@ -23,7 +23,7 @@ use crate::observe::Outcome;
 use crate::origin;
 
 use super::context::RequestCtx;
-use super::{events, failure, keeping, respond};
+use super::{failure, keeping, respond};
 
 /// Ranges one request may ask for; more are answered with the whole (RFC 9110 §14.2 allows it).
 const RANGES_MAX: usize = 32;
@@ -129,15 +129,11 @@ fn validators(response: &ResponseHeader) -> (Option<&[u8]>, Option<&[u8]>) {
     (value(header::ETAG), value(header::LAST_MODIFIED))
 }
 
-/// The error that has the origin asked again where a 304 confirmed nothing: Pingora would serve what is stored as confirmed, or the bare
-/// 304 that an origin-response function failed on. Past the cache, the next question has the viewer's own conditions.
-pub fn unconfirmed(session: &mut Session, ctx: &mut RequestCtx) -> Option<Box<Error>> {
+/// The error that has the origin asked again where a 304 confirmed nothing: Pingora would serve what is stored as confirmed. Past the
+/// cache, the next question has the viewer's own conditions.
+pub fn unconfirmed(session: &mut Session, ctx: &RequestCtx) -> Option<Box<Error>> {
     let mismatch = NoCacheReason::Custom(keeping::MISMATCH);
-    let unconfirmed = match session.cache.phase() {
-        CachePhase::RevalidatedNoCache(NoCacheReason::InternalError) => events::forget_failure(ctx),
-        phase => phase == CachePhase::RevalidatedNoCache(mismatch),
-    };
-    if !unconfirmed {
+    if session.cache.phase() != CachePhase::RevalidatedNoCache(mismatch) {
         return None;
     }
     session.cache.disable(mismatch);

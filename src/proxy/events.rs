@@ -25,7 +25,7 @@ use super::functions::Link;
 use super::hooking::{self, HookNote, Ran};
 use super::phases::now_ms;
 use super::snapshot::Served;
-use super::{applying, asking, failure, record, rerouting, respond, views};
+use super::{answering, applying, asking, failure, record, rerouting, respond, views};
 
 /// Runs the viewer-request functions; `Some` = the viewer is answered with this. What they change takes part in the cache key.
 pub async fn viewer_request(held: &Arc<Held>, session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
@@ -169,13 +169,7 @@ pub async fn left_behind(session: &mut Session, response: &ResponseHeader, ctx: 
     let _ = origin_response(session, &mut response, ctx).await;
     ctx.origin.instead = None;
     (ctx.hooks.answered, ctx.hooks.origin_failed) = (false, Some(true));
-    forget_failure(ctx);
-}
-
-/// Takes back that a call failed, since what it was for is asked for again or not needed; `true` = one did.
-pub fn forget_failure(ctx: &mut RequestCtx) -> bool {
-    ctx.hooks.result = None;
-    ctx.hooks.failed.take().is_some()
+    (ctx.hooks.result, ctx.hooks.failed) = (None, None);
 }
 
 /// Runs the viewer-response functions, on hits as well; what they change is never stored. `true` = they ran.
@@ -267,13 +261,38 @@ fn refuse(
     failed: Failure,
     api: Api,
 ) -> Result<()> {
+    let error = fails(&mut ctx.hooks, failed, api);
+    become_error(session, response, ctx, &error)
+}
+
+/// The same where an origin-response function failed on the 304 that would have confirmed what is on its way. Nobody reads what a
+/// background request gets.
+pub fn refuse_confirmed(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+    error: &Error,
+) -> Result<()> {
+    if !ctx.is_viewer() {
+        return Ok(());
+    }
+    become_error(session, response, ctx, error)?;
+    answering::note(response, ctx);
+    Ok(())
+}
+
+fn become_error(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+    error: &Error,
+) -> Result<()> {
     let ended = ends_here(session, response);
-    let status = failed.status();
-    let words = told(&failed, api);
-    fails(&mut ctx.hooks, failed, api);
-    respond::fail(ctx, crate::observe::Failure::Internal, words.to_owned());
+    let (status, _) = failure::classify(error);
+    let words = failure::words(error);
+    respond::fail(ctx, crate::observe::Failure::Internal, words.clone());
     ctx.answer.outcome = Some(crate::observe::Outcome::Error);
-    let answer = respond::error_answer(session, ctx, status, words);
+    let answer = respond::error_answer(session, ctx, status, &words);
     response.set_status(answer.status)?;
     let body = if ended { Bytes::new() } else { answer.body };
     respond::edit(response, |headers| {

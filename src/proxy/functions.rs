@@ -23,7 +23,7 @@ use crate::hooks::engine::{Budget, Engine, EngineSettings, Function, Web};
 use crate::hooks::host::Services;
 use crate::hooks::host::fetch::Fetcher;
 use crate::hooks::host::kv::{KvFiles, KvStores};
-use crate::hooks::{Event, Site, limits};
+use crate::hooks::{Api, Event, Site, limits};
 use crate::integration::Integrations;
 use crate::lambda::Scripts;
 use crate::observe::{FunctionMetrics, Metrics};
@@ -326,12 +326,39 @@ impl Chains {
             hooks.iter().map(link).collect::<Result<Vec<_>, _>>()
         };
         let hooks = &behavior.hooks;
-        Ok(Chains {
+        let chains = Chains {
             viewer_request: attach(Event::ViewerRequest, &hooks.viewer_request)?,
             origin_request: attach(Event::OriginRequest, &hooks.origin_request)?,
             origin_response: attach(Event::OriginResponse, &hooks.origin_response)?,
             viewer_response: attach(Event::ViewerResponse, &hooks.viewer_response)?,
-        })
+        };
+        chains.associated(behavior)?;
+        Ok(chains)
+    }
+
+    /// Refuses what AWS associates with no behavior, where a function in strict mode is in it (Developer Guide, "Restrictions on all edge
+    /// functions"): several functions at one event, CloudFront functions and Lambda@Edge at viewers' events.
+    fn associated(&self, behavior: &Behavior) -> Result<(), LoadError> {
+        let strict = |links: &[&Link]| links.iter().any(|link| link.site.mode == Mode::Strict);
+        let refused = |event: Event, link: &Link, what| {
+            let (behavior, function) = (behavior.name.clone(), link.loaded.function.name().to_owned());
+            Err(LoadError::Quota { behavior, function, event, what })
+        };
+        for event in Event::ALL {
+            let links: Vec<&Link> = self.of(event).iter().collect();
+            if let ([_, second, ..], true) = (&links[..], strict(&links)) {
+                return refused(event, second, "an event has one function");
+            }
+        }
+        let viewers: Vec<&Link> = self.viewer_request.iter().chain(&self.viewer_response).collect();
+        let of = |api: Api| viewers.iter().any(|link| link.loaded.function.api() == api);
+        match self.viewer_response.first() {
+            Some(link) if strict(&viewers) && of(Api::CloudFront) && of(Api::LambdaEdge) => {
+                let what = "one behavior's viewers have CloudFront functions or Lambda@Edge, not both";
+                refused(Event::ViewerResponse, link, what)
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use pingora::Error;
 
 use crate::config::compiled::{Generated, OriginGroup, OriginId};
 use crate::hooks::engine::Called;
@@ -24,6 +25,8 @@ pub struct HookNote {
     pub result: Option<&'static str>,
     /// The failure that became the answer.
     pub failed: Option<Failure>,
+    /// The same, of an origin-response function's call on a 304: what is stored is neither renewed nor served.
+    pub refused: Option<Box<Error>>,
     /// Names this request to the background requests that copy it.
     pub call: Option<HeaderValue>,
     /// What functions changed in the viewer's request.

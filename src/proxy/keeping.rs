@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderName, Method, StatusCode, header};
-use pingora::Result;
 use pingora::cache::{CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
 
 use crate::behavior::compress;
 use crate::cache::object::Meta;
@@ -129,6 +129,9 @@ pub fn admit(
     response: &ResponseHeader,
     ctx: &mut RequestCtx,
 ) -> Result<RespCacheable> {
+    if ctx.hooks.refused.is_some() {
+        return Err(Error::explain(ErrorType::InternalError, "a function failed on what confirms the stored answer"));
+    }
     let snapshot = ctx.snapshot.clone();
     let (Some(served), Some(slot)) = (ctx.behavior.map(|id| snapshot.behavior(id)), ctx.slot.clone()) else {
         return Ok(never(ctx, "bypass"));

@@ -294,15 +294,15 @@ impl ProxyHttp for Phases {
         let status = response.status.as_u16();
         asking::answered(ctx, status);
         if status == 101 && !session.is_upgrade_req() {
-            return Err(Error::explain(
-                ErrorType::InvalidHTTPHeader,
-                "the origin switched protocols, which nobody asked for",
-            )
-            .into_up());
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the origin switched protocols unasked").into_up());
         }
         if status == 304 && session.cache.maybe_cache_meta().is_some() {
-            if !ctx.tier.is_asking() {
-                events::origin_response(session, response, ctx).await?;
+            if !ctx.tier.is_asking()
+                && let Err(error) = events::origin_response(session, response, ctx).await
+            {
+                // Pingora would serve the bare 304: what is stored goes on its way, and becomes the error there.
+                ctx.hooks.refused = Some(error);
+                return Ok(());
             }
             return answering::confirm(session, response, ctx);
         }
@@ -399,6 +399,9 @@ impl ProxyHttp for Phases {
         asking::restore(session);
         if let Some(again) = answering::unconfirmed(session, ctx) {
             return Err(again);
+        }
+        if let Some(error) = ctx.hooks.refused.take() {
+            return events::refuse_confirmed(session, response, ctx, &error);
         }
         if let Role::Revalidation(guard) = &mut ctx.role
             && session.cache.phase() != CachePhase::Stale

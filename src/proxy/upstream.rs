@@ -221,6 +221,8 @@ pub fn is_bridged(session: &Session, ctx: &RequestCtx, error: &Error) -> bool {
     let failed = match error.etype() {
         // A node's 504 may say that it has nothing stored: the origin comes after it.
         ErrorType::HTTPStatus(_) if ctx.tier.awaits_word() => false,
+        // An answer in the origin's place is what the viewer is to get; a background request has what is stored stay.
+        ErrorType::HTTPStatus(_) if ctx.origin.instead.is_some() && ctx.is_viewer() => false,
         // Its functions see it first: then it comes as an error of its own.
         ErrorType::HTTPStatus(_) if !ctx.tier.is_asking() && events::awaits_origin_response(ctx) => false,
         ErrorType::HTTPStatus(status) => is_failure(session, ctx, *status),

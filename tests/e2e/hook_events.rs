@@ -34,6 +34,67 @@ fn what_the_edge_answers_by_itself_runs_no_function() {
     }
 }
 
+/// The rows of the table where an origin is asked, or fails.
+#[test]
+fn which_events_run_by_what_became_of_the_request() {
+    let origin = Origin::start(|x| match x.request.target.as_str() {
+        "/checked" if x.request.field("if-none-match").is_some() => x.head("304 Not Modified", "ETag: \"e\"\r\n"),
+        "/checked" => x.reply("200 OK", "Cache-Control: no-cache\r\nETag: \"e\"\r\n", "v"),
+        "/late" => while x.read().is_some() {},
+        _ => x.reply("200 OK", "Cache-Control: max-age=60\r\n", "v"),
+    });
+    let mut setup = Setup::new("");
+    setup.rest = format!("{}timeouts = {{ read = \"300ms\" }}\n", origin.config("o"));
+    for (name, text) in marks() {
+        std::fs::write(setup.dir().join(format!("{name}.wat")), text).unwrap();
+        setup.rest.push_str(&format!("[[function]]\nname = \"{name}\"\nfile = \"{name}.wat\"\n"));
+    }
+    setup.rest.push_str(&format!(
+        "[[behavior]]\nmatch = \"*\"\norigin = \"o\"\nmethods = \"all\"\n[behavior.hooks]\n{ALL}\n"
+    ));
+    let pop = setup.start();
+    let viewers = ["viewer-request", "viewer-response"];
+    for (lines, (method, path, status, want)) in (1..).zip([
+        ("GET", "/a", 200, &EACH[..]),
+        ("GET", "/a", 200, &viewers),
+        ("HEAD", "/a", 200, &viewers),
+        ("POST", "/a", 200, &EACH),
+        ("GET", "/checked", 200, &EACH),
+        ("GET", "/checked", 200, &EACH),
+        ("GET", "/late", 504, &["viewer-request", "origin-request"]),
+    ]) {
+        let reply = pop.send(method, path, &[], b"");
+        assert_eq!(reply.status, status, "{method} {path}");
+        assert_eq!(events(&pop, lines), want, "{method} {path}, line {lines}");
+    }
+}
+
+/// The viewer gets the stale answer with its own two; the background request runs the origin's two.
+#[test]
+fn a_stale_answer_that_is_refreshed_behind_runs_the_viewers_two() {
+    let origin = Origin::start(|x| {
+        let age = if x.nth == 0 { 1 } else { 600 };
+        x.reply(
+            "200 OK",
+            &format!("Cache-Control: max-age={age}, stale-while-revalidate=600\r\n"),
+            format!("v{}", x.nth),
+        );
+    });
+    let pop = pop(&origin, &marks(), "", ALL);
+    pop.get("/a");
+    let mut lines = 1;
+    until("the origin to be asked again", || {
+        lines += 1;
+        let reply = pop.get("/a");
+        assert!(ran(&reply).1);
+        assert_eq!(events(&pop, lines), ["viewer-request", "viewer-response"], "line {lines}");
+        (reply.text() == "v1").then_some(())
+    });
+    for (function, calls) in [("vreq", lines), ("oreq", 2), ("ores", 2), ("vres", lines)] {
+        pop.counted("rimward_function_calls_total", &[&format!("function=\"{function}\"")], calls as f64);
+    }
+}
+
 /// A page is nobody's request: the functions of its own behavior run at its origin, those of viewers do not.
 #[test]
 fn an_error_page_runs_its_origins_functions() {
@@ -181,26 +242,50 @@ fn an_error_after_a_304_about_another_answer_is_the_origins_own() {
     }
 }
 
-/// A 304 that a function fails on confirms nothing: the whole is asked for, and an unconditional request never gets a 304.
+/// A 304 that a function fails on confirms nothing, and is no answer to who asked without conditions: the viewer gets the failure, what is
+/// stored stays as it is.
 #[test]
-fn a_function_that_fails_on_a_304_has_the_whole_asked_for() {
-    for (when, status, body) in
-        [("response.status === '304'", 200, Some("v")), ("response.headers['x-again']", 503, None)]
-    {
+fn a_function_that_fails_on_a_304_is_a_failure() {
+    let origin = Origin::start(|x| {
+        let fields = "Cache-Control: no-cache\r\nETag: \"e\"\r\n";
+        match (x.request.field("if-none-match"), x.nth) {
+            (Some(_), 4) => x.head("304 Not Modified", &format!("{fields}X-Well: 1\r\n")),
+            (Some(_), _) => x.head("304 Not Modified", fields),
+            (None, _) => x.reply("200 OK", fields, "0123456789"),
+        }
+    });
+    let fails =
+        on_response("response.status === '304' && !response.headers['x-well']", "throw new Error('on purpose');");
+    let pop = pop(&origin, &[("f", fails)], "", "origin_response = \"f\"");
+    assert_eq!(pop.get("/a").status, 200);
+    for (nth, fields) in [(2, &[][..]), (3, &[("Range", "bytes=0-3")]), (4, &[("If-None-Match", "\"e\"")])] {
+        let reply = pop.get_with("/a", fields);
+        let name = reply.field("x-cache").unwrap();
+        assert!(reply.status == 503 && name.starts_with("LambdaExecutionError"), "{fields:?}: {} {name}", reply.status);
+        assert!(reply.text().contains("the Lambda function failed") || !fields.is_empty(), "{}", reply.text());
+        assert_eq!(origin.count(), nth, "one question each");
+    }
+    let reply = pop.get("/a");
+    assert_eq!((reply.status, reply.text().as_str(), origin.count()), (200, "0123456789", 5), "confirmed at last");
+}
+
+/// What a function writes in the origin's place is not taken for a failure of the origin.
+#[test]
+fn an_answer_that_functions_wrote_is_bridged_by_nothing_stale() {
+    let closed = "closed = response.headers['x-is'][0].value === 'closed'";
+    let write = format!("const {closed}; if (closed) {{ response.status = '503'; response.body = 'mine'; }}");
+    let request = "exports.handler = async ({ Records: [{ cf: { request } }] }) => request.headers['x-close'] ? \
+                   { status: '503', body: 'mine' } : request;\n";
+    let at = "cache = { stale_if_error = \"10m\" }\nforward = { headers = [\"x-close\"] }";
+    for (text, event) in [(on_response("true", &write), "origin_response"), (request.to_owned(), "origin_request")] {
         let origin = Origin::start(|x| {
-            let again = if x.nth > 0 { "X-Again: 1\r\n" } else { "" };
-            let fields = format!("Cache-Control: no-cache\r\nETag: \"e\"\r\n{again}");
-            match x.request.field("if-none-match") {
-                Some(_) => x.head("304 Not Modified", &fields),
-                None => x.reply("200 OK", &fields, "v"),
-            }
+            let body = if x.nth == 0 { "good" } else { "closed" };
+            x.reply("200 OK", &format!("Cache-Control: max-age=1\r\nX-Is: {body}\r\n"), body);
         });
-        let fails = on_response(when, "throw new Error('on purpose');");
-        let pop = pop(&origin, &[("f", fails)], "", "origin_response = \"f\"");
-        assert_eq!(pop.get("/a").status, 200);
-        let reply = pop.get("/a");
-        assert_eq!(reply.status, status, "{when}: {}", reply.text());
-        assert!(body.is_none_or(|body| reply.text() == body), "{when}: {}", reply.text());
-        assert_eq!(origin.count(), 3, "{when}: the first, the question that is answered with 304, the whole");
+        let pop = pop(&origin, &[("f", text)], at, &format!("{event} = \"f\""));
+        assert_eq!(pop.get("/a").text(), "good");
+        let ask = || pop.get_with("/a", &[("X-Close", "1")]);
+        let reply = until("the object to be stale", || Some(ask()).filter(|reply| reply.text() != "good"));
+        assert_eq!((reply.status, reply.text().as_str()), (503, "mine"), "{event}");
     }
 }

@@ -42,6 +42,11 @@ fn guests(silent: &Origin) -> Vec<Guest> {
                  (func (export \"alloc\") (param i32) (result i32) i32.const 1024)\n \
                  (func (export \"flat\") (param i32 i32) (result i64) \
                  (loop (br_if 0 (i32.ge_s (table.grow $t (ref.null func) (i32.const 10000)) (i32.const 0)))) unreachable))";
+    let fields = "exports.handler = async () => ({ status: '200', headers: Object.fromEntries(Array.from(Array(3000), (_, n) => \
+                  [`x-${n}`, [{ value: 'v' }]])) });\n";
+    let start = "(module (memory (export \"memory\") 4) (func $start unreachable) (start $start)\n \
+                 (func (export \"alloc\") (param i32) (result i32) i32.const 1024)\n \
+                 (func (export \"flat\") (param i32 i32) (result i64) i64.const 0))";
     let grants = format!("grants = {{ fetch = {{ allow = [\"127.0.0.1:{port}\"], private = [\"127.0.0.0/8\"] }} }}\n");
     let guest = |name, text: &str, more: &str, outcome| Guest { name, text: text.into(), more: more.into(), outcome };
     vec![
@@ -51,6 +56,8 @@ fn guests(silent: &Origin) -> Vec<Guest> {
         guest("recursion", recursion, "", "execution"),
         guest("table", table, "", "execution"),
         guest("log", log, "", "cpu"),
+        guest("fields", fields, "cpu = \"5s\"\n", "validation"),
+        guest("start", start, "", "execution"),
         guest("trap", &wat::module("", "unreachable"), "", "execution"),
         guest("error", &Flat::new().fail("on purpose").wat(), "", "execution"),
     ]

@@ -4,7 +4,7 @@
 
 use crate::harness::hooked::{ALL, FORWARD, calls, marks, pop, ran, result};
 use crate::harness::wat::{self, Flat};
-use crate::harness::{Origin, Setup, until};
+use crate::harness::{Origin, Pop, Setup, until};
 
 /// CloudFront Developer Guide, "Troubleshooting HTTP 5xx": status and result type of each failure.
 #[test]
@@ -33,6 +33,7 @@ fn failures_have_their_documented_status_and_name_and_are_never_stored() {
             assert!(calls(&pop, 2).iter().any(|(_, how)| how == outcome), "{name} at {event}: {:?}", calls(&pop, 2));
             let labels = ["function=\"f\"", &format!("outcome=\"{outcome}\"")];
             pop.counts_to("rimward_function_calls_total", &labels, 2.0);
+            assert_eq!(pop.access_log().last().unwrap()["functions"][0]["result"], want, "{name} at {event}");
             assert_eq!(
                 pop.metric("rimward_function_errors_total", &["function=\"f\"", want]),
                 2.0,
@@ -309,4 +310,98 @@ fn error_pages_stand_in_for_failures_and_not_for_limits() {
         let reply = pop.get("/a");
         assert_eq!((reply.status, reply.text() == "hello"), (503, paged), "{}", reply.text());
     }
+}
+
+/// The same of limits and memory, in each contract.
+#[test]
+fn limits_have_their_documented_status_and_name() {
+    let silent = Origin::start(|x| while x.read().is_some() {});
+    let port = silent.address.port();
+    let wait = format!(
+        "exports.handler = async (event) => {{ await fetch('http://127.0.0.1:{port}/'); return event.Records[0].cf.request; }};\n"
+    );
+    let fetch = format!(
+        "grants = {{ fetch = {{ allow = [\"127.0.0.1:{port}\"], private = [\"127.0.0.0/8\"], timeout = \"1m\" }} }}\n"
+    );
+    let grow = wat::module("", "(loop (br_if 0 (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) unreachable");
+    let lambda = "exports.handler = async () => { for (;;); };\n";
+    let cloudfront = |what: &str| format!("function handler(event) {{ {what} }}\n");
+    for (name, text, more, status, want, outcome) in [
+        ("wait", wait.as_str(), &*format!("{fetch}timeout = \"200ms\"\n"), 503, "LambdaLimitExceeded", "timeout"),
+        ("loop", lambda, "", 503, "LambdaLimitExceeded", "cpu"),
+        ("grow", &*grow, "", 503, "FunctionExecutionError", "memory"),
+        ("loop", &*cloudfront("for (;;);"), "", 503, "FunctionExecutionError", "cpu"),
+        ("throw", &*cloudfront("throw new Error('on purpose');"), "", 503, "FunctionExecutionError", "execution"),
+        ("invalid", &*cloudfront("return { statusCode: 99 };"), "", 502, "FunctionValidationError", "validation"),
+    ] {
+        let origin = Origin::fixed("", "hello");
+        let pop = with_function(&origin, text, more);
+        let reply = pop.get("/a");
+        assert_eq!((reply.status, result(&reply)), (status, want), "{name}: {}", reply.text());
+        assert_eq!(calls(&pop, 1), [("viewer-request".to_owned(), outcome.to_owned())], "{name}");
+        assert_eq!(pop.access_log()[0]["functions"][0]["result"], want, "{name}");
+    }
+    // As many calls as may run are running: the next one is refused at once.
+    let spin = cloudfront("if (event.request.uri === '/long') for (;;); return event.request;");
+    for (text, more, want) in [
+        (wait.as_str(), &*format!("{fetch}concurrency = 1\ntimeout = \"3s\"\n"), "LambdaLimitExceeded"),
+        (&*spin, "concurrency = 1\ncpu = \"3s\"\n", "FunctionThrottledError"),
+    ] {
+        let origin = Origin::fixed("", "hello");
+        let pop = with_function(&origin, text, more);
+        std::thread::scope(|scope| {
+            scope.spawn(|| pop.get("/long"));
+            let asked = if text == spin { 0 } else { silent.count() + 1 };
+            silent.wait(asked);
+            let reply = until("a call to be refused", || Some(pop.get("/a")).filter(|reply| reply.status != 200));
+            assert_eq!((reply.status, result(&reply)), (503, want));
+            assert!(pop.counts_to("rimward_function_calls_total", &["outcome=\"throttled\""], 1.0) >= 1.0);
+        });
+    }
+}
+
+/// Developer Guide, "Restrictions on all edge functions": what AWS does not associate, strict mode refuses.
+#[test]
+fn strict_functions_are_attached_as_aws_attaches_them() {
+    let origin = Origin::fixed("", "hello");
+    let mut setup = Setup::new("");
+    let lambda = "exports.handler = async ({ Records: [{ cf }] }) => cf.response || cf.request;\n";
+    std::fs::write(setup.dir().join("lambda.js"), lambda).unwrap();
+    std::fs::write(setup.dir().join("cff.js"), "function handler(event) { return event.response || event.request; }\n")
+        .unwrap();
+    let config = |mode: &str, hooks: &str| {
+        let function =
+            |name: &str| format!("[[function]]\nname = \"{name}\"\nfile = \"{name}.js\"\nmode = \"{mode}\"\n");
+        format!(
+            "{}{}{}[[behavior]]\nname = \"all\"\nmatch = \"*\"\norigin = \"o\"\nhooks = {{ {hooks} }}\n",
+            origin.config("o"),
+            function("lambda"),
+            function("cff")
+        )
+    };
+    setup.rest = config("strict", "viewer_request = \"cff\", origin_request = \"lambda\", viewer_response = \"cff\"");
+    let pop = setup.start();
+    assert_eq!(pop.get("/a").text(), "hello");
+    for (hooks, words) in [
+        ("origin_response = [\"lambda\", \"lambda\"]", "at origin-response: an event has one function"),
+        ("viewer_request = \"cff\", viewer_response = \"lambda\"", "CloudFront functions or Lambda@Edge, not both"),
+    ] {
+        let reply = pop.reload(&config("strict", hooks));
+        assert!(reply.status / 100 == 4 && reply.text().contains(words), "{hooks}: {}", reply.text());
+        let reply = pop.reload(&config("extended", hooks));
+        assert_eq!(reply.status, 200, "{hooks}: {}", reply.text());
+    }
+}
+
+/// A PoP whose function at viewer-request is this; `more` are lines of it.
+fn with_function(origin: &Origin, text: &str, more: &str) -> Pop {
+    let mut setup = Setup::new("");
+    let file = if text.starts_with("(module") { "f.wat" } else { "f.js" };
+    std::fs::write(setup.dir().join(file), text).unwrap();
+    setup.rest = format!(
+        "{}[[function]]\nname = \"f\"\nfile = \"{file}\"\n{more}\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\nhooks = {{ viewer_request = \"f\" }}\n",
+        origin.config("o")
+    );
+    setup.start()
 }

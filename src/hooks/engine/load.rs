@@ -25,6 +25,7 @@ const PACKAGE: &str = "rimward:edge/";
 const LINE: &str = "0.1.";
 /// A core module this large is an interpreter with its snapshot, or a runtime.
 pub(super) const BIG: usize = 1 << 20;
+const WEB: &str = "a wasi:http component is an origin (`[[origin]] function`), not a hook";
 /// Hex digits of a function's version.
 pub(super) const VERSION: usize = 12;
 
@@ -38,8 +39,11 @@ pub fn load(
     let mut version = crypto::hex(digest::digest(&digest::SHA256, wasm).as_ref());
     version.truncate(VERSION);
     let (binary, shape) = component(wasm)?;
+    let web = shape.exports.iter().any(|export| export.starts_with(super::web::HANDLER));
     for import in &shape.imports {
-        if let Some(hint) = refused(import, &spec.grants) {
+        let hint =
+            if web && import.starts_with("wasi:") { Some(WEB.to_owned()) } else { refused(import, &spec.grants) };
+        if let Some(hint) = hint {
             return Err(EngineError::Import { function: spec.name.clone(), import: import.clone(), hint });
         }
     }
@@ -107,9 +111,7 @@ pub fn component(wasm: &[u8]) -> Result<(Cow<'_, [u8]>, Shape), EngineError> {
 fn refused(import: &str, grants: &Grants) -> Option<String> {
     let Some((interface, version)) = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
         let why = match import {
-            _ if import.starts_with("wasi:http/") => {
-                "a wasi:http component is an origin (`[[origin]] function`), not a hook"
-            }
+            _ if import.starts_with("wasi:http/") => WEB,
             _ if import.starts_with("wasi:") => {
                 "WASI is not offered; build it as a WASI preview 1 module, or with WASI stubbed out"
             }
@@ -123,7 +125,7 @@ fn refused(import: &str, grants: &Grants) -> Option<String> {
     let (granted, key) = match interface {
         "call" | "who" | "request" | "origin" | "answer" | "response" | "types" | "log" | "config" | "crypto"
         | "clock" | "dynamic" | "preview1" => return None,
-        "secrets" => (!grants.secrets.is_empty(), "secrets = [\"name\"]"),
+        "secrets" => (!grants.secrets.is_empty(), "secrets = { name = \"env:NAME\" }"),
         "kv" => (!grants.kv.is_empty(), "kv = [\"store\"]"),
         "geo" => (grants.geo, "geo = true"),
         "fetch" => (grants.fetch.is_some(), "fetch = { allow = [\"host\"] }"),

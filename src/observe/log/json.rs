@@ -110,6 +110,9 @@ fn functions(out: &mut Vec<u8>, calls: &[Call]) {
         millis(out, "cpu_ms", call.cpu_ns);
         millis(out, "ms", call.wall_ns);
         number(out, "edits", u64::from(call.edits));
+        if let Some(result) = call.result {
+            text(out, "result", result.as_bytes());
+        }
         if !call.error.is_empty() {
             text(out, "error", call.error.as_bytes());
         }

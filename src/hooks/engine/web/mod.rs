@@ -44,7 +44,7 @@ use super::{EngineError, Shared};
 use state::State;
 
 /// The interface that a component answers requests by; its versions 0.2.x are one.
-const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
+pub(super) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 /// Ticks before a call lets others run for the first time.
 const FIRST_TICKS: u64 = 2;
 
