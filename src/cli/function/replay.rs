@@ -215,7 +215,9 @@ fn read(path: &Path) -> Result<Recording, FnError> {
     if length > RECORDING_MAX {
         return Err(FnError::File { path: path.to_owned(), reason: format!("more than {RECORDING_MAX} bytes") });
     }
-    let text = fs::read_to_string(path).map_err(failed)?;
+    let bytes = fs::read(path).map_err(failed)?;
+    let no_text = |_| FnError::File { path: path.to_owned(), reason: "no recording: it is not text".to_owned() };
+    let text = String::from_utf8(bytes).map_err(no_text)?;
     Recording::read(&text)
         .map_err(|error| FnError::File { path: path.to_owned(), reason: format!("no recording: {error}") })
 }

@@ -131,7 +131,9 @@ fn refused(import: &str, grants: &Grants) -> Option<String> {
         "fetch" => (grants.fetch.is_some(), "fetch = { allow = [\"host\"] }"),
         _ => return Some("there is no such interface; functions/wit/edge.wit has all there are".to_owned()),
     };
-    (!granted).then(|| format!("it was not granted; add `grants.{key}` to the function"))
+    // Of `fn test`, options by the same names.
+    let option = if interface == "secrets" { "secret" } else { interface };
+    (!granted).then(|| format!("it was not granted; add `grants.{key}` to the function, or --{option} to `fn test`"))
 }
 
 fn handlers(component: &Component, shape: &Shape) -> Handlers {

@@ -201,7 +201,9 @@ fn failed(host: &str, error: &hyper_util::client::legacy::Error) -> HostError {
     while let Some(inner) = cause {
         match inner.downcast_ref::<Refused>() {
             Some(Refused::Address) => {
-                return HostError::Denied(format!("{host} has no address that functions may ask"));
+                return HostError::Denied(format!(
+                    "{host} has no address that functions may ask; `grants.fetch.private` names private networks that they may"
+                ));
             }
             Some(Refused::Name(reason)) => return HostError::Failed(format!("cannot resolve {host}: {reason}")),
             Some(Refused::Connect(reason)) => return HostError::Failed(format!("cannot connect to {host}: {reason}")),

@@ -114,7 +114,7 @@ impl CallState {
     /// A secret that was granted.
     pub fn secret(&self, name: &str) -> Result<&[u8], HostError> {
         let granted = self.identity.grants.secrets.iter().find(|(granted, _)| granted == name);
-        granted.map(|(_, secret)| secret.expose().as_slice()).ok_or_else(|| denied("secret", name))
+        granted.map(|(_, secret)| secret.expose().as_slice()).ok_or_else(|| denied("secret", "secrets", name))
     }
 
     /// A store that was granted.
@@ -134,7 +134,7 @@ impl CallState {
     /// Where an address is. `None`: not an address, or not known.
     pub fn place(&self, address: &str) -> Result<Option<Place>, HostError> {
         if !self.identity.grants.geo {
-            return Err(HostError::Denied("geo was not granted".to_owned()));
+            return Err(HostError::Denied("geo was not granted; add `grants.geo = true` to the function".to_owned()));
         }
         let address = address.parse::<IpAddr>().ok();
         Ok(address.and_then(|address| self.services.geo.as_ref()?.lookup(address)))
@@ -194,7 +194,7 @@ impl CallState {
     }
 
     fn kv_grant(&self, name: &str) -> Result<&KvGrant, HostError> {
-        self.identity.grants.kv.iter().find(|grant| grant.store == name).ok_or_else(|| denied("store", name))
+        self.identity.grants.kv.iter().find(|grant| grant.store == name).ok_or_else(|| denied("store", "kv", name))
     }
 }
 
@@ -202,9 +202,9 @@ fn granted(identity: &Identity) -> Result<&FetchGrant, HostError> {
     identity.grants.fetch.as_ref().ok_or_else(|| HostError::Denied(NO_FETCH.to_owned()))
 }
 
-fn denied(what: &str, name: &str) -> HostError {
+fn denied(what: &str, key: &str, name: &str) -> HostError {
     let shown: String = name.chars().take(NAME_SHOWN).collect();
-    HostError::Denied(format!("{what} '{shown}' was not granted"))
+    HostError::Denied(format!("{what} '{shown}' was not granted; add it to the function's `grants.{key}`"))
 }
 
 /// The lines of one field, as a function may see them.

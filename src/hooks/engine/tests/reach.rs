@@ -44,7 +44,13 @@ async fn host_calls_reach_what_was_granted() {
     for (interface, named, arguments, from, want) in [
         ("kv", "get", &["store", "key"][..], PRESENT, "value"),
         ("kv", "get", &["store", "none"], PRESENT, ""),
-        ("kv", "get", &["other", "key"], PRESENT, "store 'other' was not granted"),
+        (
+            "kv",
+            "get",
+            &["other", "key"],
+            PRESENT,
+            "store 'other' was not granted; add it to the function's `grants.kv`",
+        ),
         ("secrets", "get", &["token"], PAYLOAD, "s3cret"),
         ("crypto", "digest", &["md6", ""], PRESENT, "there is no digest 'md6': md5, sha1, sha256, sha384 or sha512"),
         ("dynamic", "call", &["config.all", ""], PAYLOAD, r#"{"COLOR":"blue","A":"1"}"#),
