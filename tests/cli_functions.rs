@@ -257,7 +257,6 @@ fn mistakes_are_shown_where_they_are() {
             "error: none/x.wasm: No such file or directory (os error 2)\n",
         ),
         (&["fn", "test", "throws.js", "--status", "404"], 2, "viewer-request has no response"),
-        (&["fn", "test", "throws.js", "--origin", "a b"], 2, "a name has no spaces"),
         (
             &["fn", "test", "many.js", "--cpu", "30s", "--timeout", "60s"],
             1,

@@ -33,7 +33,8 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, St
     }
     let has = |name: &str| path.join(name).is_file();
     if metadata.is_dir() && !has("package.json") && !build::ENTRIES.into_iter().any(has) {
-        return Err(FnError::File { path: path.to_owned(), reason: unbuildable(path) });
+        let entries = std::fs::read_dir(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
+        return Err(FnError::File { path: path.to_owned(), reason: unbuildable(entries) });
     }
     if build::is_source(path) {
         return script(path, flavor, mode, given);
@@ -54,12 +55,12 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, St
 }
 
 /// Why a directory is no project of any language, with the files in it that are functions by themselves.
-fn unbuildable(dir: &Path) -> String {
+fn unbuildable(entries: std::fs::ReadDir) -> String {
     let alone = |path: &PathBuf| {
         let extension = path.extension().and_then(|extension| extension.to_str());
         extension.is_some_and(|extension| ALONE.contains(&extension))
     };
-    let files = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
     let mut files: Vec<String> = files.filter(alone).map(|path| path.display().to_string()).collect();
     files.sort();
     let instead = match files.first() {
