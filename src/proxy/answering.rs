@@ -289,7 +289,7 @@ pub fn reason(ctx: &RequestCtx) -> FwdReason {
     }
 }
 
-/// The same where the cache took no part, from [`keeping::bypass`](super::keeping::bypass).
+/// The same where the cache took no part, from [`keeping::bypass`].
 pub fn passed(why: &str) -> FwdReason {
     match why {
         "method" => FwdReason::Method,

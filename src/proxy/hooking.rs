@@ -68,7 +68,7 @@ impl HookNote {
         self.origin_failed.unwrap_or(status.as_u16() >= 400)
     }
 
-    /// Whether that is not what its status says ([`crate::cache::Meta::masked`]).
+    /// Whether that is not what its status says ([`crate::cache::object::Meta::masked`]).
     pub fn masks(&self, status: StatusCode) -> bool {
         self.failed_before(status) != (status.as_u16() >= 400)
     }
