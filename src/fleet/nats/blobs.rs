@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use tokio::io::AsyncReadExt as _;
 
 use super::streams;
@@ -65,7 +65,8 @@ async fn send(js: &Context, name: &str, nuid: &str, digest: Digest, bytes: &Byte
             for part in window {
                 acks.push(js.publish(chunks.clone(), part.clone()).await?.into_future());
             }
-            try_join_all(acks).await
+            // All of them: a chunk that arrives after one was refused would stay behind what `put` removes.
+            join_all(acks).await.into_iter().collect::<Result<Vec<_>, _>>()
         };
         in_time(acknowledged).await?;
     }
