@@ -20,7 +20,7 @@ use super::edge::RequestId;
 use super::phases::now_ms;
 use super::plan::Slot;
 use super::shared::Shared;
-use super::{asking, entering, events, keeping, respond, soft};
+use super::{asking, entering, events, hooking, keeping, respond, soft};
 
 /// Why the cache takes no part where this node has not seen the purges that the asking one has.
 const BEHIND: &str = "behind";
@@ -131,7 +131,7 @@ pub fn told(
         _ => (Did::Fill, TierResult::Fill),
     };
     ctx.tier.answered = Some(counted);
-    let masked = events::failed(session, ctx, status) != (status.as_u16() >= 400);
+    let masked = hooking::masks(events::failed(session, ctx, status), status);
     let masked = if masked { "; masked=1" } else { "" };
     HeaderValue::from_str(&format!("v1; node={}; did={}{masked}", ctx.snapshot.config.fleet.node, did.as_str())).ok()
 }

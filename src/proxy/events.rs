@@ -25,7 +25,7 @@ use super::functions::Link;
 use super::hooking::{self, HookNote, Ran};
 use super::phases::now_ms;
 use super::snapshot::Served;
-use super::{answering, applying, asking, failure, record, rerouting, respond, views};
+use super::{answering, applying, asking, failure, pages, record, rerouting, respond, views};
 
 /// Runs the viewer-request functions; `Some` = the viewer is answered with this. What they change takes part in the cache key.
 pub async fn viewer_request(held: &Arc<Held>, session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Answer>> {
@@ -262,12 +262,13 @@ fn refuse(
     api: Api,
 ) -> Result<()> {
     let error = fails(&mut ctx.hooks, failed, api);
-    become_error(session, response, ctx, &error)
+    let answer = respond::error_answer(session, ctx, failure::classify(&error).0, &failure::words(&error));
+    become_error(session, response, ctx, &error, answer)
 }
 
-/// The same where an origin-response function failed on the 304 that would have confirmed what is on its way. Nobody reads what a
-/// background request gets.
-pub fn refuse_confirmed(
+/// The same where an origin-response function failed on the 304 that would have confirmed what is on its way: as after its failure on any
+/// other answer of the origin, an error page may stand in. Nobody reads what a background request gets.
+pub async fn refuse_confirmed(
     session: &mut Session,
     response: &mut ResponseHeader,
     ctx: &mut RequestCtx,
@@ -276,7 +277,8 @@ pub fn refuse_confirmed(
     if !ctx.is_viewer() {
         return Ok(());
     }
-    become_error(session, response, ctx, error)?;
+    let page = pages::instead(session, ctx, failure::classify(error).0, &failure::words(error)).await;
+    become_error(session, response, ctx, error, pages::answer(&page))?;
     answering::note(response, ctx);
     Ok(())
 }
@@ -286,13 +288,11 @@ fn become_error(
     response: &mut ResponseHeader,
     ctx: &mut RequestCtx,
     error: &Error,
+    answer: Answer,
 ) -> Result<()> {
     let ended = ends_here(session, response);
-    let (status, _) = failure::classify(error);
-    let words = failure::words(error);
-    respond::fail(ctx, crate::observe::Failure::Internal, words.clone());
+    respond::fail(ctx, crate::observe::Failure::Internal, failure::words(error));
     ctx.answer.outcome = Some(crate::observe::Outcome::Error);
-    let answer = respond::error_answer(session, ctx, status, &words);
     response.set_status(answer.status)?;
     let body = if ended { Bytes::new() } else { answer.body };
     respond::edit(response, |headers| {

@@ -70,7 +70,7 @@ impl HookNote {
 
     /// Whether that is not what its status says ([`crate::cache::object::Meta::masked`]).
     pub fn masks(&self, status: StatusCode) -> bool {
-        self.failed_before(status) != (status.as_u16() >= 400)
+        masks(self.failed_before(status), status)
     }
 
     /// Has every origin sent `body`, until functions at an origin's event write another one.
@@ -78,6 +78,11 @@ impl HookNote {
         self.asked_body = Some(body.clone());
         self.request_body = Some(body);
     }
+}
+
+/// Whether an answer of this status does not say what is `failed`: whether there is an origin's error behind it.
+pub fn masks(failed: bool, status: StatusCode) -> bool {
+    failed != (status.as_u16() >= 400)
 }
 
 /// How a chain ended.

@@ -10,7 +10,7 @@ use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 use pingora::proxy::subrequest::Ctx;
 
-use crate::behavior::errors;
+use crate::behavior::{Answer, ResultType, errors};
 use crate::config::compiled::{ErrorPage, Generated, Page};
 use crate::hooks::Failure;
 
@@ -33,6 +33,17 @@ pub async fn instead(session: &mut Session, ctx: &RequestCtx, status: u16, what:
     // It stands for what the origin would have said: the cache keeps it as long as an error of its own (`cache.error_ttl`).
     plain.headers.retain(|(name, _)| *name != header::CACHE_CONTROL);
     Arc::new(Generated { status: plain.status, headers: plain.headers, body: plain.body })
+}
+
+/// It as an answer of the edge's own.
+pub fn answer(page: &Generated) -> Answer {
+    Answer {
+        status: page.status,
+        headers: page.headers.clone(),
+        body: page.body.clone(),
+        result: ResultType::Error,
+        failure: None,
+    }
 }
 
 /// The rule for this status. A page never has a page, whether it is fetched for an error or asked for by a viewer: that one

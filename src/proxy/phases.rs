@@ -401,7 +401,7 @@ impl ProxyHttp for Phases {
             return Err(again);
         }
         if let Some(error) = ctx.hooks.refused.take() {
-            return events::refuse_confirmed(session, response, ctx, &error);
+            return events::refuse_confirmed(session, response, ctx, &error).await;
         }
         if let Role::Revalidation(guard) = &mut ctx.role
             && session.cache.phase() != CachePhase::Stale
@@ -449,13 +449,7 @@ impl ProxyHttp for Phases {
         let page = pages::instead(session, ctx, status, &words).await;
         let answer = match ctx.denied.take() {
             Some(denied) => super::denying::denied(&denied),
-            None => crate::behavior::Answer {
-                status: page.status,
-                headers: page.headers.clone(),
-                body: page.body.clone(),
-                result: crate::behavior::ResultType::Error,
-                failure: None,
-            },
+            None => pages::answer(&page),
         };
         // A body that was not read to its end cannot be skipped safely: such a connection closes.
         let reuse = session.is_body_done() && matches!(error.esource(), ErrorSource::Upstream);

@@ -269,6 +269,28 @@ fn a_function_that_fails_on_a_304_is_a_failure() {
     assert_eq!((reply.status, reply.text().as_str(), origin.count()), (200, "0123456789", 5), "confirmed at last");
 }
 
+/// As on any other answer of the origin.
+#[test]
+fn a_page_stands_in_for_a_function_that_fails_on_a_304() {
+    let origin = Origin::start(|x| match (x.request.target.as_str(), x.request.field("if-none-match")) {
+        ("/page", _) => x.reply("200 OK", "Cache-Control: max-age=60\r\nContent-Type: text/x-page\r\n", "page"),
+        (_, Some(_)) => x.head("304 Not Modified", "ETag: \"e\"\r\n"),
+        (_, None) => x.reply("200 OK", "Cache-Control: no-cache\r\nETag: \"e\"\r\n", "stored"),
+    });
+    let fails = on_response("response.status === '304'", "throw new Error('on purpose');");
+    let errors = "errors = [{ status = [503], page = \"/page\", respond = 500 }]";
+    let pop = pop(&origin, &[("f", fails)], errors, "origin_response = \"f\"");
+    assert_eq!(pop.get("/a").text(), "stored");
+    for _ in 0..2 {
+        let reply = pop.get("/a");
+        assert_eq!((reply.status, reply.text().as_str()), (500, "page"), "{:?}", reply.field("content-type"));
+        assert_eq!(reply.field("content-type"), Some("text/x-page"));
+        assert!(reply.field("x-cache").unwrap().starts_with("LambdaExecutionError"));
+    }
+    assert_eq!(pop.get_with("/a", &[("Range", "bytes=0-1")]).text(), "page");
+    assert_eq!(origin.count(), 5, "one question each, and the page once");
+}
+
 /// What a function writes in the origin's place is not taken for a failure of the origin.
 #[test]
 fn an_answer_that_functions_wrote_is_bridged_by_nothing_stale() {
