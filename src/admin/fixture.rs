@@ -278,6 +278,7 @@ fn config() -> Config {
             records_size: 1,
         },
         kv_stores: Vec::new(),
+        kv_imports: Vec::new(),
         local_lambda: None,
         access: compiled::Access::default(),
         rates: compiled::Rates::default(),

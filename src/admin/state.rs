@@ -54,11 +54,11 @@ pub struct FleetState {
 pub struct CacheState {
     pub memory_bytes: u64,
     pub memory_objects: u64,
-    /// `store.memory`, in bytes.
+    /// `cache.memory` in force, in bytes: another one in the file takes a restart.
     pub memory_limit: u64,
     pub disk_bytes: u64,
     pub disk_objects: u64,
-    /// `store.disk.size`, in bytes; 0 = no disk tier.
+    /// `cache.disk.size` in force, in bytes; 0 = no disk tier.
     pub disk_limit: u64,
     pub fills_in_flight: u64,
 }

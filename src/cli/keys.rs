@@ -132,7 +132,12 @@ pub enum KeysError {
     File { path: PathBuf, line: usize, reason: String },
     #[error("{0}")]
     Secret(String),
-    #[error("{made} keys were made{}, {} were not:\n  {}", already(*there), refused.len(), refused.join("\n  "))]
+    #[error("--map {0}=… is written twice: an id of the file is one plan here")]
+    MappedTwice(String),
+    #[error(
+        "{} {} made{}, {} {} not:\n  {}",
+        keys(*made), were(*made), already(*there), refused.len(), were(refused.len()), refused.join("\n  ")
+    )]
     Import { made: usize, there: usize, refused: Vec<String> },
 }
 
@@ -186,7 +191,7 @@ impl KeysError {
     /// 2 when the command line is to blame, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            KeysError::Read { .. } | KeysError::File { .. } | KeysError::Secret(_) => 2,
+            KeysError::Read { .. } | KeysError::File { .. } | KeysError::Secret(_) | KeysError::MappedTwice(_) => 2,
             KeysError::Import { .. } => 1,
         }
     }
@@ -201,6 +206,11 @@ fn enable(name: &str, access: &Access, enabled: bool, out: &mut impl Write) -> R
 
 /// Every key that can be made is, whatever becomes of the others: an import that was cut off is simply run again, and leaves what is there.
 fn import(import: &Import, out: &mut impl Write) -> Result<(), Failed> {
+    for (position, (id, _)) in import.map.iter().enumerate() {
+        if import.map.iter().take(position).any(|(before, _)| before == id) {
+            return Err(KeysError::MappedTwice(id.clone()).into());
+        }
+    }
     let path = &import.file;
     let text = std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.clone(), source })?;
     let rows = csv::keys(&text).map_err(|(line, reason)| KeysError::File { path: path.clone(), line, reason })?;
@@ -230,12 +240,25 @@ fn import(import: &Import, out: &mut impl Write) -> Result<(), Failed> {
     if !refused.is_empty() {
         return Err(KeysError::Import { made, there, refused }.into());
     }
-    writeln!(out, "{made} keys made{}", already(there))?;
+    writeln!(out, "{} made{}", keys(made), already(there))?;
     Ok(())
 }
 
+/// "1 key", "2 keys".
+fn keys(n: usize) -> String {
+    format!("{n} key{}", if n == 1 { "" } else { "s" })
+}
+
+fn were(n: usize) -> &'static str {
+    if n == 1 { "was" } else { "were" }
+}
+
 fn already(there: usize) -> String {
-    if there == 0 { String::new() } else { format!(", {there} were there already and stay as they are") }
+    match there {
+        0 => String::new(),
+        1 => ", 1 was there already and stays as it is".to_owned(),
+        there => format!(", {there} were there already and stay as they are"),
+    }
 }
 
 /// Why a key was not made, in words that help with a file: what is advised about a request does not. `plans`: ids of the file, and what they are

@@ -11,11 +11,12 @@ use futures::FutureExt;
 use crate::access::{Guards, jwt};
 use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
-use crate::config::{self, compiled::Config};
+use crate::config::{self, Diagnostic, compiled::Config};
 use crate::fleet::FleetError;
+use crate::hooks::host::kv;
 use crate::hooks::oci;
 use crate::listen::Terminator;
-use crate::proxy::functions::{Chains, Functions};
+use crate::proxy::functions::{Chains, Functions, LoadError};
 use crate::proxy::revising::last;
 use crate::proxy::server::{Pop, Start, StartError};
 use crate::proxy::snapshot::answering;
@@ -25,6 +26,19 @@ use super::{Check, Run};
 
 /// The command line or configuration is wrong.
 pub(super) const WRONG: u8 = 2;
+
+/// What is said of a store whose import file is no good.
+const NEW_STORES: &str = "a new store could not be opened; one that has been written to does not read the file again";
+
+/// Why what a configuration names cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    /// At places of its text.
+    #[error("{0}")]
+    Placed(config::Errors),
+    #[error("{0}")]
+    Said(String),
+}
 
 // === impl Run ===
 impl Run {
@@ -44,9 +58,14 @@ impl Check {
     pub fn run(self) -> ExitCode {
         match read(&self.path) {
             Ok(config) => {
-                if let Err(error) = try_out(&config) {
+                if let Err(unfit) = try_out(&config) {
                     let colour = Colour::of(&std::io::stderr());
-                    eprintln!("{} {}: {error}", colour.paint("31;1", "error:"), self.path.display());
+                    match unfit {
+                        Unfit::Placed(errors) => eprintln!("{}", errors.render(colour.0)),
+                        Unfit::Said(words) => {
+                            eprintln!("{} {}: {words}", colour.paint("31;1", "error:"), self.path.display());
+                        }
+                    }
                     return ExitCode::from(WRONG);
                 }
                 println!(
@@ -65,24 +84,52 @@ impl Check {
     }
 }
 
+// === impl Unfit ===
+impl From<String> for Unfit {
+    fn from(words: String) -> Self {
+        Unfit::Said(words)
+    }
+}
+
+impl From<LoadError> for Unfit {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Geo(found) => Unfit::Placed(config::Errors::of(vec![*found])),
+            other => Unfit::Said(other.to_string()),
+        }
+    }
+}
+
 /// "1 origin", "2 origins".
 fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Makes what `run` would make of `config` and its files, away from the PoP's own state.
-fn try_out(config: &Config) -> Result<(), String> {
+fn try_out(config: &Config) -> Result<(), Unfit> {
     for listener in &config.listeners {
         let Some(tls) = &listener.tls else { continue };
         Terminator::new(tls, listener.h2).map_err(|error| error.to_string())?;
     }
     let tokens = jwt::Registry::new().map_err(|error| error.to_string())?;
     Guards::new(config, &tokens)?;
+    read_imports(config)?;
     load_functions(config)
 }
 
+/// Reads what new stores begin with, as if each were new.
+fn read_imports(config: &Config) -> Result<(), Unfit> {
+    let stores = config.kv_stores.iter().zip(&config.kv_imports);
+    let wrong = stores.filter_map(|(store, place)| {
+        let message = kv::importable(store).err()?.to_string();
+        Some(Diagnostic { message, help: Some(NEW_STORES.to_owned()), ..place.clone()? })
+    });
+    let wrong: Vec<_> = wrong.collect();
+    if wrong.is_empty() { Ok(()) } else { Err(Unfit::Placed(config::Errors::of(wrong))) }
+}
+
 /// Opens the databases of `config`, compiles every function of it and attaches it.
-fn load_functions(config: &Config) -> Result<(), String> {
+fn load_functions(config: &Config) -> Result<(), Unfit> {
     let functions = config.functions.len();
     if functions == 0 && config.geo.is_empty() {
         return Ok(());
@@ -96,10 +143,10 @@ fn load_functions(config: &Config) -> Result<(), String> {
     config.engine.records = scratch.path().join("records");
     let functions = Functions::new(scratch.path(), None);
     let metrics = crate::observe::Metrics::new(&config.pop.code, 0);
-    let set = functions.load(&config, None, &metrics).map_err(|error| error.to_string())?;
+    let set = functions.load(&config, None, &metrics)?;
     answering(&config, &set).map_err(|error| error.to_string())?;
     for behavior in &config.behaviors {
-        Chains::new(&config, behavior, &set.loaded).map_err(|error| error.to_string())?;
+        Chains::new(&config, behavior, &set.loaded)?;
     }
     Ok(())
 }
@@ -206,10 +253,17 @@ fn state(pop: &Pop, token: Option<Arc<crate::config::secret::Secret<String>>>) -
     let fleet = pop.fleet.clone();
     let (started_ms, phase, revising) = (pop.started_ms, pop.phase(), pop.revising.clone());
     let facts_of = reload.clone();
+    // Other sizes in the file wait for a restart: what is told is what there is.
+    let store = shared.live.load().config.store.clone();
     AdminState {
         token,
         metrics: shared.observer.metrics().clone(),
-        config: Arc::new(move || Arc::new(shared.live.load().config.clone())),
+        config: Arc::new(move || {
+            let mut config = shared.live.load().config.clone();
+            config.store.memory = store.memory;
+            config.store.disk.clone_from(&store.disk);
+            Arc::new(config)
+        }),
         facts: Arc::new(move || Facts {
             started_ms,
             not_ready: phase.lock().map(str::to_owned),
@@ -307,7 +361,7 @@ mod tests {
         ] {
             let text = format!("[[origin]]\nname = \"o\"\nurl = \"http://h\"\n{tables}");
             let config = config::parse(&text, "edge.toml", dir.path()).unwrap_or_else(|errors| panic!("{errors}"));
-            let error = try_out(&config).err();
+            let error = try_out(&config).err().map(|error| error.to_string());
             assert_eq!(error.is_some(), says.is_some(), "{tables}: {error:?}");
             assert!(says.is_none_or(|says| error.is_some_and(|error| error.contains(says))), "{tables}");
         }
@@ -321,7 +375,7 @@ mod tests {
         for (names, wrong) in [("\"right.mmdb\"", false), ("\"right.mmdb\", \"wrong.mmdb\"", true), ("\".\"", true)] {
             let text = format!("[[origin]]\nname = \"o\"\nurl = \"http://h\"\n[geo]\ndatabases = [{names}]\n");
             let config = config::parse(&text, "edge.toml", dir.path()).unwrap();
-            let error = load_functions(&config).err();
+            let error = load_functions(&config).err().map(|error| error.to_string());
             assert_eq!(error.is_some(), wrong, "{names}: {error:?}");
             for says in [
                 "edge.toml:5:",
@@ -353,7 +407,7 @@ mod tests {
             let text =
                 format!("[[origin]]\nname = \"o\"\nurl = \"http://h\"\n{behavior}[geo]\ndatabases = [{names}]\n");
             let config = config::parse(&text, "edge.toml", dir.path()).unwrap_or_else(|errors| panic!("{errors}"));
-            let error = load_functions(&config).err();
+            let error = load_functions(&config).err().map(|error| error.to_string());
             assert_eq!(error.is_some(), wrong, "{names} {rule}: {error:?}");
             assert!(error.is_none_or(|error| error.contains("'*' asks for countries, and no database knows any")));
         }

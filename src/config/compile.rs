@@ -23,6 +23,7 @@ mod listen;
 mod observe;
 mod origin;
 mod pattern;
+mod quota;
 mod response;
 mod signer;
 mod table;
@@ -133,6 +134,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
     let admin = observe::admin(file.admin, listeners.as_deref().unwrap_or_default(), &services, report);
     let observe = observe::observe(file.observe.unwrap_or_default(), report);
 
+    let (kv_stores, kv_imports) = kv_stores?;
     let config = Config {
         pop: pop?,
         listeners: listeners?,
@@ -143,7 +145,8 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         behaviors: behaviors?,
         functions: functions?,
         engine: engine.ok_or(Refused(()))?,
-        kv_stores: kv_stores?,
+        kv_stores,
+        kv_imports,
         local_lambda: local_lambda?,
         access: access?,
         rates: Rates { plans: plans?, api_keys: api_keys?, ..rates? },
@@ -159,6 +162,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         covered: Vec::new(),
     };
     refuse_told_hosts(&config, report);
+    quota::refuse(&config, report);
     warn_unused(&config, report);
     warn_without_tls(&config, report);
     unmet::warn(&config, report);

@@ -51,6 +51,8 @@ pub struct Config {
     pub functions: Vec<Function>,
     pub engine: Functions,
     pub kv_stores: Vec<KvStore>,
+    /// Where the import file of each of them is named; the message is whoever's who cannot use it.
+    pub kv_imports: Vec<Option<Diagnostic>>,
     /// Lambda functions of this machine; `None` = nothing of them is written.
     pub local_lambda: Option<LocalLambda>,
     /// What access rules name.

@@ -47,6 +47,12 @@ fn suggest_word(word: &str, words: &[&str]) -> Option<String> {
         ));
     }
     let nearest = nearest(word, words.iter().copied());
+    // A word without what tells the kinds of it apart: each of them.
+    let kind = |known: &&str| known.strip_prefix(word).is_some_and(|rest| rest.starts_with('-'));
+    let kinds: Vec<String> = words.iter().copied().filter(kind).map(|known| format!("'{known}'")).collect();
+    if nearest.is_none() && kinds.len() > 1 {
+        return Some(format!("did you mean {}?", kinds.join(" or ")));
+    }
     match suggest(word, words.iter().copied()) {
         Some(meant) if nearest.is_some() && words.len() <= WORDS_SHOWN => {
             Some(format!("{meant} one of: {}", words.join(", ")))
@@ -206,6 +212,11 @@ mod tests {
                 "algorithms with a shared secret (HS…) are not verified here: whoever can check such a token can make one; one of: RS256, RS384, RS512, PS256, ES256, ES384, EdDSA",
             ),
             ("[[jwt]]\nalgorithms = ['ES265']", "unknown value 'ES265' @ 'ES265'", "did you mean 'ES256'?"),
+            (
+                "[[function]]\nflavor = 'cloudfront'",
+                "unknown value 'cloudfront' @ 'cloudfront'",
+                "did you mean 'cloudfront-1.0' or 'cloudfront-2.0'?",
+            ),
             ("[[behavior]]\ncache.key.query = 'al'", "unknown value 'al' @ 'al'", "did you mean 'all'?"),
         ] {
             let got = findings(text);

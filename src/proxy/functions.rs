@@ -154,10 +154,11 @@ impl Functions {
         let services = Services { geo: set.geo.clone(), ..Services::new(set.kv.clone(), self.fetch()?) };
         let services = Arc::new(services);
         for (spec, metrics) in config.functions.iter().zip(counters) {
-            let says = |reason: String| LoadError::Function {
-                name: spec.name.clone(),
-                file: spec.file.display().to_string(),
-                reason,
+            let says = |reason: String| {
+                let file = spec.file.display().to_string();
+                // Some errors name the file themselves.
+                let reason = reason.strip_prefix(&format!("{file}: ")).map(str::to_owned).unwrap_or(reason);
+                LoadError::Function { name: spec.name.clone(), file, reason }
             };
             let made_of = made_of(config, spec).map_err(|error| says(error.to_string()))?;
             let same = |old: &&Arc<Loaded>| old.made_of == made_of && old.function.name() == spec.name;

@@ -40,6 +40,11 @@ fn mistakes_are_shown_where_they_are_with_the_nearest_valid_name() {
         ("listen = [\"127.0.0.1:0\"]", "listen = [\"127.0.0.1:99999\"]", &[":3", "^", "99999"]),
         ("url = \"http://127.0.0.1:9\"", "url = \"ftp://127.0.0.1\"", &[":7", "^", "ftp"]),
         ("name = \"app\"", "name = \"app", &[":6", "^"]),
+        (
+            "[[behavior]]",
+            "[[function]]\nname = \"f\"\nfile = \"f.js\"\nflavor = \"cloudfront\"\n[[behavior]]",
+            &[":12", "^", "did you mean 'cloudfront-1.0' or 'cloudfront-2.0'?"],
+        ),
     ];
     for (good, bad, said) in table {
         let text = GOOD.replacen(good, bad, 1);
@@ -63,6 +68,47 @@ fn names_that_clash_or_lead_nowhere_are_refused() {
     let secret = format!("{GOOD}\n[admin]\naddress = \"127.0.0.1:0\"\ntoken = \"env:RIMWARD_TEST_UNSET\"\n");
     let (ok, said) = check(dir.path(), &secret);
     assert!(!ok && said.contains("RIMWARD_TEST_UNSET"), "{said}");
+}
+
+/// What a fresh start would refuse is found before one, and told of the same file in the same words.
+#[test]
+fn what_new_stores_begin_with_is_read_by_a_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("{GOOD}\n[[kv_store]]\nname = \"flags\"\nimport = \"flags.json\"\nmode = \"strict\"\n");
+    let value = format!("{{\"data\": [{{\"key\": \"a\", \"value\": \"{}\"}}]}}", "v".repeat(1025));
+    for (file, says) in [
+        (
+            "{\"data\": [\n{\"key\": \"a\", \"value\": 1}]}",
+            "invalid type: integer `1`, expected a string at line 2 column",
+        ),
+        ("{\"data\": [", "EOF while parsing a list at line 1 column"),
+        (&value, "entry 1: 'a': a value of 1025 bytes, 1024 are allowed with mode = \"strict\""),
+        ("{\"data\": [{\"key\": \"a\", \"value\": \"1\"}]}", ""),
+    ] {
+        std::fs::write(dir.path().join("flags.json"), file).unwrap();
+        let (ok, said) = check(dir.path(), &text);
+        assert_eq!(ok, says.is_empty(), "{file}: {said}");
+        for part in ["check.toml:15:10: store 'flags': cannot import ", "flags.json: ", "\n15 | import", "^", says] {
+            assert!(ok || said.contains(part), "{part:?} is missing in\n{said}");
+        }
+        assert!(ok || !said.contains("check.toml: "), "the file is named once: {said}");
+    }
+    // A store that is new with a reload.
+    let pop = Pop::start(generated("one"));
+    std::fs::write(pop.dir().join("flags.json"), "{").unwrap();
+    let store = "[[kv_store]]\nname = \"flags\"\nimport = \"flags.json\"\n";
+    let refused = pop.reload(&format!("{}{store}", generated("two"))).text();
+    assert!(refused.contains("store 'flags': cannot import") && refused.contains("flags.json: EOF"), "{refused}");
+    assert_eq!(pop.get("/").text(), "one");
+}
+
+/// A cache has the size that it was made with, whatever the file says by now.
+#[test]
+fn the_size_in_force_is_told() {
+    let text = |size: &str| format!("[cache]\nmemory = \"{size}\"\n{}", generated("one"));
+    let pop = Pop::start(text("8MiB"));
+    assert_eq!(pop.reload(&text("16MiB")).status / 100, 2);
+    assert_eq!(pop.status()["cache"]["memory_limit"], 8 << 20);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_file_of_keys_is_imported() {
     std::fs::write(file.path(), format!("key,name,enabled,usageplanIds\n{rows}")).unwrap();
     let failed = keys(&pop, &["import", path]).unwrap_err();
     let text = failed.to_string();
-    assert!(text.starts_with("1 keys were made, 1 were there already and stay as they are, 3 were not:\n"), "{text}");
+    assert!(text.starts_with("1 key was made, 1 was there already and stays as it is, 3 were not:\n"), "{text}");
     for says in [
         "\n  line 3, c: another key, \"a\", has this value already; choose another",
         "\n  line 4, d: there is no plan \"c7\": write --map c7=PLAN; there are: gold, bronze",
@@ -92,6 +92,9 @@ fn a_file_of_keys_is_imported() {
     }
     assert!(!text.contains(&one) && !text.contains("`value`"), "{text}");
     assert_eq!(failed.exit_code(), 1);
+    let twice = keys(&pop, &["import", path, "--map", "c7=gold", "--map", "c7=bronze"]).unwrap_err();
+    assert_eq!(twice.to_string(), "--map c7=… is written twice: an id of the file is one plan here");
+    assert_eq!(twice.exit_code(), 2);
     std::fs::write(file.path(), "key\n").unwrap();
     let failed = keys(&pop, &["import", path]).unwrap_err();
     assert!(failed.to_string().contains(":1: there is no column \"name\""), "{failed}");

@@ -10,6 +10,7 @@ use crate::config::compiled::{
     FetchGrant, FetchHost, Flavor, Function, FunctionId, Functions, Grants, Hook, Hooks, KvBounds, KvGrant, KvStore,
     Mode, OnError, Pop, is_script,
 };
+use crate::config::error::Diagnostic;
 use crate::config::schema;
 use crate::config::secret::Secret;
 use crate::config::source::At;
@@ -258,17 +259,22 @@ fn host(text: &str) -> Option<FetchHost> {
     (named || address).then(|| FetchHost { pattern: name.to_ascii_lowercase(), port })
 }
 
-pub(super) fn stores(written: Vec<schema::KvStore>, report: &mut Report<'_>) -> Checked<Vec<KvStore>> {
+/// The stores, and where the import file of each is named.
+pub(super) fn stores(
+    written: Vec<schema::KvStore>,
+    report: &mut Report<'_>,
+) -> Checked<(Vec<KvStore>, Vec<Option<Diagnostic>>)> {
     let each = written.into_iter().enumerate().map(|(i, store)| {
-        let at = At::default().key("kv_store").index(i);
-        let import = store.import.map(|path| report.watched(&at.key("import"), &path)).transpose()?;
+        let at = At::default().key("kv_store").index(i).key("import");
+        let import = store.import.map(|path| report.watched(&at, &path)).transpose()?;
+        let place = import.as_ref().map(|_| report.sources.find(&at, String::new(), None));
         let bounds = match store.mode {
             schema::Mode::Strict => KvBounds::STRICT,
             schema::Mode::Extended => KvBounds::EXTENDED,
         };
-        Ok(KvStore { name: store.name, import, bounds })
+        Ok((KvStore { name: store.name, import, bounds }, place))
     });
-    all(each.collect::<Vec<_>>())
+    Ok(all(each.collect::<Vec<_>>())?.into_iter().unzip())
 }
 
 pub(super) fn hooks(at: &At, written: &schema::Hooks, known: &Known, report: &mut Report<'_>) -> Checked<Hooks> {

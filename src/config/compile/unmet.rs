@@ -27,6 +27,7 @@ pub(super) fn warn(config: &Config, report: &mut Report<'_>) {
             );
         }
     }
+    granted_nothing(config, report);
     counted_apart(config, report);
     shared_by_one(config, report);
     let certificates = config
@@ -81,6 +82,19 @@ pub(super) fn warn(config: &Config, report: &mut Report<'_>) {
                 );
             }
         }
+    }
+}
+
+/// Functions that may look addresses up, where nothing knows any.
+fn granted_nothing(config: &Config, report: &mut Report<'_>) {
+    if !config.geo.is_empty() {
+        return;
+    }
+    for (position, function) in config.functions.iter().enumerate().filter(|(_, function)| function.grants.geo) {
+        let at = At::default().key("function").index(position).key("grants").key("geo");
+        let message =
+            format!("'{}' may look addresses up, and `geo.databases` names no database: it finds none", function.name);
+        report.warn(&at, message);
     }
 }
 

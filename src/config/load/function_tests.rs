@@ -146,3 +146,42 @@ fn each_rule_broken_once() {
         assert!(errors.iter().any(|error| error.contains(want)), "{text}\n{errors:?}");
     }
 }
+
+#[test]
+fn geo_without_a_database_is_warned_of() {
+    let function = "[[function]]\nname = 'f'\nfile = 'f.js'\n";
+    for (grants, want) in [
+        ("grants.geo = true\n", Some("t.toml:7:14: 'f' may look addresses up, and `geo.databases` names no database")),
+        ("grants.geo = true\n[geo]\ndatabases = ['f.js']\n", None),
+        ("grants.clock = true\n", None),
+    ] {
+        let warnings = read(&format!("{function}{grants}")).unwrap().warnings;
+        let found = warnings.iter().find(|warning| warning.contains("may look addresses up"));
+        assert_eq!(found.is_some(), want.is_some(), "{grants}: {warnings:?}");
+        assert!(want.is_none_or(|want| found.is_some_and(|found| found.starts_with(want))), "{grants}: {warnings:?}");
+    }
+}
+
+#[test]
+fn strict_code_is_no_larger_than_lambda_edge_takes() {
+    let dir = tempfile::TempDir::new().unwrap();
+    // Digits without a pattern: a zip needs nearly half of their bytes.
+    let digits: String = (0..300_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
+    std::fs::write(dir.path().join("f.js"), format!("// {digits}\n")).unwrap();
+    for (mode, hooks, want) in [
+        ("strict", "viewer_request = 'f'", Some("7:28")),
+        ("strict", "viewer_response = { function = 'f', on_error = 'skip' }", Some("7:29")),
+        ("strict", "origin_request = 'f'", None),
+        ("strict", "", None),
+        ("strict'\nflavor = 'cloudfront-2.0", "viewer_request = 'f'", None),
+        ("extended", "viewer_request = 'f'", None),
+    ] {
+        let behavior = format!("[[behavior]]\nmatch = '*'\norigin = 'o'\nhooks = {{ {hooks} }}\n");
+        let text = format!("{ORIGIN}{behavior}[[function]]\nname = 'f'\nfile = 'f.js'\nmode = '{mode}'\n");
+        let found = parse(&text, "t.toml", dir.path()).err().map(|errors| errors.to_string());
+        assert_eq!(found.is_some(), want.is_some(), "{mode} {hooks}: {found:?}");
+        let Some((at, found)) = want.zip(found) else { continue };
+        assert!(found.starts_with(&format!("t.toml:{at}: the code of 'f' has ")), "{hooks}: {found}");
+        assert!(found.contains("Lambda@Edge has 1MiB at viewer events with mode = \"strict\""), "{hooks}: {found}");
+    }
+}

@@ -47,7 +47,7 @@ pub struct Function {
     #[serde(default)]
     pub flavor: Flavor,
     /// "extended" refuses only what would break a message; "strict" has AWS's validation and its quotas: of messages, of CloudFront
-    /// functions' code and number of stores, of Lambda@Edge functions' memory and time; and a behavior has one such function an event, and
+    /// functions' code and number of stores, of Lambda@Edge functions' memory, time and code; and a behavior has one such function an event, and
     /// not both APIs at its viewers' events. What values a store takes is `kv_store.mode`.
     #[serde(default)]
     pub mode: Mode,

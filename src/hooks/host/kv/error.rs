@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::compiled::KvBounds;
 use crate::hooks::host::HostError;
 
 /// Every way a store's work can fail. Keys are shown, values never.
@@ -13,8 +14,8 @@ pub enum KvError {
     Directory { path: PathBuf, reason: String },
     #[error("cannot open {path}: {reason}", path = path.display())]
     Open { path: PathBuf, reason: String },
-    #[error("cannot import {path}: {reason}", path = path.display())]
-    Import { path: PathBuf, reason: String },
+    #[error("store '{store}': cannot import {path}: {reason}", path = path.display())]
+    Import { store: String, path: PathBuf, reason: String },
     /// One entry or update is not valid.
     #[error("{0}")]
     Invalid(String),
@@ -22,7 +23,7 @@ pub enum KvError {
     #[error("{0}")]
     TooLarge(String),
     /// The store would be larger than its bound.
-    #[error("the store would hold {size} bytes, {limit} are allowed")]
+    #[error("the store would hold {size} bytes, {limit} are allowed{}", strict(*limit == KvBounds::STRICT.store))]
     Full { size: u64, limit: u64 },
     #[error("no such key")]
     NoKey,
@@ -34,6 +35,22 @@ pub enum KvError {
     HandedOver,
     #[error("cannot read or write the store: {0}")]
     Disk(String),
+}
+
+// === impl KvError ===
+impl KvError {
+    /// The same, with the reason for `bounds` where larger ones could be had.
+    pub(super) fn held_to(self, bounds: &KvBounds) -> Self {
+        match self {
+            KvError::TooLarge(words) => KvError::TooLarge(words + strict(*bounds == KvBounds::STRICT)),
+            other => other,
+        }
+    }
+}
+
+/// What is said of a bound that could be larger.
+fn strict(is_strict: bool) -> &'static str {
+    if is_strict { " with mode = \"strict\"" } else { "" }
 }
 
 impl From<KvError> for HostError {

@@ -144,7 +144,7 @@ impl KvFiles {
             .map_err(|error| KvError::Directory { path: self.dir.clone(), reason: error.to_string() })?;
         store.open(&self.dir.join(format!("{}.redb", configured.name)))?;
         if let Some(file) = configured.import.as_ref().filter(|_| store.state().is_new()) {
-            store.begin(&import::read(file, &configured.bounds)?, configured.bounds.store)?;
+            store.begin(&import::read(configured, file)?, configured.bounds.store)?;
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl KvHandle {
     /// Applies all changes or none, and returns the state after them. With `expected`, only when that is the store's version.
     /// Blocks until the changes are on disk.
     pub fn update(&self, changes: Vec<Change>, expected: Option<&str>) -> Result<State, KvError> {
-        change::check(&changes, &self.bounds)?;
+        change::check(&changes, &self.bounds).map_err(|error| error.held_to(&self.bounds))?;
         self.store.update(&changes, expected, self.bounds.store)
     }
 
@@ -231,6 +231,14 @@ impl KvHandle {
         store.load(std::path::Path::new(name), Box::new(open))?;
         Ok(KvHandle { name: name.into(), bounds: KvBounds::STRICT, store: Arc::new(store) })
     }
+}
+
+/// Whether a new store could begin with its import file, where it has one. Blocks on the disk.
+///
+/// # Errors
+/// What [`KvFiles::stores`] says of the same file.
+pub fn importable(configured: &KvStore) -> Result<(), KvError> {
+    configured.import.as_ref().map_or(Ok(()), |file| import::read(configured, file).map(drop))
 }
 
 /// `[a-zA-Z0-9-_]{1,64}` (CloudFront API).

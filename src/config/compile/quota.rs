@@ -1,0 +1,144 @@
+//! Quota: code that is more than AWS would take at an event.
+//!
+//! In: the compiled configuration, the files of functions with mode = "strict". Out: refusals. Never: a function built; what is measured is
+//! JavaScript as it lies there, not what TypeScript becomes, nor WebAssembly, which AWS would not take at all.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::Report;
+use super::function::files_below;
+use crate::config::compiled::{Config, Flavor, Function, Mode, is_typescript};
+use crate::config::source::At;
+use crate::config::units::ByteSize;
+
+/// Bytes of a Lambda@Edge function's code, zipped, at viewers' events and at origins' (CloudFront Developer Guide, "Quotas on
+/// Lambda@Edge").
+const VIEWER: u64 = 1 << 20;
+const ORIGIN: u64 = 50 << 20;
+/// Bytes that are not measured any more: nothing of that size is built (hooks/build/bundle.rs).
+const BUILT: u64 = 64 << 20;
+
+/// Refuses what a function in strict mode has too much of. A CloudFront function is measured when it is built, by its source.
+pub(super) fn refuse(config: &Config, report: &mut Report<'_>) {
+    let mut measured = HashMap::new();
+    for (position, behavior) in config.behaviors.iter().enumerate() {
+        let at = At::default().key("behavior").index(position).key("hooks");
+        let hooks = &behavior.hooks;
+        for (event, chain, who, most) in [
+            ("viewer_request", &hooks.viewer_request, "viewer", VIEWER),
+            ("origin_request", &hooks.origin_request, "origin", ORIGIN),
+            ("origin_response", &hooks.origin_response, "origin", ORIGIN),
+            ("viewer_response", &hooks.viewer_response, "viewer", VIEWER),
+        ] {
+            for (i, hook) in chain.iter().enumerate() {
+                let function = config.functions.get(hook.function).filter(|function| is_measured(function));
+                let Some(Function { name, file, .. }) = function else { continue };
+                // What cannot be read is refused by who builds it.
+                let size = measured.entry((hook.function, most)).or_insert_with(|| beyond(file, most).ok().flatten());
+                let Some(size) = size else { continue };
+                let most = ByteSize::bytes(most);
+                let message = format!(
+                    "the code of '{name}' has {size} bytes when zipped, Lambda@Edge has {most} at {who} events with mode = \"strict\""
+                );
+                let at = if chain.len() > 1 { at.key(event).index(i) } else { at.key(event) };
+                report.refuse(&at, message);
+            }
+        }
+    }
+}
+
+fn is_measured(function: &Function) -> bool {
+    function.mode == Mode::Strict && !matches!(function.flavor, Flavor::CloudFront1 | Flavor::CloudFront2)
+}
+
+/// The size of the code's zip file, where it is more than `most`.
+fn beyond(path: &Path, most: u64) -> io::Result<Option<u64>> {
+    let (root, files) = match path.is_dir() {
+        true => (path, files_below(path)?.unwrap_or_default()),
+        false => (path.parent().unwrap_or(Path::new("")), vec![path.to_owned()]),
+    };
+    let files: Vec<(String, PathBuf)> = files.into_iter().filter_map(|file| Some((code(root, &file)?, file))).collect();
+    let mut plain = 0;
+    for (_, file) in &files {
+        plain += std::fs::metadata(file)?.len();
+    }
+    // Hardly anything becomes larger when it is zipped.
+    if plain <= most || plain > BUILT {
+        return Ok(None);
+    }
+    let size = zipped(&files)?;
+    Ok((size > most).then_some(size))
+}
+
+/// The name of a file in its package; `None`: it is no code that AWS would be given.
+fn code(root: &Path, file: &Path) -> Option<String> {
+    let name = file.strip_prefix(root).ok()?;
+    let hidden = name.iter().any(|part| part.as_encoded_bytes().starts_with(b"."));
+    let extension = name.extension().and_then(|extension| extension.to_str());
+    let other = matches!(extension, Some("map" | "node" | "wasm" | "wat")) || is_typescript(name);
+    (!hidden && !other).then(|| name.to_string_lossy().into_owned())
+}
+
+fn zipped(files: &[(String, PathBuf)]) -> io::Result<u64> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, file) in files {
+        zip.start_file(name.as_str(), SimpleFileOptions::default().compression_method(CompressionMethod::Deflated))?;
+        io::copy(&mut File::open(file)?, &mut zip)?;
+    }
+    Ok(zip.finish()?.into_inner().len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no zip makes smaller.
+    fn noise(bytes: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        std::iter::repeat_with(next).take(bytes).collect()
+    }
+
+    #[test]
+    fn code_is_measured_as_it_is_deployed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for (name, bytes) in [
+            ("plain.js", vec![b' '; 9000]),
+            ("noise.js", noise(9000)),
+            ("noise.ts", noise(9000)),
+            ("noise.wasm", noise(9000)),
+            ("package/index.js", noise(5000)),
+            ("package/lib/a.js", noise(5000)),
+            ("package/lib/a.js.map", noise(9000)),
+            ("package/.git/pack", noise(9000)),
+        ] {
+            std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+            std::fs::write(path(name), bytes).unwrap();
+        }
+        for (name, most, more) in [
+            ("plain.js", 5000, false),
+            ("plain.js", 20, true),
+            ("noise.js", 5000, true),
+            ("noise.js", 9000, false),
+            ("noise.ts", 5000, false),
+            ("noise.wasm", 5000, false),
+            ("package", 9500, true),
+            ("package", 10_000, false),
+        ] {
+            let found = beyond(&path(name), most).unwrap();
+            assert_eq!(found.is_some(), more, "{name} {most}: {found:?}");
+            assert!(found.is_none_or(|size| size > most && size < most + 10_000), "{name} {most}: {found:?}");
+        }
+        assert!(beyond(&path("gone.js"), 1).is_err());
+    }
+}
