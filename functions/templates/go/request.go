@@ -2,6 +2,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 
 	"rimward/edge"
@@ -20,7 +21,8 @@ func init() {
 			out.SetURI(m.URI + "index.html")
 		}
 		out.SetHeader("x-function", "NAME")
-		println("asked for", m.URI)
+		// Standard output is the log; what the builtin println writes would be errors in it.
+		os.Stdout.WriteString("asked for " + m.URI + "\n")
 		return nil
 	})
 }

@@ -1,14 +1,20 @@
 // A hook for viewer-response: runs before the viewer is answered.
 package main
 
-import "rimward/edge"
+import (
+	"os"
+	"strconv"
+
+	"rimward/edge"
+)
 
 func init() {
 	edge.Handle(func(m *edge.Message, out *edge.Answer) error {
 		out.SetHeader("strict-transport-security", "max-age=63072000")
 		out.SetHeader("x-content-type-options", "nosniff")
 		out.RemoveHeader("server")
-		println("answered", m.URI, "with", m.Status)
+		// Standard output is the log; what the builtin println writes would be errors in it.
+		os.Stdout.WriteString("answered " + m.URI + " with " + strconv.Itoa(int(m.Status)) + "\n")
 		return nil
 	})
 }

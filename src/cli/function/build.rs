@@ -11,7 +11,7 @@ use clap::Args;
 use super::inspect::Inspected;
 use super::{Flavor, FnError, Mode, Verdict, report, source};
 use crate::cli::table;
-use crate::hooks::engine::component;
+use crate::hooks::engine::{EngineError, component};
 
 /// Make one wasm file of a function's source
 #[derive(Debug, Args)]
@@ -40,10 +40,15 @@ pub struct Build {
 impl Build {
     pub fn run(&self, out: &mut impl Write) -> Result<Verdict, FnError> {
         let began = Instant::now();
+        let to = self.output.clone().unwrap_or_else(|| output(&self.path));
+        writable(&self.path, &to)?;
         let wasm = source::wasm(&self.path, self.flavor.into(), self.mode.into(), None)?;
         let (component, shape) = component(&wasm.bytes)?;
-        let to = self.output.clone().unwrap_or_else(|| output(&self.path));
-        let inspected = Inspected::of(&source::name(&self.path), &to, &shape);
+        let name = source::name(&self.path);
+        let inspected = Inspected::of(&name, &to, &shape);
+        if !inspected.runs() {
+            return Err(EngineError::Handler { function: name }.into());
+        }
         write(&to, &component)?;
         let size = table::bytes(component.len() as f64);
         writeln!(out, "{}: {size}, built in {}", to.display(), report::time(began.elapsed()))?;
@@ -63,19 +68,24 @@ fn output(path: &Path) -> PathBuf {
     }
 }
 
+/// Refuses to write where the source is, however either is spelled, or where a directory is.
+fn writable(source: &Path, to: &Path) -> Result<(), FnError> {
+    let reason = match (to.canonicalize(), source.canonicalize()) {
+        (Ok(to), Ok(source)) if to == source => "this is the source itself: name another file with -o",
+        (Ok(to), _) if to.is_dir() => "this is a directory: name a file in it with -o",
+        _ => return Ok(()),
+    };
+    Err(FnError::File { path: to.to_owned(), reason: reason.to_owned() })
+}
+
 /// Whole or not at all: a PoP that watches the file loads no half of it.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), FnError> {
     let failed = |source| FnError::Write { path: path.to_owned(), source };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Asked for by itself: the error of a file in it would name that file, which nobody knows.
-    std::fs::metadata(dir).map_err(failed)?;
-    let mut file = tempfile::Builder::new().permissions(permissions()).tempfile_in(dir).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    // Made here: an error of the crate's own files names them, which nobody knows. The umask says who may read it.
+    let made = tempfile::Builder::new().make_in(dir, |path| std::fs::File::create_new(path));
+    let mut file = made.map_err(failed)?;
+    file.as_file_mut().write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
-}
-
-/// What a program's output usually has; less the umask.
-fn permissions() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o666)
 }

@@ -13,8 +13,8 @@ use clap::Args;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::FnError;
 use super::time::Moment;
+use super::{FnError, event_name, options, unread};
 use crate::config::compiled::Mode;
 use crate::hooks::exchange;
 use crate::hooks::testevent::{self, Recording};
@@ -46,9 +46,8 @@ pub struct Given {
     /// The body of the request; @FILE reads a file
     #[arg(long, value_name = "TEXT|@FILE")]
     pub body: Option<String>,
-    /// Where it runs: viewer-request, origin-request, origin-response or viewer-response [default: what --event says, else the first
-    /// it handles]
-    #[arg(long, value_name = "EVENT")]
+    /// Where it runs [default: what --event says, else the first it handles]
+    #[arg(long, value_name = "EVENT", value_parser = event_name())]
     pub at: Option<Event>,
     /// Status of the response, at response events [default: 200]
     #[arg(long, value_name = "CODE", value_parser = status)]
@@ -140,9 +139,9 @@ impl Given {
         let id = request_id();
         if event.is_request() {
             if self.status.is_some() || !self.response_header.is_empty() {
-                let what = format!(
-                    "{event} has no response: leave out --status and --response-header, or say --at viewer-response"
-                );
+                let later: Vec<Event> = handled.iter().copied().filter(|event| !event.is_request()).collect();
+                let or = if later.is_empty() { String::new() } else { format!(", or say --at {}", options(&later)) };
+                let what = format!("{event} has no response: leave out --status and --response-header{or}");
                 return Err(FnError::Usage(what));
             }
             return Ok(Exchange::request(event, &site, &id, now.0, request));
@@ -163,7 +162,7 @@ impl Given {
         let wrong = |reason: String| FnError::File { path: path.to_owned(), reason };
         let site = self.site(DOMAIN, mode);
         let given = testevent::Given { site, event: self.at, among: handled.to_vec(), now_ms: now.0 };
-        testevent::read(&read(path)?, given).map(|(exchange, _)| exchange).map_err(|error| wrong(error.to_string()))
+        testevent::read(&read(path)?, given).map(|(exchange, _)| exchange).map_err(|error| wrong(unread(&error)))
     }
 
     fn request(&self, event: Event) -> Result<Request, FnError> {

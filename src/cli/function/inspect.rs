@@ -78,6 +78,12 @@ impl<'s> Inspected<'s> {
         Inspected { name: name.to_owned(), file: path.display().to_string(), shape }
     }
 
+    /// Whether an event or an origin can run it.
+    pub fn runs(&self) -> bool {
+        let origin = |export: &String| export.starts_with("wasi:http/incoming-handler@");
+        self.shape.exports.iter().any(origin) || !events(self.shape).is_empty()
+    }
+
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let events = events(self.shape);
         let names: Vec<&str> = events.iter().map(|event| event.as_str()).collect();

@@ -26,12 +26,15 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::admin::Colour;
 use crate::config::compiled;
+use crate::hooks::Event;
 use crate::hooks::build::BuildError;
 use crate::hooks::engine::EngineError;
+use crate::hooks::testevent::TestEventError;
 
 /// Write, build and test edge functions
 #[derive(Debug, Args)]
@@ -40,7 +43,9 @@ use crate::hooks::engine::EngineError;
     rimward fn test pretty-urls/index.js --request 'GET /docs/'\n  \
     rimward dev --function pretty-urls/index.js      serve with it; a changed file is loaded at once\n  \
     rimward fn build pretty-urls/index.js -o pretty-urls.wasm\n  \
-    rimward fn inspect pretty-urls.wasm              what it handles and needs")]
+    rimward fn inspect pretty-urls.wasm              what it handles and needs\n\n\
+    Exit codes: 0 fine, 1 the function fails, does not build or is not valid, 2 wrong usage,\n\
+    or a file that cannot be used.")]
 pub struct Fn {
     #[command(subcommand)]
     pub command: FnCommand,
@@ -141,13 +146,34 @@ impl Fn {
 
 // === impl FnError ===
 impl FnError {
-    /// 2 when the command line is to blame, else 1.
+    /// 2 when the command line is to blame, or a file that it names and that nobody can use; else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             FnError::Usage(_) | FnError::Read { .. } | FnError::Write { .. } | FnError::File { .. } => 2,
             FnError::Build(BuildError::Read { .. } | BuildError::Input { .. }) => 2,
             _ => 1,
         }
+    }
+}
+
+/// Reads an event's name; of one that is nearly right the right one is said.
+fn event_name() -> impl TypedValueParser<Value = Event> {
+    PossibleValuesParser::new(Event::ALL.map(Event::as_str)).try_map(|name| name.parse::<Event>())
+}
+
+/// Events as an option's value.
+fn options(events: &[Event]) -> String {
+    events.iter().map(|event| event.as_str()).collect::<Vec<_>>().join("|")
+}
+
+/// Why a text is no event and no recording. What serde says of one that is too deep sounds like a mistake in its spelling.
+fn unread(error: &TestEventError) -> String {
+    match error {
+        TestEventError::Json(why) => match why.strip_prefix("recursion limit exceeded") {
+            Some(place) => format!("nested too deeply{place}"),
+            None => format!("not JSON: {why}"),
+        },
+        TestEventError::Member { .. } => error.to_string(),
     }
 }
 

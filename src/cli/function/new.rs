@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::templates::{self, File};
-use super::{FnError, Verdict};
+use super::{FnError, Verdict, event_name};
 use crate::hooks::Event;
 
 /// Characters of a function's name.
@@ -29,8 +29,8 @@ pub struct New {
     /// JavaScript needs no toolchain, WAT neither
     #[arg(long, value_enum, default_value_t)]
     pub language: Language,
-    /// viewer-request, origin-request, origin-response or viewer-response
-    #[arg(long, default_value_t = Event::ViewerRequest)]
+    /// Where it runs
+    #[arg(long, value_parser = event_name(), default_value_t = Event::ViewerRequest)]
     pub event: Event,
     /// The contract it is written to [default: lambda-edge for scripts, native for what compiles to wasm]
     #[arg(long, value_enum)]

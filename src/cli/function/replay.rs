@@ -14,12 +14,12 @@ use super::grants::Granted;
 use super::local::{Local, Settings};
 use super::report::Report;
 use super::time::Moment;
-use super::{FnError, Verdict, diff, source};
+use super::{FnError, Verdict, diff, source, unread};
 use crate::cli::admin::Colour;
 use crate::config::compiled::{Config, Flavor, Mode};
 use crate::hooks::engine::{Budget, Called};
 use crate::hooks::oci;
-use crate::hooks::testevent::{Change, Outcome, Raw, Recording};
+use crate::hooks::testevent::{Change, Outcome, Raw, Recording, TestEventError};
 
 /// As `[[function]]` has them by default.
 const BUDGET: Budget = Budget { cpu: Duration::from_millis(50), timeout: Duration::from_secs(5), memory: 128 << 20 };
@@ -35,7 +35,8 @@ const RECORDING_MAX: u64 = 128 << 20;
     A function is recorded with `record = \"1%\"` in its [[function]]. The id is the request's: in the\n\
     log and in x-amz-cf-id. The clock stands where it stood; randomness begins with a seed, stores with\n\
     their import files.\n\
-    Exit codes: 0 the same outcome, 1 another, 2 there is no such recording.")]
+    Exit codes: 0 the same outcome, 1 another, or the function does not build, 2 wrong usage,\n\
+    or there is no such recording.")]
 pub struct Replay {
     /// Id of the request, or the file of a recording
     pub id: String,
@@ -216,10 +217,19 @@ fn read(path: &Path) -> Result<Recording, FnError> {
         return Err(FnError::File { path: path.to_owned(), reason: format!("more than {RECORDING_MAX} bytes") });
     }
     let bytes = fs::read(path).map_err(failed)?;
-    let no_text = |_| FnError::File { path: path.to_owned(), reason: "no recording: it is not text".to_owned() };
-    let text = String::from_utf8(bytes).map_err(no_text)?;
-    Recording::read(&text)
-        .map_err(|error| FnError::File { path: path.to_owned(), reason: format!("no recording: {error}") })
+    let other = |why: &str| {
+        let reason = format!("it is no recording of a call ({why}); an event is for `rimward fn test --event`");
+        FnError::File { path: path.to_owned(), reason }
+    };
+    let text = String::from_utf8(bytes).map_err(|_| other("not text"))?;
+    Recording::read(&text).map_err(|error| {
+        let json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        match &error {
+            // JSON of another kind.
+            TestEventError::Json(why) if json => other(why),
+            _ => other(&unread(&error)),
+        }
+    })
 }
 
 fn read_config(path: &Path) -> Result<Config, FnError> {

@@ -14,7 +14,11 @@ use crate::hooks::engine::no_wasm;
 const WASM_MAX: u64 = 256 << 20;
 
 /// Extensions of files that are a function each.
-const ALONE: [&str; 9] = ["wasm", "wat", "c", "zig", "py", "js", "mjs", "cjs", "ts"];
+const ALONE: [&str; 11] = ["wasm", "wat", "c", "zig", "py", "js", "mjs", "cjs", "ts", "mts", "cts"];
+/// Ends of files that only say what types others have.
+const TYPES: [&str; 3] = [".d.ts", ".d.mts", ".d.cts"];
+/// Files of a directory that are suggested.
+const SUGGESTED: usize = 3;
 
 /// A function's wasm, or its text.
 #[derive(Debug)]
@@ -39,6 +43,9 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, St
     if build::is_source(path) {
         return script(path, flavor, mode, given);
     }
+    if let Some(reason) = unfit(path) {
+        return Err(FnError::File { path: path.to_owned(), reason });
+    }
     if metadata.len() > WASM_MAX {
         return Err(FnError::File { path: path.to_owned(), reason: format!("more than {} MiB", WASM_MAX >> 20) });
     }
@@ -56,18 +63,53 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, St
 
 /// Why a directory is no project of any language, with the files in it that are functions by themselves.
 fn unbuildable(entries: std::fs::ReadDir) -> String {
-    let alone = |path: &PathBuf| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|extension| ALONE.contains(&extension))
-    };
     let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
-    let mut files: Vec<String> = files.filter(alone).map(|path| path.display().to_string()).collect();
+    let mut files: Vec<String> = files.filter(|path| alone(path)).map(|path| path.display().to_string()).collect();
     files.sort();
-    let instead = match files.first() {
-        Some(file) => format!("name the file itself: {file}"),
-        None => "name the file of a function".to_owned(),
+    files.truncate(SUGGESTED);
+    let instead = match files.as_slice() {
+        [] => "name the file of a function".to_owned(),
+        [file] => format!("name the file itself: {file}"),
+        [others @ .., last] => format!("name the file itself: {} or {last}", others.join(", ")),
     };
     format!("no package.json, index.js, Cargo.toml or go.mod in it; {instead}")
+}
+
+/// Whether a file is likely a function by itself: no hidden one, no declaration of types.
+fn alone(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    ALONE.contains(&extension) && !name.starts_with('.') && !TYPES.iter().any(|end| name.ends_with(end))
+}
+
+/// Why nothing is made of a file whose name says what is in it; what to do instead.
+fn unfit(path: &Path) -> Option<String> {
+    let extension = path.extension()?.to_str()?;
+    let lower = extension.to_ascii_lowercase();
+    let project = |manifest: &str, language: &str| {
+        format!(
+            "no {manifest} beside it or one directory up: a function of this language is a project, and \
+             `rimward fn new NAME --language {language}` writes one"
+        )
+    };
+    match lower.as_str() {
+        "rs" => Some(project("Cargo.toml", "rust")),
+        "go" => Some(project("go.mod", "go")),
+        "jsx" | "tsx" => {
+            let plain = lower.trim_end_matches('x');
+            Some(format!(
+                "JSX is not built: name it .{plain} if it has none, or compile it first: \
+                 esbuild --bundle --platform=node --format=cjs {} --outfile=function.js",
+                path.display()
+            ))
+        }
+        // What these hold says itself what it is.
+        "wasm" | "wat" => None,
+        lower if lower != extension && ALONE.contains(&lower) => {
+            Some(format!("the extension counts in lower case: name it {}", path.with_extension(lower).display()))
+        }
+        _ => None,
+    }
 }
 
 fn script(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, String)]>) -> Result<Wasm, FnError> {
@@ -121,6 +163,42 @@ mod tests {
             ("/", "function"),
         ] {
             assert_eq!(name(Path::new(path)), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_suggested() {
+        for (path, want) in [
+            ("d/a.js", true),
+            ("d/a.mts", true),
+            ("d/a.cts", true),
+            ("d/a.d.ts", false),
+            ("d/a.d.mts", false),
+            ("d/.eslintrc.js", false),
+            ("d/a.json", false),
+            ("d/ts", false),
+        ] {
+            assert_eq!(alone(Path::new(path)), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_of_what_cannot_be_built() {
+        for (path, want) in [
+            ("a.wasm", None),
+            ("A.WASM", None),
+            ("a", None),
+            ("a.txt", None),
+            ("d/A.JS", Some("name it d/A.js")),
+            ("a.Ts", Some("name it a.ts")),
+            ("a.rs", Some("--language rust")),
+            ("a.go", Some("--language go")),
+            ("a.jsx", Some("name it .js if")),
+            ("a.TSX", Some("name it .ts if")),
+        ] {
+            let why = unfit(Path::new(path));
+            assert_eq!(why.is_some(), want.is_some(), "{path}: {why:?}");
+            assert!(want.is_none_or(|want| why.as_deref().is_some_and(|why| why.contains(want))), "{path}: {why:?}");
         }
     }
 

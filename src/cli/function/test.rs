@@ -14,7 +14,7 @@ use super::local::{Local, Settings};
 use super::percentile::Spread;
 use super::report::Report;
 use super::time::Moment;
-use super::{Flavor, FnError, Mode, Verdict, source};
+use super::{Flavor, FnError, Mode, Verdict, options, source};
 use crate::cli::admin::Colour;
 use crate::config::compiled;
 use crate::config::units::{ByteSize, Duration};
@@ -34,7 +34,8 @@ const REPEAT_MAX: i64 = 1_000_000;
     rimward fn test jwt.wasm --config issuer=https://id.example --secret key=file:key.pem\n  \
     rimward fn test index.js --repeat 1000      min, median and p99 of CPU time\n\n\
     The clock stands still and randomness comes from a seed: the same command gives the same outcome.\n\
-    Exit codes: 0 a valid outcome, 1 the function failed or its result is not valid, 2 wrong usage.")]
+    Exit codes: 0 a valid outcome, 1 the function fails, does not build or its result is not valid, 2 wrong usage,\n\
+    or a file that cannot be used.")]
 pub struct Test {
     /// A wasm file, or a source, which is built first
     pub path: PathBuf,
@@ -136,7 +137,7 @@ impl Test {
             for note in &wasm.notes {
                 writeln!(out, "note: {note}")?;
             }
-            if !report.good() && self.given.at.is_none() && self.given.event.is_none() {
+            if self.given.at.is_none() && self.given.event.is_none() {
                 Self::elsewhere(&local.function, before.event, out)?;
             }
         }
@@ -145,10 +146,9 @@ impl Test {
 
     /// A script is one handler for all events: which one it is for, nobody said.
     fn elsewhere(function: &Function, ran: Event, out: &mut impl Write) -> Result<(), FnError> {
-        let others: Vec<&str> =
-            handled(function).into_iter().filter(|event| *event != ran).map(Event::as_str).collect();
+        let others: Vec<Event> = handled(function).into_iter().filter(|event| *event != ran).collect();
         if !others.is_empty() {
-            writeln!(out, "note: it ran at {ran}; if it is for another event, say --at {}", others.join("|"))?;
+            writeln!(out, "note: it ran at {ran}; to choose another event, say --at {}", options(&others))?;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod typescript;
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -168,7 +170,8 @@ fn templates_build_where_their_toolchain_is() {
     ] {
         desk.done(&["fn", "new", language, "--language", language]);
         let path = format!("{language}/{file}");
-        let (code, out, err) = desk.run(&["fn", "test", &path, "--event", &format!("{language}/event.json")]);
+        let (code, out, err) =
+            desk.run(&["fn", "test", &path, "--event", &format!("{language}/event.json"), "--cpu", "1s"]);
         if err.contains("which is not installed") || err.contains("TypeScript needs esbuild") {
             assert_eq!(code, 1, "{err}");
             assert!(toolchains().is_empty(), "{language}: functions/samples/build.sh has installed it");
@@ -249,7 +252,7 @@ fn mistakes_are_shown_where_they_are() {
         ),
         (&["fn", "inspect", "none.wasm"], 2, "none.wasm: it is empty"),
         (&["fn", "build", "typed.js"], 1, "this looks like TypeScript: name the file .ts"),
-        (&["fn", "test", "shown.js"], 1, "note: it ran at viewer-request; if it is for another event, say --at "),
+        (&["fn", "test", "shown.js"], 1, "note: it ran at viewer-request; to choose another event, say --at "),
         (&["fn", "build", "wat"], 2, "name the file itself: wat/function.wat"),
         (
             &["fn", "build", "throws.js", "-o", "none/x.wasm"],
@@ -272,6 +275,93 @@ fn mistakes_are_shown_where_they_are() {
     ] {
         let (got, out, err) = desk.run(line);
         assert!(got == code && (out.contains(says) || err.contains(says)), "{line:?} {got}\n{out}\n{err}");
+    }
+}
+
+/// A component that has a handler for each of these events, which does nothing.
+fn handling(events: &[&str]) -> String {
+    let export = |event: &&str| format!("(func (export \"{event}\") (result i32) (i32.const 0))");
+    format!("(module (memory (export \"memory\") 1) {})", events.iter().map(export).collect::<String>())
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_with_what_to_do() {
+    let desk = Desk::new();
+    let one = "exports.handler = async (event) => event.Records[0].cf.request;\n";
+    for (path, text) in [
+        ("one.js", one),
+        ("ONE.JS", one),
+        ("a.jsx", one),
+        ("a.tsx", one),
+        ("a.rs", "fn main() {}\n"),
+        ("a.go", "package main\n"),
+        ("bom.wat", "\u{feff}(module)"),
+        ("bare.wat", "(component)"),
+        ("empty.json", "{}"),
+        ("later.wat", &handling(&["on-origin-response"])),
+    ] {
+        desk.write(path, text);
+    }
+    desk.write("deep.json", &format!("{{\"a\": {}{}}}", "[".repeat(200), "]".repeat(200)));
+    for (dir, files) in [("many", &["a.d.ts", ".b.js", "c.mts", "d.cts", "e.js", "f.js"][..]), ("types", &["a.d.ts"])] {
+        std::fs::create_dir(desk.at(dir)).unwrap();
+        files.iter().for_each(|file| desk.write(&format!("{dir}/{file}"), ""));
+    }
+    std::os::unix::fs::symlink(desk.at("one.js"), desk.at("link")).unwrap();
+    let itself = "this is the source itself: name another file with -o";
+    for (line, code, says) in [
+        (&["fn", "build", "one.js", "-o", "/proc/x.wasm"][..], 2, "error: /proc/x.wasm: "),
+        (&["fn", "build", "one.js", "-o", "."], 2, "error: .: this is a directory: "),
+        (&["fn", "build", "one.js", "-o", "one.js"], 2, itself),
+        (&["fn", "build", "one.js", "-o", "many/../one.js"], 2, itself),
+        (&["fn", "build", "one.js", "-o", "link"], 2, itself),
+        (&["fn", "build", "link", "-o", "one.js"], 2, itself),
+        (&["fn", "build", "many"], 2, "name the file itself: many/c.mts, many/d.cts or many/e.js\n"),
+        (&["fn", "build", "types"], 2, "name the file of a function\n"),
+        (&["fn", "build", "bare.wat"], 1, "exports no handler"),
+        (&["fn", "test", "ONE.JS"], 2, "name it ONE.js"),
+        (&["fn", "test", "a.jsx"], 2, "JSX is not built: name it .js if it has none"),
+        (&["fn", "test", "a.tsx"], 2, "JSX is not built: name it .ts if it has none"),
+        (&["fn", "test", "a.rs"], 2, "`rimward fn new NAME --language rust`"),
+        (&["fn", "inspect", "a.go"], 2, "`rimward fn new NAME --language go`"),
+        (&["fn", "test", "bom.wat"], 2, "bom.wat: it begins with a byte order mark: save it as UTF-8 without one"),
+        (&["fn", "test", "one.js", "--event", "deep.json"], 2, "deep.json: nested too deeply at line 1"),
+        (&["fn", "replay", "one.js"], 2, "one.js: it is no recording of a call (not JSON: expected value"),
+        (&["fn", "replay", "empty.json"], 2, "empty.json: it is no recording of a call (missing field `function`"),
+        (&["fn", "test", "one.js", "--at", "viewer_request"], 2, "a similar value exists: 'viewer-request'"),
+        (&["fn", "new", "x", "--event", "origin-respnse"], 2, "a similar value exists: 'origin-response'"),
+        (&["fn", "test", "one.js", "--flavor", "cloudfront"], 2, "a similar value exists: 'cloudfront-2.0'"),
+        (&["fn", "test", "one.js", "--status", "404"], 2, "or say --at origin-response|viewer-response\n"),
+        (&["fn", "test", "later.wat", "--at", "viewer-request", "--status", "404"], 2, "or say --at origin-response\n"),
+    ] {
+        let (got, out, err) = desk.run(line);
+        // A temporary file is nobody's business.
+        assert!(got == code && err.contains(says) && !err.contains(".tmp"), "{line:?} {got}\n{out}\n{err}");
+    }
+    assert_eq!(std::fs::read_to_string(desk.at("one.js")).unwrap(), one);
+}
+
+#[test]
+fn where_it_ran_is_said_when_nobody_chose() {
+    let desk = Desk::new();
+    desk.write("one.js", "exports.handler = async (event) => event.Records[0].cf.request;\n");
+    desk.write("two.wat", &handling(&["on-origin-request", "on-origin-response"]));
+    desk.write("later.wat", &handling(&["on-origin-response"]));
+    for (line, says) in [
+        (
+            &["one.js"][..],
+            Some(
+                "it ran at viewer-request; to choose another event, say --at origin-request|origin-response|viewer-response",
+            ),
+        ),
+        (&["two.wat"], Some("it ran at origin-request; to choose another event, say --at origin-response")),
+        (&["later.wat"], None),
+        (&["one.js", "--at", "viewer-request"], None),
+        (&["one.js", "--json"], None),
+    ] {
+        let out = desk.done(&[&["fn", "test"], line].concat());
+        let note = out.lines().find_map(|line| line.strip_prefix("note: "));
+        assert_eq!(note, says, "{line:?}\n{out}");
     }
 }
 
@@ -331,7 +421,7 @@ fn recording(outcome: Outcome) -> Recording {
         mode: Mode::Extended,
         include_body: false,
     };
-    let event = include_str!("../functions/templates/events/viewer-request.json");
+    let event = include_str!("../../functions/templates/events/viewer-request.json");
     let given = Given { site, event: None, among: Vec::new(), now_ms: 1_767_225_600_000 };
     let (exchange, _) = testevent::read(event, given).unwrap();
     let mut recording = Recording::new("pretty", "abc", Api::LambdaEdge, None, Message::of(&exchange), Ok(&exchange));
