@@ -12,6 +12,7 @@ pub mod failure;
 pub mod fields;
 pub mod host;
 pub mod limits;
+pub mod lines;
 pub mod oci;
 pub mod testevent;
 pub mod valid;

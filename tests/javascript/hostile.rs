@@ -164,3 +164,38 @@ async fn strict_lambda_edge_takes_nothing_from_a_handler_that_is_neither_async_n
         assert_eq!(called.outcome.is_ok(), strict, "{source:?}: {:?}", called.outcome);
     }
 }
+
+/// Once its CPU time is used up, JavaScript is stopped where it is, past every `catch`, and the log has its stack.
+#[tokio::test]
+async fn a_function_stopped_for_its_cpu_says_where_it_was() {
+    let spins = "\nfunction spin(n) {\n  for (;;) n++;\n}";
+    for (about, handler, want) in [
+        ("at once", "async () => spin(1);", "at spin (f.js:3:"),
+        ("caught", "async () => { for (;;) try { spin(1); } catch { /* again */ } };", "at spin (f.js:3:"),
+        ("after a wait", "async () => { await null; return spin(1); };", "at spin (f.js:3:"),
+        (
+            "what is not awaited",
+            "async () => { (async () => { await 0; spin(1); })(); await new Promise(() => {}); };",
+            "at spin (f.js:3:",
+        ),
+        ("in a timer", "() => new Promise(() => setTimeout(() => spin(1), 1));", "at spin (f.js:3:"),
+        (
+            "after calling back",
+            "(e, c, done) => { setTimeout(() => spin(1), 1); done(null, {}); };",
+            "at spin (f.js:3:",
+        ),
+        ("regular expression", "async () => /^(a+)+$/.test('a'.repeat(64) + 'b');", "at f.js:1:"),
+        ("in the engine alone", "async () => { for (;;) 'x'.repeat(1e6).split('').sort(); };", ""),
+    ] {
+        let source = format!("exports.handler = {handler}{spins}");
+        let mut bench = Bench::of(&text("f.js", &source), 1);
+        bench.budget.cpu = std::time::Duration::from_millis(100);
+        bench.budget.timeout = std::time::Duration::from_secs(120);
+        let called = bench.run("viewer-request", &get("", "/")).await;
+        assert_eq!(called.outcome.unwrap_err().reason(), "cpu", "{about}");
+        let log: Vec<_> = called.logs.iter().map(|line| line.message.as_str()).collect();
+        let said = log.iter().any(|line| !want.is_empty() && line.starts_with(want));
+        assert_eq!((said, log.is_empty()), (!want.is_empty(), want.is_empty()), "{about}: {log:?}");
+        assert!(called.cpu >= bench.budget.cpu, "{about}");
+    }
+}

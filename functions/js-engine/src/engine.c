@@ -24,6 +24,8 @@ static bool cloudfront, alone, loaded, reseeded;
 // The call in hand. `settled`: a first result is there, and nothing that comes later counts.
 static uint32_t serial;
 static bool settled, failed;
+// Its CPU time is used up, and it was told.
+static bool told_over;
 static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED, lambda_context = JS_UNDEFINED;
 static const char *context_text;
 static size_t context_len;
@@ -34,8 +36,9 @@ static void keep(JSValue *slot, JSValue v) {
   JS_FreeValue(ctx, old);
 }
 
+// A first result stands, unless what came after it took too long.
 static void settle(bool bad, JSValue v) {
-  if (settled) {
+  if (settled && !(bad && told_over)) {
     JS_FreeValue(ctx, v);
     return;
   }
@@ -141,6 +144,19 @@ static void on_rejection(JSContext *c, JSValueConst promise, JSValueConst reason
   }
 }
 
+// --- the end of a call that takes too long
+
+// Asked now and then while JavaScript runs. The first time that the budget is used up it throws, past every `catch`: the stack says where.
+static int is_over(JSRuntime *r, void *opaque) {
+  if (building || told_over) return 0;
+  uint8_t *out = NULL;
+  size_t len = 0;
+  bool known = host_call("call.over", 9, NULL, 0, &out, &len);
+  told_over = known && len == 4; // "true"
+  free(out);
+  return told_over;
+}
+
 // --- the loop
 
 static bool run_jobs(void) {
@@ -186,7 +202,7 @@ static void finish_rest(void) {
   JS_FreeValue(ctx, wait);
   while (more && run_jobs()) {
     JSValue v = JS_Call(ctx, rest, JS_UNDEFINED, 0, NULL);
-    if (JS_IsException(v)) JS_FreeValue(ctx, JS_GetException(ctx));
+    if (JS_IsException(v)) settle(true, JS_GetException(ctx));
     more = JS_ToBool(ctx, v) > 0;
     JS_FreeValue(ctx, v);
   }
@@ -326,7 +342,7 @@ void *handle(char *event, size_t event_len, char *context, size_t len) {
   forget();
   keep(&async_store, JS_UNDEFINED);
   serial++;
-  settled = failed = false;
+  settled = failed = told_over = false;
   event[event_len] = context[len] = 0;
   context_text = context, context_len = len;
   if (!loaded) {
@@ -403,6 +419,7 @@ static void start(void) {
   JS_SetMaxStackSize(rt, STACK);
   JS_SetGCThreshold(rt, (size_t)-1);
   JS_SetHostPromiseRejectionTracker(rt, on_rejection, NULL);
+  JS_SetInterruptHandler(rt, is_over, NULL);
   modules_init();
   clock_stands = true; // it seeds a generator that is not used: what is built does not depend on the day
   ctx = JS_NewContext(rt);

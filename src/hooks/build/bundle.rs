@@ -1,17 +1,18 @@
 //! Bundle: the files of a function, under the names the engine knows them by.
 //!
 //! In: a file or a directory. Out: its files in the order of their names, and which one has the handler. Never: a file outside the
-//! directory.
+//! directory, but what TypeScript imports.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::compiled::Flavor;
+use crate::config::compiled::{Flavor, is_script};
 
-use super::{BuildError, Source, typescript};
+use super::typescript::{self, Compiled};
+use super::{BuildError, Source};
 
 /// Files one function may have.
 const FILES: usize = 20_000;
@@ -25,7 +26,7 @@ const SKIPPED: [&str; 4] = [".map", ".d.ts", ".node", ".wasm"];
 pub const ENTRIES: [&str; 5] = ["index.js", "index.mjs", "index.cjs", "index.ts", "handler.js"];
 
 /// The files of one function.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bundle {
     /// What was given, without its directory.
     pub name: String,
@@ -38,6 +39,10 @@ pub struct Bundle {
     alone: bool,
     /// Symbolic links of its directory, which are not followed.
     links: Vec<String>,
+    /// Of an entry that was compiled, its map; else empty.
+    pub lines: Vec<u8>,
+    /// From where the map names sources.
+    root: PathBuf,
 }
 
 /// What a directory holds.
@@ -70,7 +75,22 @@ impl Bundle {
     }
 
     fn of(name: String, entry: String) -> Self {
-        Bundle { name, entry, export: None, files: BTreeMap::new(), alone: false, links: Vec::new() }
+        Bundle { name, entry, ..Bundle::default() }
+    }
+
+    /// With an entry that was compiled.
+    pub fn compiled(name: String, mut files: BTreeMap<String, Vec<u8>>, compiled: Compiled) -> Self {
+        let Compiled { name: entry, text, lines, root } = compiled;
+        files.insert(entry.clone(), text.into_bytes());
+        Bundle { files, lines, root, ..Bundle::of(name, entry) }
+    }
+
+    /// The text of a source that its map names, as it is now. A package may lie in a directory further up.
+    pub fn source(&self, name: &str) -> Option<String> {
+        let depth = if name.starts_with("node_modules/") { usize::MAX } else { 1 };
+        let script = is_script(Path::new(name)) && !self.lines.is_empty();
+        let mut dirs = self.root.ancestors().take(if script { depth } else { 0 });
+        dirs.find_map(|dir| fs::read_to_string(dir.join(name)).ok())
     }
 
     /// What helps where the engine says `message`, that a module is not there.
@@ -139,9 +159,9 @@ fn name_of(path: &Path) -> String {
 
 fn file(path: &Path) -> Result<Bundle, BuildError> {
     let name = name_of(path);
-    if typescript::is(path) {
-        let (entry, text) = typescript::compile(path)?;
-        return Ok(Bundle { files: [(entry.clone(), text)].into(), ..Bundle::of(name, entry) });
+    if let (true, Some(file)) = (typescript::is(path), path.file_name()) {
+        let compiled = typescript::compile(path.parent().unwrap_or(Path::new("")), Path::new(file))?;
+        return Ok(Bundle::compiled(name, BTreeMap::new(), compiled));
     }
     let data = read(path)?;
     if std::str::from_utf8(&data).is_err() {
@@ -168,15 +188,14 @@ fn leads(link: &str, spec: &str) -> bool {
 fn directory(root: &Path, handler: Option<&str>) -> Result<Bundle, BuildError> {
     let mut found = Found::default();
     walk(root, "", 0, &mut found)?;
-    let Found { mut files, links, .. } = found;
-    let (mut entry, export) = match handler {
+    let Found { files, links, .. } = found;
+    let (entry, export) = match handler {
         Some(handler) => named(root, &files, handler).map(|(entry, export)| (entry, Some(export)))?,
         None => (entry(root, &files)?, None),
     };
     if typescript::is(Path::new(&entry)) {
-        let (name, text) = typescript::compile(&root.join(&entry))?;
-        files.insert(name.clone(), text);
-        entry = name;
+        let compiled = typescript::compile(root, Path::new(&entry))?;
+        return Ok(Bundle { export, links, ..Bundle::compiled(name_of(root), files, compiled) });
     }
     Ok(Bundle { export, files, links, ..Bundle::of(name_of(root), entry) })
 }

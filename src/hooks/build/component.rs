@@ -7,8 +7,10 @@ use wit_parser::Resolve;
 
 use crate::config::compiled::Flavor;
 use crate::hooks::failure::Api;
+use crate::hooks::lines;
 
 use super::BuildError;
+use super::bundle::Bundle;
 
 /// The contract, at build time.
 const WIT: &str = include_str!("../../../functions/wit/edge.wit");
@@ -25,8 +27,14 @@ struct Made<'a> {
     engine: &'a str,
 }
 
-/// The component of a snapshot.
-pub fn write(mut module: Vec<u8>, api: Api, flavor: Flavor, source: &str, engine: &str) -> Result<Vec<u8>, BuildError> {
+/// The component of a snapshot of this bundle.
+pub fn write(
+    mut module: Vec<u8>,
+    api: Api,
+    flavor: Flavor,
+    bundle: &Bundle,
+    engine: &str,
+) -> Result<Vec<u8>, BuildError> {
     let failed = |error: String| BuildError::Component(error);
     let mut resolve = Resolve::default();
     let package = resolve.push_source("edge.wit", WIT).map_err(|error| failed(format!("{error:#}")))?;
@@ -44,10 +52,13 @@ pub fn write(mut module: Vec<u8>, api: Api, flavor: Flavor, source: &str, engine
             (Api::CloudFront, _) => "cloudfront-js-2.0",
             _ => "nodejs",
         },
-        source,
+        source: &bundle.name,
         engine: engine.split_whitespace().next().unwrap_or_default(),
     };
     let data = serde_json::to_vec(&made).map_err(|error| failed(error.to_string()))?;
     CustomSection { name: SECTION.into(), data: data.into() }.append_to_component(&mut component);
+    if !bundle.lines.is_empty() {
+        CustomSection { name: lines::SECTION.into(), data: (&bundle.lines).into() }.append_to_component(&mut component);
+    }
     Ok(component)
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::bundle::Bundle;
 use super::typescript;
+use crate::hooks::lines::Lines;
 
 /// Characters of a source line that are shown.
 const WIDTH: usize = 160;
@@ -42,7 +43,7 @@ struct Described {
 
 // === impl Diagnosis ===
 impl Diagnosis {
-    /// From the engine's JSON, with the line it means.
+    /// From the engine's JSON, with the line it means: that of the source, where the file was compiled.
     pub fn read(json: &str, bundle: &Bundle) -> Self {
         let Ok(error) = serde_json::from_str::<Described>(json) else {
             return Diagnosis { message: json.to_owned(), ..Diagnosis::default() };
@@ -55,17 +56,34 @@ impl Diagnosis {
         let source = error.file.as_deref().and_then(|file| bundle.text(file));
         let mut found = Diagnosis { message, ..Diagnosis::default() };
         if let (Some(file), Some(line)) = (error.file, error.line) {
-            found = found.at(&file, line, error.column.unwrap_or(1), source.unwrap_or_default());
+            let source = source.unwrap_or_default();
+            // The engine counts bytes.
+            let column = counted(source, line, error.column.unwrap_or(1), char::len_utf8, |_| 1);
+            found = found.at(&file, line, column, source);
         }
-        if found
-            .text
-            .as_deref()
-            .is_some_and(|line| found.message.starts_with("SyntaxError") && typescript::resembles(line))
-        {
+        // Not of what esbuild made, nor of a package that others wrote.
+        let own = bundle.lines.is_empty() && !found.file.as_deref().is_some_and(|file| file.contains("node_modules/"));
+        let syntax = own && found.message.starts_with("SyntaxError");
+        if syntax && found.text.as_deref().is_some_and(typescript::resembles) {
             found.message.push_str("; this looks like TypeScript: name the file .ts");
         }
         found.stack = error.stack_trace.into_iter().skip(1).take(FRAMES).collect();
-        found
+        found.original(bundle)
+    }
+
+    /// The same where it is in the source that the bundle's file was compiled from, if it was.
+    pub fn original(mut self, bundle: &Bundle) -> Self {
+        if bundle.lines.is_empty() {
+            return self;
+        }
+        let lines = Lines::new(&bundle.lines);
+        self.stack = lines.stack(&self.stack.join("\n")).lines().map(str::to_owned).collect();
+        let (Some(file), Some(line), Some(column)) = (&self.file, self.line, self.column) else { return self };
+        let column = counted(bundle.text(file).unwrap_or_default(), line, column, |_| 1, char::len_utf8);
+        let Some(place) = lines.place(file, line, column) else { return self };
+        let source = bundle.source(place.file).unwrap_or_default();
+        let column = counted(&source, place.line, place.column, char::len_utf16, |_| 1);
+        self.at(place.file, place.line, column, &source)
     }
 
     /// Says where in `source` it is. The engine reads a little more than the source, before it and after it: a place past the end, of
@@ -82,6 +100,20 @@ impl Diagnosis {
         self.text = text.map(|text| text.chars().take(WIDTH).collect());
         self
     }
+}
+
+/// A column of a line in another measure; both from 1.
+fn counted(source: &str, line: u32, column: u32, from: fn(char) -> usize, to: fn(char) -> usize) -> u32 {
+    let text = source.lines().nth((line as usize).saturating_sub(1)).unwrap_or_default();
+    let (column, mut passed, mut counted) = (column as usize, 1, 1);
+    for char in text.chars() {
+        if passed >= column {
+            break;
+        }
+        passed += from(char);
+        counted += to(char);
+    }
+    u32::try_from(counted + column.saturating_sub(passed)).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for Diagnosis {
@@ -123,5 +155,17 @@ mod tests {
         assert_eq!((unknown.line, unknown.column, unknown.text), (Some(7), Some(9), None));
         let bare = Diagnosis { message: "no handler".to_owned(), ..Diagnosis::default() };
         assert_eq!(bare.to_string(), "no handler");
+    }
+
+    #[test]
+    fn columns_in_other_measures() {
+        let source = "ascii\né🚧x\n";
+        for (line, bytes, characters, utf16) in
+            [(1, 1, 1, 1), (1, 4, 4, 4), (2, 1, 1, 1), (2, 3, 2, 2), (2, 7, 3, 4), (2, 9, 5, 6), (9, 4, 4, 4)]
+        {
+            assert_eq!(counted(source, line, bytes, char::len_utf8, |_| 1), characters, "{line}:{bytes}");
+            assert_eq!(counted(source, line, characters, |_| 1, char::len_utf8), bytes, "{line}:{characters}");
+            assert_eq!(counted(source, line, utf16, char::len_utf16, |_| 1), characters, "{line}:{utf16}");
+        }
     }
 }

@@ -43,11 +43,12 @@ struct Head {
     logs: Vec<String>,
 }
 
-/// Names what is built of a bundle for this configuration, by this version with this engine.
-pub fn name(engine: &str, flavor: Flavor, bundle: &[u8], config: Option<&str>) -> String {
+/// Names what is built of a bundle and its map for this configuration, by this version with this engine.
+pub fn name(engine: &str, flavor: Flavor, bundle: &[u8], lines: &[u8], config: Option<&str>) -> String {
     let mut context = Context::new(&SHA256);
     let (version, flavor) = (env!("CARGO_PKG_VERSION").as_bytes(), format!("{flavor:?}"));
-    for part in [version, engine.as_bytes(), flavor.as_bytes(), bundle, config.unwrap_or_default().as_bytes()] {
+    let config = config.unwrap_or_default().as_bytes();
+    for part in [version, engine.as_bytes(), flavor.as_bytes(), bundle, lines, config] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
@@ -143,7 +144,7 @@ mod tests {
     fn what_is_kept_comes_back_and_what_is_damaged_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::new(dir.path().join("built"));
-        let name = name("engine", Flavor::Auto, b"source", None);
+        let name = name("engine", Flavor::Auto, b"source", b"", None);
         assert!(kept.find(&name).is_none());
         let logs = vec!["{}".to_owned()];
         kept.put(
@@ -165,13 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn other_sources_engines_and_flavors_have_other_names() {
+    fn other_sources_maps_engines_and_flavors_have_other_names() {
         let names = [
-            name("engine", Flavor::Auto, b"source", None),
-            name("engine", Flavor::Auto, b"source2", None),
-            name("engine2", Flavor::Auto, b"source", None),
-            name("engine", Flavor::Auto, b"source", Some("{}")),
-            name("engine", Flavor::LambdaEdge, b"source", None),
+            name("engine", Flavor::Auto, b"source", b"", None),
+            name("engine", Flavor::Auto, b"source2", b"", None),
+            name("engine", Flavor::Auto, b"source", b"2", None),
+            name("engine2", Flavor::Auto, b"source", b"", None),
+            name("engine", Flavor::Auto, b"source", b"", Some("{}")),
+            name("engine", Flavor::LambdaEdge, b"source", b"", None),
         ];
         let distinct: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());

@@ -51,9 +51,9 @@ pub enum BuildError {
     #[error("{0}")]
     Source(Diagnosis),
     /// Constructs that CloudFront Functions refuses; strict mode only.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}\nrefused with mode = \"strict\"", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Lint(Vec<Diagnosis>),
-    #[error("{path}: {bytes} bytes of source, CloudFront Functions allows {CLOUDFRONT_BYTES}", path = path.display())]
+    #[error("{path}: {bytes} bytes of source, CloudFront Functions allows {CLOUDFRONT_BYTES}; refused with mode = \"strict\"", path = path.display())]
     Size { path: PathBuf, bytes: usize },
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -133,24 +133,33 @@ impl Builder {
         mode: Mode,
         given: Option<&[(String, String)]>,
     ) -> Result<Built, BuildError> {
+        self.make(&Bundle::read(source)?, flavor, mode, given)
+    }
+
+    fn make(
+        &self,
+        bundle: &Bundle,
+        flavor: Flavor,
+        mode: Mode,
+        given: Option<&[(String, String)]>,
+    ) -> Result<Built, BuildError> {
         let strict = mode == Mode::Strict;
-        let bundle = Bundle::read(source)?;
         if strict && matches!(flavor, Flavor::CloudFront1 | Flavor::CloudFront2) {
-            held_to_limits(&bundle, flavor)?;
+            held_to_limits(bundle, flavor)?;
         }
         let encoded = bundle.encode(flavor, strict, false);
         let world = World { config: given.map(told), now_ms: today() };
-        let name = kept::name(ENGINE_SHA256, flavor, &encoded, world.config.as_deref());
+        let name = kept::name(ENGINE_SHA256, flavor, &encoded, &bundle.lines, world.config.as_deref());
         if let Some(built) = self.kept.as_ref().and_then(|kept| kept.find(&name)) {
             return Ok(built);
         }
         let snapshotter = self.snapshotter()?;
         let mut evaluated = snapshotter.evaluate(&encoded, &world)?;
         let deferred = evaluated.needs.take();
-        let api = self.api(&bundle, flavor, &evaluated, deferred.is_some())?;
+        let api = self.api(bundle, flavor, &evaluated, deferred.is_some())?;
         if strict && flavor == Flavor::Auto && api == Api::CloudFront {
             // Only now it is known whose limits it is held to.
-            let built = self.build_for(source, flavor_of(flavor, api), mode, given)?;
+            let built = self.make(bundle, flavor_of(flavor, api), mode, given)?;
             if let Some(kept) = &self.kept {
                 kept.put(&name, &built);
             }
@@ -159,10 +168,10 @@ impl Builder {
         if deferred.is_some() {
             let logs = std::mem::take(&mut evaluated.logs);
             evaluated = snapshotter.evaluate(&bundle.encode(flavor_of(flavor, api), strict, true), &world)?;
-            evaluated.report.as_ref().map_err(|error| BuildError::Source(Diagnosis::read(error, &bundle)))?;
+            evaluated.report.as_ref().map_err(|error| BuildError::Source(Diagnosis::read(error, bundle)))?;
             evaluated.logs = logs;
         }
-        let component = component::write(evaluated.module, api, flavor, &bundle.name, ENGINE_SHA256)?;
+        let component = component::write(evaluated.module, api, flavor, bundle, ENGINE_SHA256)?;
         let built = Built { component, api, deferred, logs: evaluated.logs };
         if let Some(kept) = &self.kept {
             kept.put(&name, &built);
@@ -212,7 +221,10 @@ fn held_to_limits(bundle: &Bundle, flavor: Flavor) -> Result<(), BuildError> {
         return Err(BuildError::Size { path: bundle.entry.clone().into(), bytes: text.len() });
     }
     let found = lint::check(&bundle.entry, text, flavor);
-    if found.is_empty() { Ok(()) } else { Err(BuildError::Lint(found)) }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(BuildError::Lint(found.into_iter().map(|found| found.original(bundle)).collect()))
 }
 
 /// Whether `path` is something this room builds, rather than wasm.

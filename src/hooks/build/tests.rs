@@ -1,6 +1,11 @@
 //! Tests of the builder: source files in, components or errors with their place out.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use wasmparser::{Parser, Payload};
+
 use super::*;
+use crate::hooks::lines;
 
 fn builder() -> &'static Builder {
     static BUILDER: std::sync::OnceLock<Builder> = std::sync::OnceLock::new();
@@ -83,4 +88,49 @@ fn a_module_that_is_not_there_comes_with_advice() {
         assert!(error.contains("Cannot find module '") && error.contains(want), "{what} {spec}: {error}");
         assert_eq!(error.contains("(asked for by index.js); "), spec != "./none", "{what} {spec}: {error}");
     }
+}
+
+/// `two.ts` beside the tests of `hooks/lines`, as esbuild writes it.
+fn compiled() -> Bundle {
+    let map = STANDARD.encode(include_str!("../lines/tests/two.js.map"));
+    let out =
+        format!("{}//# sourceMappingURL=data:application/json;base64,{map}\n", include_str!("../lines/tests/two.js"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/hooks/lines/tests");
+    Bundle::compiled("two.ts".to_owned(), BTreeMap::new(), typescript::taken(out, Path::new("two.ts"), root))
+}
+
+#[test]
+fn what_was_compiled_is_shown_as_it_was_written() {
+    let early = [("EARLY".to_owned(), "1".to_owned())];
+    let error = builder().make(&compiled(), Flavor::Auto, Mode::Extended, Some(&early)).unwrap_err();
+    let want = format!(
+        "lib/pick.ts:8:56: RangeError: 🚧 no way to /way\n  8 |             throw new RangeError(`🚧 no way to \
+         ${{choice.path}}`);\n    | {}^\n    at pick (lib/pick.ts:12:27)\n    at two.ts:5:24\n    \
+         at apply (lib/deep.ts:2:20)\n    at pick (two.ts:5:12)\n    at two.ts:9:5",
+        " ".repeat(55)
+    );
+    assert_eq!(error.to_string(), want);
+    let error = builder().make(&compiled(), Flavor::CloudFront1, Mode::Strict, None).unwrap_err().to_string();
+    assert!(error.contains("lib/pick.ts:6:5: const needs runtime 2.0\n  6 |     const descend: Inner"), "{error}");
+    // Lines of esbuild's own have no other place.
+    assert!(error.contains("two.js:11:10: let needs runtime 2.0"), "{error}");
+}
+
+#[test]
+fn a_component_carries_the_map_of_what_was_compiled() {
+    let make = |bundle: &Bundle| builder().make(bundle, Flavor::Auto, Mode::Extended, Some(&[])).unwrap().component;
+    let map = |component: &[u8]| {
+        Parser::new(0).parse_all(component).find_map(|payload| match payload.unwrap() {
+            Payload::CustomSection(section) if section.name() == lines::SECTION => Some(section.data().to_vec()),
+            _ => None,
+        })
+    };
+    let bundle = compiled();
+    let component = make(&bundle);
+    assert!(component == make(&compiled()));
+    assert_eq!(map(&component).unwrap(), bundle.lines);
+    assert!(!String::from_utf8(bundle.lines).unwrap().contains(env!("CARGO_MANIFEST_DIR")));
+    let mut plain = compiled();
+    plain.lines.clear();
+    assert_eq!(map(&make(&plain)), None);
 }

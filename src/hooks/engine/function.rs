@@ -242,6 +242,8 @@ impl Function {
         let outcome = match ran {
             // A host call that ended with the call's own time gave the guest a moment to return.
             Ok(Ok(_) | Err(Stop::Failed(_))) if wall >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
+            // What it says after that is where it was.
+            Ok(Ok(_) | Err(Stop::Failed(_))) if data.call.budget.was_said() => Err(Failure::Cpu(budget.cpu)),
             // What the host did with the result is in it, and no tick ended that.
             Ok(Ok(_)) if meter.is_over() => Err(Failure::Cpu(budget.cpu)),
             Ok(Ok(answer)) => {
@@ -300,7 +302,10 @@ impl Function {
                 let mut store = Store::new(&pool.engine, data);
                 store.set_hostcall_fuel(HOST_CALL_MAX);
                 store.limiter(|data| &mut data.bound);
-                store.epoch_deadline_callback(|store| store.data().meter.tick());
+                store.epoch_deadline_callback(|mut store| {
+                    let Data { call, meter, .. } = store.data_mut();
+                    meter.tick(|| call.budget.say())
+                });
                 Live { store, instance: None, left: self.reuse - 1, _slot: slot }
             }
         };

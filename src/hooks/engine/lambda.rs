@@ -18,11 +18,11 @@ pub fn context(call: &CallState) -> String {
     compat::context_json(&call.exchange, &identity.name, &identity.version, call.remaining_ms())
 }
 
-/// The message of what was thrown; its stack goes to the log.
+/// The message of what was thrown; its stack goes to the log, with the places of the sources.
 pub fn thrown(call: &mut CallState, thrown: &str) -> String {
     let error = compat::guest_error(thrown);
     if !error.stack.is_empty() {
-        call.log.write(Level::Error, &error.stack);
+        call.log.write(Level::Error, &call.identity.lines.stack(&error.stack));
     }
     error.words
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use wasmparser::{Parser, Payload};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::config::compiled::{self, Flavor, Grants};
@@ -13,6 +14,7 @@ use crate::crypto;
 use crate::hooks::event::Event;
 use crate::hooks::failure::Api;
 use crate::hooks::host::{Identity, Services};
+use crate::hooks::lines::{self, Lines};
 
 use super::function::{Function, Handlers, Parts};
 use super::pool::{Pool, Size};
@@ -62,7 +64,8 @@ pub fn load(
     // Here rather than in the first call.
     component.initialize_copy_on_write_image().map_err(|error| EngineError::Start(format!("{error:#}")))?;
     let (grants, fetch) = (spec.grants.clone(), services.fetch.share());
-    let identity = Identity { name: spec.name.clone(), version, grants, fetch };
+    let lines = if shape.made.is_some() { map_of(&binary) } else { Lines::default() };
+    let identity = Identity { name: spec.name.clone(), version, grants, fetch, lines };
     let (services, shared) = (services.clone(), shared.clone());
     Ok(Function::new(Parts { identity, services, shared, size, pre, handlers, api }, spec))
 }
@@ -84,6 +87,10 @@ fn linked(shared: &Shared, pool: &Pool, component: &[u8], size: Size) -> Result<
 pub fn no_wasm(file: &[u8]) -> Option<&'static str> {
     match file.trim_ascii_start() {
         [] => Some("it is empty"),
+        // UTF-8's, and those of UTF-16.
+        [0xef, 0xbb, 0xbf, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            Some("it begins with a byte order mark: save it as UTF-8 without one")
+        }
         // Of text, a list or a comment.
         [b'(' | b';', ..] | [0, b'a', b's', b'm', ..] => None,
         _ => Some(
@@ -105,6 +112,23 @@ pub fn component(wasm: &[u8]) -> Result<(Cow<'_, [u8]>, Shape), EngineError> {
     let wrapped = wrap::component(&binary, &given)?;
     let shape = Shape::of(&wrapped)?;
     Ok((wrapped.into(), shape))
+}
+
+/// The map that a component carries, as it is: no error of its own.
+fn map_of(component: &[u8]) -> Lines {
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload {
+            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Payload::CustomSection(section)) if depth == 0 && section.name() == lines::SECTION => {
+                return Lines::new(section.data());
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    Lines::default()
 }
 
 /// Why a function may not import this.
@@ -158,5 +182,27 @@ fn api(handlers: &Handlers, shape: &Shape, flavor: Flavor) -> Api {
         None => Api::Native,
         Some(_) if cloudfront => Api::CloudFront,
         Some(_) => Api::LambdaEdge,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_even_said_to_be_webassembly() {
+        for (file, want) in [
+            (b"\0asm\x01\0\0\0".as_slice(), None),
+            (b"  (module)", None),
+            (b";; a comment\n(module)", None),
+            (b" \n", Some("it is empty")),
+            (b"\xef\xbb\xbf(module)", Some("it begins with a byte order mark: ")),
+            (b"\xff\xfe(\0m\0", Some("it begins with a byte order mark: ")),
+            (b"hello", Some("it is neither WebAssembly, ")),
+        ] {
+            let why = no_wasm(file);
+            let says = want.is_none_or(|want| why.is_some_and(|why| why.starts_with(want)));
+            assert!(why.is_some() == want.is_some() && says, "{file:?}: {why:?}");
+        }
     }
 }

@@ -22,6 +22,9 @@ pub const TABLE_MAX: usize = 20_000;
 /// measured by it; before that, time on the fiber includes time the machine gave to others, and no tick is longer than this.
 const FIRST_STRETCH: Duration = Duration::from_millis(2);
 
+/// CPU time beyond its budget in which a call that asks for it may say where it was.
+const LAST_WORDS: Duration = Duration::from_millis(10);
+
 /// What a store holds.
 pub struct Data {
     pub call: CallState,
@@ -148,13 +151,13 @@ impl Meter {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
-    /// At each tick of the epoch: lets others run, or ends the call.
-    pub fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
+    /// At each tick of the epoch: lets others run, or ends the call. `tell` says to its code that the time is used up, if that listens.
+    pub fn tick(&self, tell: impl FnOnce() -> bool) -> wasmtime::Result<UpdateDeadline> {
         self.measure();
         let spent = self.spent.load(Ordering::Relaxed) + self.stretch();
-        match spent > self.budget.load(Ordering::Relaxed) {
-            true => Err(Spent.into()),
-            false => Ok(UpdateDeadline::Yield(1)),
+        match spent.checked_sub(self.budget.load(Ordering::Relaxed)) {
+            Some(over @ 1..) if over > nanos(LAST_WORDS) || !tell() => Err(Spent.into()),
+            _ => Ok(UpdateDeadline::Yield(1)),
         }
     }
 

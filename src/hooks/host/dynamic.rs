@@ -250,6 +250,7 @@ async fn answer(state: &mut CallState, operation: &str, payload: &[u8]) -> Resul
             state.random.bytes(u32::from_le_bytes(*count) as usize)
         }
         "clock.now" => Ok(state.now_ms().to_string().into_bytes()),
+        "call.over" => Ok(if state.budget.is_over() { "true" } else { "false" }.into()),
         "call.info" => write(&Info {
             request_id: &state.exchange.request_id,
             event: state.exchange.event.as_str(),

@@ -14,6 +14,7 @@ use crate::config::compiled::{FetchGrant, Grants, KvGrant};
 use crate::geo::Place;
 use crate::hooks::exchange::{Exchange, OriginChange, OriginPatch};
 use crate::hooks::fields;
+use crate::hooks::lines::Lines;
 
 use super::fetch::{Incoming, Outgoing, Share};
 use super::flights::Flights;
@@ -36,6 +37,8 @@ pub struct Identity {
     pub grants: Grants,
     /// Its part of the connections of all functions.
     pub fetch: Share,
+    /// Where its code was before it was compiled to JavaScript.
+    pub lines: Lines,
 }
 
 /// One call.
@@ -51,6 +54,15 @@ pub struct CallState {
     fetched: u32,
     /// Those that its code did not wait for yet.
     pub flights: Flights,
+    pub budget: Overrun,
+}
+
+/// Whether the call's CPU time is used up, and whether its code asks. An engine that does can throw where its code is; any other code is
+/// stopped where nobody knows the names of what it runs.
+#[derive(Debug, Default)]
+pub struct Overrun {
+    asked: bool,
+    over: bool,
 }
 
 // === impl Identity ===
@@ -59,6 +71,25 @@ impl Identity {
     pub fn environ(&self) -> impl Iterator<Item = u8> {
         let entries = self.grants.config.iter();
         entries.flat_map(|(key, value)| key.bytes().chain([b'=']).chain(value.bytes()).chain([0]))
+    }
+}
+
+// === impl Overrun ===
+impl Overrun {
+    /// What its code asks.
+    pub fn is_over(&mut self) -> bool {
+        self.asked = true;
+        self.over
+    }
+
+    /// Says that the time is used up. False: its code never asked, and would not hear it.
+    pub fn say(&mut self) -> bool {
+        self.over = self.asked;
+        self.over
+    }
+
+    pub fn was_said(&self) -> bool {
+        self.over
     }
 }
 
@@ -74,6 +105,7 @@ impl CallState {
             deadline,
             fetched: 0,
             flights: Flights::default(),
+            budget: Overrun::default(),
         }
     }
 
@@ -83,6 +115,7 @@ impl CallState {
         self.random = Random::new(self.services.seed);
         self.deadline = deadline;
         self.fetched = 0;
+        self.budget = Overrun::default();
     }
 
     /// Takes the message out and leaves an empty one: the call is over, and what it asked for is given up.

@@ -5,6 +5,7 @@ mod artifacts;
 mod guest;
 mod hostile;
 mod javascript;
+mod lines;
 mod load;
 mod reach;
 mod warm;

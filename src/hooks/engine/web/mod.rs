@@ -179,7 +179,7 @@ impl Web {
         let mut store = Store::new(&pool.engine, state);
         store.set_hostcall_fuel(HOST_CALL_MAX);
         store.limiter(|state| &mut state.bound);
-        store.epoch_deadline_callback(|store| store.data().meter.tick());
+        store.epoch_deadline_callback(|store| store.data().meter.tick(|| false));
         store.set_epoch_deadline(FIRST_TICKS);
         meter.renew(self.budget.cpu);
         let web = Arc::clone(self);

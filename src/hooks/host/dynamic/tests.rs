@@ -48,8 +48,8 @@ fn state(dir: &Path, grants: Grants) -> CallState {
         origin: None,
     };
     let exchange = Exchange::request(Event::ViewerRequest, &Arc::new(site), "id-1", 1_700_000_000_000, request);
-    let identity =
-        Arc::new(Identity { name: "f".into(), version: "0123456789ab".into(), grants, fetch: services.fetch.share() });
+    let (name, version, fetch) = ("f".into(), "0123456789ab".into(), services.fetch.share());
+    let identity = Arc::new(Identity { name, version, grants, fetch, lines: Default::default() });
     CallState::new(exchange.into(), &identity, &services, Instant::now() + Duration::from_secs(10))
 }
 

@@ -1,0 +1,3 @@
+export function apply(f: () => string): string {
+    return [1].map(f)[0]!;
+}
