@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod packages;
 mod typescript;
 
 use std::io::{Read as _, Write as _};

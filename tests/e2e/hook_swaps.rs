@@ -6,7 +6,45 @@
 use parking_lot::Mutex;
 use std::sync::{Arc, mpsc};
 
-use crate::harness::{Origin, Setup, until};
+use crate::harness::hooked::pop;
+use crate::harness::{Origin, Pop, Setup, until};
+
+/// Compiled code on disk is taken only as this PoP wrote it: after any damage it is compiled anew, and what is asked for is answered.
+#[test]
+fn forged_artifacts_are_compiled_anew_at_a_start() {
+    let origin = Origin::fixed("", "from the origin");
+    let answer = |word: &str| format!("exports.handler = async () => ({{ status: '200', body: '{word}' }});\n");
+    let functions = [("f", answer("of f")), ("g", answer("of g"))];
+    let mut pop = pop(&origin, &functions, "", "viewer_request = \"f\"");
+    assert_eq!(pop.get("/a").text(), "of f");
+    let files = |pop: &Pop| {
+        let dir = std::fs::read_dir(pop.dir().join("state/functions")).unwrap();
+        let files = dir.map(|entry| entry.unwrap().path()).filter(|path| path.is_file() && !path.ends_with("key"));
+        files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect::<Vec<_>>()
+    };
+    let whole = files(&pop);
+    assert!(whole.len() >= 2, "one of each function: {whole:?}", whole = whole.len());
+    for about in ["a byte", "half", "nothing", "the other's"] {
+        for (i, (path, bytes)) in whole.iter().enumerate() {
+            let mut bytes = bytes.clone();
+            match about {
+                "a byte" => {
+                    let at = bytes.len() / 2;
+                    bytes[at] ^= 1;
+                }
+                "half" => bytes.truncate(bytes.len() / 2),
+                "nothing" => bytes.clear(),
+                _ => bytes.clone_from(&whole[(i + 1) % whole.len()].1),
+            }
+            std::fs::write(path, bytes).unwrap();
+        }
+        let damaged = files(&pop);
+        pop.restart();
+        assert_eq!(pop.get("/a").text(), "of f", "{about}");
+        let now = files(&pop);
+        assert!(damaged.iter().all(|old| !now.contains(old)), "{about}: none of the damaged ones is left");
+    }
+}
 
 /// A Lambda@Edge function that answers `word` and what it fetches.
 fn fetching(word: &str, url: &str) -> String {
