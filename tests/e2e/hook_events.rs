@@ -17,16 +17,24 @@ fn events(pop: &Pop, lines: usize) -> Vec<String> {
 /// Developer Guide, "CloudFront events that can trigger a function": a viewer-request function runs once a request is let in.
 #[test]
 fn what_the_edge_answers_by_itself_runs_no_function() {
-    for (behavior, method, status) in [
-        ("viewer_protocol = \"redirect-to-https\"", "GET", 301),
-        ("viewer_protocol = \"https-only\"", "GET", 403),
-        ("methods = [\"GET\"]", "DELETE", 403),
-        ("access = { address = \"elsewhere\" }", "GET", 403),
+    let dir = tempfile::tempdir().unwrap();
+    let pem = dir.path().join("key.pem");
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    std::fs::write(&pem, key.public_key_pem()).unwrap();
+    let keys =
+        format!("[[key_group]]\nname = \"premium\"\n[[key_group.key]]\nid = \"K1\"\nfile = \"{}\"\n", pem.display());
+    let geo = format!("[geo]\ndatabases = [\"{}/geo/test.mmdb\"]\n", env!("CARGO_MANIFEST_DIR"));
+    let list = "[[address_list]]\nname = \"elsewhere\"\nnets = [\"192.0.2.0/24\"]\n";
+    for (behavior, rest, method, status) in [
+        ("viewer_protocol = \"redirect-to-https\"", "", "GET", 301),
+        ("viewer_protocol = \"https-only\"", "", "GET", 403),
+        ("methods = [\"GET\"]", "", "DELETE", 403),
+        ("access = { address = \"elsewhere\" }", list, "GET", 403),
+        ("access = { country = [\"DE\"] }", &geo, "GET", 403),
+        ("access = { signed = \"premium\" }", &keys, "GET", 403),
     ] {
         let origin = Origin::fixed("", "hello");
-        let behavior = format!("{behavior}\n[[address_list]]\nname = \"elsewhere\"\nnets = [\"192.0.2.0/24\"]\n");
-        let (behavior, list) = behavior.split_once('\n').unwrap();
-        let pop = pop(&origin, &marks(), behavior, &format!("{ALL}\n{list}"));
+        let pop = pop(&origin, &marks(), behavior, &format!("{ALL}\n{rest}"));
         let reply = pop.send(method, "/a", &[], b"");
         assert_eq!((reply.status, ran(&reply)), (status, (false, false)), "{behavior}: {}", reply.text());
         assert_eq!(events(&pop, 1), [""; 0], "{behavior}");
