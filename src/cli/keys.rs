@@ -340,8 +340,10 @@ fn date(text: &str) -> Result<String, String> {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (id, plan) = text.split_once('=').ok_or("write ID=PLAN")?;
-    Ok((id.to_owned(), plan.to_owned()))
+    match text.split_once('=') {
+        Some((id, plan)) if !id.is_empty() && !plan.is_empty() => Ok((id.to_owned(), plan.to_owned())),
+        _ => Err("write ID=PLAN".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ fn event_name() -> impl TypedValueParser<Value = Event> {
 
 /// Events as an option's value.
 fn options(events: &[Event]) -> String {
-    events.iter().map(|event| event.as_str()).collect::<Vec<_>>().join("|")
+    events.iter().map(|event| event.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
 /// Why a text is no event and no recording. What serde says of one that is too deep sounds like a mistake in its spelling.

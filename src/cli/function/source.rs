@@ -31,6 +31,9 @@ pub struct Wasm {
 /// Builds it, or reads it. `given` is the configuration that it will run with, where that is known: a PoP builds it for that, too.
 pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, String)]>) -> Result<Wasm, FnError> {
     let metadata = std::fs::metadata(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
+    if !metadata.is_dir() && !metadata.is_file() {
+        return Err(FnError::File { path: path.to_owned(), reason: "neither a file nor a directory".to_owned() });
+    }
     if let Some(recipe) = Recipe::of(path) {
         let bytes = recipe.build()?;
         return Ok(Wasm { bytes, notes: Vec::new() });
@@ -40,11 +43,11 @@ pub fn wasm(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, St
         let entries = std::fs::read_dir(path).map_err(|source| FnError::Read { path: path.to_owned(), source })?;
         return Err(FnError::File { path: path.to_owned(), reason: unbuildable(entries) });
     }
+    if let Some(reason) = unfit(path).filter(|_| metadata.is_file()) {
+        return Err(FnError::File { path: path.to_owned(), reason });
+    }
     if build::is_source(path) {
         return script(path, flavor, mode, given);
-    }
-    if let Some(reason) = unfit(path) {
-        return Err(FnError::File { path: path.to_owned(), reason });
     }
     if metadata.len() > WASM_MAX {
         return Err(FnError::File { path: path.to_owned(), reason: format!("more than {} MiB", WASM_MAX >> 20) });
@@ -66,11 +69,11 @@ fn unbuildable(entries: std::fs::ReadDir) -> String {
     let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
     let mut files: Vec<String> = files.filter(|path| alone(path)).map(|path| path.display().to_string()).collect();
     files.sort();
+    let more = if files.len() > SUGGESTED { " …" } else { "" };
     files.truncate(SUGGESTED);
     let instead = match files.as_slice() {
         [] => "name the file of a function".to_owned(),
-        [file] => format!("name the file itself: {file}"),
-        [others @ .., last] => format!("name the file itself: {} or {last}", others.join(", ")),
+        files => format!("name the file itself: {}{more}", files.join(" or ")),
     };
     format!("no package.json, index.js, Cargo.toml or go.mod in it; {instead}")
 }
@@ -85,6 +88,9 @@ fn alone(path: &Path) -> bool {
 /// Why nothing is made of a file whose name says what is in it; what to do instead.
 fn unfit(path: &Path) -> Option<String> {
     let extension = path.extension()?.to_str()?;
+    if TYPES.iter().any(|end| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes())) {
+        return Some("it declares types and has no code: name the file that has".to_owned());
+    }
     let lower = extension.to_ascii_lowercase();
     let project = |manifest: &str, language: &str| {
         format!(

@@ -167,7 +167,7 @@ fn strict_code_is_no_larger_than_lambda_edge_takes() {
     let dir = tempfile::TempDir::new().unwrap();
     // Digits without a pattern: a zip needs nearly half of their bytes.
     let digits: String = (0..300_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
-    std::fs::write(dir.path().join("f.js"), format!("// {digits}\n")).unwrap();
+    std::fs::write(dir.path().join("f.js"), format!("exports.handler = null; // {digits}\n")).unwrap();
     for (mode, hooks, want) in [
         ("strict", "viewer_request = 'f'", Some("7:28")),
         ("strict", "viewer_response = { function = 'f', on_error = 'skip' }", Some("7:29")),
@@ -182,6 +182,9 @@ fn strict_code_is_no_larger_than_lambda_edge_takes() {
         assert_eq!(found.is_some(), want.is_some(), "{mode} {hooks}: {found:?}");
         let Some((at, found)) = want.zip(found) else { continue };
         assert!(found.starts_with(&format!("t.toml:{at}: the code of 'f' has ")), "{hooks}: {found}");
-        assert!(found.contains("Lambda@Edge has 1MiB at viewer events with mode = \"strict\""), "{hooks}: {found}");
+        assert!(
+            found.contains("Lambda@Edge takes 1048576 at viewer events with mode = \"strict\""),
+            "{hooks}: {found}"
+        );
     }
 }

@@ -17,7 +17,7 @@ use super::message::{Message, Raw};
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "what `rimward run` recorded")]
 pub struct Recording {
     pub function: String,
     /// The first 12 hex digits of its content hash.

@@ -73,10 +73,13 @@ pub fn entries(changes: &[Change], bounds: &KvBounds) -> Result<(), KvError> {
             && entry.value.len() > bounds.value
         {
             let (size, limit) = (entry.value.len(), bounds.value);
-            return Err(KvError::TooLarge(format!("'{key}': a value of {size} bytes, {limit} are allowed")));
+            return Err(KvError::TooLarge(format!(
+                "'{}': a value of {size} bytes, {limit} are allowed",
+                key.escape_debug()
+            )));
         }
         if !keys.insert(key) {
-            return Err(KvError::Invalid(format!("'{key}' is in the update twice")));
+            return Err(KvError::Invalid(format!("'{}' is there twice", key.escape_debug())));
         }
     }
     Ok(())

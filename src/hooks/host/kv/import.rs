@@ -17,13 +17,13 @@ use crate::config::compiled::{KvBounds, KvStore};
 const ESCAPED: u64 = 6;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = r#"{"data": [{"key": "…", "value": "…"}]}"#)]
 struct Import {
     data: Vec<Line>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = r#"{"key": "…", "value": "…"}"#)]
 struct Line {
     key: String,
     value: String,
@@ -84,8 +84,13 @@ mod tests {
                 Some("entry 1: 'k': a value of 1025 bytes, 1024 are allowed with mode = \"strict\""),
             ),
             (one(1025, 1), extended, Some("entry 1: a key of 1025 bytes, 1024 are allowed")),
-            (format!("{},{}", one(1, 1), one(1, 2)), extended, Some("'k' is in the update twice")),
+            (format!("{},{}", one(1, 1), one(1, 2)), extended, Some("'k' is there twice")),
             (one(5, 5), small, None),
+            (
+                "1".to_owned(),
+                small,
+                Some("invalid type: integer `1`, expected {\"key\": \"…\", \"value\": \"…\"} at line 1 column 10"),
+            ),
             (one(5, 6), small, Some("the store would hold 11 bytes, 10 are allowed")),
         ] {
             let read = parse(format!(r#"{{"data":[{entries}]}}"#).as_bytes(), &bounds);
