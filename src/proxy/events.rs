@@ -277,8 +277,12 @@ pub async fn refuse_confirmed(
     if !ctx.is_viewer() {
         return Ok(());
     }
-    let page = pages::instead(session, ctx, failure::classify(error).0, &failure::words(error)).await;
-    become_error(session, response, ctx, error, pages::answer(&page))?;
+    let status = failure::classify(error).0;
+    let answer = match pages::page(session, ctx, status).await {
+        Some(page) => pages::answer(&page),
+        None => respond::error_answer(session, ctx, status, &failure::words(error)),
+    };
+    become_error(session, response, ctx, error, answer)?;
     answering::note(response, ctx);
     Ok(())
 }

@@ -24,15 +24,19 @@ const PAGE_MAX: usize = 1 << 20;
 
 /// The answer for `status` in the origin's place: the behavior's page, else the plain error.
 pub async fn instead(session: &mut Session, ctx: &RequestCtx, status: u16, what: &str) -> Arc<Generated> {
-    if let Some(page) = rule(session, ctx, status)
-        && let Some(answer) = page_answer(session, ctx, page, status).await
-    {
-        return Arc::new(answer);
+    if let Some(page) = page(session, ctx, status).await {
+        return Arc::new(page);
     }
     let mut plain = respond::error_answer(session, ctx, status, what);
     // It stands for what the origin would have said: the cache keeps it as long as an error of its own (`cache.error_ttl`).
     plain.headers.retain(|(name, _)| *name != header::CACHE_CONTROL);
     Arc::new(Generated { status: plain.status, headers: plain.headers, body: plain.body })
+}
+
+/// The behavior's page for `status`, where it has one that can be had.
+pub async fn page(session: &mut Session, ctx: &RequestCtx, status: u16) -> Option<Generated> {
+    let page = rule(session, ctx, status)?;
+    page_answer(session, ctx, page, status).await
 }
 
 /// It as an answer of the edge's own.

@@ -44,8 +44,8 @@ def token(user):
     return f"Bearer {made.stdout.strip()}"
 
 
-def until(what, look):
-    deadline = time.monotonic() + PATIENCE
+def until(what, look, patience=PATIENCE):
+    deadline = time.monotonic() + patience
     while not (found := look()):
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.1)
@@ -227,7 +227,8 @@ def send():
 
 def sent():
     arrived = lambda: {line["number"] for line in lines() if line.get("mark") == "crash"}
-    until("all that was acknowledged is in the lake", lambda: arrived() == set(range(SENT)))
+    # What failed is tried again after one minute, then after two.
+    until("all that was acknowledged is in the lake", lambda: arrived() == set(range(SENT)), 300)
     numbers = [line["number"] for line in lines() if line.get("mark") == "crash"]
     assert sorted(numbers) == list(range(SENT)), "a batch that ran twice is one object"
 

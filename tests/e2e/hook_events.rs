@@ -271,6 +271,7 @@ fn a_function_that_fails_on_a_304_is_a_failure() {
         let name = reply.field("x-cache").unwrap();
         assert!(reply.status == 503 && name.starts_with("LambdaExecutionError"), "{fields:?}: {} {name}", reply.status);
         assert!(reply.text().contains("the Lambda function failed") || !fields.is_empty(), "{}", reply.text());
+        assert_eq!(reply.field("cache-control"), Some("no-store"), "nobody keeps it");
         assert_eq!(origin.count(), nth, "one question each");
     }
     let reply = pop.get("/a");

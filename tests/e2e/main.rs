@@ -29,6 +29,7 @@ mod hook_lanes;
 mod hook_limits;
 mod hook_origins;
 mod hook_swaps;
+mod hook_table;
 mod hooks;
 mod images;
 mod keys;

@@ -185,6 +185,8 @@ async fn a_function_stopped_for_its_cpu_says_where_it_was() {
             "at spin (f.js:3:",
         ),
         ("regular expression", "async () => /^(a+)+$/.test('a'.repeat(64) + 'b');", "at f.js:1:"),
+        ("then", "() => ({ get then() { for (;;); } });", "at get then (f.js:1:"),
+        ("generator", "async () => { for await (const x of (async function* () { for (;;) yield 1; })()); };", "at "),
         ("in the engine alone", "async () => { for (;;) 'x'.repeat(1e6).split('').sort(); };", ""),
     ] {
         let source = format!("exports.handler = {handler}{spins}");

@@ -25,7 +25,7 @@ static bool cloudfront, alone, loaded, reseeded;
 static uint32_t serial;
 static bool settled, failed;
 // Its CPU time is used up, and it was told.
-static bool told_over;
+static bool told_over, describing;
 static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED, lambda_context = JS_UNDEFINED;
 static const char *context_text;
 static size_t context_len;
@@ -146,9 +146,11 @@ static void on_rejection(JSContext *c, JSValueConst promise, JSValueConst reason
 
 // --- the end of a call that takes too long
 
-// Asked now and then while JavaScript runs. The first time that the budget is used up it throws, past every `catch`: the stack says where.
+// Asked now and then while JavaScript runs. Once the budget is used up it throws, past every `catch`: the stack says where. And again, where
+// what was thrown got lost, until the error is described.
 static int is_over(JSRuntime *r, void *opaque) {
-  if (building || told_over) return 0;
+  if (building || describing) return 0;
+  if (told_over) return 1;
   uint8_t *out = NULL;
   size_t len = 0;
   bool known = host_call("call.over", 9, NULL, 0, &out, &len);
@@ -198,7 +200,8 @@ static void take_promise(JSValueConst promise) {
 // Requests and timers that a handler left behind when it called back: Lambda lets them finish, unless told not to.
 static void finish_rest(void) {
   JSValue wait = JS_IsObject(lambda_context) ? JS_GetPropertyStr(ctx, lambda_context, "callbackWaitsForEmptyEventLoop") : JS_TRUE;
-  bool more = JS_ToBool(ctx, wait);
+  if (JS_IsException(wait)) settle(true, JS_GetException(ctx));
+  bool more = JS_ToBool(ctx, wait) > 0;
   JS_FreeValue(ctx, wait);
   while (more && run_jobs()) {
     JSValue v = JS_Call(ctx, rest, JS_UNDEFINED, 0, NULL);
@@ -231,6 +234,10 @@ static void drive(JSValueConst answer, bool promise) {
 static JSValue to_promise(JSValue v) {
   if (!JS_IsObject(v) || JS_IsPromise(v)) return v;
   JSValue then = JS_GetProperty(ctx, v, a_then);
+  if (JS_IsException(then)) {
+    JS_FreeValue(ctx, v);
+    return then;
+  }
   bool thenable = JS_IsFunction(ctx, then);
   JS_FreeValue(ctx, then);
   if (!thenable) return v;
@@ -296,7 +303,9 @@ static void give_string(bool bad, JSValue v) {
 }
 
 static void give_error(JSValue error) {
+  describing = true;
   JSValue v = JS_Call(ctx, describe, JS_UNDEFINED, 1, &error);
+  describing = false;
   JS_FreeValue(ctx, error);
   if (JS_IsException(v)) {
     JS_FreeValue(ctx, JS_GetException(ctx));

@@ -240,10 +240,10 @@ impl Function {
         let data = live.store.data_mut();
         let mut said = None;
         let outcome = match ran {
-            // A host call that ended with the call's own time gave the guest a moment to return.
-            Ok(Ok(_) | Err(Stop::Failed(_))) if wall >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
             // What it says after that is where it was.
             Ok(Ok(_) | Err(Stop::Failed(_))) if data.call.budget.was_said() => Err(Failure::Cpu(budget.cpu)),
+            // A host call that ended with the call's own time gave the guest a moment to return.
+            Ok(Ok(_) | Err(Stop::Failed(_))) if wall >= budget.timeout => Err(Failure::Timeout(budget.timeout)),
             // What the host did with the result is in it, and no tick ended that.
             Ok(Ok(_)) if meter.is_over() => Err(Failure::Cpu(budget.cpu)),
             Ok(Ok(answer)) => {

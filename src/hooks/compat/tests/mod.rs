@@ -3,6 +3,7 @@
 mod bodies;
 mod echo;
 mod functions;
+pub mod generated;
 mod headers;
 mod origins;
 mod property;

@@ -2,6 +2,7 @@
 
 mod abi;
 mod artifacts;
+mod flat_answers;
 mod guest;
 mod hostile;
 mod javascript;
