@@ -148,35 +148,6 @@ fn read_only_names_may_be_passed_through_and_nothing_else() {
     }
 }
 
-/// In an answer of a function's own the names are refused that are read-only at its event, Transfer-Encoding aside; where AWS's limits are
-/// lifted, what only the edge can know.
-#[test]
-fn read_only_names_in_answers_are_refused_by_event_and_mode() {
-    let names: std::collections::BTreeSet<_> = Event::ALL.iter().flat_map(|event| read_only(*event)).collect();
-    for (mode, event) in MODES.into_iter().flat_map(|mode| Event::ALL.map(|event| (mode, event))) {
-        for name in names.iter().map(|name| name.to_ascii_lowercase()) {
-            let here = read_only(event).iter().any(|own| own.eq_ignore_ascii_case(&name));
-            let refused = match mode {
-                Mode::Strict => here && name != "transfer-encoding",
-                Mode::Extended => name == "via",
-            };
-            if event.is_request() {
-                let mut native = exchange(event, mode);
-                let done = native.respond(200, [(name.as_str(), b"1".as_slice())].into_iter(), "".into());
-                assert_eq!(done, if refused { Err(EditError::ReadOnly) } else { Ok(()) }, "{name} at {event} {mode:?}");
-                for api in apis(event) {
-                    let status = if *api == Api::CloudFront { "statusCode" } else { "status" };
-                    let answer = json!({ status: 200, "headers": { &name: line(*api, &name, "1") } });
-                    let done = accept(&mut exchange(event, mode), *api, &answer);
-                    let about = format!("{name} at {event} {mode:?} {api:?}: {done:?}");
-                    assert_eq!(done.is_err(), refused, "{about}");
-                    assert!(!refused || words(done).contains(&format!("\"{name}\" is read-only")), "{about}");
-                }
-            }
-        }
-    }
-}
-
 fn titled(name: &str) -> String {
     let mut out = String::new();
     super::super::write::title(&mut out, name);
