@@ -91,10 +91,26 @@ impl Limits {
     }
 }
 
+/// What a function is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Means {
+    /// Bytes.
+    pub memory: usize,
+    pub timeout: Duration,
+    /// Key-value stores.
+    pub stores: usize,
+    /// Entries of its configuration.
+    pub config: usize,
+}
+
 /// What a function of AWS's may not have at `event`, in words; `None`: it keeps to the quotas (Developer Guide, "Quotas on Lambda@Edge",
-/// "Quotas on CloudFront Functions"; code of CloudFront functions is measured when it is built).
-pub fn beyond_quota(api: Api, event: Event, memory: usize, timeout: Duration, stores: usize) -> Option<&'static str> {
+/// "Quotas on CloudFront Functions", "Restrictions on Lambda@Edge"; code of CloudFront functions is measured when it is built).
+pub fn beyond_quota(api: Api, event: Event, means: Means) -> Option<&'static str> {
+    let Means { memory, timeout, stores, config } = means;
     match (api, event.is_viewer()) {
+        (Api::LambdaEdge | Api::CloudFront, _) if config > 0 => {
+            Some("AWS's functions at the edge have no environment: leave `grants.config` out")
+        }
         (Api::LambdaEdge, true) if memory > 128 << 20 => Some("`memory` is at most 128MiB at viewer events"),
         (Api::LambdaEdge, true) if timeout > Duration::from_secs(5) => Some("`timeout` is at most 5s at viewer events"),
         (Api::LambdaEdge, false) if memory > 10_240 << 20 => Some("`memory` is at most 10240MiB"),
@@ -104,6 +120,12 @@ pub fn beyond_quota(api: Api, event: Event, memory: usize, timeout: Duration, st
         (Api::CloudFront, _) if stores > 1 => Some("a CloudFront function has at most one key-value store"),
         _ => None,
     }
+}
+
+/// Bytes that a call may take beyond what its instance begins with; `None`: as many as its function may have (Developer Guide, "Quotas on
+/// CloudFront Functions": 2 MB).
+pub fn room(api: Api, mode: Mode) -> Option<usize> {
+    matches!((api, mode), (Api::CloudFront, Mode::Strict)).then_some(2 << 20)
 }
 
 /// Bytes of log one call may write (Developer Guide, "Quotas on CloudFront Functions": 10 KB, cut there).
@@ -122,19 +144,23 @@ mod tests {
     fn what_strict_functions_may_not_have() {
         let (viewer, origin) = (Event::ViewerRequest, Event::OriginResponse);
         let mib = |n: usize| n << 20;
-        for (api, event, memory, seconds, stores, good) in [
-            (Api::LambdaEdge, viewer, mib(128), 5, 3, true),
-            (Api::LambdaEdge, viewer, mib(128) + 1, 5, 0, false),
-            (Api::LambdaEdge, viewer, mib(1), 6, 0, false),
-            (Api::LambdaEdge, origin, mib(10_240), 30, 0, true),
-            (Api::LambdaEdge, origin, mib(10_240) + 1, 30, 0, false),
-            (Api::LambdaEdge, origin, mib(1), 31, 0, false),
-            (Api::CloudFront, viewer, mib(1), 1, 1, true),
-            (Api::CloudFront, viewer, mib(1), 1, 2, false),
-            (Api::Native, viewer, mib(999), 60, 9, true),
+        for (api, event, memory, seconds, stores, config, good) in [
+            (Api::LambdaEdge, viewer, mib(128), 5, 3, 0, true),
+            (Api::LambdaEdge, viewer, mib(128) + 1, 5, 0, 0, false),
+            (Api::LambdaEdge, viewer, mib(1), 6, 0, 0, false),
+            (Api::LambdaEdge, origin, mib(10_240), 30, 0, 0, true),
+            (Api::LambdaEdge, origin, mib(10_240) + 1, 30, 0, 0, false),
+            (Api::LambdaEdge, origin, mib(1), 31, 0, 0, false),
+            (Api::CloudFront, viewer, mib(1), 1, 1, 0, true),
+            (Api::CloudFront, viewer, mib(1), 1, 2, 0, false),
+            (Api::Native, viewer, mib(999), 60, 9, 0, true),
+            (Api::LambdaEdge, origin, mib(1), 1, 0, 1, false),
+            (Api::CloudFront, viewer, mib(1), 1, 0, 1, false),
+            (Api::Native, viewer, mib(1), 1, 0, 1, true),
         ] {
-            let beyond = beyond_quota(api, event, memory, Duration::from_secs(seconds), stores);
-            assert_eq!(beyond.is_none(), good, "{api:?} {event} {memory} {seconds} {stores}: {beyond:?}");
+            let means = Means { memory, timeout: Duration::from_secs(seconds), stores, config };
+            let beyond = beyond_quota(api, event, means);
+            assert_eq!(beyond.is_none(), good, "{api:?} {event} {means:?}: {beyond:?}");
         }
     }
 

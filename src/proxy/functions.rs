@@ -23,7 +23,8 @@ use crate::hooks::engine::{Budget, Engine, EngineSettings, Function, Web};
 use crate::hooks::host::Services;
 use crate::hooks::host::fetch::Fetcher;
 use crate::hooks::host::kv::{KvFiles, KvStores};
-use crate::hooks::{Api, Event, Site, limits};
+use crate::hooks::limits::{self, Means};
+use crate::hooks::{Api, Event, Site};
 use crate::integration::Integrations;
 use crate::lambda::Scripts;
 use crate::observe::{FunctionMetrics, Metrics};
@@ -396,7 +397,9 @@ fn link(
         });
     }
     let memory = hook.memory.unwrap_or(spec.memory);
-    let beyond = || limits::beyond_quota(loaded.function.api(), event, memory, spec.timeout, spec.grants.kv.len());
+    let grants = &spec.grants;
+    let means = Means { memory, timeout: spec.timeout, stores: grants.kv.len(), config: grants.config.len() };
+    let beyond = || limits::beyond_quota(loaded.function.api(), event, means);
     if let Some(what) = (spec.mode == Mode::Strict).then(beyond).flatten() {
         let (behavior, function) = (behavior.name.clone(), spec.name.clone());
         return Err(LoadError::Quota { behavior, function, event, what });

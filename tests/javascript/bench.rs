@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rimward::config::compiled::{Flavor, Function as Spec, Grants, KvBounds, KvGrant, KvStore, Mode};
-use rimward::hooks::Event;
 use rimward::hooks::build::{BuildError, Builder, Built, ENGINE, Source};
 use rimward::hooks::engine::{Budget, Called, Engine, EngineSettings, Function, Said};
 use rimward::hooks::host::Services;
 use rimward::hooks::host::fetch::Fetcher;
 use rimward::hooks::host::kv::KvFiles;
+use rimward::hooks::{Event, Site};
 
 use crate::exchange::{self, Case};
 
@@ -47,6 +47,7 @@ fn shared() -> &'static Shared {
 pub struct Bench {
     pub built: Built,
     function: Arc<Function>,
+    mode: Mode,
     pub budget: Budget,
 }
 
@@ -120,11 +121,13 @@ impl Bench {
             record: 0,
         };
         let function = shared().engine.load(&built.component, &spec, &shared().services).unwrap();
-        Bench { built, function, budget }
+        Bench { built, function, mode, budget }
     }
 
     pub async fn run(&self, event: &str, case: &Case) -> Called {
-        self.function.call(case.exchange(event.parse().unwrap()), self.budget).await
+        let mut exchange = case.exchange(event.parse().unwrap());
+        exchange.site = Arc::new(Site { mode: self.mode, ..(*exchange.site).clone() });
+        self.function.call(exchange, self.budget).await
     }
 
     /// What its handler returns or throws for an event that is none of CloudFront's.

@@ -119,6 +119,28 @@ fn strict_cloudfront_functions_are_held_to_their_limits() {
     build(&text("f.js", &long), Flavor::CloudFront1, Mode::Extended).unwrap();
 }
 
+/// "Quotas on CloudFront Functions".
+#[tokio::test]
+async fn strict_cloudfront_functions_have_two_megabytes() {
+    let source = text(
+        "f.js",
+        "function handler(event) {\n  var n = Number(event.request.querystring.n.value);\n  \
+         return { statusCode: 200, headers: { 'x-n': { value: String('x'.repeat(n).length) } } };\n}\n",
+    );
+    for flavor in [Flavor::CloudFront1, Flavor::CloudFront2] {
+        let (strict, extended) = (Bench::strict(&source, flavor), Bench::flavored(&source, flavor, 1));
+        for (bench, bytes, good) in [
+            (&strict, 1_000_000, true),
+            (&strict, 3_000_000, false),
+            (&extended, 3_000_000, true),
+            (&strict, 1_000_000, true),
+        ] {
+            let called = bench.run("viewer-request", &get("", &format!("/?n={bytes}"))).await;
+            assert_eq!(called.outcome.is_ok(), good, "{flavor:?} {bytes}: {:?}", called.outcome);
+        }
+    }
+}
+
 #[tokio::test]
 async fn strict_cloudfront_functions_have_the_globals_of_their_runtime() {
     let seen = |names: &str| {
@@ -187,6 +209,8 @@ async fn a_function_stopped_for_its_cpu_says_where_it_was() {
         ("regular expression", "async () => /^(a+)+$/.test('a'.repeat(64) + 'b');", "at f.js:1:"),
         ("then", "() => ({ get then() { for (;;); } });", "at get then (f.js:1:"),
         ("generator", "async () => { for await (const x of (async function* () { for (;;) yield 1; })()); };", "at "),
+        ("awaits", "async () => { for (;;) await null; };", "at f.js:1:"),
+        ("jobs", "() => new Promise(() => { (function again() { queueMicrotask(again); })(); });", "at again (f.js:1:"),
         ("in the engine alone", "async () => { for (;;) 'x'.repeat(1e6).split('').sort(); };", ""),
     ] {
         let source = format!("exports.handler = {handler}{spins}");

@@ -16,7 +16,7 @@ JSRuntime *rt;
 JSContext *ctx;
 JSValue async_store = JS_UNDEFINED;
 
-static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable;
+static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable, nothing;
 static JSAtom a_request, a_then;
 // alone: the handler takes the event and nothing more.
 static bool cloudfront, alone, loaded, reseeded;
@@ -26,6 +26,9 @@ static uint32_t serial;
 static bool settled, failed;
 // Its CPU time is used up, and it was told.
 static bool told_over, describing;
+// How often it was let go on to a place that says more, and may be.
+static int moved;
+enum { MOVES = 8, OWN_LEVELS = 32 };
 static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED, lambda_context = JS_UNDEFINED;
 static const char *context_text;
 static size_t context_len;
@@ -146,17 +149,39 @@ static void on_rejection(JSContext *c, JSValueConst promise, JSValueConst reason
 
 // --- the end of a call that takes too long
 
+// Whether the stack has a frame of the function's own code.
+static bool in_own_code(void) {
+  bool own = false;
+  for (int level = 0; level < OWN_LEVELS && !own; level++) {
+    JSAtom file = JS_GetScriptOrModuleName(ctx, level);
+    if (file == JS_ATOM_NULL) continue; // C, or no frame
+    const char *name = JS_AtomToCString(ctx, file);
+    own = name && strncmp(name, "node:", 5) != 0;
+    JS_FreeCString(ctx, name);
+    JS_FreeAtom(ctx, file);
+  }
+  return own;
+}
+
+static JSValue js_nothing(JSContext *c, JSValueConst this, int argc, JSValueConst *argv) { return JS_UNDEFINED; }
+
 // Asked now and then while JavaScript runs. Once the budget is used up it throws, past every `catch`: the stack says where. And again, where
-// what was thrown got lost, until the error is described.
+// what was thrown got lost, until the error is described. Between jobs a stack would say nothing: it is asked at every so many calls, so a
+// few more calls have it asked elsewhere, even of a loop of a few.
 static int is_over(JSRuntime *r, void *opaque) {
   if (building || describing) return 0;
-  if (told_over) return 1;
-  uint8_t *out = NULL;
-  size_t len = 0;
-  bool known = host_call("call.over", 9, NULL, 0, &out, &len);
-  told_over = known && len == 4; // "true"
-  free(out);
-  return told_over;
+  if (!told_over) {
+    uint8_t *out = NULL;
+    size_t len = 0;
+    bool known = host_call("call.over", 9, NULL, 0, &out, &len);
+    told_over = known && len == 4; // "true"
+    free(out);
+    moved = 0;
+  }
+  if (!told_over || moved == MOVES || in_own_code()) return told_over;
+  moved++;
+  for (int i = 0; i < moved; i++) JS_Call(ctx, nothing, JS_UNDEFINED, 0, NULL);
+  return 0;
 }
 
 // --- the loop
@@ -470,6 +495,7 @@ static bool boot_up(void) {
   tick = JS_GetPropertyStr(ctx, boot, "tick");
   rest = JS_GetPropertyStr(ctx, boot, "rest");
   describe = JS_GetPropertyStr(ctx, boot, "describe");
+  nothing = JS_NewCFunction(ctx, js_nothing, "", 0);
   load_now = JS_GetPropertyStr(ctx, boot, "load");
   context_proto = JS_GetPropertyStr(ctx, boot, "contextPrototype");
   request_proto = JS_GetPropertyStr(ctx, boot, "requestPrototype");

@@ -20,7 +20,7 @@ use crate::config::compiled;
 use crate::config::units::{ByteSize, Duration};
 use crate::hooks::Event;
 use crate::hooks::engine::{Budget, Function};
-use crate::hooks::limits;
+use crate::hooks::limits::{self, Means};
 
 /// Calls of one `--repeat`.
 const REPEAT_MAX: i64 = 1_000_000;
@@ -93,7 +93,9 @@ impl Test {
         };
         let (grants, stores) = self.granted.compile()?;
         let wasm = source::wasm(&self.path, how.flavor.into(), mode, Some(&grants.config))?;
-        let (budget, kv) = (how.budget(), grants.kv.len());
+        let budget = how.budget();
+        let Budget { memory, timeout, .. } = budget;
+        let means = Means { memory, timeout, stores: grants.kv.len(), config: grants.config.len() };
         let settings = Settings {
             flavor: how.flavor.into(),
             mode,
@@ -111,7 +113,7 @@ impl Test {
             None => self.given.exchange(&handled(&local.function), mode, now)?,
         };
         handles(&local.function, before.event)?;
-        let beyond = || limits::beyond_quota(local.function.api(), before.event, budget.memory, budget.timeout, kv);
+        let beyond = || limits::beyond_quota(local.function.api(), before.event, means);
         if let Some(what) = (mode == compiled::Mode::Strict).then(beyond).flatten() {
             return Err(FnError::Usage(format!("{name} at {}: {what}, in mode \"strict\"", before.event)));
         }

@@ -238,6 +238,7 @@ impl Function {
         };
         let wall = began.elapsed();
         let data = live.store.data_mut();
+        lambda::log_stack(&mut data.call);
         let mut said = None;
         let outcome = match ran {
             // What it says after that is where it was.
@@ -320,8 +321,15 @@ impl Function {
         let store = &mut live.store;
         let instance = match live.instance {
             Some(instance) => instance,
-            None => *live.instance.insert(self.pre.instantiate_async(&mut *store).await?),
+            None => {
+                let made = live.instance.insert(self.pre.instantiate_async(&mut *store).await?);
+                store.data_mut().bound.begin();
+                *made
+            }
         };
+        if let Some(room) = limits::room(self.api, store.data().call.exchange.site.mode) {
+            store.data_mut().bound.confine(room);
+        }
         if let Some(Question { event, context }) = question {
             let Some(index) = &self.handlers.lambda else {
                 return Err(Failure::Execution("it has no Lambda handler".to_owned()).into());
@@ -386,7 +394,10 @@ impl Function {
                 tokio::time::timeout(budget.timeout, Metered::new(&meter, make)).await
             };
             match made {
-                Ok(Ok(instance)) => live.instance = Some(instance),
+                Ok(Ok(instance)) => {
+                    live.instance = Some(instance);
+                    live.store.data_mut().bound.begin();
+                }
                 Ok(Err(error)) => return Err(fail::failure(&error, &live.store.data().bound, &budget)),
                 Err(_) => return Err(Failure::Timeout(budget.timeout)),
             }

@@ -18,13 +18,18 @@ pub fn context(call: &CallState) -> String {
     compat::context_json(&call.exchange, &identity.name, &identity.version, call.remaining_ms())
 }
 
-/// The message of what was thrown; its stack goes to the log, with the places of the sources.
+/// The message of what was thrown. Its stack is for when the call is over.
 pub fn thrown(call: &mut CallState, thrown: &str) -> String {
     let error = compat::guest_error(thrown);
-    if !error.stack.is_empty() {
-        call.log.write(Level::Error, &call.identity.lines.stack(&error.stack));
-    }
+    call.stack = Some(error.stack).filter(|stack| !stack.is_empty());
     error.words
+}
+
+/// Logs the stack of what was thrown, with the places of the sources. To read a map takes its time, which is not the call's.
+pub fn log_stack(call: &mut CallState) {
+    if let Some(stack) = call.stack.take() {
+        call.log.write(Level::Error, &call.identity.lines.stack(&stack));
+    }
 }
 
 /// Makes the edits that the result stands for.

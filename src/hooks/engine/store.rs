@@ -37,6 +37,8 @@ pub struct Data {
 pub struct Bound {
     limit: usize,
     used: usize,
+    /// Of that, what the instance began with.
+    begun: usize,
     refused: bool,
 }
 
@@ -73,12 +75,22 @@ const LONG: Duration = Duration::from_micros(500);
 // === impl Bound ===
 impl Bound {
     pub fn new(limit: usize) -> Self {
-        Bound { limit, used: 0, refused: false }
+        Bound { limit, used: 0, begun: 0, refused: false }
     }
 
     pub fn renew(&mut self, limit: usize) {
         self.limit = limit;
         self.refused = false;
+    }
+
+    /// The instance is made.
+    pub fn begin(&mut self) {
+        self.begun = self.used;
+    }
+
+    /// This call may have no more than `room` bytes beyond what the instance began with.
+    pub fn confine(&mut self, room: usize) {
+        self.limit = self.limit.min(self.begun.saturating_add(room));
     }
 
     pub fn limit(&self) -> usize {

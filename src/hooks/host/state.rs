@@ -55,6 +55,8 @@ pub struct CallState {
     /// Those that its code did not wait for yet.
     pub flights: Flights,
     pub budget: Overrun,
+    /// Of what was thrown, as the engine told it: lines of what was compiled.
+    pub stack: Option<String>,
 }
 
 /// Whether the call's CPU time is used up, and whether its code asks. An engine that does can throw where its code is; any other code is
@@ -106,6 +108,7 @@ impl CallState {
             fetched: 0,
             flights: Flights::default(),
             budget: Overrun::default(),
+            stack: None,
         }
     }
 
@@ -116,6 +119,7 @@ impl CallState {
         self.deadline = deadline;
         self.fetched = 0;
         self.budget = Overrun::default();
+        self.stack = None;
     }
 
     /// Takes the message out and leaves an empty one: the call is over, and what it asked for is given up.
