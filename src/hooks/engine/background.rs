@@ -204,6 +204,8 @@ impl<F: Future> Future for Away<F> {
         let Some(call) = &mut away.call else { return Poll::Pending };
         let _home = away.home.enter();
         let began = Instant::now();
+        // The kernel may give a thread that has waited a turn before others, whatever its policy: this gives the turn away.
+        std::thread::yield_now();
         match call.as_mut().poll(cx) {
             Poll::Ready(ended) => Poll::Ready(Came::Ended(ended)),
             Poll::Pending if began.elapsed() >= STARVED => {
