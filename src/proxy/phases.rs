@@ -114,6 +114,7 @@ impl ProxyHttp for Phases {
             respond::answer(session, ctx, answer, "access").await?;
             return Ok(true);
         }
+        asking::bound_body(session, ctx, asking::announced(session.req_header()).unwrap_or(0))?;
         if let Some(passed) = passed {
             ctx.hooks.way = passed.way;
             applying::viewer_request(session.req_header_mut(), passed.edits)?;

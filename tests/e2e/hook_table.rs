@@ -223,6 +223,7 @@ fn what_the_edge_refuses_by_itself_runs_no_function() {
         &[
             ("shop.example/often", "limit = { per = \"behavior\", rate = \"1/h\", burst = 1 }"),
             ("shop.example/api", "response = { cors = { origins = [\"https://a.example\"], methods = [\"PUT\"] } }"),
+            ("shop.example/small", "forward = { body_size = \"100B\" }"),
             ("shop.example/*", ""),
         ],
     );
@@ -237,6 +238,7 @@ fn what_the_edge_refuses_by_itself_runs_no_function() {
         (431, format!("GET /a HTTP/1.1\r\n{host}{fields}\r\n")),
         (431, format!("GET /a HTTP/1.1\r\n{host}X-Long: {long}\r\n\r\n")),
         (413, format!("POST /a HTTP/1.1\r\n{host}Content-Length: 2000\r\n\r\n")),
+        (413, format!("POST /small HTTP/1.1\r\n{host}Content-Length: 200\r\n\r\n")),
         (400, format!("POST /a HTTP/1.1\r\n{host}Transfer-Encoding: gzip\r\n\r\n")),
         (417, format!("POST /a HTTP/1.1\r\n{host}Expect: x\r\nContent-Length: 0\r\n\r\n")),
         (400, "GET /a HTTP/1.1\r\n\r\n".to_owned()),
@@ -288,7 +290,7 @@ fn kept(pop: &Pop) -> BTreeMap<PathBuf, Vec<u8>> {
 /// What becomes of a file, of all there are.
 type Harm = fn(&[&[u8]], usize) -> Vec<u8>;
 
-const HARMS: [(&str, Harm); 4] = [
+const HARMS: [(&str, Harm); 5] = [
     ("a byte is another", |all, at| {
         let mut bytes = all[at].to_vec();
         let middle = bytes.len() / 2;
@@ -298,6 +300,7 @@ const HARMS: [(&str, Harm); 4] = [
     ("half of it is gone", |all, at| all[at][..all[at].len() / 2].to_vec()),
     ("nothing is left", |_, _| Vec::new()),
     ("there is more of it", |all, at| [all[at], b"x"].concat()),
+    ("it is that of the next", |all, at| all[(at + 1) % all.len()].to_vec()),
 ];
 
 /// Whatever became of all those files, a PoP starts, makes them anew, answers as before and ends well. `hook_swaps` holds the same of

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{Context, Digest, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::Built;
@@ -63,7 +63,7 @@ impl Kept {
 
     pub fn find(&self, name: &str) -> Option<Built> {
         let path = self.dir.join(name);
-        let found = read(&fs::read(&path).ok()?)?;
+        let found = read(name, &fs::read(&path).ok()?)?;
         // Said to be used: the oldest go first.
         let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         Some(found)
@@ -89,7 +89,7 @@ impl Kept {
         let content = [&length[..], &head, &built.component].concat();
         let fresh = self.dir.join(format!("{name}.{}", std::process::id()));
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(digest(&SHA256, &content).as_ref())?;
+        file.write_all(sum(name, &content).as_ref())?;
         file.write_all(&content)?;
         fs::rename(&fresh, self.dir.join(name))
     }
@@ -119,10 +119,18 @@ fn now_s() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Of what is kept under this name: elsewhere it is damaged.
+fn sum(name: &str, content: &[u8]) -> Digest {
+    let mut context = Context::new(&SHA256);
+    context.update(name.as_bytes());
+    context.update(content);
+    context.finish()
+}
+
 /// `None`: damaged, too old, or not ours.
-fn read(file: &[u8]) -> Option<Built> {
-    let (sum, content) = file.split_at_checked(DIGEST)?;
-    if digest(&SHA256, content).as_ref() != sum {
+fn read(name: &str, file: &[u8]) -> Option<Built> {
+    let (said, content) = file.split_at_checked(DIGEST)?;
+    if sum(name, content).as_ref() != said {
         return None;
     }
     let (length, rest) = content.split_at_checked(LENGTH)?;
@@ -163,6 +171,9 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(kept.find(&name).is_none());
         }
+        let other = self::name("engine", Flavor::Auto, b"another source", b"", None);
+        std::fs::write(path.with_file_name(&other), &whole).unwrap();
+        assert!(kept.find(&other).is_none(), "it was built of another source");
     }
 
     #[test]
