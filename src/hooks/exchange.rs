@@ -36,6 +36,8 @@ pub enum EditError {
     TooLarge,
     #[error("there is no such thing at this event")]
     WrongEvent,
+    #[error("the configuration has no origin of that name")]
+    NoOrigin,
 }
 
 /// One accepted change.
@@ -349,7 +351,7 @@ impl Exchange {
         match &change {
             OriginChange::To(patch) => {
                 if !patch.base.iter().all(known) {
-                    return Err(EditError::Invalid);
+                    return Err(EditError::NoOrigin);
                 }
                 let own = self.request.origin.as_ref().map(|origin| origin.headers.as_slice());
                 valid::patch(self.site.mode, patch, own.unwrap_or_default())?;
@@ -357,8 +359,11 @@ impl Exchange {
             OriginChange::Group { members, failover } => {
                 let errors = failover.iter().all(|status| (400..=599).contains(&status.as_u16()));
                 let count = (2..=valid::GROUP_MAX).contains(&members.len()) && failover.len() <= FAILOVER_MAX;
-                if !count || !members.iter().all(known) || !errors {
+                if !count || !errors {
                     return Err(EditError::Invalid);
+                }
+                if !members.iter().all(known) {
+                    return Err(EditError::NoOrigin);
                 }
             }
         }

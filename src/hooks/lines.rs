@@ -5,8 +5,10 @@
 
 mod mappings;
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use mappings::Piece;
@@ -70,7 +72,7 @@ pub fn written(map: &[u8], file: &str, text: &str) -> Option<Vec<u8>> {
     let mut written: Written = serde_json::from_slice(map).ok()?;
     file.clone_into(&mut written.file);
     for source in &mut written.sources {
-        *source = called(source).to_owned();
+        *source = called(&decoded(source)).to_owned();
     }
     if !text.is_ascii() {
         let mut pieces = mappings::decode(&written.mappings)?;
@@ -78,6 +80,12 @@ pub fn written(map: &[u8], file: &str, text: &str) -> Option<Vec<u8>> {
         written.mappings = mappings::encode(&pieces);
     }
     serde_json::to_vec(&written).ok().filter(|map| map.len() <= BYTES_MAX)
+}
+
+/// A source's name, which a map has as a URL: as it is, where it can stand in a line.
+fn decoded(source: &str) -> Cow<'_, str> {
+    let name = percent_decode_str(source).decode_utf8();
+    name.ok().filter(|name| !name.contains(char::is_control)).unwrap_or(Cow::Borrowed(source))
 }
 
 /// A source is called by its path from the function's directory; one of a package that lies further up as if it lay there.
@@ -165,7 +173,8 @@ impl Map {
 fn frame(text: &str) -> Option<Frame<'_>> {
     let rest = text.strip_prefix("at ")?;
     let (place, after) = match rest.strip_suffix(')') {
-        Some(rest) => (&rest[rest.rfind('(')? + 1..], ")"),
+        // A file's name may have brackets too.
+        Some(rest) => (rest.split_once(" (")?.1, ")"),
         None => (rest, ""),
     };
     let before = &text[..text.len() - place.len() - after.len()];
@@ -245,6 +254,27 @@ mod tests {
         assert!(written(wide.as_bytes(), "a.js", "").is_none());
         let whole = r#"{"version":3,"file":"a.js","sources":["a.ts"],"mappings":"AAAA"}"#;
         assert_eq!(Lines::new(whole.as_bytes()).stack(frame), "at f (a.ts:1:1)");
+    }
+
+    /// esbuild writes names as URLs, of a `%` too.
+    #[test]
+    fn names_of_any_letters_and_with_brackets_are_found() {
+        let map = |name: &str| format!(r#"{{"version":3,"sources":["{name}"],"mappings":"AAAA"}}"#);
+        for (name, want) in [
+            ("a%20%C3%A9.ts", "a é.ts"),
+            ("%C3%BC%20%281%29%2541.ts", "ü (1)%41.ts"),
+            ("../node_modules/%40a/b.ts", "node_modules/@a/b.ts"),
+            ("a+b.ts", "a+b.ts"),
+            // What no name may be, or no line.
+            ("%FF.ts", "%FF.ts"),
+            ("a%0Aat.ts", "a%0Aat.ts"),
+        ] {
+            for file in ["a.js", "ü (1).js"] {
+                let lines = Lines::new(&written(map(name).as_bytes(), file, "").unwrap());
+                assert_eq!(lines.stack(&format!("at f ({file}:1:1)")), format!("at f ({want}:1:1)"));
+                assert_eq!(lines.stack(&format!("at {file}:1:1")), format!("at {want}:1:1"));
+            }
+        }
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub fn field(event: Event, name: &str, why: EditError) -> Failure {
     match why {
         EditError::ReadOnly => invalid(format_args!("the header {name} is read-only in the {event} event")),
         EditError::Forbidden => invalid(format_args!("the header {name} is disallowed: functions may not add it")),
-        EditError::Invalid => invalid(format_args!("the header {name} has an invalid name or value")),
+        EditError::Invalid | EditError::NoOrigin => {
+            invalid(format_args!("the header {name} has an invalid name or value"))
+        }
         EditError::TooLarge => invalid(format_args!("the headers are too large or too many (at {name})")),
         EditError::WrongEvent => invalid(format_args!("the header {name} does not exist in the {event} event")),
     }
@@ -57,6 +59,7 @@ pub fn property(event: Event, name: &str, why: EditError) -> Failure {
         EditError::Invalid => invalid(format_args!("\"{name}\" is not valid")),
         EditError::TooLarge => invalid(format_args!("\"{name}\" exceeds the maximum size")),
         EditError::WrongEvent => invalid(format_args!("\"{name}\" may not be set in the {event} event")),
+        EditError::NoOrigin => invalid(format_args!("\"{name}\" names no origin of the configuration")),
     }
 }
 

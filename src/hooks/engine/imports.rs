@@ -308,7 +308,8 @@ impl From<EditError> for types::EditError {
         match error {
             EditError::ReadOnly => types::EditError::ReadOnly,
             EditError::Forbidden => types::EditError::Forbidden,
-            EditError::Invalid => types::EditError::Invalid,
+            // Functions built before there was a name for it know this one.
+            EditError::Invalid | EditError::NoOrigin => types::EditError::Invalid,
             EditError::TooLarge => types::EditError::TooLarge,
             EditError::WrongEvent => types::EditError::WrongEvent,
         }

@@ -285,7 +285,7 @@ fn origins() {
         assert_eq!(done.is_ok(), valid, "{len}");
     }
     assert_eq!(with(|patch| patch.base = Some("green".to_owned())), Ok(()));
-    assert_eq!(with(|patch| patch.base = Some("red".to_owned())), Err(EditError::Invalid));
+    assert_eq!(with(|patch| patch.base = Some("red".to_owned())), Err(EditError::NoOrigin));
     assert_eq!(with(|patch| patch.attempts = Some(3)), Ok(()));
     assert_eq!(with(|patch| patch.attempts = Some(4)), Err(EditError::Invalid));
     assert_eq!(with(|patch| patch.read_timeout = Some(Duration::from_secs(120))), Ok(()));
@@ -347,7 +347,7 @@ fn origins() {
     };
     assert_eq!(group(&["blue", "green"], &[500]), Ok(()));
     assert_eq!(group(&["blue"], &[500]), Err(EditError::Invalid));
-    assert_eq!(group(&["blue", "red"], &[500]), Err(EditError::Invalid));
+    assert_eq!(group(&["blue", "red"], &[500]), Err(EditError::NoOrigin));
     assert_eq!(group(&["blue", "green"], &[399]), Err(EditError::Invalid));
     assert_eq!(group(&["blue"; 9], &[500]), Err(EditError::Invalid));
 }

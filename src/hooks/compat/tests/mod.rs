@@ -6,7 +6,7 @@ mod functions;
 pub mod generated;
 mod headers;
 mod origins;
-mod property;
+pub mod property;
 mod results;
 mod samples;
 

@@ -132,7 +132,7 @@ fn perform(exchange: &mut Exchange, call: Call) {
 }
 
 /// What must hold of any exchange after any call.
-fn check(before: &Exchange, after: &Exchange) {
+pub fn check(before: &Exchange, after: &Exchange) {
     let (request, limits) = (&after.request, after.limits());
     let target = format!("{}?{}", request.uri, request.query);
     let parsed: http::Uri = target.parse().unwrap_or_else(|why| panic!("{why}: {target}"));

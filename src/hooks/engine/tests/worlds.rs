@@ -79,6 +79,7 @@ async fn a_wrong_answer_of_the_flat_world_is_a_validation_failure() {
         (vec![1, 1, 255, 255, 255, 255], "no sequence"),
         (vec![1, 7, 99, 0], "status 99"),
         ([vec![1, 3], bytes("via"), bytes("x")].concat(), "'via': it is read-only"),
+        ([vec![1, 10], bytes("nowhere")].concat(), "origin 'nowhere': the configuration has no origin of that name"),
         ([vec![1, 8, 0xc8, 0], u32::MAX.to_le_bytes().to_vec()].concat(), "header fields"),
     ] {
         match call(&bench.load(flat(&output), &spec("flat"))).await.outcome {
