@@ -3,7 +3,7 @@
 # function loops, one eats memory and one waits for a server that never answers, each called by CALLERS clients without a pause. "Callers"
 # in between: as many clients ask for what costs nothing, at the rate at which the bad functions end: what the callers alone cost.
 #   benches/compare/neighbours.sh
-#   RATE=500 SECONDS_EACH=20 CALLERS=4 benches/compare/neighbours.sh
+#   RATE=500 SECONDS_EACH=20 CALLERS=4 ROUNDS=5 OUT=benches/compare/NEIGHBOURS.md benches/compare/neighbours.sh
 # Needs h2load (nghttp2-client), python3 and curl. With two cores, load and PoP share them: read the ratio.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +12,7 @@ BINARY=${BINARY:-$here/../../target/release/rimward}
 RATE=${RATE:-500}
 SECONDS_EACH=${SECONDS_EACH:-10}
 CALLERS=${CALLERS:-1}
+ROUNDS=${ROUNDS:-1}
 mkdir -p "$RUN"
 [ -x "$BINARY" ] || { echo "build it first: cargo build --release (or name it in BINARY)" >&2; exit 1; }
 
@@ -64,7 +65,7 @@ until curl -sf -o /dev/null http://127.0.0.1:9198/readyz; do sleep 0.1; kill -0 
 measure() {
   rm -f "$RUN/h2load.log"
   h2load --h1 -t1 -c10 --rps "$((RATE / 10))" -D "$SECONDS_EACH" --log-file="$RUN/h2load.log" http://127.0.0.1:9190/quiet >/dev/null
-  python3 - "$1" "$RUN/h2load.log" <<'PY'
+  python3 - "$1" "$RUN/h2load.log" <<'PY' | tee -a "$RUN/rounds"
 import sys
 micros = sorted(int(fields[2]) for fields in map(str.split, open(sys.argv[2])) if fields[1] == "200")
 print(f"{sys.argv[1]:<10} p50 {micros[len(micros) // 2]:6} µs   p99 {micros[len(micros) * 99 // 100]:6} µs   {len(micros)} requests")
@@ -87,11 +88,23 @@ hang_up() {
 }
 
 curl -s -o /dev/null http://127.0.0.1:9190/quiet
-measure quiet
-call 20 quiet quiet quiet
-measure callers
-hang_up
-call 0 loops eats waits
-measure disturbed
-hang_up
-curl -s http://127.0.0.1:9198/metrics | grep -E '^rimward_function_calls_total' || true
+for _ in $(seq "$ROUNDS"); do
+  measure quiet
+  call 20 quiet quiet quiet
+  measure callers
+  hang_up
+  call 0 loops eats waits
+  measure disturbed
+  hang_up
+done
+(curl -s http://127.0.0.1:9198/metrics | grep -E '^rimward_function_calls_total' || true) | tee -a "$RUN/rounds"
+if [ -n "${OUT:-}" ]; then
+  {
+    printf '# What bad functions cost their neighbours\n\nWritten by `benches/compare/neighbours.sh`, which also repeats it (its head says how); do not edit.\n\n'
+    printf -- '- %s, %s, %s cores, Linux %s\n' "$(date +%F)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(uname -r)"
+    printf -- '- rimward %s; %s requests a second for %s s each, %s callers of each bad function\n' "$(git -C "$here" rev-parse --short HEAD)" "$RATE" "$SECONDS_EACH" "$CALLERS"
+    printf -- '- p99 disturbed over quiet, a round each:%s\n\n```\n' "$(awk '$1 == "quiet" { quiet = $5 } $1 == "disturbed" { printf " %.2f", $5 / quiet }' "$RUN/rounds")"
+    cat "$RUN/rounds"
+    printf '```\n'
+  } >"$OUT"
+fi
