@@ -103,7 +103,7 @@ if [ -n "${OUT:-}" ]; then
     printf '# What bad functions cost their neighbours\n\nWritten by `benches/compare/neighbours.sh`, which also repeats it (its head says how); do not edit.\n\n'
     printf -- '- %s, %s, %s cores, Linux %s\n' "$(date +%F)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(uname -r)"
     printf -- '- rimward %s; %s requests a second for %s s each, %s callers of each bad function\n' "$(git -C "$here" rev-parse --short HEAD)" "$RATE" "$SECONDS_EACH" "$CALLERS"
-    printf -- '- p99 disturbed over quiet, a round each:%s\n\n```\n' "$(awk '$1 == "quiet" { quiet = $5 } $1 == "disturbed" { printf " %.2f", $5 / quiet }' "$RUN/rounds")"
+    printf -- '- p99 disturbed over quiet, a round each:%s\n\n```\n' "$(awk '$1 == "quiet" { quiet = $6 } $1 == "disturbed" { printf " %.2f", $6 / quiet }' "$RUN/rounds")"
     cat "$RUN/rounds"
     printf '```\n'
   } >"$OUT"
