@@ -228,12 +228,12 @@ fn hold(name: &str, wasm: &[u8]) {
     let before = resident();
     let functions: Vec<_> = (0..1000).map(|_| bench.load(wasm, 2)).collect();
     let loaded = resident();
-    println!("{name}: 1,000 more functions hold {} KiB each", (loaded - before) / 1000);
+    println!("{name}: 1,000 more functions hold {} KiB each", loaded.saturating_sub(before) / 1000);
     let called = 200;
     for function in &functions[..called] {
         bench.runtime.block_on(function.call(exchange(20), budget())).outcome.unwrap();
     }
-    println!("{name}: an instance holds {} KiB", (resident() - loaded) / called as u64);
+    println!("{name}: an instance holds {} KiB", resident().saturating_sub(loaded) / called as u64);
     drop(first);
 }
 

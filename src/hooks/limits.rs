@@ -109,7 +109,7 @@ pub fn beyond_quota(api: Api, event: Event, means: Means) -> Option<&'static str
     let Means { memory, timeout, stores, config } = means;
     match (api, event.is_viewer()) {
         (Api::LambdaEdge | Api::CloudFront, _) if config > 0 => {
-            Some("AWS's functions at the edge have no environment: leave `grants.config` out")
+            Some("AWS's functions at the edge have no configuration (`grants.config`)")
         }
         (Api::LambdaEdge, true) if memory > 128 << 20 => Some("`memory` is at most 128MiB at viewer events"),
         (Api::LambdaEdge, true) if timeout > Duration::from_secs(5) => Some("`timeout` is at most 5s at viewer events"),

@@ -47,6 +47,8 @@ struct At<'v> {
 }
 
 pub fn read(text: &str, given: Given) -> Result<(Exchange, Api), Wrong> {
+    // RFC 8259 §8.1: a byte order mark may be ignored.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let root: Value = serde_json::from_str(text).map_err(|why| Wrong::Json(why.to_string()))?;
     let (api, cf, place) = match root.get("Records") {
         Some(records) => {

@@ -176,6 +176,8 @@ fn mistakes_are_named() {
         assert!(words.starts_with(want), "{words}");
     }
     assert!(read("{", given()).unwrap_err().to_string().starts_with("not JSON"));
+    let event = event_json(&exchange(Event::ViewerRequest, Mode::Strict), Api::LambdaEdge);
+    assert!(read(&format!("\u{feff}{event}"), given()).is_ok());
 }
 
 fn called(event: Event, api: Api, edit: impl FnOnce(&mut serde_json::Value)) -> (Exchange, Exchange) {

@@ -43,6 +43,8 @@ pub fn read(store: &KvStore, path: &Path) -> Result<Vec<Change>, KvError> {
 }
 
 fn parse(text: &[u8], bounds: &KvBounds) -> Result<Vec<Change>, String> {
+    // RFC 8259 §8.1: a byte order mark may be ignored.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let import: Import = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let size = import.data.iter().map(|line| (line.key.len() + line.value.len()) as u64).sum();
     let put = |line: Line| Change::Put(Entry { key: line.key, value: line.value.into() });
@@ -96,5 +98,6 @@ mod tests {
             let read = parse(format!(r#"{{"data":[{entries}]}}"#).as_bytes(), &bounds);
             assert_eq!(read.err().as_deref(), says);
         }
+        assert_eq!(parse("\u{feff}{\"data\":[]}".as_bytes(), &strict).map(|all| all.len()), Ok(0));
     }
 }
