@@ -14,6 +14,7 @@ SECONDS_EACH=${SECONDS_EACH:-10}
 CALLERS=${CALLERS:-1}
 ROUNDS=${ROUNDS:-1}
 mkdir -p "$RUN"
+rm -f "$RUN/rounds"
 [ -x "$BINARY" ] || { echo "build it first: cargo build --release (or name it in BINARY)" >&2; exit 1; }
 
 cat >"$RUN/loops.js" <<'JS'
