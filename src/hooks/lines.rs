@@ -170,11 +170,15 @@ impl Map {
     }
 }
 
+/// Names of functions and of files may have brackets too: a place has the last one that opens and is not closed before it.
+fn is_paired(place: &&str) -> bool {
+    place.matches('(').count() == place.matches(')').count()
+}
+
 fn frame(text: &str) -> Option<Frame<'_>> {
     let rest = text.strip_prefix("at ")?;
     let (place, after) = match rest.strip_suffix(')') {
-        // A file's name may have brackets too.
-        Some(rest) => (rest.split_once(" (")?.1, ")"),
+        Some(rest) => (rest.rmatch_indices(" (").map(|(at, open)| &rest[at + open.len()..]).find(is_paired)?, ")"),
         None => (rest, ""),
     };
     let before = &text[..text.len() - place.len() - after.len()];
@@ -273,6 +277,7 @@ mod tests {
                 let lines = Lines::new(&written(map(name).as_bytes(), file, "").unwrap());
                 assert_eq!(lines.stack(&format!("at f ({file}:1:1)")), format!("at f ({want}:1:1)"));
                 assert_eq!(lines.stack(&format!("at {file}:1:1")), format!("at {want}:1:1"));
+                assert_eq!(lines.stack(&format!("at a (b ({file}:1:1)")), format!("at a (b ({want}:1:1)"));
             }
         }
     }
