@@ -23,7 +23,7 @@ mod listen;
 mod observe;
 mod origin;
 mod pattern;
-mod quota;
+pub(super) mod quota;
 mod response;
 mod signer;
 mod table;

@@ -22,6 +22,7 @@ mod source;
 pub mod units;
 pub mod watch;
 
+pub use compile::quota::too_much_code;
 pub use error::{ConfigError, Diagnostic, Errors};
 pub use load::{ADOPTS, load, load_together, parse};
 pub use reference::{reference_markdown, schema_json};

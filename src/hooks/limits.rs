@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::config::compiled::Mode;
+use crate::config::compiled::{Grants, Mode};
 
 use super::event::Event;
 use super::failure::Api;
@@ -99,18 +99,42 @@ pub struct Means {
     pub timeout: Duration,
     /// Key-value stores.
     pub stores: usize,
-    /// Entries of its configuration.
-    pub config: usize,
+    pub beyond: Beyond,
+}
+
+/// What of the edge's own a function is given that AWS's have not.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beyond {
+    pub config: bool,
+    pub secrets: bool,
+    pub geo: bool,
+    /// Requests of its own: Lambda@Edge functions make them.
+    pub fetch: bool,
+}
+
+// === impl Means ===
+impl Means {
+    pub fn of(memory: usize, timeout: Duration, grants: &Grants) -> Self {
+        let beyond = Beyond {
+            config: !grants.config.is_empty(),
+            secrets: !grants.secrets.is_empty(),
+            geo: grants.geo,
+            fetch: grants.fetch.is_some(),
+        };
+        Self { memory, timeout, stores: grants.kv.len(), beyond }
+    }
 }
 
 /// What a function of AWS's may not have at `event`, in words; `None`: it keeps to the quotas (Developer Guide, "Quotas on Lambda@Edge",
 /// "Quotas on CloudFront Functions", "Restrictions on Lambda@Edge"; code of CloudFront functions is measured when it is built).
 pub fn beyond_quota(api: Api, event: Event, means: Means) -> Option<&'static str> {
-    let Means { memory, timeout, stores, config } = means;
+    let Means { memory, timeout, stores, beyond } = means;
     match (api, event.is_viewer()) {
-        (Api::LambdaEdge | Api::CloudFront, _) if config > 0 => {
-            Some("AWS's functions at the edge have no configuration (`grants.config`)")
-        }
+        (Api::Native, _) => None,
+        _ if beyond.config => Some("AWS's functions at the edge have no configuration (`grants.config`)"),
+        _ if beyond.secrets => Some("AWS's functions at the edge have no secrets (`grants.secrets`)"),
+        _ if beyond.geo => Some("AWS's functions at the edge have no geographic database (`grants.geo`)"),
+        (Api::CloudFront, _) if beyond.fetch => Some("a CloudFront function makes no requests (`grants.fetch`)"),
         (Api::LambdaEdge, true) if memory > 128 << 20 => Some("`memory` is at most 128MiB at viewer events"),
         (Api::LambdaEdge, true) if timeout > Duration::from_secs(5) => Some("`timeout` is at most 5s at viewer events"),
         (Api::LambdaEdge, false) if memory > 10_240 << 20 => Some("`memory` is at most 10240MiB"),
@@ -144,23 +168,34 @@ mod tests {
     fn what_strict_functions_may_not_have() {
         let (viewer, origin) = (Event::ViewerRequest, Event::OriginResponse);
         let mib = |n: usize| n << 20;
-        for (api, event, memory, seconds, stores, config, good) in [
-            (Api::LambdaEdge, viewer, mib(128), 5, 3, 0, true),
-            (Api::LambdaEdge, viewer, mib(128) + 1, 5, 0, 0, false),
-            (Api::LambdaEdge, viewer, mib(1), 6, 0, 0, false),
-            (Api::LambdaEdge, origin, mib(10_240), 30, 0, 0, true),
-            (Api::LambdaEdge, origin, mib(10_240) + 1, 30, 0, 0, false),
-            (Api::LambdaEdge, origin, mib(1), 31, 0, 0, false),
-            (Api::CloudFront, viewer, mib(1), 1, 1, 0, true),
-            (Api::CloudFront, viewer, mib(1), 1, 2, 0, false),
-            (Api::Native, viewer, mib(999), 60, 9, 0, true),
-            (Api::LambdaEdge, origin, mib(1), 1, 0, 1, false),
-            (Api::CloudFront, viewer, mib(1), 1, 0, 1, false),
-            (Api::Native, viewer, mib(1), 1, 0, 1, true),
+        let row = |api, event, memory, seconds, stores, beyond, good| {
+            let means = Means { memory, timeout: Duration::from_secs(seconds), stores, beyond };
+            let refused = beyond_quota(api, event, means);
+            assert_eq!(refused.is_none(), good, "{api:?} {event} {means:?}: {refused:?}");
+        };
+        for (api, event, memory, seconds, stores, good) in [
+            (Api::LambdaEdge, viewer, mib(128), 5, 3, true),
+            (Api::LambdaEdge, viewer, mib(128) + 1, 5, 0, false),
+            (Api::LambdaEdge, viewer, mib(1), 6, 0, false),
+            (Api::LambdaEdge, origin, mib(10_240), 30, 0, true),
+            (Api::LambdaEdge, origin, mib(10_240) + 1, 30, 0, false),
+            (Api::LambdaEdge, origin, mib(1), 31, 0, false),
+            (Api::CloudFront, viewer, mib(1), 1, 1, true),
+            (Api::CloudFront, viewer, mib(1), 1, 2, false),
+            (Api::Native, viewer, mib(999), 60, 9, true),
         ] {
-            let means = Means { memory, timeout: Duration::from_secs(seconds), stores, config };
-            let beyond = beyond_quota(api, event, means);
-            assert_eq!(beyond.is_none(), good, "{api:?} {event} {means:?}: {beyond:?}");
+            row(api, event, memory, seconds, stores, Beyond::default(), good);
+        }
+        let none = Beyond::default();
+        for (beyond, lambda) in [
+            (Beyond { config: true, ..none }, false),
+            (Beyond { secrets: true, ..none }, false),
+            (Beyond { geo: true, ..none }, false),
+            (Beyond { fetch: true, ..none }, true),
+        ] {
+            for (api, good) in [(Api::LambdaEdge, lambda), (Api::CloudFront, false), (Api::Native, true)] {
+                row(api, viewer, mib(1), 1, 0, beyond, good);
+            }
         }
     }
 

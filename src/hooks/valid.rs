@@ -67,9 +67,9 @@ pub fn status(status: u16) -> Result<StatusCode, EditError> {
     }
 }
 
-/// Whether an answer of that status never has a body (RFC 9110 §6.4.1).
+/// Whether an answer of that status never has a body (RFC 9110 §6.4.1, and §15.3.6 of a 205).
 pub fn bodiless(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 204 | 304)
+    matches!(status.as_u16(), 204 | 205 | 304)
 }
 
 /// What Host may be: a name or address, perhaps a port.

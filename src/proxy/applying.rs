@@ -88,6 +88,10 @@ pub fn response(response: &mut ResponseHeader, edits: Vec<Edit>) -> Result<Chang
             }
         }
     })?;
+    // A 204 ends with its head. This status has no body either, but is framed like any other (RFC 9110 §15.3.6).
+    if changed.status == Some(StatusCode::RESET_CONTENT) {
+        changed.body = Some(Bytes::new());
+    }
     Ok(changed)
 }
 
@@ -300,7 +304,8 @@ mod tests {
             let changed = response(&mut answer, edits).unwrap();
             let after = exchange.response.as_ref().unwrap();
             prop_assert_eq!(changed.status.unwrap_or(StatusCode::OK), after.status);
-            prop_assert_eq!(changed.body.as_ref(), after.body.as_ref());
+            let emptied = (after.status == StatusCode::RESET_CONTENT).then(Bytes::new);
+            prop_assert_eq!(changed.body.as_ref(), after.body.as_ref().or(emptied.as_ref()));
             prop_assert_eq!(&answer.headers, &after.headers);
             if let Some(body) = &changed.body {
                 respond::edit(&mut answer, |headers| reframe(headers, body, changed.coding_set)).unwrap();

@@ -353,7 +353,12 @@ async fn body(
     asking::bound_body(session, ctx, asking::announced(session.req_header()).unwrap_or(0))?;
     let snapshot = ctx.snapshot.clone();
     let address = ctx.viewer.unwrap_or(record::NOBODY).ip();
-    ctx.ahead.read(session, &ctx.upload, most, Room { held, address, limits: &snapshot.config.limits }).await
+    let room = Room { held, address, limits: &snapshot.config.limits };
+    let read = ctx.ahead.read(session, &ctx.upload, most, room).await?;
+    // Of a body that did not say its length, what functions may see can be more than it may have.
+    let came = read.as_ref().map_or(0, |body| body.data.len() as u64 + u64::from(body.truncated));
+    asking::bound_body(session, ctx, came)?;
+    Ok(read)
 }
 
 /// Notes where a function sends the request, on top of what functions before it said; the configured origin it chose, if it did.

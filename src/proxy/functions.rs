@@ -397,8 +397,7 @@ fn link(
         });
     }
     let memory = hook.memory.unwrap_or(spec.memory);
-    let grants = &spec.grants;
-    let means = Means { memory, timeout: spec.timeout, stores: grants.kv.len(), config: grants.config.len() };
+    let means = Means::of(memory, spec.timeout, &spec.grants);
     let beyond = || limits::beyond_quota(loaded.function.api(), event, means);
     if let Some(what) = (spec.mode == Mode::Strict).then(beyond).flatten() {
         let (behavior, function) = (behavior.name.clone(), spec.name.clone());

@@ -105,6 +105,18 @@ fn strict_tests_keep_to_the_quotas_of_their_event() {
         let (code, out, err) = test(more);
         assert_eq!(code, 0, "{more:?}: {out}{err}");
     }
+    // What does not become smaller when it is zipped.
+    let noise: String = (0..200_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    desk.write("f.js", &format!("exports.handler = async (event) => event.Records[0].cf.request;\n//{noise}\n"));
+    let (code, out, err) = test(&["--at", "viewer-request"]);
+    assert!(code == 2 && err.contains("bytes when zipped, Lambda@Edge takes 1048576 at viewer events"), "{out}{err}");
+    desk.done(&["fn", "test", "f.js", "--mode", "strict", "--at", "origin-request"]);
+    desk.write("k.js", "function handler(event) { return event.request; }\n");
+    for (given, words) in [("--secret=k=env:HOME", "no secrets"), ("--fetch=a.example", "makes no requests")] {
+        let (code, out, err) = desk.run(&["fn", "test", "k.js", "--mode", "strict", given]);
+        assert!(code == 2 && err.contains(words), "{given}: {out}{err}");
+        desk.done(&["fn", "test", "k.js", given]);
+    }
     // A CloudFront function's log is cut at 10 KB.
     desk.write("c.js", "function handler(event) { for (var n = 0; n < 20; n++) console.log('x'.repeat(1000)); return event.request; }\n");
     for (mode, bytes) in [("strict", 10_240), ("extended", 20_000)] {

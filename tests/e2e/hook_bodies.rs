@@ -6,7 +6,7 @@ use crate::harness::credentials::sha256;
 use crate::harness::h2::H2;
 use crate::harness::hooked::{calls, pop};
 use crate::harness::wat::{self, Flat};
-use crate::harness::{Origin, Pop, Reply, Setup, until};
+use crate::harness::{HOST, Origin, Pop, Reply, Setup, until};
 
 /// Says how much of the body it sees, and what it is.
 const SEES: &str = r"
@@ -180,6 +180,45 @@ fn a_body_that_is_too_large_for_its_behavior_is_not_read() {
     let reply = raw.reply("POST");
     assert_eq!(reply.status, 413);
     assert_eq!(calls(&pop, 2), []);
+}
+
+/// The same without a length, as far as functions would see of it.
+#[test]
+fn a_body_of_no_length_that_turns_out_too_large_is_shown_to_no_function() {
+    let origin = mirror();
+    for (event, most) in [("viewer_request", 1000), ("origin_request", 1000), ("viewer_request", 40 * KIB)] {
+        let hooks = format!("{event} = {{ function = \"f\", include_body = true }}");
+        let behavior = format!("{POST}\nforward = {{ body_size = \"{most}B\" }}");
+        let pop = pop(&origin, &[("f", wat::idle())], &behavior, &hooks);
+        assert_eq!(chunked(&pop, &body(most)).status, 200, "{event} {most}");
+        let taken = origin.count();
+        assert_eq!(chunked(&pop, &body(most + 1)).status, 413, "{event} {most}");
+        assert_eq!(calls(&pop, 2), [], "{event} {most}");
+        assert_eq!(H2::plain(pop.http).send("POST", "/a", &[], &body(most + 1), &[]).status, 413, "{event} {most}");
+        assert_eq!(calls(&pop, 3), [], "{event} {most}");
+        assert_eq!(origin.count(), taken, "{event} {most}");
+    }
+}
+
+/// RFC 9110 §15.3.6: unlike a 204 it says that nothing follows.
+#[test]
+fn what_functions_make_a_205_has_no_body() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "from the origin");
+    for event in ["viewer_request", "origin_request", "origin_response", "viewer_response"] {
+        let function = match event.ends_with("request") {
+            true => Flat::new().respond(205, &[], ""),
+            false => Flat::new().status(205),
+        };
+        let pop = pop(&origin, &[("f", function.wat())], "", &format!("{event} = \"f\""));
+        let mut raw = pop.raw();
+        // The second is a hit, where there is one.
+        for _ in 0..2 {
+            raw.send(format!("GET /a HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+            let reply = raw.reply("GET");
+            let got = (reply.status, reply.text(), reply.field("content-length").map(str::to_owned));
+            assert_eq!(got, (205, String::new(), Some("0".to_owned())), "{event}");
+        }
+    }
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn the_lane_and_the_full_path_answer_alike() {
         ("a media type", Flat::new().set("content-type", "text/css"), response, true),
         ("a status", Flat::new().status(203), response, true),
         ("a status without a body", Flat::new().status(204), response, true),
+        ("a status without content", Flat::new().status(205), response, true),
         ("a status of a condition", Flat::new().status(304), response, true),
         ("no body", Flat::new().body("").status(204), response, true),
         ("a body", Flat::new().body("written"), response, true),

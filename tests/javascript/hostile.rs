@@ -168,6 +168,23 @@ async fn strict_cloudfront_functions_have_the_globals_of_their_runtime() {
         let lines = Bench::strict(&text("f.js", source), flavor).call("viewer-request", &get("", "/")).await;
         assert_eq!(lines, ["answer 200", "body ca978112 b c"], "{flavor:?}");
     }
+    // Nor Node's modules, by a name that is made up at run time.
+    let source = "function handler(event) {
+        var found = ['crypto', 'fs', 'https', 'node:fs', 'zlib', 'http', '@aws-sdk/client-s3', 'process'].filter((name) => {
+            try { return require(name); } catch (e) { return false; }
+        });
+        return { statusCode: 200, body: found.join(' ') };
+    }";
+    for (bench, want) in [
+        (Bench::strict(&text("f.js", source), Flavor::CloudFront2), "body crypto"),
+        (
+            Bench::flavored(&text("f.js", source), Flavor::CloudFront2, 1),
+            "body crypto fs https node:fs zlib http process",
+        ),
+    ] {
+        let lines = bench.call("viewer-request", &get("", "/")).await;
+        assert_eq!(lines[..2], ["answer 200", want]);
+    }
 }
 
 /// Lambda's Node runtimes look at what a handler returns only where it is a promise.
@@ -210,6 +227,7 @@ async fn a_function_stopped_for_its_cpu_says_where_it_was() {
         ("then", "() => ({ get then() { for (;;); } });", "at get then (f.js:1:"),
         ("generator", "async () => { for await (const x of (async function* () { for (;;) yield 1; })()); };", "at "),
         ("awaits", "async () => { for (;;) await null; };", "at f.js:1:"),
+        ("timers", "async () => { for (;;) await new Promise((next) => setTimeout(next, 0)); };", "at "),
         ("jobs", "() => new Promise(() => { (function again() { queueMicrotask(again); })(); });", "at again (f.js:1:"),
         ("in the engine alone", "async () => { for (;;) 'x'.repeat(1e6).split('').sort(); };", ""),
     ] {

@@ -25,8 +25,12 @@ function shim(name) {
   return own.exports;
 }
 
+// Those that a function in strict mode may require; null: all.
+let strictly = null;
+
 function builtin(spec) {
   const name = spec.startsWith('node:') ? spec.slice(5) : spec;
+  if (strictly && !strictly.includes(spec)) return null;
   if (open(name) && !name.startsWith('@')) return name;
   if (shim('internal/absent').names.has(name)) return name;
   if (spec.startsWith('node:')) throw coded('ERR_UNKNOWN_BUILTIN_MODULE', `Node's module '${name}' is not in this engine`);
@@ -179,7 +183,7 @@ function resolve(spec, from, conditions) {
   if (spec.startsWith('./') || spec.startsWith('../') || spec === '.' || spec === '..') found = local(join(dirname(from), spec));
   else if (spec.startsWith('/')) found = spec.startsWith(ROOT) ? local(join('', spec.slice(ROOT.length))) : null;
   else if (spec.startsWith('#')) found = imported(spec, from, conditions);
-  else found = bare(spec, from, conditions) ?? carried(spec);
+  else found = bare(spec, from, conditions) ?? (strictly ? null : carried(spec));
   if (!found) throw coded('MODULE_NOT_FOUND', aws(spec) ?? `Cannot find module '${spec}' (asked for by ${from})`);
   return found;
 }
@@ -470,8 +474,10 @@ function found(handler) {
 const UNLISTED = [...'Blob URL URLSearchParams fetch Headers Request Response FormData AbortController AbortSignal Event EventTarget structuredClone process crypto global queueMicrotask performance eval DOMException WeakRef FinalizationRegistry SharedArrayBuffer'.split(' '),
   ...'setTimeout clearTimeout setInterval clearInterval setImmediate clearImmediate'.split(' ')];
 const OF_RUNTIME_2 = 'Buffer TextEncoder TextDecoder atob btoa'.split(' ');
+const MODULES = ['cloudfront', 'crypto', 'querystring'];
 
 function restrict() {
+  strictly = MODULES;
   for (const name of host.flavor === CLOUDFRONT1 ? [...UNLISTED, ...OF_RUNTIME_2] : UNLISTED) delete globalObject[name];
   const refuse = function () {
     throw new EvalError('Code generation from strings disallowed for this context');

@@ -16,10 +16,11 @@ use super::report::Report;
 use super::time::Moment;
 use super::{Flavor, FnError, Mode, Verdict, options, source};
 use crate::cli::admin::Colour;
-use crate::config::compiled;
 use crate::config::units::{ByteSize, Duration};
+use crate::config::{compiled, too_much_code};
 use crate::hooks::Event;
 use crate::hooks::engine::{Budget, Function};
+use crate::hooks::failure::Api;
 use crate::hooks::limits::{self, Means};
 
 /// Calls of one `--repeat`.
@@ -94,8 +95,7 @@ impl Test {
         let (grants, stores) = self.granted.compile()?;
         let wasm = source::wasm(&self.path, how.flavor.into(), mode, Some(&grants.config))?;
         let budget = how.budget();
-        let Budget { memory, timeout, .. } = budget;
-        let means = Means { memory, timeout, stores: grants.kv.len(), config: grants.config.len() };
+        let means = Means::of(budget.memory, budget.timeout, &grants);
         let settings = Settings {
             flavor: how.flavor.into(),
             mode,
@@ -113,9 +113,13 @@ impl Test {
             None => self.given.exchange(&handled(&local.function), mode, now)?,
         };
         handles(&local.function, before.event)?;
-        let beyond = || limits::beyond_quota(local.function.api(), before.event, means);
-        if let Some(what) = (mode == compiled::Mode::Strict).then(beyond).flatten() {
-            return Err(FnError::Usage(format!("{name} at {}: {what}, in mode \"strict\"", before.event)));
+        if mode == compiled::Mode::Strict {
+            let (api, event) = (local.function.api(), before.event);
+            let beyond = limits::beyond_quota(api, event, means).map(str::to_owned);
+            let size = || (api == Api::LambdaEdge).then(|| too_much_code(&self.path, event.is_viewer())).flatten();
+            if let Some(what) = beyond.or_else(size) {
+                return Err(FnError::Usage(format!("{name} at {event}: {what}, in mode \"strict\"")));
+            }
         }
         let called = local.call(before.clone());
         let more = (1..how.repeat).map(|_| local.call(before.clone()).cpu);

@@ -27,31 +27,35 @@ const BUILT: u64 = 64 << 20;
 
 /// Refuses what a function in strict mode has too much of. A CloudFront function is measured when it is built, by its source.
 pub(super) fn refuse(config: &Config, report: &mut Report<'_>) {
-    let (mut measured, mut told) = (HashMap::new(), HashSet::new());
+    let (mut measured, mut said) = (HashMap::new(), HashSet::new());
     for (position, behavior) in config.behaviors.iter().enumerate() {
         let at = At::default().key("behavior").index(position).key("hooks");
         let hooks = &behavior.hooks;
-        for (event, chain, who, most) in [
-            ("viewer_request", &hooks.viewer_request, "viewer", VIEWER),
-            ("origin_request", &hooks.origin_request, "origin", ORIGIN),
-            ("origin_response", &hooks.origin_response, "origin", ORIGIN),
-            ("viewer_response", &hooks.viewer_response, "viewer", VIEWER),
+        for (event, chain, viewer) in [
+            ("viewer_request", &hooks.viewer_request, true),
+            ("origin_request", &hooks.origin_request, false),
+            ("origin_response", &hooks.origin_response, false),
+            ("viewer_response", &hooks.viewer_response, true),
         ] {
             for (i, hook) in chain.iter().enumerate() {
                 let function = config.functions.get(hook.function).filter(|function| is_measured(function));
                 let Some(Function { name, file, .. }) = function else { continue };
-                // What cannot be read is refused by who builds it.
-                let size = measured.entry((hook.function, most)).or_insert_with(|| beyond(file, most).ok().flatten());
-                let Some(size) = size.filter(|_| told.insert((hook.function, most))) else { continue };
-                let all = if file.is_dir() { "; every file of its directory counts" } else { "" };
-                let message = format!(
-                    "the code of '{name}' has {size} bytes when zipped, Lambda@Edge takes {most} at {who} events with mode = \"strict\"{all}"
-                );
+                let told = measured.entry((hook.function, viewer)).or_insert_with(|| too_much_code(file, viewer));
+                let Some(told) = told.as_ref().filter(|_| said.insert((hook.function, viewer))) else { continue };
                 let at = if chain.len() > 1 { at.key(event).index(i) } else { at.key(event) };
-                report.refuse(&at, message);
+                report.refuse(&at, format!("function '{name}': {told}, with mode = \"strict\""));
             }
         }
     }
+}
+
+/// What is too much of the Lambda@Edge code at `path` for viewers' events, or for origins', in words. What cannot be read is refused by
+/// who builds it.
+pub fn too_much_code(path: &Path, viewer: bool) -> Option<String> {
+    let (who, most) = if viewer { ("viewer", VIEWER) } else { ("origin", ORIGIN) };
+    let size = beyond(path, most).ok().flatten()?;
+    let all = if path.is_dir() { " (every file of its directory counts)" } else { "" };
+    Some(format!("its code has {size} bytes when zipped{all}, Lambda@Edge takes {most} at {who} events"))
 }
 
 fn is_measured(function: &Function) -> bool {

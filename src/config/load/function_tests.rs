@@ -181,9 +181,9 @@ fn strict_code_is_no_larger_than_lambda_edge_takes() {
         let found = parse(&text, "t.toml", dir.path()).err().map(|errors| errors.to_string());
         assert_eq!(found.is_some(), want.is_some(), "{mode} {hooks}: {found:?}");
         let Some((at, found)) = want.zip(found) else { continue };
-        assert!(found.starts_with(&format!("t.toml:{at}: the code of 'f' has ")), "{hooks}: {found}");
+        assert!(found.starts_with(&format!("t.toml:{at}: function 'f': its code has ")), "{hooks}: {found}");
         assert!(
-            found.contains("Lambda@Edge takes 1048576 at viewer events with mode = \"strict\""),
+            found.contains("Lambda@Edge takes 1048576 at viewer events, with mode = \"strict\""),
             "{hooks}: {found}"
         );
     }

@@ -47,8 +47,8 @@ pub struct Function {
     #[serde(default)]
     pub flavor: Flavor,
     /// "extended" refuses only what would break a message; "strict" has AWS's validation and its quotas: of messages, of CloudFront
-    /// functions' code, memory and number of stores, of Lambda@Edge functions' memory, time and code; neither has a `grants.config`; and a
-    /// behavior has one such function an event, and not both APIs at its viewers' events. What values a store takes is `kv_store.mode`.
+    /// functions' code, memory and number of stores, of Lambda@Edge functions' memory, time and code; neither has `grants` of config,
+    /// secrets or geo, nor a CloudFront function of fetch; and a behavior has one such function an event, and not both APIs at its viewers' events. What values a store takes is `kv_store.mode`.
     #[serde(default)]
     pub mode: Mode,
     /// CPU time one call may take.

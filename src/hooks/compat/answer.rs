@@ -60,8 +60,11 @@ pub fn body(exchange: &Exchange, node: &Node<'_>, encoding: &Node<'_>) -> Result
     match node {
         Node::Absent | Node::Null => Ok(None),
         Node::Text(text) => decode("body", text, encoding, "bodyEncoding", "text", bound).map(Some),
-        Node::Object(_) => match node.get("data") {
-            Node::Absent | Node::Null => Ok(None),
+        Node::Object(members) => match node.get("data") {
+            // Anything else was meant to be the body, and is none.
+            Node::Absent | Node::Null if members.iter().all(|(name, _)| matches!(&**name, "data" | "encoding")) => {
+                Ok(None)
+            }
             Node::Text(text) => decode("body", text, node.get("encoding"), "body.encoding", "text", bound).map(Some),
             other => Err(error::wrong_kind("body.data", "a string", other)),
         },

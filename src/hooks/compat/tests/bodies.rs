@@ -142,6 +142,8 @@ fn response_bodies() {
         (json!({"body": "x", "bodyEncoding": "gzip"}), "\"bodyEncoding\" must be \"text\" or \"base64\", not \"gzip\""),
         (json!({"body": "no base64!", "bodyEncoding": "base64"}), "\"body\" is not valid base64"),
         (json!({"body": {"data": 5}}), "\"body.data\" must be a string, not a number"),
+        (json!({"body": {"price": 5}}), "\"body.data\" is missing"),
+        (json!({"body": {"data": null, "price": 5}}), "\"body.data\" must be a string, not null"),
         (json!({"body": {"data": "%", "encoding": "base64"}}), "\"body\" is not valid base64"),
         (json!({"statusDescription": 5}), "\"statusDescription\" must be a string, not a number"),
     ] {
@@ -155,7 +157,7 @@ fn response_bodies() {
 
 #[test]
 fn a_status_without_a_body() {
-    for status in [204, 304] {
+    for status in [204, 205, 304] {
         for api in [Api::LambdaEdge, Api::CloudFront] {
             let name = if api == Api::CloudFront { "statusCode" } else { "status" };
             let answer = |body: &str| json!({ name: status, "body": body });
