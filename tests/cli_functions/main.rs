@@ -229,6 +229,10 @@ fn python_functions_fail_as_lambda_says() {
 fn mistakes_are_shown_where_they_are() {
     let desk = Desk::new();
     desk.write("syntax.js", "let a = 1;\nlet b = a +* 2;\n");
+    desk.write("more.js", "exports.handler = async (event) => { return; }}\n");
+    desk.write("open.js", "function handler(event) {\n  return event.request\n");
+    desk.write("open.mjs", "export const handler = async () => {\n  let a = 1\n");
+    desk.write("outside.js", "if (1) return;\nlet a = ;\n");
     desk.write("throws.js", "exports.handler = async () => {\n  throw new TypeError('oh');\n};\n");
     desk.write("via.js", "exports.handler = async () => ({ status: '99' });\n");
     desk.write("broken.wat", "(module (func");
@@ -251,6 +255,19 @@ fn mistakes_are_shown_where_they_are() {
             1,
             "error: syntax.js:2:1: SyntaxError: unexpected token in expression: '*'\n  2 | let b = a +* 2;\n    | ^\n",
         ),
+        // In no words of what the file is wrapped in.
+        (&["fn", "build", "more.js"], 1, "error: more.js:1:24: SyntaxError: unexpected token in expression: '}'"),
+        (
+            &["fn", "build", "open.js"],
+            1,
+            "error: open.js:2:23: SyntaxError: the file ends where something is not closed",
+        ),
+        (
+            &["fn", "build", "open.mjs"],
+            1,
+            "error: open.mjs:2:12: SyntaxError: the file ends where something is not closed",
+        ),
+        (&["fn", "build", "outside.js"], 1, "error: outside.js:2:1: SyntaxError: unexpected token in expression: ';'"),
         (
             &["fn", "test", "throws.js"],
             1,

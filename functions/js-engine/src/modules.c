@@ -33,12 +33,33 @@ static JSValue compile(const char *head, const File *file, const char *tail, con
 
 static JSValue missing(const char *name) { return JS_ThrowReferenceError(ctx, "no file '%s'", name); }
 
+// After the file failed to compile within its wrapping: what is wrong with the file by itself, in whose words no brace of the wrapping is
+// unexpected. A `return` outside of functions is right within the wrapping alone.
+static JSValue by_itself(const File *file, const char *name, int flags) {
+  JSValue wrapped = JS_GetException(ctx);
+  JSValue v = compile("", file, "", name, flags | JS_EVAL_FLAG_COMPILE_ONLY, 1);
+  if (JS_IsException(v)) {
+    JSValue own = JS_GetException(ctx);
+    const char *said = JS_ToCString(ctx, own);
+    bool better = said && !strstr(said, "return not in a function");
+    if (said && strstr(said, "token in expression: ''")) {
+      JS_SetPropertyStr(ctx, own, "message", JS_NewString(ctx, "the file ends where something is not closed"));
+    }
+    JS_FreeCString(ctx, said);
+    JS_FreeValue(ctx, better ? wrapped : own);
+    return JS_Throw(ctx, better ? own : wrapped);
+  }
+  JS_FreeValue(ctx, v);
+  return JS_Throw(ctx, wrapped);
+}
+
 static JSValue compile_cjs(JSContext *c, JSValueConst this, int argc, JSValueConst *argv) {
   const char *name = JS_ToCString(ctx, argv[0]);
   if (!name) return JS_EXCEPTION;
   const File *file = bundle_find(name);
   const char *head = argc > 1 && JS_ToBool(ctx, argv[1]) ? CJS_STRICT : CJS_HEAD;
   JSValue v = file ? compile(head, file, CJS_TAIL, name, JS_EVAL_TYPE_GLOBAL, FIRST_LINE) : missing(name);
+  if (file && JS_IsException(v)) v = by_itself(file, name, JS_EVAL_TYPE_GLOBAL);
   JS_FreeCString(ctx, name);
   return v;
 }
@@ -71,6 +92,7 @@ static JSValue compile_esm(const char *name) {
   const File *file = bundle_find(name);
   if (!file) return missing(name);
   JSValue v = compile("", file, ESM_TAIL, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY, 1);
+  if (JS_IsException(v)) v = by_itself(file, name, JS_EVAL_TYPE_MODULE);
   if (!JS_IsException(v) && set_meta(JS_VALUE_GET_PTR(v), name) < 0) return JS_EXCEPTION;
   return v;
 }
