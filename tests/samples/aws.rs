@@ -87,7 +87,7 @@ async fn ab_split_in_typescript() {
 /// Chance is not frozen with the snapshot: both versions come, in fresh instances and in one that is reused.
 #[tokio::test]
 async fn ab_split_leaves_it_to_chance() {
-    let bench = Bench::of("ab-split", Grants::default()).unwrap();
+    let bench = Bench::all("ab-split", &Grants::default()).pop().unwrap();
     let mut seen = [0; 2];
     for _ in 0..64 {
         let lines = bench.call("viewer-request", &get("new", "/x")).await;

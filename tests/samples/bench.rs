@@ -27,10 +27,14 @@ pub struct Bench {
 
 // === impl Bench ===
 impl Bench {
-    /// A sample by its name, or a JavaScript file of functions/samples as it lies there. `None`: this one is no fixture, and
-    /// nobody built it.
-    pub fn of(name: &str, grants: Grants) -> Option<Self> {
-        let file = if name.ends_with(".js") { Path::new(SAMPLES).join(name) } else { built(name)? };
+    /// A sample by its name, as often as it was built, or a JavaScript file of functions/samples as it lies there. None: this one is no
+    /// fixture, and nobody built it.
+    pub fn all(name: &str, grants: &Grants) -> Vec<Self> {
+        let files = if name.ends_with(".js") { vec![Path::new(SAMPLES).join(name)] } else { built(name) };
+        files.into_iter().map(|file| Bench::of(file, name, grants.clone())).collect()
+    }
+
+    fn of(file: PathBuf, name: &str, grants: Grants) -> Self {
         let wasm = match file.extension() {
             Some(extension) if extension == "js" => javascript(file),
             _ => std::fs::read(file).unwrap(),
@@ -61,7 +65,7 @@ impl Bench {
         };
         let function = Engine::new(&settings).unwrap().load(&wasm, &spec, &Arc::new(services));
         let function = function.unwrap_or_else(|error| panic!("{name}: {error}"));
-        Some(Bench { function, budget, _state: state })
+        Bench { function, budget, _state: state }
     }
 
     /// What the function makes of one message.
@@ -71,20 +75,21 @@ impl Bench {
     }
 }
 
-/// Where a sample is: a fixture, or with RIMWARD_SAMPLES=built what was built last.
-fn built(name: &str) -> Option<PathBuf> {
+/// Where a sample is: its fixture, and with RIMWARD_SAMPLES=built what was built last too. A fixture was built with the SDK of an earlier
+/// day: it loads and does what it did.
+fn built(name: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let guests = std::env::var_os("RIMWARD_GUESTS").map_or_else(|| root.join("target/guests"), PathBuf::from);
     let in_dir = |dir: &Path| {
         ["wasm", "js"].map(|kind| dir.join(name).with_extension(kind)).into_iter().find(|file| file.exists())
     };
-    let built = in_dir(&guests.join("out"));
+    let (fixture, built) = (in_dir(&Path::new(SAMPLES).join("fixtures")), in_dir(&guests.join("out")));
     if std::env::var("RIMWARD_SAMPLES").is_ok_and(|which| which == "built") {
         assert!(built.is_some(), "{name} was not built: functions/samples/build.sh {name}");
-        return built;
+        return fixture.into_iter().chain(built).collect();
     }
-    let found = in_dir(&Path::new(SAMPLES).join("fixtures")).or(built);
-    if found.is_none() {
+    let found: Vec<_> = fixture.or(built).into_iter().collect();
+    if found.is_empty() {
         eprintln!("{name}: not run, for nobody built it (functions/samples/build.sh {name})");
     }
     found
