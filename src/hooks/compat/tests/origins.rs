@@ -56,7 +56,6 @@ fn what_differs_of_a_custom_origin() {
     assert_eq!(same.edits(), []);
 }
 
-/// The documented way to another origin: its name, and Host to match.
 /// A configured origin keeps to no range of AWS's; what was shown of it may come back.
 #[test]
 fn an_origin_outside_awss_ranges_comes_back_as_it_was_shown() {
@@ -68,6 +67,7 @@ fn an_origin_outside_awss_ranges_comes_back_as_it_was_shown() {
     assert_eq!(exchange.edits(), []);
 }
 
+/// The documented way to another origin: its name, and Host to match.
 #[test]
 fn host_follows_the_functions_own() {
     let mut exchange = exchange(EVENT, Mode::Strict);
