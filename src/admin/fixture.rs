@@ -230,6 +230,7 @@ fn config() -> Config {
     Config {
         warnings: Vec::new(),
         covered: Vec::new(),
+        texts: Arc::default(),
         pop: compiled::Pop { code: "FRA".into(), threads: 1, state_dir: "state".into(), drain: second },
         listeners: Vec::new(),
         limits: Limits {

@@ -94,7 +94,7 @@ impl From<String> for Unfit {
 impl From<LoadError> for Unfit {
     fn from(error: LoadError) -> Self {
         match error {
-            LoadError::Geo(found) => Unfit::Placed(config::Errors::of(vec![*found])),
+            LoadError::Placed(found) => Unfit::Placed(config::Errors::of(vec![*found])),
             other => Unfit::Said(other.to_string()),
         }
     }
@@ -144,7 +144,7 @@ fn load_functions(config: &Config) -> Result<(), Unfit> {
     let functions = Functions::new(scratch.path(), None);
     let metrics = crate::observe::Metrics::new(&config.pop.code, 0);
     let set = functions.load(&config, None, &metrics)?;
-    answering(&config, &set).map_err(|error| error.to_string())?;
+    answering(&config, &set)?;
     for behavior in &config.behaviors {
         Chains::new(&config, behavior, &set.loaded)?;
     }

@@ -160,6 +160,7 @@ fn whole(file: File, report: &mut Report<'_>) -> Checked<Config> {
         sources: report.files.seen(),
         warnings: Vec::new(),
         covered: Vec::new(),
+        texts: Arc::default(),
     };
     refuse_told_hosts(&config, report);
     quota::refuse(&config, report);

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Diagnostic;
+use super::source::Sources;
 
 /// One whole configuration. Indexes (`OriginId`, `GroupId`, `BehaviorId`) are positions in its vectors.
 #[derive(Debug, Clone)]
@@ -76,6 +77,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Parts of the own files that the revision took the place of, one line each with its place: they may be deleted there.
     pub covered: Vec<String>,
+    /// What it was compiled from, for findings of whoever loads what it names; empty as soon as it is in force.
+    pub texts: Arc<Sources>,
 }
 
 pub type OriginId = usize;

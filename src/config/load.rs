@@ -7,6 +7,7 @@ mod told;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize as _;
 use toml::de::DeTable;
@@ -114,7 +115,8 @@ fn build(texts: Vec<Text>, adopts: bool) -> Result<Config, Errors> {
     if !found.is_empty() {
         return Err(Errors::of(found));
     }
-    Ok(Config { covered, ..compile(whole, &sources)? })
+    let config = compile(whole, &sources)?;
+    Ok(Config { covered, texts: Arc::new(sources), ..config })
 }
 
 /// Tables that appear twice were reported when their places were merged.

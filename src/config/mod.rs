@@ -26,3 +26,4 @@ pub use compile::quota::too_much_code;
 pub use error::{ConfigError, Diagnostic, Errors};
 pub use load::{ADOPTS, load, load_together, parse};
 pub use reference::{reference_markdown, schema_json};
+pub use source::At;

@@ -3,6 +3,7 @@
 //! In: TOML texts, a path of keys. Out: file, line and column of the value, or of the nearest table around it. Never: meaning.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::Diagnostic;
 
 /// The texts of one configuration, and every value's place in them, merged as their tables are.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Sources {
     files: Vec<SourceFile>,
     root: BTreeMap<String, Node>,
@@ -171,6 +172,13 @@ impl Sources {
             message,
             help,
         }
+    }
+}
+
+/// By their names: what is written is shown by its findings alone.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.files.iter().map(|file| &file.name)).finish()
     }
 }
 

@@ -3,6 +3,8 @@
 //! In: compiled functions and hooks, what ran before. Out: chains that a request runs. Never: a request; a function that cannot be
 //! loaded leaves what runs in place.
 
+mod error;
+
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -15,7 +17,7 @@ use parking_lot::Mutex;
 
 use tokio::sync::Notify;
 
-use crate::config::Diagnostic;
+use crate::config::At;
 use crate::config::compiled::{self, Behavior, Config, Mode, OnError, Rule};
 use crate::geo::Db;
 use crate::hooks::build::{self, Builder, Source};
@@ -31,31 +33,11 @@ use crate::observe::{FunctionMetrics, Metrics};
 use crate::origin::adapter::Endpoint;
 
 use super::recording::Recorder;
+pub use error::LoadError;
 
 /// What is said of a file in a language that needs its toolchain, which a PoP does not have.
 const NO_SOURCE: &str =
     "it is neither WebAssembly nor JavaScript: build it with `rimward fn build`, and name the .wasm";
-
-/// Why functions could not be loaded, with the function's name.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    #[error("{0}")]
-    Engine(String),
-    #[error("{0}")]
-    Access(String),
-    /// At the place that names the database.
-    #[error("{0}")]
-    Geo(Box<Diagnostic>),
-    #[error("key-value stores: {0}")]
-    Stores(String),
-    #[error("function '{name}' ({file}): {reason}")]
-    Function { name: String, file: String, reason: String },
-    #[error("behavior '{behavior}': function '{function}' at {event}: {what} with mode = \"strict\"")]
-    Quota { behavior: String, function: String, event: Event, what: &'static str },
-    #[error("behavior '{behavior}': function '{function}' has no handler for {event}; it has {has}")]
-    Handler { behavior: String, function: String, event: Event, has: String },
-}
 
 /// What lives as long as the process: the engine, the JavaScript builder, the stores' files.
 pub struct Functions {
@@ -148,19 +130,16 @@ impl Functions {
         let kv = self.kv.stores(&config.kv_stores).map_err(|error| LoadError::Stores(error.to_string()))?;
         let geo = self.geo(config)?;
         let mut set = Set { loaded: Vec::with_capacity(config.functions.len()), webs: HashMap::new(), kv, geo };
-        let webs: Vec<_> = config.origins.iter().filter_map(as_function).collect();
+        let origins = config.origins.iter().enumerate();
+        let webs: Vec<_> = origins.filter_map(|(nth, origin)| Some((nth, as_function(origin)?))).collect();
         if config.functions.is_empty() && webs.is_empty() {
             return Ok(set);
         }
         let services = Services { geo: set.geo.clone(), ..Services::new(set.kv.clone(), self.fetch()?) };
         let services = Arc::new(services);
-        for (spec, metrics) in config.functions.iter().zip(counters) {
-            let says = |reason: String| {
-                let file = spec.file.display().to_string();
-                // Some errors name the file themselves.
-                let reason = reason.strip_prefix(&format!("{file}: ")).map(str::to_owned).unwrap_or(reason);
-                LoadError::Function { name: spec.name.clone(), file, reason }
-            };
+        for (nth, (spec, metrics)) in config.functions.iter().zip(counters).enumerate() {
+            let at = At::default().key("function").index(nth);
+            let says = |reason: String| LoadError::file(config, &at, spec, &reason);
             let made_of = made_of(config, spec).map_err(|error| says(error.to_string()))?;
             let same = |old: &&Arc<Loaded>| old.made_of == made_of && old.function.name() == spec.name;
             if let Some(same) = old.and_then(|old| old.loaded.iter().find(same)) {
@@ -177,8 +156,8 @@ impl Functions {
             };
             set.loaded.push(Arc::new(Loaded { function, metrics, record: spec.record, recorder, made_of }));
         }
-        for spec in webs {
-            let web = self.web(config, spec, old, &services)?;
+        for (nth, spec) in webs {
+            let web = self.web(config, (nth, spec), old, &services)?;
             set.webs.insert(spec.name.clone(), web);
         }
         Ok(set)
@@ -188,12 +167,12 @@ impl Functions {
     fn web(
         &self,
         config: &Config,
-        spec: &compiled::Function,
+        (nth, spec): (usize, &compiled::Function),
         old: Option<&Set>,
         services: &Arc<Services>,
     ) -> Result<(Arc<Web>, u64), LoadError> {
-        let file = spec.file.display().to_string();
-        let says = |reason: String| LoadError::Function { name: spec.name.clone(), file: file.clone(), reason };
+        let at = At::default().key("origin").index(nth).key("function");
+        let says = |reason: String| LoadError::file(config, &at, spec, &reason);
         let made_of = made_of(config, spec).map_err(|error| says(error.to_string()))?;
         if let Some(same) = old.and_then(|old| old.webs.get(&spec.name)).filter(|(_, old)| *old == made_of) {
             return Ok(same.clone());
@@ -324,8 +303,11 @@ impl Chains {
         let mut origins: Vec<String> = config.origins.iter().map(|origin| origin.name.clone()).collect();
         origins.extend(config.groups.iter().map(|group| group.name.clone()));
         let attach = |event: Event, hooks: &[compiled::Hook]| {
-            let link = |hook: &compiled::Hook| link(config, behavior, &origins, event, hook, loaded);
-            hooks.iter().map(link).collect::<Result<Vec<_>, _>>()
+            let link = |(nth, hook): (usize, &compiled::Hook)| {
+                let link = link(config, behavior, &origins, event, hook, loaded);
+                link.map_err(|message| LoadError::at(config, &attached(config, behavior, event, nth), message))
+            };
+            hooks.iter().enumerate().map(link).collect::<Result<Vec<_>, _>>()
         };
         let hooks = &behavior.hooks;
         let chains = Chains {
@@ -334,22 +316,22 @@ impl Chains {
             origin_response: attach(Event::OriginResponse, &hooks.origin_response)?,
             viewer_response: attach(Event::ViewerResponse, &hooks.viewer_response)?,
         };
-        chains.associated(behavior)?;
+        chains.associated(config, behavior)?;
         Ok(chains)
     }
 
     /// Refuses what AWS associates with no behavior, where a function in strict mode is in it (Developer Guide, "Restrictions on all edge
     /// functions"): several functions at one event, CloudFront functions and Lambda@Edge at viewers' events.
-    fn associated(&self, behavior: &Behavior) -> Result<(), LoadError> {
+    fn associated(&self, config: &Config, behavior: &Behavior) -> Result<(), LoadError> {
         let strict = |links: &[&Link]| links.iter().any(|link| link.site.mode == Mode::Strict);
-        let refused = |event: Event, link: &Link, what| {
-            let (behavior, function) = (behavior.name.clone(), link.loaded.function.name().to_owned());
-            Err(LoadError::Quota { behavior, function, event, what })
+        let refused = |event: Event, nth: usize, link: &Link, what: &str| {
+            let message = beyond(link.loaded.function.name(), event, what);
+            Err(LoadError::at(config, &attached(config, behavior, event, nth), message))
         };
         for event in Event::ALL {
             let links: Vec<&Link> = self.of(event).iter().collect();
             if let ([_, second, ..], true) = (&links[..], strict(&links)) {
-                return refused(event, second, "an event has one function");
+                return refused(event, 1, second, "an event has one function");
             }
         }
         let viewers: Vec<&Link> = self.viewer_request.iter().chain(&self.viewer_response).collect();
@@ -357,7 +339,7 @@ impl Chains {
         match self.viewer_response.first() {
             Some(link) if strict(&viewers) && of(Api::CloudFront) && of(Api::LambdaEdge) => {
                 let what = "one behavior's viewers have CloudFront functions or Lambda@Edge, not both";
-                refused(Event::ViewerResponse, link, what)
+                refused(Event::ViewerResponse, 0, link, what)
             }
             _ => Ok(()),
         }
@@ -377,6 +359,19 @@ impl Chains {
     }
 }
 
+/// Where the `nth` function of `event` is named.
+fn attached(config: &Config, behavior: &Behavior, event: Event, nth: usize) -> At {
+    let position = config.behaviors.iter().position(|one| std::ptr::eq(&**one, behavior)).unwrap_or_default();
+    let at = At::default().key("behavior").index(position).key("hooks").key(&event.as_str().replace('-', "_"));
+    // One alone may stand in no list.
+    let listed = at.index(nth);
+    if config.texts.has(&listed) { listed } else { at }.key("function")
+}
+
+fn beyond(function: &str, event: Event, what: &str) -> String {
+    format!("function '{function}' at {event}: {what} with mode = \"strict\"")
+}
+
 fn link(
     config: &Config,
     behavior: &Behavior,
@@ -384,24 +379,19 @@ fn link(
     event: Event,
     hook: &compiled::Hook,
     loaded: &[Arc<Loaded>],
-) -> Result<Link, LoadError> {
+) -> Result<Link, String> {
     let (spec, loaded) = (&config.functions[hook.function], &loaded[hook.function]);
     if !loaded.function.handles(event) {
         let has: Vec<&str> =
             Event::ALL.into_iter().filter(|event| loaded.function.handles(*event)).map(Event::as_str).collect();
-        return Err(LoadError::Handler {
-            behavior: behavior.name.clone(),
-            function: spec.name.clone(),
-            event,
-            has: if has.is_empty() { "none".to_owned() } else { has.join(", ") },
-        });
+        let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
+        return Err(format!("function '{}' has no handler for {event}; it has {has}", spec.name));
     }
     let memory = hook.memory.unwrap_or(spec.memory);
     let means = Means::of(memory, spec.timeout, &spec.grants);
-    let beyond = || limits::beyond_quota(loaded.function.api(), event, means);
-    if let Some(what) = (spec.mode == Mode::Strict).then(beyond).flatten() {
-        let (behavior, function) = (behavior.name.clone(), spec.name.clone());
-        return Err(LoadError::Quota { behavior, function, event, what });
+    let refused = || limits::beyond_quota(loaded.function.api(), event, means);
+    if let Some(what) = (spec.mode == Mode::Strict).then(refused).flatten() {
+        return Err(beyond(&spec.name, event, what));
     }
     let pop = &config.pop.code;
     Ok(Link {
@@ -419,13 +409,6 @@ fn link(
             include_body: hook.include_body && event.is_request(),
         }),
     })
-}
-
-// === impl LoadError ===
-impl LoadError {
-    fn database(database: &compiled::Database, message: String) -> Self {
-        LoadError::Geo(Box::new(Diagnostic { message, ..database.place.clone() }))
-    }
 }
 
 /// The component of a function origin.

@@ -13,6 +13,7 @@ use crate::access::{Guards, Used};
 
 use crate::behavior::headers::HeadEdits;
 use crate::behavior::viewer;
+use crate::config::At;
 use crate::config::compiled::{Asks, Behavior, BehaviorId, Config};
 use crate::fleet::revision::takes;
 use crate::geo::Place;
@@ -61,12 +62,13 @@ pub struct Snapshot {
 /// # Errors
 /// One that has no Lambda handler.
 pub fn answering(config: &Config, functions: &Set) -> Result<(), LoadError> {
-    for authorizer in &config.access.authorizers {
+    for (position, authorizer) in config.access.authorizers.iter().enumerate() {
         let Asks::Function { id, .. } = authorizer.asks else { continue };
         let answers = functions.loaded.get(id).is_some_and(|loaded| loaded.function.answers_lambda());
         if !answers {
             let words = "its function has no Lambda handler: exports.handler, or lambda_handler in Python";
-            return Err(LoadError::Access(format!("authorizer '{}': {words}", authorizer.name)));
+            let at = At::default().key("authorizer").index(position).key("function");
+            return Err(LoadError::at(config, &at, format!("authorizer '{}': {words}", authorizer.name)));
         }
     }
     Ok(())
@@ -156,6 +158,8 @@ impl Snapshot {
         let guarded = config.behaviors.iter().any(|behavior| behavior.access.is_some());
         let limiting = config.behaviors.iter().any(|behavior| !behavior.limits.is_empty());
         let steering = config.dns.as_ref().map(|dns| guard.pops.steering(dns, &config.pop.code, &guard.limits));
+        // Nothing more is found in them.
+        let config = Config { texts: Arc::default(), ..config };
         Ok(Snapshot {
             config,
             routes,

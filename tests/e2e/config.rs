@@ -102,6 +102,62 @@ fn what_new_stores_begin_with_is_read_by_a_check() {
     assert_eq!(pop.get("/").text(), "one");
 }
 
+/// What only shows when a function is loaded has its place as well.
+#[test]
+fn mistakes_about_functions_are_shown_where_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let handler = "function handler(event) { return event.request; }\n";
+    let twice = "viewer_request = [\"f\", { function = \"f\", on_error = \"skip\" }]";
+    for (source, hooks, more, said) in [
+        (
+            handler,
+            "origin_request = \"f\"",
+            "",
+            "check.toml:12:28: function 'f' has no handler for origin-request; it has viewer-request, viewer-response",
+        ),
+        (
+            handler,
+            "origin_request = { on_error = \"skip\", function = \"f\" }",
+            "",
+            "check.toml:12:60: function 'f' has no handler for origin-request",
+        ),
+        (
+            handler,
+            twice,
+            "mode = \"strict\"\n",
+            "check.toml:12:47: function 'f' at viewer-request: an event has one function with mode = \"strict\"",
+        ),
+        (
+            handler,
+            "viewer_request = \"f\"",
+            "mode = \"strict\"\ngrants = { geo = true }\n",
+            "check.toml:12:28: function 'f' at viewer-request: AWS's functions at the edge have no geographic database",
+        ),
+        ("function (", "viewer_request = \"f\"", "", "check.toml:15:8: function 'f' ("),
+        (
+            handler,
+            "viewer_request = \"f\"",
+            "[[authorizer]]\nname = \"a\"\nfunction = \"f\"\n",
+            "check.toml:19:12: authorizer 'a': its function has no Lambda handler",
+        ),
+    ] {
+        std::fs::write(dir.path().join("f.js"), source).unwrap();
+        let function = "[[function]]\nname = \"f\"\nfile = \"f.js\"\nflavor = \"cloudfront-2.0\"\n";
+        let (ok, output) = check(dir.path(), &format!("{GOOD}hooks = {{ {hooks} }}\n{function}{more}"));
+        assert!(!ok, "{hooks}: accepted");
+        assert!(output.contains(said) && output.contains("^^^"), "{said:?} is missing in\n{output}");
+    }
+    // And in the answer to a reload.
+    let pop = Pop::start(generated("one"));
+    std::fs::write(pop.dir().join("f.js"), handler).unwrap();
+    let function = "hooks = { origin_request = \"f\" }\n[[function]]\nname = \"f\"\nfile = \"f.js\"\n";
+    let refused = pop.reload(&format!("{}{function}", generated("two"))).text();
+    for part in [":28: function 'f' has no handler for origin-request", "^^^"] {
+        assert!(refused.contains(part), "{part:?} is missing in\n{refused}");
+    }
+    assert_eq!(pop.get("/").text(), "one");
+}
+
 /// A cache has the size that it was made with, whatever the file says by now.
 #[test]
 fn the_size_in_force_is_told() {

@@ -196,7 +196,7 @@ fn a_revision_that_does_not_compile_is_refused_and_the_old_one_serves() {
     );
     fleet.write(&hooked, &[("f.wat", "(module")]);
     let said = fleet.refused("deploy SITE --wait");
-    assert!(said.contains("tst: function 'f' (f.wat): not a usable wasm file"), "{said}");
+    assert!(said.contains("tst: edge.toml:") && said.contains(":8: function 'f' (f.wat): not a usable wasm"), "{said}");
     assert_eq!(says(&fleet.pop.get("/")), (200, "one".to_owned()));
     let node = fleet.history()["nodes"]["tst"].clone();
     assert_eq!(node["state"], "refused", "{node}");
@@ -204,7 +204,7 @@ fn a_revision_that_does_not_compile_is_refused_and_the_old_one_serves() {
     fleet.done("deploy SITE --wait");
     assert_eq!(says(&fleet.pop.get("/")), (200, "three".to_owned()));
     let shown = fleet.done("history");
-    assert!(shown.contains("refused, ") && shown.contains("\n    function 'f' (f.wat)"), "{shown}");
+    assert!(shown.contains("refused, ") && shown.contains(":8: function 'f' (f.wat)"), "{shown}");
 }
 
 #[test]

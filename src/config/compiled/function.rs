@@ -57,7 +57,7 @@ pub enum Mode {
     Strict,
 }
 
-/// What a function may reach. What is not granted is a missing import: it fails at deploy.
+/// What a function may reach. What is not granted is a missing import, which fails at deploy; in JavaScript the call fails.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
     pub config: Vec<(String, String)>,

@@ -67,7 +67,8 @@ pub struct Function {
     /// call leaves behind be seen by the next.
     #[serde(default = "once")]
     pub reuse: u32,
-    /// What the function may reach. What is not granted cannot be imported.
+    /// What the function may reach. WebAssembly that imports what is not granted is refused when it is loaded; in JavaScript the call
+    /// fails.
     #[serde(default)]
     pub grants: Grants,
     /// Share of the calls that are recorded for `rimward fn replay`, with the whole message.
