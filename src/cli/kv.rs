@@ -60,6 +60,7 @@ pub enum KvCommand {
 pub struct Get {
     /// Name of the store
     pub store: String,
+    #[arg(value_parser = key)]
     pub key: String,
     #[command(flatten)]
     pub access: Access,
@@ -69,6 +70,7 @@ pub struct Get {
 pub struct Put {
     /// Name of the store
     pub store: String,
+    #[arg(value_parser = key)]
     pub key: String,
     /// The value, as text
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -282,6 +284,10 @@ impl Item {
         let decoded = self.encoding.as_ref().and_then(|_| STANDARD.decode(&self.value).ok());
         decoded.unwrap_or_else(|| self.value.clone().into_bytes())
     }
+}
+
+fn key(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("the key is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn value(put: &Put) -> Result<String, KvError> {

@@ -80,7 +80,8 @@ pub struct Run {
     rimward dev --function index.js                        at the first event it handles\n  \
     rimward dev --function a.js@viewer-request --function b.wasm@viewer-response\n  \
     rimward dev --config edge.toml                         your own configuration\n\n\
-    A changed function is loaded in under a second; one that does not load changes nothing, and its error is shown.")]
+    A changed function is loaded in under a second; one that does not load changes nothing, and its error is shown.\n\
+    What the demo keeps stays in rimward-dev-PORT below TMPDIR (/tmp), for the next time.")]
 pub struct Dev {
     /// Attach a function: a wasm file or a source; may be repeated, and they run in that order
     #[arg(long, value_name = "FILE[@EVENT]", conflicts_with = "config")]
@@ -88,10 +89,10 @@ pub struct Dev {
     /// Serve this configuration instead of the demo's
     #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "admin_port"])]
     pub config: Option<PathBuf>,
-    /// Port to serve on
+    /// Port to serve the demo on; a configuration has its own
     #[arg(long, short, default_value_t = 8080, value_parser = port)]
     pub port: u16,
-    /// Port of the admin API
+    /// Port of the demo's admin API; a configuration has its own
     #[arg(long, default_value_t = 9901, value_parser = port)]
     pub admin_port: u16,
 }

@@ -139,6 +139,9 @@ fn from_nothing_to_a_tested_function_in_javascript() {
     }
     assert!(out.contains("info   asks for /docs/index.html\n"), "{out}");
     assert!(out.contains("clock: 2026-01-01T00:00:00Z, seed: 0\n"), "{out}");
+    let mut piped = desk.command(&["fn", "test", "pretty/index.js", "--event", "-"]);
+    let piped = piped.stdin(std::fs::File::open(desk.at("pretty/event.json")).unwrap()).output().unwrap();
+    assert!(String::from_utf8(piped.stdout).unwrap().contains("+ GET /docs/index.html\n"));
     assert!(!out.contains('\x1b'), "no colours without a terminal");
 
     let out = desk.done(&["fn", "build", "pretty/index.js", "-o", "pretty.wasm"]);

@@ -15,6 +15,12 @@ fn files_that_cannot_be_used_are_named_with_what_to_do() {
         ("a.go", "package main\n"),
         ("bom.wat", "\u{feff}(module)"),
         ("bare.wat", "(component)"),
+        ("nothing.wat", "(module)"),
+        ("trunc.wasm", "\0asm\u{1}\0\0\0garbage"),
+        ("blank.js", ""),
+        ("handlr.js", "exports.handlr = async () => ({ status: '200' });\n"),
+        ("endless.js", "for (;;);\n"),
+        ("wrong.js", "let a = +* 2;\n"),
         ("empty.json", "{}"),
         ("later.wat", &handling(&["on-origin-response"])),
     ] {
@@ -25,6 +31,8 @@ fn files_that_cannot_be_used_are_named_with_what_to_do() {
         std::fs::create_dir(desk.at(dir)).unwrap();
         files.iter().for_each(|file| desk.write(&format!("{dir}/{file}"), ""));
     }
+    std::fs::create_dir(desk.at("list")).unwrap();
+    desk.write("list/package.json", "[]");
     std::fs::create_dir(desk.at("app")).unwrap();
     desk.write("app/index.js", "exports.handler = async () => ({ status: '200' });");
     std::os::unix::fs::symlink(desk.at("one.js"), desk.at("link")).unwrap();
@@ -43,7 +51,23 @@ fn files_that_cannot_be_used_are_named_with_what_to_do() {
         (&["fn", "build", "one.js", "-o", "-"], 2, "-: standard output is no file"),
         (&["fn", "build", "one.js", "-o", "/dev/null"], 2, "/dev/null: this is no WebAssembly"),
         (&["fn", "inspect", "/dev/zero"], 2, "/dev/zero: neither a file nor a directory"),
-        (&["fn", "build", "bare.wat"], 1, "exports no handler"),
+        (&["fn", "build", "bare.wat"], 1, "error: bare.wat: function 'bare' exports no handler"),
+        (&["fn", "test", "nothing.wat"], 1, "error: nothing.wat: not a usable wasm file: "),
+        (&["fn", "inspect", "trunc.wasm"], 1, "error: trunc.wasm: not a usable wasm file: "),
+        (&["fn", "test", "blank.js"], 1, "error: blank.js: no handler: "),
+        (&["fn", "build", "handlr.js"], 1, "error: handlr.js: no handler: "),
+        (&["fn", "test", "one.js", "--flavor", "cloudfront-2.0"], 1, "error: one.js: no handler: "),
+        (&["fn", "test", "endless.js"], 1, "error: endless.js: the top level of the function runs longer"),
+        (&["fn", "test", "wrong.js"], 1, "error: wrong.js:1:"),
+        (&["fn", "test", "list"], 2, "error: list/package.json:1:1: expected an object"),
+        (&["fn", "test", "one.js", "--request", "FOO /x#c"], 2, "a path has no '#'"),
+        (&["fn", "test", "one.js", "--cpu", "0ms"], 2, "'--cpu <TIME>': must be more than 0"),
+        (&["fn", "test", "one.js", "--timeout", "0"], 2, "'--timeout <TIME>': must be more than 0"),
+        (&["fn", "new", "1abc", "--language", "rust"], 2, "'1abc' is no name for a function in Rust: letters, "),
+        (&["fn", "new", "my.fn", "--language", "rust"], 2, "'my.fn' is no name for a function in Rust: letters, "),
+        (&["fn", "new", "--", "-y"], 2, "'-y' is no name for a function: 1 to 64 of "),
+        (&["fn", "new", ".."], 2, "'..' is no name for a function: 1 to 64 of "),
+        (&["fn", "replay", "many"], 2, "error: many: this is a directory: name the id of a request"),
         (&["fn", "test", "ONE.JS"], 2, "name it ONE.js"),
         (&["fn", "test", "a.jsx"], 2, "JSX is not built: name it .js if it has none"),
         (&["fn", "test", "a.tsx"], 2, "JSX is not built: name it .ts if it has none"),
@@ -65,4 +89,15 @@ fn files_that_cannot_be_used_are_named_with_what_to_do() {
     }
     assert_eq!(std::fs::read_to_string(desk.at("one.js")).unwrap(), one);
     assert!(std::fs::read_to_string(desk.at("app/index.js")).unwrap().starts_with("exports"));
+}
+
+#[test]
+fn this_directory_is_a_project_of_its_own_name() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.at("emp")).unwrap();
+    let output = desk.command(&["fn", "new", "."]).current_dir(desk.at("emp")).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && out.contains("rimward fn test ./index.js --event ./event.json\n"), "{out}");
+    let out = desk.done(&["fn", "test", "emp/index.js", "--event", "emp/event.json"]);
+    assert!(out.contains("+ x-function: emp\n"), "{out}");
 }

@@ -44,11 +44,11 @@ impl Build {
         let to = self.output.clone().unwrap_or_else(|| output(&self.path));
         let target = target(&self.path, &to)?;
         let wasm = source::wasm(&self.path, self.flavor.into(), self.mode.into(), None)?;
-        let (component, shape) = component(&wasm.bytes)?;
+        let (component, shape) = component(&wasm.bytes).map_err(|error| FnError::engine(&self.path, error))?;
         let name = source::name(&self.path);
         let inspected = Inspected::of(&name, &to, &shape);
         if !inspected.runs() {
-            return Err(EngineError::Handler { function: name }.into());
+            return Err(FnError::engine(&self.path, EngineError::Handler { function: name }));
         }
         write(&target, &component).map_err(|source| FnError::Write { path: to.clone(), source })?;
         let size = table::bytes(component.len() as f64);

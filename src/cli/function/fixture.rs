@@ -19,5 +19,5 @@ pub fn exchange(event: Event, request: &str, fields: &[(&str, &str)]) -> Exchang
     let mut line = vec!["test".to_owned(), "--request".to_owned(), request.to_owned()];
     let option = if event.is_request() { "--header" } else { "--response-header" };
     line.extend(fields.iter().flat_map(|(name, value)| [option.to_owned(), format!("{name}: {value}")]));
-    Only::parse_from(line).given.exchange(&[event], Mode::Extended, NOW).unwrap()
+    Only::parse_from(line).given.exchange(None, &[event], Mode::Extended, NOW).unwrap()
 }

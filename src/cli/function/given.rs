@@ -2,6 +2,7 @@
 //!
 //! In: options, or a file with an event in AWS's form. Out: the exchange that a PoP would give it. Never: the function.
 
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -34,7 +35,8 @@ const BODY_MAX: usize = 64 << 20;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The event")]
 pub struct Given {
-    /// Run it on this event: Lambda@Edge's or CloudFront Functions' JSON, or a recorded call with its clock and mode
+    /// Run it on this event: Lambda@Edge's or CloudFront Functions' JSON, or a recorded call with its clock and mode; - is
+    /// standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["request", "header", "body", "status", "client_ip"])]
     pub event: Option<PathBuf>,
     /// Run it on this request: 'GET /path?query', or a path or URL alone
@@ -99,7 +101,11 @@ impl FromStr for Line {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = if path.is_empty() && !origin.is_empty() { "/" } else { path };
         if !valid::path(path) || !valid::query(query) {
-            return Err(format!("'{target}' is no path: it begins with '/' and has no spaces, write them as %20"));
+            let why = match rest.contains('#') {
+                true => "a path has no '#', write it as %23",
+                false => "it begins with '/' and has no spaces, write them as %20",
+            };
+            return Err(format!("'{target}' is no path: {why}"));
         }
         Ok(Line {
             method,
@@ -114,13 +120,18 @@ impl FromStr for Line {
 
 // === impl Given ===
 impl Given {
-    /// The recorded call that the options name, if they name one. It has its own clock and mode.
+    /// What the file of the event has. Read once, as standard input is.
+    pub fn text(&self) -> Result<Option<String>, FnError> {
+        self.event.as_deref().map(read).transpose()
+    }
+
+    /// The recorded call that `text` is, if it is one. It has its own clock and mode.
     ///
     /// # Errors
-    /// The file cannot be read, or the options say where it runs too.
-    pub fn recorded(&self) -> Result<Option<Exchange>, FnError> {
-        let Some(path) = &self.event else { return Ok(None) };
-        let Ok(recording) = Recording::read(&read(path)?) else { return Ok(None) };
+    /// It is not valid, or the options say where it runs too.
+    pub fn recorded(&self, text: Option<&str>) -> Result<Option<Exchange>, FnError> {
+        let (Some(path), Some(text)) = (&self.event, text) else { return Ok(None) };
+        let Ok(recording) = Recording::read(text) else { return Ok(None) };
         if self.at.is_some() {
             return Err(FnError::Usage("a recorded call runs where it ran: leave out --at".to_owned()));
         }
@@ -128,10 +139,16 @@ impl Given {
         exchange.map(Some).map_err(|error| FnError::File { path: path.clone(), reason: error.to_string() })
     }
 
-    /// The exchange: where the options or the file say, else at one of the events that are `handled`.
-    pub fn exchange(&self, handled: &[Event], mode: Mode, now: Moment) -> Result<Exchange, FnError> {
-        if let Some(path) = &self.event {
-            return self.file(path, handled, mode, now);
+    /// The exchange: where the options or the file's `text` say, else at one of the events that are `handled`.
+    pub fn exchange(
+        &self,
+        text: Option<&str>,
+        handled: &[Event],
+        mode: Mode,
+        now: Moment,
+    ) -> Result<Exchange, FnError> {
+        if let (Some(path), Some(text)) = (&self.event, text) {
+            return self.file(path, text, handled, mode, now);
         }
         let event = self.at.or(handled.first().copied()).unwrap_or(Event::ViewerRequest);
         let site = Arc::new(self.site(self.host(), mode));
@@ -158,11 +175,11 @@ impl Given {
     }
 
     /// An event in AWS's form.
-    fn file(&self, path: &Path, handled: &[Event], mode: Mode, now: Moment) -> Result<Exchange, FnError> {
+    fn file(&self, path: &Path, text: &str, handled: &[Event], mode: Mode, now: Moment) -> Result<Exchange, FnError> {
         let wrong = |reason: String| FnError::File { path: path.to_owned(), reason };
         let site = self.site(DOMAIN, mode);
         let given = testevent::Given { site, event: self.at, among: handled.to_vec(), now_ms: now.0 };
-        testevent::read(&read(path)?, given).map(|(exchange, _)| exchange).map_err(|error| wrong(unread(&error)))
+        testevent::read(text, given).map(|(exchange, _)| exchange).map_err(|error| wrong(unread(&error)))
     }
 
     fn request(&self, event: Event) -> Result<Request, FnError> {
@@ -234,7 +251,11 @@ fn request_id() -> String {
 }
 
 fn read(path: &Path) -> Result<String, FnError> {
-    std::fs::read_to_string(path).map_err(|source| FnError::Read { path: path.to_owned(), source })
+    let text = match path.as_os_str() == "-" {
+        true => io::read_to_string(io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    text.map_err(|source| FnError::Read { path: path.to_owned(), source })
 }
 
 fn body(text: &str) -> Result<Bytes, FnError> {
@@ -284,6 +305,12 @@ mod tests {
                 format!("{} {:?} {} {mark}{} {tls}", line.method, line.host, line.path, line.query)
             });
             assert_eq!(got.as_deref(), want, "{text}");
+        }
+        for (text, why) in
+            [("FOO /x#c", "a path has no '#'"), ("/x?a#c", "a path has no '#'"), ("x", "begins with '/'")]
+        {
+            let error = Line::from_str(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 

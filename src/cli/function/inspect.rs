@@ -53,7 +53,7 @@ const PACKAGE: &str = "rimward:edge/";
 impl Inspect {
     pub fn run(&self, out: &mut impl Write) -> Result<Verdict, FnError> {
         let wasm = source::wasm(&self.path, self.flavor.into(), Mode::Extended.into(), None)?;
-        let (binary, shape) = component(&wasm.bytes)?;
+        let (binary, shape) = component(&wasm.bytes).map_err(|error| FnError::engine(&self.path, error))?;
         let name = source::name(&self.path);
         let compiled = compile(&name, &self.path, &wasm.bytes, &shape)?;
         writeln!(out, "{name}  {}", self.path.display())?;

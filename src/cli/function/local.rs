@@ -65,7 +65,9 @@ impl Local {
         let artifacts = settings.artifacts.clone().unwrap_or_else(artifacts);
         let engine = Engine::new(&EngineSettings { concurrency: CONCURRENCY, memory, artifacts })?;
         let began = Instant::now();
-        let function = engine.load(wasm, &spec(name, file, &settings), &Arc::new(services))?;
+        let spec = spec(name, file, &settings);
+        let function = engine.load(wasm, &spec, &Arc::new(services));
+        let function = function.map_err(|error| FnError::engine(&spec.file, error))?;
         let loaded = began.elapsed();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| start(&error))?;

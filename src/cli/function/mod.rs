@@ -23,7 +23,7 @@ mod toolchain;
 pub mod watching;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -100,6 +100,9 @@ pub enum FnError {
     Tool(#[from] toolchain::ToolError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Said of a function by what does not know its file.
+    #[error("{}: {reason}", path.display())]
+    Function { path: PathBuf, reason: String },
     /// A text that is no WebAssembly: file, line and caret.
     #[error("{0}")]
     Text(String),
@@ -150,9 +153,32 @@ impl FnError {
     pub fn exit_code(&self) -> u8 {
         match self {
             FnError::Usage(_) | FnError::Read { .. } | FnError::Write { .. } | FnError::File { .. } => 2,
-            FnError::Build(BuildError::Read { .. } | BuildError::Input { .. }) => 2,
+            FnError::Build(BuildError::Read { .. } | BuildError::Input { .. } | BuildError::Manifest { .. }) => 2,
             _ => 1,
         }
+    }
+
+    /// What the engine says of the function in `path`.
+    fn engine(path: &Path, error: EngineError) -> Self {
+        match error {
+            EngineError::Start(_) | EngineError::Artifacts { .. } => FnError::Engine(error),
+            _ => FnError::Function { path: path.to_owned(), reason: error.to_string() },
+        }
+    }
+
+    /// What the builder says of the source in `path`, which it mostly names itself.
+    fn built(path: &Path, error: BuildError) -> Self {
+        let named = match &error {
+            BuildError::Source(found) => found.file.is_some(),
+            other => !matches!(other, BuildError::Snapshot(_) | BuildError::Component(_)),
+        };
+        if named {
+            return FnError::Build(error);
+        }
+        // The command's own line begins with that word.
+        let words = error.to_string();
+        let reason = words.strip_prefix("Error: ").unwrap_or(&words).to_owned();
+        FnError::Function { path: path.to_owned(), reason }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::hooks::Event;
 
 /// Characters of a function's name.
 const NAME_MAX: usize = 64;
+/// How the name of a project's directory does not end: the commands would take it for a file, and Go has no such module.
+const ENDS: [&str; 7] = [".c", ".go", ".py", ".rs", ".ts", ".zig", "."];
 
 /// Write a small project that works
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ const NAME_MAX: usize = 64;
     rimward fn new headers --event viewer-response --kind cloudfront\n  \
     rimward fn new ab-split --language rust --event origin-request")]
 pub struct New {
-    /// Directory to make; its last part names the function
+    /// Directory to make, or . for this one; its last part names the function
     #[arg(value_name = "NAME")]
     pub path: PathBuf,
     /// JavaScript needs no toolchain, WAT neither
@@ -69,11 +71,11 @@ pub enum Kind {
 // === impl New ===
 impl New {
     pub fn run(&self, out: &mut impl Write) -> Result<Verdict, FnError> {
-        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !speakable(name) {
-            return Err(FnError::Usage(format!(
-                "'{name}' is no name for a function: 1 to {NAME_MAX} of letters, digits, '-', '_' and '.'"
-            )));
+        let whole = std::path::absolute(&self.path).unwrap_or_default();
+        let name = whole.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(rule) = unnamable(name, self.language) {
+            let name = if name.is_empty() { self.path.display().to_string() } else { name.to_owned() };
+            return Err(FnError::Usage(format!("'{name}' is no name for a function{rule}")));
         }
         let kind = kind(self.language, self.kind, self.event)?;
         let files = templates::files(self.language, kind, self.event, name);
@@ -118,11 +120,29 @@ fn kind(language: Language, asked: Option<Kind>, event: Event) -> Result<Kind, F
     Ok(kind)
 }
 
-/// As the configuration takes names.
+/// What a name is, where this is none that the commands, the language and its tools take.
+fn unnamable(name: &str, language: Language) -> Option<String> {
+    if !speakable(name) {
+        let rule = format!(": 1 to {NAME_MAX} of letters, digits, '-', '_' and '.', the first no '-' and no '.'");
+        return Some(rule);
+    }
+    match language {
+        // As cargo names packages.
+        Language::Rust if name.contains('.') || name.starts_with(|c: char| c.is_ascii_digit()) => {
+            Some(" in Rust: letters, digits, '-' and '_', the first no digit and no '-'".to_owned())
+        }
+        Language::Go | Language::Assemblyscript if ENDS.iter().any(|end| name.ends_with(end)) => {
+            Some(format!(" in this language: it does not end with {}", ENDS.join(" or ")))
+        }
+        _ => None,
+    }
+}
+
+/// As the configuration takes names; nor one that reads as an option.
 fn speakable(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        && !name.starts_with('.')
+        && !name.starts_with(['.', '-'])
 }
 
 /// All files or none: into a directory that is not there yet, or has nothing in it.
@@ -183,8 +203,31 @@ mod tests {
 
     #[test]
     fn names() {
-        for (name, want) in [("a", true), ("a-b_c.d", true), ("", false), (".", false), ("a b", false), ("ü", false)] {
-            assert_eq!(speakable(name), want, "{name}");
+        for (name, want) in [
+            ("a", true),
+            ("1a", true),
+            ("a-b_c.d", true),
+            ("", false),
+            (".", false),
+            ("-y", false),
+            ("a b", false),
+            ("ü", false),
+        ] {
+            assert_eq!(unnamable(name, Language::Javascript).is_none(), want, "{name}");
+        }
+        for (name, language, want) in [
+            ("a-b_c", Language::Rust, true),
+            ("_1", Language::Rust, true),
+            ("1abc", Language::Rust, false),
+            ("my.fn", Language::Rust, false),
+            ("1abc", Language::Go, true),
+            ("my.fn", Language::Go, true),
+            ("my.", Language::Go, false),
+            ("my.go", Language::Go, false),
+            ("my.ts", Language::Assemblyscript, false),
+            ("my.ts", Language::Typescript, true),
+        ] {
+            assert_eq!(unnamable(name, language).is_none(), want, "{name} {language:?}");
         }
     }
 }

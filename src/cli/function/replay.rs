@@ -171,6 +171,11 @@ impl Replay {
     }
 
     fn unrecorded(&self, dir: &Path) -> FnError {
+        if Path::new(&self.id).is_dir() {
+            let reason =
+                "this is a directory: name the id of a request, with --dir where it is kept, or a recording's file";
+            return FnError::File { path: PathBuf::from(&self.id), reason: reason.to_owned() };
+        }
         FnError::Usage(format!(
             "no recording of {} in {}: calls are recorded where their [[function]] has `record = \"1%\"`, or more",
             self.id,

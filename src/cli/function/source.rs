@@ -119,7 +119,8 @@ fn unfit(path: &Path) -> Option<String> {
 }
 
 fn script(path: &Path, flavor: Flavor, mode: Mode, given: Option<&[(String, String)]>) -> Result<Wasm, FnError> {
-    let built = builder().build_for(&Source::Path(path.to_owned()), flavor, mode, given)?;
+    let built = builder().build_for(&Source::Path(path.to_owned()), flavor, mode, given);
+    let built = built.map_err(|error| FnError::built(path, error))?;
     let mut notes = Vec::new();
     if let Some(call) = built.deferred {
         notes.push(format!("its top level calls {call}: it runs in every fresh instance, not once when it is built"));

@@ -61,10 +61,10 @@ pub struct How {
     #[arg(long, value_enum, default_value_t)]
     pub mode: Mode,
     /// CPU time a call may take
-    #[arg(long, value_name = "TIME", default_value = "50ms")]
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = span)]
     pub cpu: Duration,
     /// Time a call may take, waiting included
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = span)]
     pub timeout: Duration,
     /// Memory an instance may have
     #[arg(long, value_name = "SIZE", default_value = "128MiB")]
@@ -84,7 +84,8 @@ pub struct How {
 impl Test {
     pub fn run(&self, out: &mut impl Write, colour: Colour) -> Result<Verdict, FnError> {
         let how = &self.how;
-        let recorded = self.given.recorded()?;
+        let text = self.given.text()?;
+        let recorded = self.given.recorded(text.as_deref())?;
         let (mode, now) = match &recorded {
             Some(_) if how.now.is_some() => {
                 return Err(FnError::Usage("a recorded call has its own clock: leave out --now".to_owned()));
@@ -110,7 +111,7 @@ impl Test {
         let local = Local::load(&name, self.path.clone(), &wasm.bytes, settings)?;
         let before = match recorded {
             Some(recorded) => recorded,
-            None => self.given.exchange(&handled(&local.function), mode, now)?,
+            None => self.given.exchange(text.as_deref(), &handled(&local.function), mode, now)?,
         };
         handles(&local.function, before.event)?;
         if mode == compiled::Mode::Strict {
@@ -168,6 +169,14 @@ impl How {
             timeout: self.timeout.get(),
             memory: usize::try_from(self.memory.get()).unwrap_or(usize::MAX),
         }
+    }
+}
+
+/// A time that a call may take, as the configuration has it.
+fn span(text: &str) -> Result<Duration, String> {
+    match text.parse::<Duration>() {
+        Ok(span) if span == Duration::default() => Err("must be more than 0".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
     }
 }
 

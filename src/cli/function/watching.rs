@@ -105,7 +105,7 @@ fn first(file: &Path) -> Result<Event, FnError> {
         return Ok(Event::ViewerRequest);
     }
     let bytes = std::fs::read(file).map_err(|source| FnError::Read { path: file.to_owned(), source })?;
-    let (_, shape) = component(&bytes)?;
+    let (_, shape) = component(&bytes).map_err(|error| FnError::engine(file, error))?;
     let first = Event::ALL.into_iter().find(|event| shape.exports(event.export()));
     Ok(first.unwrap_or(Event::ViewerRequest))
 }

@@ -75,6 +75,15 @@ fn failures_say_what_is_wrong_and_have_a_code() {
 }
 
 #[test]
+fn an_empty_key_is_refused_before_anything_is_sent() {
+    for line in [["get", "flags", ""].as_slice(), &["delete", "flags", ""], &["put", "flags", "", "v"]] {
+        let error = Cli::try_parse_from(["rimward", "kv"].into_iter().chain(line.iter().copied())).unwrap_err();
+        assert!(error.to_string().contains("the key is empty"), "{line:?}: {error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}
+
+#[test]
 fn batches_hold_what_an_update_takes() {
     let line = |bytes: usize| Line { key: String::new(), value: "x".repeat(bytes) };
     for (sizes, want) in [

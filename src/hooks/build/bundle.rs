@@ -248,13 +248,7 @@ fn named(root: &Path, files: &BTreeMap<String, Vec<u8>>, handler: &str) -> Resul
 /// package.json's `main`, else its `exports` or `module`, else the usual names.
 fn entry(root: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<String, BuildError> {
     let path = root.join("package.json");
-    let manifest: Option<Manifest> = match files.get("package.json") {
-        Some(text) => Some(serde_json::from_slice(text).map_err(|error| BuildError::Input {
-            path: path.clone(),
-            message: format!("{}:{}: {error}", error.line(), error.column()),
-        })?),
-        None => None,
-    };
+    let manifest = files.get("package.json").map(|text| manifest(&path, text)).transpose()?;
     let named = manifest.and_then(|manifest| {
         let exported = manifest.exports.as_ref().and_then(exported).map(str::to_owned);
         manifest.main.or(exported).or(manifest.module)
@@ -269,6 +263,28 @@ fn entry(root: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<String, Build
     found.map(str::to_owned).ok_or_else(|| BuildError::Input {
         path: root.to_owned(),
         message: "no entry: a package.json with `main`, or an index.js".to_owned(),
+    })
+}
+
+/// What a package.json says.
+fn manifest(path: &Path, text: &[u8]) -> Result<Manifest, BuildError> {
+    let refused = |line: usize, column: usize, message: &str| BuildError::Manifest {
+        path: path.to_owned(),
+        line,
+        column,
+        message: message.to_owned(),
+    };
+    // The parser would take a list for the members in their order.
+    let rest = text.trim_ascii_start();
+    if !rest.starts_with(b"{") {
+        let before = &text[..text.len() - rest.len()];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+        return Err(refused(line, column, "expected an object, like {\"main\": \"index.js\"}"));
+    }
+    serde_json::from_slice(text).map_err(|error| {
+        let (words, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+        refused(error.line(), error.column(), words.strip_suffix(place.as_str()).unwrap_or(&words))
     })
 }
 
@@ -317,6 +333,26 @@ mod tests {
                 .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
                 .into();
             assert_eq!(entry(Path::new("fn"), &files).ok().as_deref(), want, "{manifest}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_is_shown_at_its_place() {
+        let object = "expected an object, like {\"main\": \"index.js\"}";
+        for (text, place, words) in [
+            ("[]", "1:1", object),
+            (r#"["index.js", null, null]"#, "1:1", object),
+            ("\n  null", "2:3", object),
+            ("", "1:1", object),
+            (r#"{"main": 1}"#, "1:", "expected a string"),
+            ("{\n\"main\" 1}", "2:", "expected `:`"),
+        ] {
+            let files = [("package.json".to_owned(), text.as_bytes().to_vec())].into();
+            let error = entry(Path::new("fn"), &files).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("fn/package.json:{place}")) && error.ends_with(words),
+                "{text}: {error}"
+            );
         }
     }
 }

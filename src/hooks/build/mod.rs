@@ -47,6 +47,9 @@ pub enum BuildError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {message}", path.display())]
     Input { path: PathBuf, message: String },
+    /// A package.json that cannot be read, at its place in it.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Manifest { path: PathBuf, line: usize, column: usize, message: String },
     /// The function's own error, at its place in the source.
     #[error("{0}")]
     Source(Diagnosis),
