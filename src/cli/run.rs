@@ -13,10 +13,10 @@ use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
 use crate::config::{self, Diagnostic, compiled::Config};
 use crate::fleet::FleetError;
-use crate::hooks::host::kv;
 use crate::hooks::oci;
 use crate::listen::Terminator;
 use crate::proxy::functions::{Chains, Functions, LoadError};
+use crate::proxy::importing;
 use crate::proxy::revising::last;
 use crate::proxy::server::{Pop, Start, StartError};
 use crate::proxy::snapshot::answering;
@@ -28,7 +28,8 @@ use super::{Check, Run};
 pub(super) const WRONG: u8 = 2;
 
 /// What is said of a store whose import file is no good.
-const NEW_STORES: &str = "a new store could not be opened; one that has been written to does not read the file again";
+const NEW_STORES: &str = "where this store is still to be made, `run` refuses the file; a store that is there stays as it is, \
+                          with a warning (a check does not look at state_dir)";
 
 /// Why what a configuration names cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -119,12 +120,8 @@ fn try_out(config: &Config) -> Result<(), Unfit> {
 
 /// Reads what new stores begin with, as if each were new.
 fn read_imports(config: &Config) -> Result<(), Unfit> {
-    let stores = config.kv_stores.iter().zip(&config.kv_imports);
-    let wrong = stores.filter_map(|(store, place)| {
-        let message = kv::importable(store).err()?.to_string();
-        Some(Diagnostic { message, help: Some(NEW_STORES.to_owned()), ..place.clone()? })
-    });
-    let wrong: Vec<_> = wrong.collect();
+    let helped = |found: Diagnostic| Diagnostic { help: Some(NEW_STORES.to_owned()), ..found };
+    let wrong: Vec<_> = importing::wrong(config).into_iter().map(helped).collect();
     if wrong.is_empty() { Ok(()) } else { Err(Unfit::Placed(config::Errors::of(wrong))) }
 }
 

@@ -168,10 +168,16 @@ fn named(request: &RequestHeader) -> Result<&str, Refusal> {
     listen::host_named(request.uri.authority().map(Authority::as_str), request.headers.lines(&header::HOST))
 }
 
-/// Approximate bytes of a header section.
+/// Bytes of a head as HTTP/1.1 writes it; HTTP/2 packs it into fewer.
 pub fn head_bytes(request: &RequestHeader) -> u64 {
     let fields: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    (fields + request.raw_path().len() + request.method.as_str().len() + 12) as u64
+    (fields + request.raw_path().len() + request.method.as_str().len() + "  HTTP/1.1\r\n\r\n".len()) as u64
+}
+
+/// The same of a head nothing was done to yet but [`name_host`]: `:authority` is the Host that HTTP/1.1 writes.
+pub fn sent_bytes(request: &RequestHeader) -> u64 {
+    let authority = request.uri.authority().filter(|_| !request.headers.contains_key(header::HOST));
+    head_bytes(request) + authority.map_or(0, |authority| ("host: \r\n".len() + authority.as_str().len()) as u64)
 }
 
 /// What the behavior answers before the cache is asked.

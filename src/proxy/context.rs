@@ -60,6 +60,8 @@ pub struct RequestCtx {
     pub held: Option<Hold>,
     /// Why its body was not taken.
     pub denied: Option<Denied>,
+    /// Bytes of its head as the viewer sent it; 0 until that is known.
+    pub head_in: u64,
     pub body_in: u64,
     /// The beginning of its body, if functions see it.
     pub ahead: Ahead,
@@ -189,6 +191,7 @@ impl RequestCtx {
             verified: false,
             held: None,
             denied: None,
+            head_in: 0,
             body_in: 0,
             ahead: Ahead::default(),
             upload: None,

@@ -253,7 +253,8 @@ impl Front {
                         Passed::Whole => (None, String::new()),
                         Passed::Broken(failure, error) => (Some(failure), error),
                         Passed::Full(prior) => {
-                            let before = Before { handed: Some(Handed::Attempt(prior)), ..Before::default() };
+                            let handed = Some(Handed::Attempt(prior));
+                            let before = Before { handed, head: full.len as u64, ..Before::default() };
                             match prior::with(before, self.full(wire, head, full, shutdown)).await {
                                 Some(same) => wire = same,
                                 None => return,
@@ -275,7 +276,8 @@ impl Front {
                 }
                 Step::Full(mut full) => {
                     let head = wire.take_head(full.len);
-                    let before = Before { handed: full.handed.take(), chosen: full.chosen.take(), upload: None };
+                    let (handed, chosen) = (full.handed.take(), full.chosen.take());
+                    let before = Before { handed, chosen, upload: None, head: full.len as u64 };
                     match prior::with(before, self.full(wire, head, full, shutdown)).await {
                         Some(same) => wire = same,
                         None => return,

@@ -33,6 +33,7 @@ pub mod history;
 pub mod hooked;
 pub mod hooking;
 pub mod identity;
+pub mod importing;
 pub mod judge;
 pub mod keeping;
 mod naming;

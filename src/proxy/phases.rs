@@ -46,6 +46,9 @@ impl ProxyHttp for Phases {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         ctx.role = Role::of(session);
+        if ctx.head_in == 0 {
+            ctx.head_in = asking::sent_bytes(session.req_header());
+        }
         if let Role::Page(path, snapshot) = &ctx.role {
             pages::aim(session, path);
             ctx.snapshot = snapshot.clone();

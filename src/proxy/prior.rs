@@ -34,6 +34,8 @@ pub struct Before {
     pub chosen: Option<Arc<Snapshot>>,
     /// The watch over its body.
     pub upload: Option<Arc<Upload>>,
+    /// Bytes of its head on the wire; 0 = nobody counted them.
+    pub head: u64,
 }
 
 /// What is handed over.
@@ -76,14 +78,20 @@ pub enum Trouble {
 /// Runs `full`, whose first context goes on from what was `before`.
 pub async fn with<F: Future>(before: Before, full: F) -> F::Output {
     match before {
-        Before { handed: None, chosen: None, upload: None } => full.await,
+        Before { handed: None, chosen: None, upload: None, head: 0 } => full.await,
         before => PRIOR.scope(Cell::new(Some(before)), full).await,
     }
 }
 
 /// A request's context: one that goes on from what was handed over to this task, or a new one.
 pub fn context(live: &Live) -> RequestCtx {
-    let Before { handed, chosen, upload } = PRIOR.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let before = PRIOR.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let head_in = before.head;
+    RequestCtx { head_in, ..going_on(before, live) }
+}
+
+fn going_on(before: Before, live: &Live) -> RequestCtx {
+    let Before { handed, chosen, upload, .. } = before;
     let new =
         || RequestCtx { upload: upload.clone(), ..RequestCtx::new(chosen.unwrap_or_else(|| live.load()), now_ms()) };
     let prior = match handed {

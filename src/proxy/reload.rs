@@ -17,7 +17,7 @@ use crate::origin::{Names, Origins};
 use super::phases::now_ms;
 use super::shared::Shared;
 use super::snapshot::{Canary, Snapshot};
-use super::warming;
+use super::{importing, warming};
 
 /// What a reload needs besides the request path's own state.
 pub struct Reload {
@@ -206,12 +206,13 @@ impl Reload {
                 Arc::make_mut(behavior).canary = canary;
             }
         }
-        let warnings = config.warnings.clone();
+        let mut warnings = config.warnings.clone();
         let functions = self
             .shared
             .functions
             .load(&config, Some(&kin.functions), self.shared.observer.metrics())
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| importing::placed(&config, error).to_string())?;
+        warnings.extend(functions.kv.unread(&config.kv_stores));
         let integrations = &self.shared.integrations;
         let endpoint = |origin: &Origin| functions.endpoint(integrations, origin);
         let origins = Origins::new(&config.origins, &endpoint, Some(&kin.origins), &self.names)

@@ -41,7 +41,7 @@ use super::services::{self, Services};
 use super::shared::Shared;
 use super::snapshot::{Live, Snapshot};
 use super::streams::Streams;
-use super::warming;
+use super::{importing, warming};
 
 /// Connections that may wait for the admin API.
 const BACKLOG: i32 = 128;
@@ -246,7 +246,12 @@ impl Pop {
         };
         self.purging
             .open(&config.pop.state_dir.join("purges.redb"), if self.upgrade { HANDOVER } else { Duration::ZERO })?;
-        self.shared.functions.attach(if self.upgrade { HANDOVER } else { Duration::ZERO })?;
+        self.shared
+            .functions
+            .attach(if self.upgrade { HANDOVER } else { Duration::ZERO })
+            .map_err(|error| importing::placed(&config, error))?;
+        let unread = self.shared.live.load().functions.kv.unread(&config.kv_stores);
+        unread.iter().for_each(|warning| log::warn!("{warning}"));
         let services =
             Services::open(&self.shared, &config, if self.upgrade { HANDOVER } else { Duration::ZERO })?.map(Arc::new);
         let mut proxy = HttpProxy::new(Phases(self.shared.clone()), server.configuration.clone());

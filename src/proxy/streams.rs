@@ -66,7 +66,8 @@ impl HttpServerApp for Streams {
         let (hit, answer) = match found {
             Ok(found) => found,
             Err(handed) => {
-                return self.full(session, &snapshot, Before { handed, chosen, upload: None }, shutdown).await;
+                let before = Before { handed, chosen, ..Before::default() };
+                return self.full(session, &snapshot, before, shutdown).await;
             }
         };
         session.set_write_timeout(Some(snapshot.config.limits.write_timeout));
@@ -155,7 +156,7 @@ impl Streams {
             () = upload.late(&snapshot.config.limits) => {
                 let (refusal, observer) = (Refusal::SLOW_BODY, &self.shared.observer);
                 observer.metrics().refused(asking::refusal_kind(&refusal));
-                let seen = asking::head_bytes(&head) + upload.bytes();
+                let seen = asking::sent_bytes(&head) + upload.bytes();
                 // A stream is reset without a word.
                 record::finish_refusal(observer, &refusal, viewer, tls.as_deref(), (seen, 0), Some((&head, snapshot)));
                 None
@@ -188,7 +189,7 @@ impl Streams {
             cookie: value(header::COOKIE),
             forwarded_for: value(asking::X_FORWARDED_FOR),
             traceparent: value(asking::TRACEPARENT),
-            bytes_in: asking::head_bytes(request),
+            bytes_in: asking::sent_bytes(request),
             bytes_out: session.body_bytes_sent() as u64,
             duration: started.elapsed(),
             failure,

@@ -102,6 +102,43 @@ fn what_new_stores_begin_with_is_read_by_a_check() {
     assert_eq!(pop.get("/").text(), "one");
 }
 
+/// A start says it as a check does.
+#[test]
+fn what_a_new_store_cannot_begin_with_is_refused_where_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = format!("state_dir = \"{}\"\nlisten", dir.path().join("state").display());
+    let store = "\n[[kv_store]]\nname = \"flags\"\nimport = \"flags.json\"\n";
+    let path = dir.path().join("run.toml");
+    std::fs::write(&path, GOOD.replacen("listen", &state, 1) + store).unwrap();
+    std::fs::write(dir.path().join("flags.json"), "{").unwrap();
+    let (status, _, said) = run(&["run", "--config", path.to_str().unwrap()]);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("run.toml:16:10: store 'flags': cannot import "), "{said}");
+}
+
+/// It was ignored in silence, right or wrong, under a configuration "in force".
+#[test]
+fn an_import_that_is_not_read_again_is_told() {
+    let file = |value: &str| format!("{{\"data\": [{{\"key\": \"k\", \"value\": \"{value}\"}}]}}");
+    let config = format!("{}[[kv_store]]\nname = \"flags\"\nimport = \"flags.json\"\n", generated("one"));
+    let setup = Setup::new(config.as_str());
+    std::fs::write(setup.dir().join("flags.json"), file("first")).unwrap();
+    let mut pop = setup.start();
+    assert_eq!(pop.reload(&config).status, 200);
+    assert!(!pop.stderr().contains("store 'flags'"), "{}", pop.stderr());
+    for (text, told) in
+        [(file("second"), "kv store 'flags' is not new: "), ("{".to_owned(), "store 'flags': cannot import ")]
+    {
+        std::fs::write(pop.dir().join("flags.json"), text).unwrap();
+        assert_eq!(pop.reload(&config).status, 200, "{told}");
+        until("the warning of the reload", || pop.stderr().contains(told).then_some(()));
+        pop.restart();
+        until("the warning of the start", || pop.stderr().contains(told).then_some(()));
+        let value = pop.admin("GET", "/key-value-stores/flags/keys/k", "").text();
+        assert!(value.contains("\"first\""), "{value}");
+    }
+}
+
 /// What only shows when a function is loaded has its place as well.
 #[test]
 fn mistakes_about_functions_are_shown_where_they_are() {

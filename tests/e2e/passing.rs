@@ -41,7 +41,7 @@ fn comparable(reply: &Reply) -> (u16, Vec<(String, String)>, String, usize) {
 /// A log line without what is its own. `bytes_out` counts the `Connection` field and chunk sizes, which differ; a connection
 /// that was kept has one attempt more.
 fn comparable_line(line: &Value) -> Map<String, Value> {
-    let own = ["time", "id", "port", "behavior", "path", "ms", "first_byte_ms", "bytes_out", "bytes_in"];
+    let own = ["time", "id", "port", "behavior", "path", "ms", "first_byte_ms", "bytes_out"];
     let mut line = line.as_object().unwrap().clone();
     line.retain(|key, _| !own.contains(&key.as_str()));
     if let Some(origin) = line.get_mut("origin").and_then(Value::as_object_mut) {

@@ -2,10 +2,13 @@
 //!
 //! In: hits, misses, errors, purges. Out: access-log lines that say why, metrics that add up. Never: unbounded labels.
 
+use crate::harness::hooked;
 use crate::harness::names::{
     BEHAVIOR, CACHE, CONNECTIONS, DURATION, HOST, METHOD, ORIGIN_REQUESTS, PATH, REASON, REQUESTS, STATUS,
 };
-use crate::harness::{Origin, Pop, Raw, Setup, until};
+use crate::harness::raw::request;
+use crate::harness::wat::Flat;
+use crate::harness::{H2, Origin, Pop, Raw, Setup, until};
 use serde_json::Value;
 
 fn start() -> (Origin, Pop) {
@@ -55,6 +58,40 @@ fn a_line_cannot_be_forged_by_a_viewer() {
     let lines = until("a line", || Some(pop.access_log()).filter(|lines| !lines.is_empty()));
     assert_eq!(lines.len(), 1);
     assert_ne!(lines[0][STATUS], 999);
+}
+
+/// Of a miss the log told what functions and the edge had made of the request, and two bytes too few.
+#[test]
+fn bytes_in_are_those_that_the_viewer_sent() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", "hello");
+    let changes = Flat::new().set("x-more", "than was sent").set("user-agent", "f").remove("cookie").wat();
+    let behavior = "methods = \"all\"";
+    let asks = [("User-Agent", "the viewer's own"), ("Cookie", "a=1; b=2")];
+    // No lane takes a request with the third.
+    let full = [asks[0], asks[1], ("TE", "trailers")];
+    for pop in
+        [Pop::caching(&origin, behavior), hooked::pop(&origin, &[("f", changes)], behavior, "viewer_request = \"f\"")]
+    {
+        let logged = |id: Option<&str>| {
+            let line = pop.log_line(id.unwrap());
+            (line["bytes_in"].as_u64().unwrap(), line[CACHE].as_str().unwrap_or_default().to_owned())
+        };
+        for target in ["/a".to_owned(), format!("http://{}/absolute", crate::harness::HOST)] {
+            for (fields, cache) in [(&asks[..], "miss"), (&asks[..], "hit"), (&full[..], "hit")] {
+                let reply = pop.get_with(&target, fields);
+                let sent = request("GET", &target, fields, b"").len() as u64;
+                assert_eq!(logged(reply.field("x-amz-cf-id")), (sent, cache.to_owned()), "{target} {fields:?}");
+            }
+        }
+        let reply = pop.send("POST", "/a", &asks, b"a body");
+        assert_eq!(logged(reply.field("x-amz-cf-id")).0, request("POST", "/a", &asks, b"a body").len() as u64);
+        let mut h2 = H2::plain(pop.http);
+        for cache in ["miss", "hit"] {
+            let reply = h2.send("GET", "/h2", &asks, b"", &[]);
+            let as_http_1 = request("GET", "/h2", &asks, b"").len() as u64;
+            assert_eq!(logged(reply.field("x-amz-cf-id")), (as_http_1, cache.to_owned()), "HTTP/2");
+        }
+    }
 }
 
 #[test]

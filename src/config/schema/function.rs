@@ -160,7 +160,8 @@ pub struct Fetch {
 pub struct KvStore {
     /// Required. What grants call it.
     pub name: String,
-    /// File with what an empty store begins with, in CloudFront's format: {"data": [{"key", "value"}]}; relative to this file.
+    /// File with what a new store begins with, in CloudFront's format: {"data": [{"key", "value"}]}; relative to this file. It is not
+    /// read again: `rimward kv import` sets its keys.
     #[serde(default)]
     pub import: Option<String>,
     /// "strict" has CloudFront's quotas (5 MB, keys of 512 bytes, values of 1 KB); "extended" larger ones (64 MiB, 1 KiB, 256 KiB).

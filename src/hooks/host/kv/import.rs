@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::KvError;
 use super::change::{self, Change, Entry};
@@ -40,6 +41,19 @@ pub fn read(store: &KvStore, path: &Path) -> Result<Vec<Change>, KvError> {
         return Err(failed(format!("more than {limit} bytes")));
     }
     parse(&text, &store.bounds).map_err(failed)
+}
+
+/// Names what a file says, on disk too.
+pub fn mark(changes: &[Change]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for change in changes {
+        let Change::Put(entry) = change else { continue };
+        for part in [entry.key.as_bytes(), &entry.value[..]] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    hasher.digest()
 }
 
 fn parse(text: &[u8], bounds: &KvBounds) -> Result<Vec<Change>, String> {

@@ -99,8 +99,8 @@ impl KvFiles {
         Ok(())
     }
 
-    /// The stores that a configuration names; one that is open already is shared. A new store with an import file begins with
-    /// its content. Blocks on the disk.
+    /// The stores that a configuration names; one that is open already is shared. A store with an import file begins with its
+    /// content while nothing was written to it. Blocks on the disk.
     ///
     /// # Errors
     /// The first store that cannot be opened or imported; stores of the running configuration are untouched then.
@@ -123,6 +123,9 @@ impl KvFiles {
 
     fn store(&self, files: &mut Files, configured: &KvStore) -> Result<Arc<Store>, KvError> {
         if let Some(store) = files.open.get(&configured.name) {
+            if files.attached {
+                begin(configured, store)?;
+            }
             return Ok(store.clone());
         }
         // The name becomes a file's name.
@@ -143,11 +146,14 @@ impl KvFiles {
         crate::durable::private_dir(&self.dir)
             .map_err(|error| KvError::Directory { path: self.dir.clone(), reason: error.to_string() })?;
         store.open(&self.dir.join(format!("{}.redb", configured.name)))?;
-        if let Some(file) = configured.import.as_ref().filter(|_| store.state().is_new()) {
-            store.begin(&import::read(configured, file)?, configured.bounds.store)?;
-        }
-        Ok(())
+        begin(configured, store)
     }
+}
+
+/// Fills a store to which nothing was ever written with its import file, where it has one.
+fn begin(configured: &KvStore, store: &Store) -> Result<(), KvError> {
+    let Some(file) = configured.import.as_ref().filter(|_| store.state().is_new()) else { return Ok(()) };
+    store.begin(&import::read(configured, file)?, configured.bounds.store).map(drop)
 }
 
 // === impl KvStores ===
@@ -159,6 +165,11 @@ impl KvStores {
     /// In the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &KvHandle> {
         self.0.values()
+    }
+
+    /// What is to be said of import files that say something else by now, and are not read again: one line each. Blocks on the disk.
+    pub fn unread(&self, configured: &[KvStore]) -> Vec<String> {
+        configured.iter().filter_map(|one| self.get(&one.name)?.unread(one)).collect()
     }
 }
 
@@ -176,6 +187,29 @@ impl KvHandle {
     /// What is known of the store as a whole.
     pub fn state(&self) -> State {
         self.store.state()
+    }
+
+    /// The line of [`KvStores::unread`]. `None`: the store is new, or began with what the file says, or has it by now.
+    fn unread(&self, configured: &KvStore) -> Option<String> {
+        let state = self.state();
+        let file = configured.import.as_ref().filter(|_| !state.is_new())?;
+        let (name, path) = (&configured.name, file.display());
+        let entries = match import::read(configured, file) {
+            Ok(entries) => entries,
+            Err(error) => return Some(format!("{error}; the store is not new, and stays as it is")),
+        };
+        let has = |change: &Change| match change {
+            Change::Put(entry) => self.get(&entry.key).as_ref() == Some(&entry.value),
+            Change::Delete(_) | Change::DeleteExisting(_) => false,
+        };
+        let same = || entries.len() as u64 == state.count && entries.iter().all(has);
+        if state.began_with(import::mark(&entries)) || same() {
+            return None;
+        }
+        Some(format!(
+            "kv store '{name}' is not new: {path} is not read again; `rimward kv import {name} {path}` sets its keys, and \
+             removes none"
+        ))
     }
 
     /// At most `max` entries (and [`PAGE_MAX`]) in the order of their keys, those after `after`. Blocks on the disk.

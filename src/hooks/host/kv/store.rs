@@ -15,9 +15,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::durable::{Durable, Opener, opener};
 
-use super::KvError;
 use super::change::{Change, Entry};
 use super::shards::Shards;
+use super::{KvError, import};
 
 /// Entries of one page of a listing (CloudFront KeyValueStore API, `ListKeys`).
 pub const PAGE_MAX: usize = 50;
@@ -27,7 +27,7 @@ pub(super) const WAITING_MAX: usize = 64;
 const PAGE_CACHE: usize = 1 << 20;
 
 const ENTRIES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("entries");
-/// `created`, `updated` (milliseconds since the epoch) and `version`.
+/// `created`, `updated` (milliseconds since the epoch) and `version`; `import` of a store that began with a file.
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 
 /// Keys that other nodes are to be told of, with the version that last wrote each.
@@ -56,6 +56,8 @@ pub struct State {
     pub updated_ms: u64,
     /// Updates so far.
     version: u64,
+    /// The mark of the file that it began with.
+    imported: Option<u64>,
 }
 
 /// Some entries in the order of their keys.
@@ -89,6 +91,11 @@ impl State {
     /// Nothing was ever written.
     pub fn is_new(&self) -> bool {
         self.version == 0
+    }
+
+    /// Whether it began with a file of this [`import::mark`].
+    pub(super) fn began_with(&self, mark: u64) -> bool {
+        self.imported == Some(mark)
     }
 }
 
@@ -150,7 +157,8 @@ impl Store {
 
     /// The same for what a new store begins with, on every node alike: nobody is told.
     pub fn begin(&self, changes: &[Change], limit: u64) -> Result<State, KvError> {
-        self.change(changes, None, limit, false)
+        let _turn = self.writing.lock();
+        self.write(changes, None, limit, false, Some(import::mark(changes)))
     }
 
     /// Applies what other nodes did, but for keys of which they are still to be told from here: whether there were any. Then it is not
@@ -172,7 +180,7 @@ impl Store {
             changes.iter().filter(|change| is_news(change)).cloned().partition(|change| own.contains(change.key()));
         // Not refused for its size: the node that took it has said that it fits.
         if !new.is_empty() {
-            self.write(&new, None, u64::MAX, false)?;
+            self.write(&new, None, u64::MAX, false, None)?;
         }
         Ok(!passed.is_empty())
     }
@@ -205,11 +213,18 @@ impl Store {
 
     fn change(&self, changes: &[Change], expected: Option<&str>, limit: u64, dirty: bool) -> Result<State, KvError> {
         let _turn = self.writing.lock();
-        self.write(changes, expected, limit, dirty)
+        self.write(changes, expected, limit, dirty, None)
     }
 
-    /// The same, for who has the turn.
-    fn write(&self, changes: &[Change], expected: Option<&str>, limit: u64, dirty: bool) -> Result<State, KvError> {
+    /// The same, for who has the turn; `imported` is the mark of the file that `changes` are.
+    fn write(
+        &self,
+        changes: &[Change],
+        expected: Option<&str>,
+        limit: u64,
+        dirty: bool,
+        imported: Option<u64>,
+    ) -> Result<State, KvError> {
         let db = self.db.load_full().ok_or(KvError::HandedOver)?;
         let before = self.live.load_full();
         if expected.is_some_and(|version| version != before.state.etag()) {
@@ -222,6 +237,7 @@ impl Store {
             return Err(KvError::Full { size, limit });
         }
         next.state.version += 1;
+        next.state.imported = imported.or(before.state.imported);
         next.state.updated_ms = now_ms().max(before.state.updated_ms);
         db.with(|db| write(db, changes, &next.state, dirty))?;
         let state = next.state;
@@ -251,6 +267,7 @@ fn read(db: &Database) -> Result<Shards, redb::Error> {
         created_ms: number("created")?,
         updated_ms: number("updated")?,
         version: number("version")?,
+        imported: meta.get("import")?.map(|mark| mark.value()),
         ..State::default()
     };
     let mut shards = Shards::new(state);
@@ -281,6 +298,9 @@ fn write(db: &Database, changes: &[Change], state: &State, dirty: bool) -> Resul
         let mut meta = write.open_table(META)?;
         meta.insert("updated", state.updated_ms)?;
         meta.insert("version", state.version)?;
+        if let Some(mark) = state.imported {
+            meta.insert("import", mark)?;
+        }
     }
     Ok(write.commit()?)
 }

@@ -179,6 +179,48 @@ fn a_new_store_begins_with_its_import_and_no_other_does() {
     assert_eq!(files.stores(&[good]).unwrap().get("bad").unwrap().state().count, 60);
 }
 
+/// The file was ignored in silence, right or wrong.
+#[test]
+fn an_import_that_is_not_read_again_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("import.json");
+    let one = KvStore { import: Some(file.clone()), ..configured("s") };
+    let not_read = format!("kv store 's' is not new: {0} is not read again; `rimward kv import s {0}`", file.display());
+    let wrong = format!("store 's': cannot import {}: ", file.display());
+    let mut files = self::files(dir.path());
+    // What the file says, what is written then, what is told.
+    for (value, written, told) in [
+        (Some("1"), None, None),
+        (Some("1"), Some(put("k", "9")), None),
+        (Some("2"), None, Some(&not_read)),
+        (None, None, Some(&wrong)),
+        (Some("2"), Some(put("k", "2")), None),
+        (Some("3"), Some(put("more", "")), Some(&not_read)),
+    ] {
+        let text = value.map_or("{".to_owned(), |value| format!(r#"{{"data":[{{"key":"k","value":"{value}"}}]}}"#));
+        std::fs::write(&file, text).unwrap();
+        for restarted in [false, true] {
+            if restarted {
+                files.close();
+                files = self::files(dir.path());
+            }
+            let stores = files.stores(std::slice::from_ref(&one)).unwrap();
+            let store = stores.get("s").unwrap();
+            if let Some(change) = written.clone() {
+                store.update(vec![change], None).unwrap();
+            }
+            let unread = stores.unread(std::slice::from_ref(&one));
+            assert_eq!(unread.len(), usize::from(told.is_some()), "{value:?} {restarted}: {unread:?}");
+            assert!(told.is_none_or(|told| unread[0].starts_with(told)), "{value:?} {restarted}: {unread:?}");
+        }
+    }
+    // One that is open, and to which nothing was written, is still new.
+    let empty = open(&files, "t");
+    let two = KvStore { import: Some(file), ..configured("t") };
+    files.stores(std::slice::from_ref(&two)).unwrap();
+    assert_eq!(empty.get("k").as_deref(), Some(&b"3"[..]));
+}
+
 #[test]
 fn stores_outlive_configurations() {
     let dir = tempfile::tempdir().unwrap();
