@@ -110,6 +110,7 @@ fn exchange(fields: usize) -> Exchange {
         query: "a=1&b=two".into(),
         has_query: true,
         client_ip: [203, 0, 113, 7].into(),
+        server_ip: None,
         who: None,
         version: Version::HTTP_2,
         tls: true,

@@ -112,6 +112,8 @@ pub struct Request {
     /// There is a '?', which a query of nothing has too.
     pub has_query: bool,
     pub client_ip: IpAddr,
+    /// The address of this PoP that the viewer's connection came to, where that is known.
+    pub server_ip: Option<IpAddr>,
     /// Who asks, where an access rule says so.
     pub who: Option<Arc<Who>>,
     pub version: Version,
@@ -208,6 +210,7 @@ impl Exchange {
             query: String::new(),
             has_query: false,
             client_ip: Ipv4Addr::UNSPECIFIED.into(),
+            server_ip: None,
             who: None,
             version: Version::HTTP_11,
             tls: false,

@@ -26,6 +26,8 @@ pub const RETRY_BUFFER: usize = 64 << 10;
 pub struct Ahead {
     bytes: Bytes,
     hold: Option<Hold>,
+    /// Bytes that came, whoever has them.
+    came: u64,
     /// Pingora reads the rest.
     begun: bool,
     /// The attempt in hand was sent it.
@@ -111,6 +113,7 @@ impl Ahead {
                 ended = true;
                 break;
             };
+            self.came += part.len() as u64;
             seen.extend_from_slice(&part);
             if !kept {
                 own = seen.len();
@@ -123,6 +126,11 @@ impl Ahead {
         let seen = seen.freeze();
         self.bytes = seen.slice(..own);
         Ok((seen, ended || downstream.is_body_done()))
+    }
+
+    /// Bytes that came before an attempt began.
+    pub fn came(&self) -> u64 {
+        self.came
     }
 
     /// An attempt begins: it is sent all of the body.

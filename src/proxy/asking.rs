@@ -56,8 +56,12 @@ fn peer(session: &Session, ctx: &RequestCtx) -> Option<SocketAddr> {
 pub fn ends<'l>(session: &ServerSession, listeners: &'l [Listener]) -> Option<(SocketAddr, Option<&'l Listener>)> {
     let socket = session.digest().and_then(|digest| digest.socket_digest.as_ref())?;
     let peer = socket.peer_addr().and_then(|addr| addr.as_inet().copied())?;
-    let local = socket.local_addr().and_then(|addr| addr.as_inet().copied());
-    Some((peer, local.and_then(|local| listener(listeners, local))))
+    Some((peer, local(session).and_then(|local| listener(listeners, local))))
+}
+
+/// This end of it.
+pub fn local(session: &ServerSession) -> Option<SocketAddr> {
+    session.digest()?.socket_digest.as_ref()?.local_addr()?.as_inet().copied()
 }
 
 /// The listener a connection came in on.

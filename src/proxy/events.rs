@@ -143,7 +143,9 @@ pub async fn origin_response(session: &mut Session, response: &mut ResponseHeade
                 response.set_status(status)?;
             }
             ctx.hooks.origin_failed = Some(before.as_u16() >= 400);
-            let Some(body) = changed.body else { return Ok(()) };
+            let Some(body) = changed.body.or_else(|| emptied(response.status, ended)) else {
+                return frame(response, before, changed.coding_set);
+            };
             // A request that cannot be sent again keeps its answer, with this body in place of the one that comes.
             if session.as_ref().retry_buffer_truncated() && !session.cache.enabled() && !ended {
                 respond::edit(response, |headers| applying::reframe(headers, &body, changed.coding_set))?;
@@ -234,13 +236,18 @@ pub fn is_shown(status: StatusCode, failed: bool) -> bool {
 /// Puts on an answer's head what viewer-response functions made of it. `Some` = the body that takes the place of the one that comes,
 /// when there may be one: a part of that one it is no longer.
 pub fn show(response: &mut ResponseHeader, edits: Vec<Edit>, ended: bool) -> Result<Option<Bytes>> {
+    let before = response.status;
     let changed = applying::response(response, edits)?;
     // The status of a part, or of "you have it", belongs to the body that follows, or does not.
     let fixed = matches!(response.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED);
     if let Some(status) = changed.status.filter(|_| !fixed) {
         response.set_status(status)?;
     }
-    let Some(body) = changed.body.filter(|_| !ended) else { return Ok(None) };
+    let body = changed.body.filter(|_| !ended).or_else(|| emptied(response.status, ended || fixed));
+    let Some(body) = body else {
+        frame(response, before, changed.coding_set)?;
+        return Ok(None);
+    };
     if response.status == StatusCode::PARTIAL_CONTENT {
         response.set_status(StatusCode::OK)?;
         let kind = response.headers.get(header::CONTENT_TYPE);
@@ -250,6 +257,19 @@ pub fn show(response: &mut ResponseHeader, edits: Vec<Edit>, ended: bool) -> Res
     }
     respond::edit(response, |headers| applying::reframe(headers, &body, changed.coding_set))?;
     Ok(Some(body))
+}
+
+/// What takes the place of the body that follows a 205: it has none, but unlike a 204 is framed as any other (RFC 9110 §15.3.6).
+fn emptied(status: StatusCode, ended: bool) -> Option<Bytes> {
+    (status == StatusCode::RESET_CONTENT && !ended).then(Bytes::new)
+}
+
+/// Says of an answer that its status `before` ended with its head, and which now may have a body, that it has none.
+fn frame(response: &mut ResponseHeader, before: StatusCode, coding_set: bool) -> Result<()> {
+    if bodiless(before) && !bodiless(response.status) {
+        respond::edit(response, |headers| applying::reframe(headers, &Bytes::new(), coding_set))?;
+    }
+    Ok(())
 }
 
 /// Makes an answer that is on its way into the error that a failed viewer-response function means. (An error from Pingora's filter

@@ -65,6 +65,8 @@ pub struct Front {
 /// What is known of a connection before its first request.
 struct Viewer {
     address: SocketAddr,
+    /// This end of it.
+    local: SocketAddr,
     tls: Option<Arc<pingora::protocols::tls::SslDigest>>,
     listener: Arc<Listener>,
 }
@@ -138,7 +140,7 @@ impl ServerApp for Front {
                 }
             },
         };
-        let viewer = Viewer { address, tls: stream.get_ssl_digest(), listener: endpoint.listener() };
+        let viewer = Viewer { address, local, tls: stream.get_ssl_digest(), listener: endpoint.listener() };
         let mut h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let mut wire = Wire::new(stream, limits);
         if !h2 && viewer.tls.is_none() && viewer.listener.h2 {
@@ -345,7 +347,7 @@ impl Front {
             Ok(None) => {
                 let peer = viewer.address.ip();
                 let from = pass::From { raw, peer, viewer: address, certificate, tls, keep_alive, since, behavior };
-                let shown = self.candidate(snapshot, &request, arrival, since);
+                let shown = self.candidate(snapshot, &request, arrival, viewer.local, since);
                 let planned = shown.and_then(|shown| match shown {
                     Some(shown) => Ok((Some(shown), None)),
                     None => Ok((None, pass::plan(&self.shared, snapshot, &request, from, scratch)?)),
@@ -388,10 +390,11 @@ impl Front {
         snapshot: &Arc<Snapshot>,
         request: &Request<'_>,
         arrival: Arrival<'_>,
+        local: SocketAddr,
         since: Instant,
     ) -> Result<Option<Box<Candidate>>, Box<limit::Refused>> {
         let Some(ask) = fast::ask(request, arrival) else { return Ok(None) };
-        hooked::candidate(&self.shared, snapshot, ask, since, || fast::map(&request.head))
+        hooked::candidate(&self.shared, snapshot, ask, Some(local.ip()), since, || fast::map(&request.head))
     }
 
     /// Has functions see a request: what is to be done with it then.

@@ -35,6 +35,7 @@ pub struct Candidate {
     started: Instant,
     started_ms: u64,
     viewer: IpAddr,
+    server: Option<IpAddr>,
     tls: bool,
     version: Version,
     host: String,
@@ -89,6 +90,7 @@ pub fn candidate(
     shared: &Shared,
     snapshot: &Arc<Snapshot>,
     ask: Ask<'_>,
+    server: Option<IpAddr>,
     started: Instant,
     headers: impl FnOnce() -> Option<HeaderMap>,
 ) -> Result<Option<Box<Candidate>>, Box<Refused>> {
@@ -114,6 +116,7 @@ pub fn candidate(
         started,
         started_ms: now_ms(),
         viewer,
+        server,
         tls: ask.tls,
         version: ask.version,
         host: ask.host.to_owned(),
@@ -185,7 +188,7 @@ impl Candidate {
         let headers = std::mem::take(&mut self.headers);
         let at = (self.host.as_str(), self.target.as_str());
         let request = views::request(&Method::GET, self.version, self.tls, at, self.viewer, headers);
-        Request { who: about::who(&self.entered), ..request }
+        Request { who: about::who(&self.entered), server_ip: self.server, ..request }
     }
 
     /// The hit that answers the request as functions left it.

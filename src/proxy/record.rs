@@ -80,7 +80,7 @@ pub fn finish(observer: &Observer, session: &Session, error: Option<&Error>, ctx
         behavior: served.map_or(&*unrouted, |s| &*s.metrics),
         pattern: served.map_or("", |s| s.behavior.pattern.text.as_str()),
         status: ctx.answer.status,
-        bytes_in: ctx.head_in + ctx.body_in,
+        bytes_in: ctx.head_in + ctx.body_in.max(ctx.ahead.came()),
         bytes_out: session.body_bytes_sent() as u64 + session.response_written().map_or(0, answer_bytes),
         cache: ctx.answer.outcome.unwrap_or(Outcome::Error),
         reason: ctx.cache.why,

@@ -131,7 +131,9 @@ impl Streams {
         if let Some(hit) = fast::decide(&self.shared, snapshot, ask, &request.headers, &mut key)? {
             return Ok(Found::Hit(Box::new(hit)));
         }
-        let candidate = hooked::candidate(&self.shared, snapshot, ask, started, || Some(request.headers.clone()))?;
+        let server = asking::local(session).map(|address| address.ip());
+        let headers = || Some(request.headers.clone());
+        let candidate = hooked::candidate(&self.shared, snapshot, ask, server, started, headers)?;
         Ok(candidate.map_or(Found::Nothing, Found::Candidate))
     }
 

@@ -24,7 +24,7 @@ pub fn viewer_request(session: &Session, ctx: &RequestCtx, body: Option<Body>) -
     let address = asking::address(sent);
     let tls = tiers::is_tls(session, ctx);
     let request = request(&sent.method, sent.version, tls, address, client(ctx), sent.headers.clone());
-    Request { who: about::who(&ctx.entered), body, ..request }
+    Request { who: about::who(&ctx.entered), server_ip: server(session), body, ..request }
 }
 
 /// A request at a viewer event; `address` is host and target.
@@ -50,6 +50,7 @@ pub fn request(
         query: target.query.unwrap_or("").to_owned(),
         has_query: target.query.is_some(),
         client_ip,
+        server_ip: None,
         who: None,
         version,
         tls,
@@ -74,6 +75,7 @@ pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, bod
         query: target.query.unwrap_or("").to_owned(),
         has_query: target.query.is_some(),
         client_ip: client(ctx),
+        server_ip: server(session),
         who: about::who(&ctx.entered),
         version: session.req_header().version,
         tls: tiers::is_tls(session, ctx),
@@ -97,6 +99,10 @@ pub fn response(response: &ResponseHeader) -> Response {
 /// As much of a body as functions see: `most` bytes.
 pub fn beginning(whole: &Bytes, most: usize) -> Body {
     Body { data: whole.slice(..whole.len().min(most)), truncated: whole.len() > most }
+}
+
+fn server(session: &Session) -> Option<IpAddr> {
+    asking::local(session.as_downstream()).map(|address| address.ip())
 }
 
 fn client(ctx: &RequestCtx) -> IpAddr {

@@ -95,6 +95,7 @@ fn nobody(snapshot: &Snapshot, spec: &Function) -> Exchange {
         query: String::new(),
         has_query: false,
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        server_ip: None,
         who: None,
         version: Version::HTTP_11,
         tls: false,

@@ -127,7 +127,7 @@ fn an_import_that_is_not_read_again_is_told() {
     assert_eq!(pop.reload(&config).status, 200);
     assert!(!pop.stderr().contains("store 'flags'"), "{}", pop.stderr());
     for (text, told) in
-        [(file("second"), "kv store 'flags' is not new: "), ("{".to_owned(), "store 'flags': cannot import ")]
+        [(file("second"), "kv store 'flags' is in use: "), ("{".to_owned(), "store 'flags': cannot import ")]
     {
         std::fs::write(pop.dir().join("flags.json"), text).unwrap();
         assert_eq!(pop.reload(&config).status, 200, "{told}");

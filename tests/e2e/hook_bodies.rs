@@ -218,7 +218,41 @@ fn what_functions_make_a_205_has_no_body() {
             let got = (reply.status, reply.text(), reply.field("content-length").map(str::to_owned));
             assert_eq!(got, (205, String::new(), Some("0".to_owned())), "{event}");
         }
+        // A part stays one, whatever status a viewer's function wants for it.
+        if event == "viewer_response" {
+            let part = pop.get_with("/a", &[("Range", "bytes=0-3")]);
+            assert_eq!(
+                (part.status, part.text().as_str(), part.field("content-range")),
+                (206, "from", Some("bytes 0-3/15"))
+            );
+        }
     }
+}
+
+/// What ended with its head is said to have no body where its new status may have one; and the connection goes on.
+#[test]
+fn a_204_that_functions_make_another_status_is_framed() {
+    let origin = Origin::start(|x| x.reply("204 No Content", "", ""));
+    for event in ["origin_response", "viewer_response"] {
+        for status in [200, 205, 404] {
+            let pop = pop(&origin, &[("f", Flat::new().status(status).wat())], "", &format!("{event} = \"f\""));
+            let mut raw = pop.raw();
+            for _ in 0..2 {
+                raw.send(format!("GET /a HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+                let reply = raw.reply("GET");
+                let got = (reply.status, reply.text(), reply.field("content-length").map(str::to_owned));
+                assert_eq!(got, (status, String::new(), Some("0".to_owned())), "{event}");
+            }
+        }
+    }
+}
+
+/// It writes no body: an upload that cannot be sent again is no matter.
+#[test]
+fn an_empty_answer_to_a_large_upload_may_be_a_205() {
+    let origin = Origin::start(|x| x.reply("200 OK", "", ""));
+    let pop = pop(&origin, &[("f", Flat::new().status(205).wat())], POST, "origin_response = \"f\"");
+    assert_eq!(pop.send("POST", "/a", &[], &body(100_000)).status, 205);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::harness::hooked::{ALL, FORWARD, calls, marks, pop};
 use crate::harness::names::REQUESTS;
 use crate::harness::raw::request;
 use crate::harness::wat::{self, Flat};
-use crate::harness::{Origin, Pop, Reply, until};
+use crate::harness::{Origin, Pop, Reply, Setup, until};
 use serde_json::{Map, Value};
 
 /// It asks for nothing here, but no lane takes a request with it.
@@ -232,4 +232,26 @@ fn the_streams_of_http_2_have_the_lane_too() {
         assert_eq!(run, want, "{path}: {line}");
     }
     assert_eq!(origin.count(), 2);
+}
+
+/// CloudFront Developer Guide, "Helper methods for edge location": `serverIp`. Its `region` is AWS's.
+#[test]
+fn every_lane_says_which_address_the_viewer_came_to() {
+    let origin = Origin::fixed("", "from the origin");
+    let mut setup = Setup::new("");
+    let source = "import cf from 'cloudfront';\nfunction handler() {\n  \
+                  return { statusCode: 200, body: JSON.stringify(cf.edgeLocation) };\n}\n";
+    std::fs::write(setup.dir().join("f.js"), source).unwrap();
+    setup.rest = format!(
+        "{}[[function]]\nname = \"f\"\nfile = \"f.js\"\ncpu = \"5s\"\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\nhooks = {{ viewer_request = \"f\" }}\n",
+        origin.config("o")
+    );
+    let pop = setup.start();
+    // No lane ahead of Pingora's takes the second.
+    let h2 = String::from_utf8(H2::plain(pop.http).send("GET", "/a", &[], b"", &[]).body).unwrap();
+    for reply in [pop.get("/a"), pop.get_with("/a", &[FULL])].map(|reply| reply.text()) {
+        assert_eq!(reply, h2);
+    }
+    assert_eq!(h2, r#"{"name":"TST","serverIp":"127.0.0.1"}"#);
 }

@@ -92,6 +92,13 @@ fn bytes_in_are_those_that_the_viewer_sent() {
             assert_eq!(logged(reply.field("x-amz-cf-id")), (as_http_1, cache.to_owned()), "HTTP/2");
         }
     }
+    // A body that a function sees and no origin gets.
+    let answers = Flat::new().respond(200, &[], "by itself").wat();
+    let seen = "viewer_request = { function = \"f\", include_body = true }";
+    let pop = hooked::pop(&origin, &[("f", answers)], behavior, seen);
+    let reply = pop.send("POST", "/a", &asks, &[b'x'; 500]);
+    let line = pop.log_line(reply.field("x-amz-cf-id").unwrap());
+    assert_eq!(line["bytes_in"].as_u64().unwrap(), request("POST", "/a", &asks, &[b'x'; 500]).len() as u64);
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn exchange(event: Event, mode: Mode) -> Exchange {
         query: "a=1&b=2".to_owned(),
         has_query: true,
         client_ip: [192, 0, 2, 1].into(),
+        server_ip: None,
         who: None,
         version: Version::HTTP_11,
         tls: true,

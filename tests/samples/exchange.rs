@@ -86,6 +86,7 @@ impl Case {
             query: self.query.clone(),
             has_query: !self.query.is_empty(),
             client_ip: self.ip.into(),
+            server_ip: None,
             who: None,
             version: Version::HTTP_2,
             tls: true,

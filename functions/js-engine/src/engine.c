@@ -28,7 +28,7 @@ static bool settled, failed;
 static bool told_over, describing;
 // How often it was let go on to a place that says more, and may be.
 static int moved;
-enum { MOVES = 64, OWN_LEVELS = 32 };
+enum { MOVES = 8, OWN_LEVELS = 32 };
 static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED, lambda_context = JS_UNDEFINED;
 static const char *context_text;
 static size_t context_len;

@@ -34,14 +34,14 @@ static JSValue compile(const char *head, const File *file, const char *tail, con
 static JSValue missing(const char *name) { return JS_ThrowReferenceError(ctx, "no file '%s'", name); }
 
 // After the file failed to compile within its wrapping: what is wrong with the file by itself, in whose words no brace of the wrapping is
-// unexpected. A `return` outside of functions is right within the wrapping alone.
+// unexpected. A `return` or `new.target` outside of functions is right within the wrapping alone.
 static JSValue by_itself(const File *file, const char *name, int flags) {
   JSValue wrapped = JS_GetException(ctx);
   JSValue v = compile("", file, "", name, flags | JS_EVAL_FLAG_COMPILE_ONLY, 1);
   if (JS_IsException(v)) {
     JSValue own = JS_GetException(ctx);
     const char *said = JS_ToCString(ctx, own);
-    bool better = said && !strstr(said, "return not in a function");
+    bool better = said && !strstr(said, "return not in a function") && !strstr(said, "new.target");
     if (said && strstr(said, "token in expression: ''")) {
       JS_SetPropertyStr(ctx, own, "message", JS_NewString(ctx, "the file ends where something is not closed"));
     }

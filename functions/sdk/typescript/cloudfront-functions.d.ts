@@ -65,7 +65,7 @@ declare global {
     }
     const cf: {
       kvs(id?: string): KeyValueStore;
-      readonly edgeLocation: { name: string };
+      readonly edgeLocation: { name: string; serverIp?: string };
       updateRequestOrigin(change: OriginChange): void;
       selectRequestOriginById(id: string, options?: { originOverrides: OriginChange }): void;
       createRequestOriginGroup(group: {

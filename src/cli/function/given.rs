@@ -199,6 +199,7 @@ impl Given {
             query: self.request.query.clone(),
             has_query: self.request.has_query,
             client_ip: self.client_ip,
+            server_ip: None,
             who: None,
             version: Version::HTTP_11,
             tls: self.request.tls,

@@ -58,6 +58,9 @@ pub fn context_json(exchange: &Exchange, function: &str, version: &str, remainin
     write::key(&mut out, "edgeLocation");
     out.push('{');
     write::member(&mut out, "name", &exchange.site.pop);
+    if let Some(address) = exchange.request.server_ip {
+        write::member(&mut out, "serverIp", &address.to_string());
+    }
     out.push_str("}}");
     out
 }

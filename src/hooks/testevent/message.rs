@@ -59,6 +59,8 @@ struct Asked {
     empty_query: bool,
     client_ip: IpAddr,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    server_ip: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     principal: Option<Value>,
     version: String,
     tls: bool,
@@ -134,6 +136,7 @@ impl Message {
                 query: request.query.clone(),
                 empty_query: request.has_query && request.query.is_empty(),
                 client_ip: request.client_ip,
+                server_ip: request.server_ip,
                 principal: request.who.as_ref().and_then(|who| serde_json::from_str(&who.json()).ok()),
                 version: format!("{:?}", request.version),
                 tls: request.tls,
@@ -202,6 +205,7 @@ impl Asked {
             query: self.query.clone(),
             has_query: self.empty_query || !self.query.is_empty(),
             client_ip: self.client_ip,
+            server_ip: self.server_ip,
             who: who.transpose()?.map(Arc::new),
             version,
             tls: self.tls,

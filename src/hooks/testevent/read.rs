@@ -132,6 +132,7 @@ fn request(api: Api, cf: At<'_>) -> Result<Request, Wrong> {
         has_query: !query.is_empty(),
         query,
         client_ip,
+        server_ip: None,
         who,
         version: Version::HTTP_11,
         tls: true,

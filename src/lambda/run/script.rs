@@ -201,6 +201,7 @@ fn exchange(site: &Arc<Site>, id: &str) -> Exchange {
         query: String::new(),
         has_query: false,
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        server_ip: None,
         who: None,
         version: http::Version::HTTP_11,
         tls: false,

@@ -118,7 +118,7 @@ fn a_context() {
     let context: Value = serde_json::from_str(&super::super::context_json(&exchange, "f\"", "3f9c", 49)).unwrap();
     let want = serde_json::json!({
         "functionName": "f\"", "functionVersion": "3f9c", "awsRequestId": "id==", "remainingMs": 49,
-        "rawQueryString": "7=x&a=1&b=2&b=3&flag", "edgeLocation": {"name": "FRA"},
+        "rawQueryString": "7=x&a=1&b=2&b=3&flag", "edgeLocation": {"name": "FRA", "serverIp": "198.51.100.1"},
     });
     assert_eq!(context, want);
 }

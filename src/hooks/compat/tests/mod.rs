@@ -61,6 +61,7 @@ pub fn request(event: Event) -> Request {
         query: "7=x&a=1&b=2&b=3&flag".to_owned(),
         has_query: true,
         client_ip: IpAddr::from([192, 0, 2, 7]),
+        server_ip: Some(IpAddr::from([198, 51, 100, 1])),
         who: None,
         version: Version::HTTP_11,
         tls: true,

@@ -110,6 +110,7 @@ fn exchange(event: Event) -> Exchange {
         query: "q=1".into(),
         has_query: true,
         client_ip: [192, 0, 2, 7].into(),
+        server_ip: None,
         who: None,
         version: Version::HTTP_2,
         tls: true,

@@ -40,6 +40,7 @@ fn state(dir: &Path, grants: Grants) -> CallState {
         query: String::new(),
         has_query: false,
         client_ip: [192, 0, 2, 1].into(),
+        server_ip: None,
         who: None,
         version: Version::HTTP_11,
         tls: false,

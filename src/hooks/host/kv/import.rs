@@ -8,7 +8,6 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::KvError;
 use super::change::{self, Change, Entry};
@@ -31,8 +30,14 @@ struct Line {
 }
 
 /// Reads and checks the whole file that `store` begins with.
-pub fn read(store: &KvStore, path: &Path) -> Result<Vec<Change>, KvError> {
-    let failed = |reason: String| KvError::Import { store: store.name.clone(), path: path.to_owned(), reason };
+pub fn read(store: &KvStore, path: &Path) -> Result<(Vec<Change>, u64), KvError> {
+    let text = text(store, path)?;
+    Ok((entries(store, path, &text)?, mark(&text)))
+}
+
+/// What it says, as bytes that are still to be checked.
+pub fn text(store: &KvStore, path: &Path) -> Result<Vec<u8>, KvError> {
+    let failed = |reason: String| failed(store, path, reason);
     let mut text = Vec::new();
     let limit = store.bounds.store.saturating_mul(ESCAPED);
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
@@ -40,20 +45,21 @@ pub fn read(store: &KvStore, path: &Path) -> Result<Vec<Change>, KvError> {
     if text.len() as u64 > limit {
         return Err(failed(format!("more than {limit} bytes")));
     }
-    parse(&text, &store.bounds).map_err(failed)
+    Ok(text)
 }
 
-/// Names what a file says, on disk too.
-pub fn mark(changes: &[Change]) -> u64 {
-    let mut hasher = Xxh3::new();
-    for change in changes {
-        let Change::Put(entry) = change else { continue };
-        for part in [entry.key.as_bytes(), &entry.value[..]] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-    }
-    hasher.digest()
+/// Checks the whole of `text`.
+pub fn entries(store: &KvStore, path: &Path, text: &[u8]) -> Result<Vec<Change>, KvError> {
+    parse(text, &store.bounds).map_err(|reason| failed(store, path, reason))
+}
+
+fn failed(store: &KvStore, path: &Path, reason: String) -> KvError {
+    KvError::Import { store: store.name.clone(), path: path.to_owned(), reason }
+}
+
+/// Names a file's text, on disk too.
+pub fn mark(text: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(text)
 }
 
 fn parse(text: &[u8], bounds: &KvBounds) -> Result<Vec<Change>, String> {

@@ -99,8 +99,8 @@ impl KvFiles {
         Ok(())
     }
 
-    /// The stores that a configuration names; one that is open already is shared. A store with an import file begins with its
-    /// content while nothing was written to it. Blocks on the disk.
+    /// The stores that a configuration names; one that is open already is shared. A new store with an import file begins with
+    /// its content. Blocks on the disk.
     ///
     /// # Errors
     /// The first store that cannot be opened or imported; stores of the running configuration are untouched then.
@@ -123,9 +123,6 @@ impl KvFiles {
 
     fn store(&self, files: &mut Files, configured: &KvStore) -> Result<Arc<Store>, KvError> {
         if let Some(store) = files.open.get(&configured.name) {
-            if files.attached {
-                begin(configured, store)?;
-            }
             return Ok(store.clone());
         }
         // The name becomes a file's name.
@@ -146,14 +143,12 @@ impl KvFiles {
         crate::durable::private_dir(&self.dir)
             .map_err(|error| KvError::Directory { path: self.dir.clone(), reason: error.to_string() })?;
         store.open(&self.dir.join(format!("{}.redb", configured.name)))?;
-        begin(configured, store)
+        if let Some(file) = configured.import.as_ref().filter(|_| store.state().is_new()) {
+            let (entries, mark) = import::read(configured, file)?;
+            store.begin(&entries, mark, configured.bounds.store)?;
+        }
+        Ok(())
     }
-}
-
-/// Fills a store to which nothing was ever written with its import file, where it has one.
-fn begin(configured: &KvStore, store: &Store) -> Result<(), KvError> {
-    let Some(file) = configured.import.as_ref().filter(|_| store.state().is_new()) else { return Ok(()) };
-    store.begin(&import::read(configured, file)?, configured.bounds.store).map(drop)
 }
 
 // === impl KvStores ===
@@ -189,26 +184,33 @@ impl KvHandle {
         self.store.state()
     }
 
-    /// The line of [`KvStores::unread`]. `None`: the store is new, or began with what the file says, or has it by now.
+    /// The line of [`KvStores::unread`]. `None`: the store began with that file, or has what it says.
     fn unread(&self, configured: &KvStore) -> Option<String> {
         let state = self.state();
-        let file = configured.import.as_ref().filter(|_| !state.is_new())?;
-        let (name, path) = (&configured.name, file.display());
-        let entries = match import::read(configured, file) {
+        let path = configured.import.as_ref()?;
+        let (name, file) = (&configured.name, path.display());
+        let entries = || {
+            let text = import::text(configured, path)?;
+            if state.began_with(import::mark(&text)) {
+                Ok(Vec::new())
+            } else {
+                import::entries(configured, path, &text)
+            }
+        };
+        let entries = match entries() {
             Ok(entries) => entries,
-            Err(error) => return Some(format!("{error}; the store is not new, and stays as it is")),
+            Err(error) => return Some(format!("{error}; the store is in use, and stays as it is")),
         };
         let has = |change: &Change| match change {
             Change::Put(entry) => self.get(&entry.key).as_ref() == Some(&entry.value),
             Change::Delete(_) | Change::DeleteExisting(_) => false,
         };
-        let same = || entries.len() as u64 == state.count && entries.iter().all(has);
-        if state.began_with(import::mark(&entries)) || same() {
+        if entries.iter().all(has) {
             return None;
         }
+        let then = if state.is_new() { "before the next start" } else { "again" };
         Some(format!(
-            "kv store '{name}' is not new: {path} is not read again; `rimward kv import {name} {path}` sets its keys, and \
-             removes none"
+            "kv store '{name}' is in use: {file} is not read {then}; `rimward kv import {name} {file}` sets its keys, and removes none"
         ))
     }
 

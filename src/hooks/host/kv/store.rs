@@ -15,9 +15,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::durable::{Durable, Opener, opener};
 
+use super::KvError;
 use super::change::{Change, Entry};
 use super::shards::Shards;
-use super::{KvError, import};
 
 /// Entries of one page of a listing (CloudFront KeyValueStore API, `ListKeys`).
 pub const PAGE_MAX: usize = 50;
@@ -93,7 +93,7 @@ impl State {
         self.version == 0
     }
 
-    /// Whether it began with a file of this [`import::mark`].
+    /// Whether it began with a file of this [`super::import::mark`].
     pub(super) fn began_with(&self, mark: u64) -> bool {
         self.imported == Some(mark)
     }
@@ -156,9 +156,9 @@ impl Store {
     }
 
     /// The same for what a new store begins with, on every node alike: nobody is told.
-    pub fn begin(&self, changes: &[Change], limit: u64) -> Result<State, KvError> {
+    pub fn begin(&self, changes: &[Change], mark: u64, limit: u64) -> Result<State, KvError> {
         let _turn = self.writing.lock();
-        self.write(changes, None, limit, false, Some(import::mark(changes)))
+        self.write(changes, None, limit, false, Some(mark))
     }
 
     /// Applies what other nodes did, but for keys of which they are still to be told from here: whether there were any. Then it is not

@@ -185,7 +185,7 @@ fn an_import_that_is_not_read_again_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("import.json");
     let one = KvStore { import: Some(file.clone()), ..configured("s") };
-    let not_read = format!("kv store 's' is not new: {0} is not read again; `rimward kv import s {0}`", file.display());
+    let not_read = format!("kv store 's' is in use: {0} is not read again; `rimward kv import s {0}`", file.display());
     let wrong = format!("store 's': cannot import {}: ", file.display());
     let mut files = self::files(dir.path());
     // What the file says, what is written then, what is told.
@@ -214,11 +214,14 @@ fn an_import_that_is_not_read_again_is_told() {
             assert!(told.is_none_or(|told| unread[0].starts_with(told)), "{value:?} {restarted}: {unread:?}");
         }
     }
-    // One that is open, and to which nothing was written, is still new.
+    // One in force is not filled by a reload, which may yet be refused.
     let empty = open(&files, "t");
-    let two = KvStore { import: Some(file), ..configured("t") };
-    files.stores(std::slice::from_ref(&two)).unwrap();
-    assert_eq!(empty.get("k").as_deref(), Some(&b"3"[..]));
+    let two = [KvStore { import: Some(file), ..configured("t") }];
+    let unread = files.stores(&two).unwrap().unread(&two);
+    assert!(empty.get("k").is_none() && unread[0].contains("is not read before the next start"), "{unread:?}");
+    files.close();
+    files = self::files(dir.path());
+    assert_eq!(files.stores(&two).unwrap().get("t").unwrap().get("k").as_deref(), Some(&b"3"[..]));
 }
 
 #[test]
