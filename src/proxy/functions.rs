@@ -127,7 +127,7 @@ impl Functions {
     pub fn load(&self, config: &Config, old: Option<&Set>, metrics: &Metrics) -> Result<Set, LoadError> {
         let counters = metrics.functions(config.functions.iter().map(|function| function.name.as_str()));
         let _one = self.loading.lock();
-        let kv = self.kv.stores(&config.kv_stores).map_err(|error| LoadError::Stores(error.to_string()))?;
+        let kv = self.kv.stores(&config.kv_stores)?;
         let geo = self.geo(config)?;
         let mut set = Set { loaded: Vec::with_capacity(config.functions.len()), webs: HashMap::new(), kv, geo };
         let origins = config.origins.iter().enumerate();
@@ -185,7 +185,7 @@ impl Functions {
 
     /// Opens the stores' files, which a process that hands over may still hold. Blocks, at most for `patience`.
     pub fn attach(&self, patience: Duration) -> Result<(), LoadError> {
-        self.kv.attach(patience).map_err(|error| LoadError::Stores(error.to_string()))
+        Ok(self.kv.attach(patience)?)
     }
 
     /// Lets go of the stores' files, for the process that takes over.

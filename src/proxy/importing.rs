@@ -4,23 +4,27 @@
 
 use crate::config::Diagnostic;
 use crate::config::compiled::Config;
-use crate::hooks::host::kv;
+use crate::hooks::host::kv::{self, KvError};
 
 use super::functions::LoadError;
 
 /// The files that a new store could not begin with, whether theirs are new or not. Blocks on the disk.
 pub fn wrong(config: &Config) -> Vec<Diagnostic> {
-    let stores = config.kv_stores.iter().zip(&config.kv_imports);
-    let wrong = stores.filter_map(|(store, place)| {
-        let message = kv::importable(store).err()?.to_string();
-        Some(Diagnostic { message, ..place.clone()? })
-    });
+    let wrong = config.kv_stores.iter().filter_map(|store| found(config, &store.name, &kv::importable(store).err()?));
     wrong.collect()
 }
 
-/// The same error, at the place of the file that is to blame, if one is. Blocks on the disk.
+/// The same error, at the place of the file that is to blame, if one is.
 pub fn placed(config: &Config, error: LoadError) -> LoadError {
-    let LoadError::Stores(words) = &error else { return error };
-    let found = wrong(config).into_iter().find(|found| words.ends_with(&found.message));
-    found.map_or(error, |found| LoadError::Placed(Box::new(found)))
+    let at = match &error {
+        LoadError::Stores(said @ KvError::Import { store, .. }) => found(config, store, said),
+        _ => None,
+    };
+    at.map_or(error, |at| LoadError::Placed(Box::new(at)))
+}
+
+fn found(config: &Config, store: &str, said: &KvError) -> Option<Diagnostic> {
+    let position = config.kv_stores.iter().position(|one| one.name == store)?;
+    let place = config.kv_imports.get(position)?.clone()?;
+    Some(Diagnostic { message: said.to_string(), ..place })
 }

@@ -4,6 +4,7 @@
 
 use crate::config::compiled::{self, Config};
 use crate::config::{At, Diagnostic};
+use crate::hooks::host::kv::KvError;
 
 /// Why functions could not be loaded, with the function's name.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum LoadError {
     #[error("{0}")]
     Placed(Box<Diagnostic>),
     #[error("key-value stores: {0}")]
-    Stores(String),
+    Stores(#[from] KvError),
 }
 
 // === impl LoadError ===
