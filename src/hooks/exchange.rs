@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use crate::config::compiled::{Generated, Mode};
+use crate::config::compiled::{Generated, Mode, Signing};
 
 use super::event::Event;
 use super::fields::{self, Access};
@@ -59,9 +59,9 @@ pub enum Edit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginChange {
     To(OriginPatch),
-    /// An origin group for this request only, of origins of the configuration.
+    /// An origin group for this request only, of origins of the configuration: each has a `base`, and what differs from it.
     Group {
-        members: Vec<String>,
+        members: Vec<OriginPatch>,
         failover: Vec<StatusCode>,
     },
 }
@@ -84,6 +84,8 @@ pub struct OriginPatch {
     pub connect_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
     pub attempts: Option<u32>,
+    /// `None`: a host of its own is sent no signature.
+    pub signing: Option<Signing>,
 }
 
 /// What does not change from one call of an association to the next.
@@ -350,24 +352,20 @@ impl Exchange {
 
     pub fn set_origin(&mut self, change: OriginChange) -> Result<(), EditError> {
         self.at_request()?;
-        let known = |name: &String| self.site.origins.contains(name);
+        let own = self.request.origin.as_ref().map(|origin| origin.headers.as_slice()).unwrap_or_default();
+        let check = |patch: &OriginPatch| match &patch.base {
+            Some(name) if !self.site.origins.contains(name) => Err(EditError::NoOrigin),
+            _ => valid::patch(self.site.mode, patch, own),
+        };
         match &change {
-            OriginChange::To(patch) => {
-                if !patch.base.iter().all(known) {
-                    return Err(EditError::NoOrigin);
-                }
-                let own = self.request.origin.as_ref().map(|origin| origin.headers.as_slice());
-                valid::patch(self.site.mode, patch, own.unwrap_or_default())?;
-            }
+            OriginChange::To(patch) => check(patch)?,
             OriginChange::Group { members, failover } => {
                 let errors = failover.iter().all(|status| (400..=599).contains(&status.as_u16()));
                 let count = (2..=valid::GROUP_MAX).contains(&members.len()) && failover.len() <= FAILOVER_MAX;
-                if !count || !errors {
+                if !count || !errors || members.iter().any(|member| member.base.is_none()) {
                     return Err(EditError::Invalid);
                 }
-                if !members.iter().all(known) {
-                    return Err(EditError::NoOrigin);
-                }
+                members.iter().try_for_each(check)?;
             }
         }
         if let (OriginChange::To(patch), Some(origin)) = (&change, &mut self.request.origin) {

@@ -3,6 +3,8 @@
 //! In: a request without its authority, where to. Out: the answer's head, and its body as it comes. Never: a retry: who asks knows what is
 //! safe to ask again.
 
+mod resolver;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,9 +21,11 @@ use http_body_util::{BodyExt, Full};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 
+use self::resolver::{Reach, Resolver};
 use super::{IntegrationError, Local};
 use crate::config::compiled::{AwsRemote, Credentials};
 use crate::origin::adapter::{Body, BodyError};
@@ -36,7 +40,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections to AWS and to what speaks like it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pool: Arc<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>,
+    pool: Arc<Pool<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>>,
+}
+
+/// Those that a process has.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// For what the configuration names.
+    pub any: Client,
+    /// For names that functions made up: it connects to no address that is not public.
+    pub public: Client,
 }
 
 /// Who answers an AWS API.
@@ -50,41 +63,50 @@ pub enum Service {
     Local(Arc<Local>),
 }
 
-// === impl Client ===
-impl Client {
-    /// Trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured). Reads them from disk.
+// === impl Clients ===
+impl Clients {
+    /// They trust the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured). Reads them from disk.
     ///
     /// # Errors
     /// The TLS library does not work here.
     pub fn new() -> Result<Self, IntegrationError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = || {
-            let builder =
-                ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-            builder.map_err(|error| IntegrationError::Tls(error.to_string()))
-        };
-        let tls = match builder()?.with_native_roots() {
-            Ok(builder) => builder,
-            Err(error) => {
-                log::warn!("services cannot be asked over https: {error}");
-                builder()?.with_root_certificates(RootCertStore::empty())
-            }
-        };
-        let mut connector = HttpConnector::new();
+        let tls = trusting()?;
+        let client = |reach| Client::new(tls.clone(), Resolver { system: GaiResolver::new(), reach });
+        Ok(Clients { any: client(Reach::Any), public: client(Reach::Public) })
+    }
+}
+
+fn trusting() -> Result<ClientConfig, IntegrationError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = || {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        builder.map_err(|error| IntegrationError::Tls(error.to_string()))
+    };
+    let tls = match builder()?.with_native_roots() {
+        Ok(builder) => builder,
+        Err(error) => {
+            log::warn!("services cannot be asked over https: {error}");
+            builder()?.with_root_certificates(RootCertStore::empty())
+        }
+    };
+    Ok(tls.with_no_client_auth())
+}
+
+// === impl Client ===
+impl Client {
+    fn new(tls: ClientConfig, resolver: Resolver) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(resolver);
         connector.set_nodelay(true);
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls.with_no_client_auth())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_MAX)
             .build(connector);
-        Ok(Client { pool: Arc::new(pool) })
+        Client { pool: Arc::new(pool) }
     }
 
     /// Sends `request`, whose address is whole, and waits for the answer's head.

@@ -22,7 +22,7 @@ use crate::origin::adapter::Endpoint;
 /// What answers for origins that are no plain HTTP servers. One per process: connections outlive reloads.
 #[derive(Debug, Clone)]
 pub struct Integrations {
-    client: aws::Client,
+    clients: aws::Clients,
     /// The services of this process.
     pub local: Arc<Local>,
 }
@@ -54,7 +54,7 @@ impl Integrations {
     /// # Errors
     /// The TLS library does not work here.
     pub fn new() -> Result<Self, IntegrationError> {
-        Ok(Integrations { client: aws::Client::new()?, local: Arc::default() })
+        Ok(Integrations { clients: aws::Clients::new()?, local: Arc::default() })
     }
 
     /// What answers for `origin`; `None` when it is an HTTP server or a fixed answer. `web` is its component, where it is one.
@@ -63,7 +63,7 @@ impl Integrations {
             OriginKind::Lambda(spec) => {
                 Some(Arc::new(lambda::Lambda::new(&origin.name, spec, self.service(&spec.endpoint))))
             }
-            OriginKind::Signed(spec) => Some(Arc::new(signed::Signed::new(spec, self.client.clone()))),
+            OriginKind::Signed(spec) => Some(Arc::new(signed::Signed::new(spec, &self.clients))),
             OriginKind::Table(spec) => Some(Arc::new(table::Table::new(&origin.name, spec, Arc::clone(&self.local)))),
             OriginKind::Function(_) => web.map(|web| Arc::new(Arc::clone(web)) as Arc<dyn Endpoint>),
             OriginKind::Http(_) | OriginKind::Generated(_) => None,
@@ -78,7 +78,7 @@ impl Integrations {
     fn service(&self, endpoint: &AwsEndpoint) -> aws::Service {
         match endpoint {
             AwsEndpoint::Remote(remote) => {
-                aws::Service::Remote { client: self.client.clone(), remote: Arc::clone(remote) }
+                aws::Service::Remote { client: self.clients.any.clone(), remote: Arc::clone(remote) }
             }
             AwsEndpoint::Local => aws::Service::Local(Arc::clone(&self.local)),
         }

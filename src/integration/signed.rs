@@ -14,7 +14,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::aws::{self, Client};
+use super::aws::{self, Clients};
 use crate::config::compiled::SignedOrigin;
 use crate::origin::adapter::{About, Body, Endpoint, whole};
 
@@ -26,13 +26,13 @@ const LEFT_OUT: [HeaderName; 8] =
 #[derive(Debug)]
 pub struct Signed {
     spec: Arc<SignedOrigin>,
-    client: Client,
+    clients: Clients,
 }
 
 // === impl Signed ===
 impl Signed {
-    pub fn new(spec: &Arc<SignedOrigin>, client: Client) -> Self {
-        Signed { spec: Arc::clone(spec), client }
+    pub fn new(spec: &Arc<SignedOrigin>, clients: &Clients) -> Self {
+        Signed { spec: Arc::clone(spec), clients: clients.clone() }
     }
 
     async fn ask(&self, request: Request<Incoming>) -> Result<Response<Body>, (StatusCode, String)> {
@@ -49,12 +49,17 @@ impl Signed {
         let mut request = Request::new(content);
         *request.method_mut() = head.method;
         *request.uri_mut() = head.uri;
-        *request.headers_mut() = kept(head.headers);
-        aws::address(&mut request, &self.spec.base);
         let spec = &self.spec;
-        aws::signed(&mut request, &spec.credentials, &spec.service, &spec.region, SystemTime::now())
-            .map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
-        self.client.send(request, spec.timeout).await.map_err(|error| match error {
+        let signature = head.headers.get(AUTHORIZATION).filter(|_| !spec.always).cloned();
+        *request.headers_mut() = kept(head.headers, signature.is_some());
+        aws::address(&mut request, &spec.base);
+        match signature {
+            Some(own) => drop(request.headers_mut().insert(AUTHORIZATION, own)),
+            None => aws::signed(&mut request, &spec.credentials, &spec.service, &spec.region, SystemTime::now())
+                .map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?,
+        }
+        let client = if spec.public_only { &self.clients.public } else { &self.clients.any };
+        client.send(request, spec.timeout).await.map_err(|error| match error {
             super::IntegrationError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, error.to_string()),
             error => (StatusCode::BAD_GATEWAY, error.to_string()),
         })
@@ -81,17 +86,21 @@ impl Endpoint for Signed {
         }
     }
 
+    fn at(&self, to: SignedOrigin) -> Option<Arc<dyn Endpoint>> {
+        Some(Arc::new(Signed::new(&Arc::new(to), &self.clients)))
+    }
+
     fn patience(&self) -> Duration {
         self.spec.timeout.saturating_add(Duration::from_secs(1))
     }
 }
 
-/// What is sent, and signed: text, and nothing of somebody else's signature.
-fn kept(mut headers: HeaderMap) -> HeaderMap {
+/// What is sent: text, and nothing of somebody else's signature, unless the request goes on with it.
+fn kept(mut headers: HeaderMap, theirs: bool) -> HeaderMap {
     const SIGNATURE: [&str; 3] = ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
     let odd: Vec<HeaderName> = headers
         .iter()
-        .filter(|(name, value)| value.to_str().is_err() || SIGNATURE.contains(&name.as_str()))
+        .filter(|(name, value)| value.to_str().is_err() || (!theirs && SIGNATURE.contains(&name.as_str())))
         .map(|(name, _)| name.clone())
         .collect();
     odd.iter().chain(&LEFT_OUT).for_each(|name| drop(headers.remove(name)));

@@ -89,7 +89,7 @@ impl Direct {
 
     /// Whether one of its targets has that host name (lower case) and that port.
     pub fn has_target(&self, host: &str, port: u16) -> bool {
-        self.http.targets.iter().any(|target| target.host == host && target.port == port)
+        self.http.targets.iter().any(|target| target.is_at(host, port))
     }
 
     /// Attempts in all that a request may make here.

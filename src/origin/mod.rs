@@ -66,6 +66,10 @@ pub enum OriginError {
         "a function may not send requests to {host} at {address}: no configured origin has that name and port, and the address is not public"
     )]
     Private { host: String, address: std::net::SocketAddr },
+    #[error(
+        "a function wants its requests signed for {service}, but the origin `{origin}` has no `sign` to sign them with: give it one, or choose an origin that has"
+    )]
+    Unsigned { service: String, origin: String },
     #[error("no origin number {0}")]
     Unknown(usize),
     #[error("the origin's answer is refused: {reason}")]

@@ -13,7 +13,9 @@ use parking_lot::Mutex;
 use super::OriginError;
 use super::direct::Direct;
 use super::dns::Names;
-use crate::config::compiled::{Balance, Dns, HostHeader, HttpOrigin, OriginTls, Target, UpstreamProtocol};
+use crate::config::compiled::{
+    Balance, Dns, HostHeader, HttpOrigin, OriginTls, SignedOrigin, Signing, Target, UpstreamProtocol,
+};
 
 /// Distinct descriptions kept; past it all are forgotten (requests on their way keep theirs).
 const REROUTES_MAX: usize = 1024;
@@ -32,6 +34,8 @@ pub struct Reroute {
     pub connect_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
     pub attempts: Option<u32>,
+    /// `None`: a host of its own is sent no signature.
+    pub signing: Option<Signing>,
 }
 
 /// Those made so far.
@@ -77,6 +81,46 @@ impl Reroute {
             connect_timeout: next.connect_timeout.or(self.connect_timeout),
             read_timeout: next.read_timeout.or(self.read_timeout),
             attempts: next.attempts.or(self.attempts),
+            signing: next.signing.or(self.signing),
+        }
+    }
+
+    /// The same from `target`, with all that is said of an address.
+    pub fn to(self, target: Target) -> Reroute {
+        let Target { host, port, tls, .. } = self.target(Some(&target));
+        Reroute { host: Some(host), port: Some(port), tls: Some(tls), ..self }
+    }
+
+    /// Of an origin whose requests are signed, one that signs too, with the same keys; `None`: nothing is signed there.
+    pub fn signed(&self, base: &SignedOrigin) -> Option<SignedOrigin> {
+        let (service, region, always) = match &self.signing {
+            None if self.host.is_none() => (None, None, base.always),
+            None | Some(Signing::Off) => return None,
+            Some(Signing::Kept { region }) => (None, region.clone(), base.always),
+            Some(Signing::On { service, region, always }) => (Some(service.clone()), region.clone(), *always),
+        };
+        Some(SignedOrigin {
+            base: self.target(Some(&base.target())).uri().ok()?,
+            service: service.unwrap_or_else(|| base.service.clone()),
+            region: region.unwrap_or_else(|| base.region.clone()),
+            credentials: base.credentials.clone(),
+            body: base.body,
+            timeout: self.read_timeout.unwrap_or(base.timeout),
+            always,
+            public_only: true,
+        })
+    }
+
+    /// Where it leads from `first`.
+    fn target(&self, first: Option<&Target>) -> Target {
+        let tls = self.tls.or(first.map(|target| target.tls)).unwrap_or(true);
+        // Another host or scheme has its scheme's port, unless one is named.
+        let inherited = first.filter(|target| self.host.is_none() && target.tls == tls).map(|target| target.port);
+        Target {
+            host: self.host.clone().or(first.map(|target| target.host.clone())).unwrap_or_default(),
+            port: self.port.or(inherited).unwrap_or(if tls { 443 } else { 80 }),
+            tls,
+            weight: 1,
         }
     }
 
@@ -84,17 +128,7 @@ impl Reroute {
     fn applied(&self, base: Option<&HttpOrigin>) -> HttpOrigin {
         let mut http = base.cloned().unwrap_or_else(plain);
         if self.host.is_some() || self.port.is_some() || self.tls.is_some() {
-            let first = http.targets.first().cloned();
-            let tls = self.tls.or(first.as_ref().map(|target| target.tls)).unwrap_or(true);
-            // Another host or scheme has its scheme's port, unless one is named.
-            let inherited = first.as_ref().filter(|target| self.host.is_none() && target.tls == tls).map(|t| t.port);
-            let target = Target {
-                host: self.host.clone().or(first.map(|target| target.host)).unwrap_or_default(),
-                port: self.port.or(inherited).unwrap_or(if tls { 443 } else { 80 }),
-                tls,
-                weight: 1,
-            };
-            http.targets = vec![target];
+            http.targets = vec![self.target(http.targets.first())];
             let other = |host: &String| base.is_none_or(|base| base.targets.iter().all(|target| target.host != *host));
             if self.host.is_some() {
                 // What was written for another server's name does not hold here…
@@ -142,6 +176,9 @@ fn plain() -> HttpOrigin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::compiled::Credentials;
+    use crate::config::secret::Secret;
+    use http::Uri;
 
     #[test]
     fn what_is_inherited() {
@@ -176,6 +213,49 @@ mod tests {
             let (host, port, tls, header, name) = want;
             assert_eq!(of(reroute.clone()), (host.to_owned(), port, tls, header, name), "{reroute:?}");
         }
+    }
+
+    #[test]
+    fn what_stays_signed() {
+        let base = SignedOrigin {
+            base: Uri::from_static("http://a.test:81/"),
+            service: "s3".into(),
+            region: "eu-west-1".into(),
+            credentials: Credentials {
+                access_key: Secret::new("AK".into()),
+                secret_key: Secret::new("secret".into()),
+                session_token: None,
+            },
+            body: 1,
+            timeout: Duration::from_secs(30),
+            always: true,
+            public_only: false,
+        };
+        let to = |host: Option<&str>, signing| Reroute { host: host.map(str::to_owned), signing, ..Reroute::default() };
+        let kept = |region: Option<&str>| Some(Signing::Kept { region: region.map(str::to_owned) });
+        let on = |service: &str, always| Some(Signing::On { service: service.into(), region: None, always });
+        for (reroute, want) in [
+            (Reroute { port: Some(82), ..Reroute::default() }, Some(("http://a.test:82/", "s3", "eu-west-1", true))),
+            (Reroute { tls: Some(true), ..Reroute::default() }, Some(("https://a.test/", "s3", "eu-west-1", true))),
+            (to(Some("b.test"), kept(None)), Some(("http://b.test/", "s3", "eu-west-1", true))),
+            (to(Some("b.test"), kept(Some("us-east-2"))), Some(("http://b.test/", "s3", "us-east-2", true))),
+            (to(Some("b.test"), on("lambda", false)), Some(("http://b.test/", "lambda", "eu-west-1", false))),
+            (to(None, on("s3", true)), Some(("http://a.test:81/", "s3", "eu-west-1", true))),
+            (to(Some("b.test"), None), None),
+            (to(None, Some(Signing::Off)), None),
+        ] {
+            let signed = reroute.signed(&base);
+            let got =
+                signed.as_ref().map(|to| (to.base.to_string(), to.service.as_str(), to.region.as_str(), to.always));
+            assert_eq!(
+                got,
+                want.map(|(base, service, region, always)| (base.to_owned(), service, region, always)),
+                "{reroute:?}"
+            );
+            assert!(signed.is_none_or(|to| to.public_only), "whoever has looked may say otherwise");
+        }
+        let off = to(None, Some(Signing::Off)).to(base.target());
+        assert_eq!((off.host.as_deref(), off.port, off.tls), (Some("a.test"), Some(81), Some(false)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::peer::Needs;
 use super::pool::Place;
 use super::reroute::{Reroute, Reroutes};
 use super::target::{Outcome, TargetId, TargetRef, TargetStatus};
-use crate::config::compiled::{Fleet, Origin, OriginId, OriginKind, Target};
+use crate::config::compiled::{Fleet, Origin, OriginId, OriginKind, SignedOrigin, Signing, Target};
 use crate::public::is_public;
 
 /// Every origin of one configuration, ready to be asked.
@@ -88,6 +88,11 @@ pub struct Aim {
 enum Lane {
     Http(Box<Direct>),
     Adapter(Box<Adapter>),
+    /// An adapter too: a server that is asked with a signature.
+    Signed {
+        adapter: Box<Adapter>,
+        spec: Arc<SignedOrigin>,
+    },
 }
 
 // === impl Origins ===
@@ -148,7 +153,7 @@ impl Origins {
     pub async fn pick(&self, origin: OriginId, request: &Pick<'_>) -> Result<Picked, OriginError> {
         match self.lanes.get(origin) {
             Some(Lane::Http(direct)) => direct.pick(request).await,
-            Some(Lane::Adapter(adapter)) => {
+            Some(Lane::Adapter(adapter) | Lane::Signed { adapter, .. }) => {
                 Ok(adapter.pick(request.viewer_host, request.about.cloned().unwrap_or_default()))
             }
             None => Err(OriginError::Unknown(origin)),
@@ -159,14 +164,15 @@ impl Origins {
     pub fn host(&self, origin: OriginId, viewer_host: Option<&HeaderValue>) -> Option<HeaderValue> {
         match self.lanes.get(origin)? {
             Lane::Http(direct) => direct.first_host(viewer_host),
-            Lane::Adapter(_) => Some(Adapter::host(viewer_host)),
+            Lane::Adapter(_) | Lane::Signed { .. } => Some(Adapter::host(viewer_host)),
         }
     }
 
     /// The target for the next attempt at an origin that a function described.
     ///
     /// # Errors
-    /// As [`Origins::pick`]; an address that is not public, under a name and a port that no configured origin has together.
+    /// As [`Origins::pick`]; an address that is not public, under a name and a port that no configured origin has together; requests to it
+    /// are to be signed, and those to `base` are not.
     pub async fn pick_rerouted(
         &self,
         base: OriginId,
@@ -174,11 +180,20 @@ impl Origins {
         request: &Pick<'_>,
     ) -> Result<Picked, OriginError> {
         let configured = self.lanes.get(base).and_then(Lane::direct);
-        if configured.is_none() && reroute.host.is_none() {
-            // What is asked within this process, or signed, has no address of its own that could differ in the rest.
-            return self.pick(base, request).await;
+        if let Some(signed) = self.signed(base, reroute) {
+            return Ok(signed.pick(request.viewer_host, request.about.cloned().unwrap_or_default()));
         }
-        let reroute = Reroute { base: configured.map_or("", Direct::name).to_owned(), ..reroute.clone() };
+        if let Some(Signing::On { service, .. }) = &reroute.signing {
+            let origin = self.lanes.get(base).map_or("", Lane::name).to_owned();
+            return Err(OriginError::Unsigned { service: service.clone(), origin });
+        }
+        let reroute = match self.lanes.get(base) {
+            // Without the signature it is another way to the same server.
+            Some(Lane::Signed { spec, .. }) if reroute.host.is_none() => reroute.clone().to(spec.target()),
+            // What is asked within this process has no address of its own that could differ in the rest.
+            Some(Lane::Adapter(_)) if reroute.host.is_none() => return self.pick(base, request).await,
+            _ => Reroute { base: configured.map_or("", Direct::name).to_owned(), ..reroute.clone() },
+        };
         let made = self.reroutes.find(&reroute, configured.map(Direct::settings), &self.names)?;
         let picked = made.pick(request).await?;
         // Another port of a private host is another service: the operator named the one, not all that listen there.
@@ -191,14 +206,26 @@ impl Origins {
         }
     }
 
+    /// The origin that `reroute` describes, if requests to it are signed as those to `base` are.
+    fn signed(&self, base: OriginId, reroute: &Reroute) -> Option<Adapter> {
+        let Some(Lane::Signed { adapter, spec }) = self.lanes.get(base) else { return None };
+        let mut to = reroute.signed(spec)?;
+        to.public_only = !self.is_configured(&to.target());
+        adapter.at(to)
+    }
+
     /// Whether some origin has a target with that name and that port.
     fn is_configured(&self, target: &Target) -> bool {
-        self.lanes.iter().filter_map(Lane::direct).any(|direct| direct.has_target(&target.host, target.port))
+        self.lanes.iter().any(|lane| match lane {
+            Lane::Http(direct) => direct.has_target(&target.host, target.port),
+            Lane::Signed { spec, .. } => spec.target().is_at(&target.host, target.port),
+            Lane::Adapter(_) => false,
+        })
     }
 
     /// Whether `origin` is asked within this process.
     pub fn is_within(&self, origin: OriginId) -> bool {
-        matches!(self.lanes.get(origin), Some(Lane::Adapter(_)))
+        matches!(self.lanes.get(origin), Some(Lane::Adapter(_) | Lane::Signed { .. }))
     }
 
     /// Whether every target of `origin` speaks HTTP/1.1 without TLS: then [`Origins::aim`] is for it.
@@ -213,7 +240,7 @@ impl Origins {
     pub async fn aim(&self, origin: OriginId, request: &Pick<'_>) -> Result<Aim, OriginError> {
         match self.lanes.get(origin) {
             Some(Lane::Http(direct)) => direct.aim(request).await,
-            Some(Lane::Adapter(_)) | None => Err(OriginError::Unknown(origin)),
+            Some(Lane::Adapter(_) | Lane::Signed { .. }) | None => Err(OriginError::Unknown(origin)),
         }
     }
 
@@ -228,7 +255,7 @@ impl Origins {
     pub fn attempts(&self, origin: OriginId) -> u32 {
         match self.lanes.get(origin) {
             Some(Lane::Http(direct)) => direct.attempts(),
-            Some(Lane::Adapter(_)) | None => 1,
+            Some(Lane::Adapter(_) | Lane::Signed { .. }) | None => 1,
         }
     }
 
@@ -262,24 +289,37 @@ impl Lane {
             }
             OriginKind::Signed(_) | OriginKind::Lambda(_) | OriginKind::Table(_) | OriginKind::Function(_) => {
                 match endpoints(origin) {
-                    Some(endpoint) => Ok(Lane::Adapter(Box::new(Adapter::new(&origin.name, endpoint)))),
+                    Some(endpoint) => {
+                        let adapter = Box::new(Adapter::new(&origin.name, endpoint));
+                        Ok(match &origin.kind {
+                            OriginKind::Signed(spec) => Lane::Signed { adapter, spec: Arc::clone(spec) },
+                            _ => Lane::Adapter(adapter),
+                        })
+                    }
                     None => Err(OriginError::NoTarget { origin: origin.name.clone() }),
                 }
             }
         }
     }
 
+    fn name(&self) -> &str {
+        match self {
+            Lane::Http(direct) => direct.name(),
+            Lane::Adapter(adapter) | Lane::Signed { adapter, .. } => adapter.name(),
+        }
+    }
+
     fn direct(&self) -> Option<&Direct> {
         match self {
             Lane::Http(direct) => Some(direct),
-            Lane::Adapter(_) => None,
+            Lane::Adapter(_) | Lane::Signed { .. } => None,
         }
     }
 
     fn status(&self, origin: OriginId, now: Instant) -> Vec<TargetStatus> {
         match self {
             Lane::Http(direct) => direct.status(origin, now),
-            Lane::Adapter(adapter) => vec![adapter.describe(origin)],
+            Lane::Adapter(adapter) | Lane::Signed { adapter, .. } => vec![adapter.describe(origin)],
         }
     }
 }

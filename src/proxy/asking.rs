@@ -248,7 +248,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
         encoding: encoding(behavior, codings),
         upgrade: session.is_upgrade_req(),
         grpc: upstream::is_grpc(session.req_header()),
-        custom: match ctx.hooks.way.as_ref().and_then(|way| way.headers.as_deref()) {
+        custom: match ctx.hooks.way.as_ref().and_then(|way| way.own.headers.as_deref()) {
             Some(headers) => headers,
             None => origin.map_or(&[], |origin| &origin.headers),
         },
@@ -282,7 +282,7 @@ pub fn forward(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx)
     if let Some(end) = end {
         request.set_send_end_stream(end);
     }
-    let prefix = ctx.hooks.way.as_ref().and_then(|way| way.path.as_deref());
+    let prefix = ctx.hooks.way.as_ref().and_then(|way| way.own.path.as_deref());
     let to = joined(prefix.unwrap_or(origin.map_or("", |origin| origin.path.as_str())), &asked, &query);
     request.set_raw_path(to.as_bytes())
 }

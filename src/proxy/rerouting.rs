@@ -17,6 +17,15 @@ pub struct Way {
     /// The configured origin it starts from; `None` = the one in force.
     pub base: Option<OriginId>,
     pub group: Option<Arc<OriginGroup>>,
+    /// Of the group's members, in the same order.
+    members: Vec<Own>,
+    /// What differs of the origin in force.
+    pub own: Own,
+}
+
+/// What differs of one origin.
+#[derive(Debug, Clone, Default)]
+pub struct Own {
     /// What differs from the configured origin, when anything does that changes the connection.
     pub reroute: Option<Reroute>,
     /// Instead of the origin's own: put before the path.
@@ -32,15 +41,35 @@ impl Way {
         if next.base.is_some() || next.group.is_some() {
             return next;
         }
-        Way {
+        Way { own: self.own.then(next.own), ..self }
+    }
+
+    /// The differences from here on are those of this member: what was said of the one that failed was said of it alone.
+    pub fn move_on(&mut self, to: OriginId) {
+        let place = self.group.as_ref().and_then(|group| group.members.iter().position(|member| *member == to));
+        self.own = place.and_then(|place| self.members.get(place)).cloned().unwrap_or_default();
+    }
+}
+
+// === impl Own ===
+impl Own {
+    fn then(self, next: Own) -> Own {
+        Own {
             reroute: match (self.reroute, next.reroute) {
                 (Some(before), Some(after)) => Some(before.then(after)),
                 (before, after) => after.or(before),
             },
             path: next.path.or(self.path),
             headers: next.headers.or(self.headers),
-            ..self
         }
+    }
+
+    fn of(patch: &OriginPatch) -> Own {
+        let headers = patch
+            .headers
+            .as_ref()
+            .map(|headers| headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect());
+        Own { reroute: differences(patch), path: patch.path.clone(), headers }
     }
 }
 
@@ -48,9 +77,16 @@ impl Way {
 pub fn way(change: &OriginChange, config: &Config) -> Option<Way> {
     match change {
         OriginChange::Group { members, failover } => {
-            let members = members.iter().map(|name| origin(config, name)).collect::<Option<Vec<_>>>()?;
+            let own: Vec<Own> = members.iter().map(Own::of).collect();
+            let members =
+                members.iter().map(|member| origin(config, member.base.as_deref()?)).collect::<Option<Vec<_>>>()?;
             let group = OriginGroup { name: "made by a function".to_owned(), members, failover: failover.clone() };
-            Some(Way { base: group.members.first().copied(), group: Some(Arc::new(group)), ..Way::default() })
+            Some(Way {
+                base: group.members.first().copied(),
+                group: Some(Arc::new(group)),
+                own: own.first().cloned().unwrap_or_default(),
+                members: own,
+            })
         }
         OriginChange::To(patch) => {
             let (base, group) = match &patch.base {
@@ -63,10 +99,7 @@ pub fn way(change: &OriginChange, config: &Config) -> Option<Way> {
                     }
                 },
             };
-            let headers = patch.headers.as_ref().map(|headers| {
-                headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect()
-            });
-            Some(Way { base, group, reroute: differences(patch), path: patch.path.clone(), headers })
+            Some(Way { base, group, members: Vec::new(), own: Own::of(patch) })
         }
     }
 }
@@ -87,6 +120,7 @@ fn differences(patch: &OriginPatch) -> Option<Reroute> {
         connect_timeout: patch.connect_timeout,
         read_timeout: patch.read_timeout,
         attempts: patch.attempts,
+        signing: patch.signing.clone(),
     };
     (reroute != Reroute::default()).then_some(reroute)
 }

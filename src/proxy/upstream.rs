@@ -82,7 +82,7 @@ pub async fn peer(shared: &Shared, session: &mut Session, ctx: &mut RequestCtx) 
         needs: Needs { upgrade: session.is_upgrade_req(), grpc: is_grpc(session.req_header()) },
         about: about.as_ref(),
     };
-    let reroute = ctx.hooks.way.as_ref().and_then(|way| way.reroute.as_ref());
+    let reroute = ctx.hooks.way.as_ref().and_then(|way| way.own.reroute.as_ref());
     let picked = match reroute {
         None => snapshot.origins.pick(current, &pick).await,
         Some(reroute) => snapshot.origins.pick_rerouted(current, reroute, &pick).await,
@@ -173,9 +173,8 @@ pub fn move_on(ctx: &mut RequestCtx, to: OriginId) {
     }
     ctx.origin.attempt = 0;
     ctx.origin.tried.clear();
-    // Differences were of the origin that failed.
     if let Some(way) = &mut ctx.hooks.way {
-        (way.reroute, way.path, way.headers) = (None, None, None);
+        way.move_on(to);
     }
     // Functions that chose a group made the request for all its members: they do not run again.
     if ctx.hooks.chosen_group.as_ref().is_none_or(|group| !group.members.contains(&to)) {
@@ -305,13 +304,14 @@ pub fn failed(
 
 /// Attempts in all that the origin in force allows.
 fn attempts(ctx: &RequestCtx) -> u32 {
-    let described = ctx.hooks.way.as_ref().and_then(|way| way.reroute.as_ref()).and_then(|reroute| reroute.attempts);
+    let described =
+        ctx.hooks.way.as_ref().and_then(|way| way.own.reroute.as_ref()).and_then(|reroute| reroute.attempts);
     described.or_else(|| ctx.origin.current.map(|id| ctx.snapshot.origins.attempts(id))).unwrap_or(1)
 }
 
 /// Whether a function described the origin: what it did says nothing about the configured one's targets.
 pub fn is_rerouted(ctx: &RequestCtx) -> bool {
-    ctx.hooks.way.as_ref().is_some_and(|way| way.reroute.is_some())
+    ctx.hooks.way.as_ref().is_some_and(|way| way.own.reroute.is_some())
 }
 
 fn report(ctx: &RequestCtx, kind: Failure) {

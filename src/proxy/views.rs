@@ -10,7 +10,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::config::compiled::{Config, HttpOrigin, OriginId, OriginKind};
+use crate::config::compiled::{Config, OriginId, OriginKind, Signing};
 use crate::hooks::{Body, Request, Response, exchange};
 
 use super::context::RequestCtx;
@@ -66,7 +66,7 @@ pub fn origin_request(session: &Session, ctx: &RequestCtx, origin: OriginId, bod
     asking::forward(session, &mut sent, ctx)?;
     let config = &ctx.snapshot.config;
     let way = ctx.hooks.way.as_ref();
-    let prefix = way.and_then(|way| way.path.as_deref()).unwrap_or(&config.origins[origin].path).len();
+    let prefix = way.and_then(|way| way.own.path.as_deref()).unwrap_or(&config.origins[origin].path).len();
     let target = String::from_utf8_lossy(sent.raw_path()).into_owned();
     let target = Target::parse(target.get(prefix..).unwrap_or("/"));
     Ok(Request {
@@ -111,19 +111,17 @@ fn client(ctx: &RequestCtx) -> IpAddr {
 
 fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origin {
     let origin = &config.origins[id];
-    let http = match &origin.kind {
-        OriginKind::Http(http) => Some(&**http),
-        _ => None,
+    let (http, target) = match &origin.kind {
+        OriginKind::Http(http) => (Some(&**http), http.targets.first().cloned()),
+        OriginKind::Signed(signed) => (None, Some(signed.target())),
+        _ => (None, None),
     };
-    let target = http.and_then(|http: &HttpOrigin| http.targets.first());
-    let target =
-        target.map(|target| (target.host.as_str(), target.port, target.tls)).or_else(|| signed_for(&origin.kind));
-    let own = way.and_then(|way| way.headers.as_ref()).unwrap_or(&origin.headers);
+    let own = way.and_then(|way| way.own.headers.as_ref()).unwrap_or(&origin.headers);
     let mut seen = exchange::Origin {
         name: origin.name.clone(),
-        host: target.map_or(origin.name.as_str(), |(host, ..)| host).to_owned(),
-        port: target.map_or(80, |(_, port, _)| port),
-        tls: target.is_some_and(|(.., tls)| tls),
+        port: target.as_ref().map_or(80, |target| target.port),
+        tls: target.as_ref().is_some_and(|target| target.tls),
+        host: target.map_or_else(|| origin.name.clone(), |target| target.host),
         path: origin.path.clone(),
         read_timeout: match &origin.kind {
             OriginKind::Http(http) => http.read_timeout,
@@ -134,24 +132,22 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         headers: own.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect(),
         signed: matches!(origin.kind, OriginKind::Signed(_)),
     };
-    if let Some(path) = way.and_then(|way| way.path.as_ref()) {
+    if let Some(path) = way.and_then(|way| way.own.path.as_ref()) {
         seen.path.clone_from(path);
     }
-    if let Some(differs) = way.and_then(|way| way.reroute.as_ref()) {
+    if let Some(differs) = way.and_then(|way| way.own.reroute.as_ref()) {
         seen.host = differs.host.clone().unwrap_or(seen.host);
         seen.port = differs.port.unwrap_or(seen.port);
         seen.tls = differs.tls.unwrap_or(seen.tls);
         seen.read_timeout = differs.read_timeout.unwrap_or(seen.read_timeout);
-        seen.signed &= differs.host.is_none();
+        seen.signed = match differs.signing {
+            Some(Signing::On { .. }) => true,
+            Some(Signing::Kept { .. }) => seen.signed,
+            Some(Signing::Off) => false,
+            None => seen.signed && differs.host.is_none(),
+        };
     }
     seen
-}
-
-/// Host, port and TLS of an origin whose requests are signed.
-fn signed_for(kind: &OriginKind) -> Option<(&str, u16, bool)> {
-    let OriginKind::Signed(signed) = kind else { return None };
-    let tls = signed.base.scheme_str() == Some("https");
-    Some((signed.base.host()?, signed.base.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls))
 }
 
 #[cfg(test)]

@@ -134,6 +134,32 @@ fn what_a_function_made_of_the_request_goes_to_every_member_of_the_group_it_chos
 
 /// Viewer-response functions do not see what the origin answered with 400 or above (Developer Guide, "Restrictions on edge functions"),
 /// whatever origin-response made of it, and however often it is asked for.
+/// CloudFront Developer Guide, "Helper methods for origin modification": each member of a group has its own overrides.
+#[test]
+fn members_of_a_group_that_a_function_made_differ_as_it_says() {
+    let (first, second) = (Origin::start(|x| x.reply("503 Busy", "", "no")), Origin::fixed("", "second"));
+    let mut setup = Setup::new("");
+    let function = "import cf from 'cloudfront';\nfunction handler(event) {\n  cf.createRequestOriginGroup({ originIds: [\n    \
+                    { originId: 'o', originOverrides: { originPath: '/one', customHeaders: { 'x-of': 'one' } } },\n    \
+                    event.request.uri === '/bare' ? 'p' : { originId: 'p', originOverrides: { originPath: '/two', hostHeader: 'two.example' } },\n  \
+                    ], failoverCriteria: { statusCodes: [503] } });\n  return event.request;\n}\n";
+    std::fs::write(setup.dir().join("f.js"), function).unwrap();
+    setup.rest = format!(
+        "{}{}[[function]]\nname = \"f\"\nfile = \"f.js\"\nflavor = \"cloudfront-2.0\"\n\
+         [[behavior]]\nmatch = \"*\"\norigin = \"o\"\ncache = false\nhooks = {{ viewer_request = \"f\" }}\n",
+        first.config("o"),
+        second.config("p"),
+    );
+    let pop = setup.start();
+    let own = second.address.to_string();
+    for (path, one, two, host) in [("/a", "/one/a", "/two/a", "two.example"), ("/bare", "/one/bare", "/bare", &own)] {
+        assert_eq!(pop.get(path).text(), "second");
+        let (first, second) = (first.last(), second.last());
+        assert_eq!((first.target.as_str(), first.field("x-of")), (one, Some("one")));
+        assert_eq!((second.target.as_str(), second.field("x-of"), second.field("host")), (two, None, Some(host)));
+    }
+}
+
 #[test]
 fn an_answer_that_hides_an_error_is_shown_to_no_viewer_response_function() {
     let origin = Origin::start(|x| x.reply("404 Not Found", "", "none"));

@@ -28,6 +28,7 @@ mod hook_hostile;
 mod hook_lanes;
 mod hook_limits;
 mod hook_origins;
+mod hook_signing;
 mod hook_swaps;
 mod hook_table;
 mod hooks;

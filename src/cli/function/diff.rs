@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::compiled::Generated;
+use crate::config::compiled::{Generated, Signing};
 use crate::hooks::{Edit, Exchange, OriginChange, OriginPatch};
 
 /// Bytes of a body that are shown.
@@ -121,13 +121,17 @@ fn body(exchange: &Exchange) -> Option<&[u8]> {
 
 /// In the words of the configuration.
 fn origin(change: &OriginChange) -> String {
-    let patch = match change {
-        OriginChange::To(patch) => patch,
+    match change {
+        OriginChange::To(patch) => differences(patch),
         OriginChange::Group { members, failover } => {
             let statuses: Vec<&str> = failover.iter().map(|status| status.as_str()).collect();
-            return format!("group of {} on {}", members.join(", "), statuses.join(", "));
+            let members: Vec<String> = members.iter().map(differences).collect();
+            format!("group of {} on {}", members.join("; "), statuses.join(", "))
         }
-    };
+    }
+}
+
+fn differences(patch: &OriginPatch) -> String {
     let OriginPatch { base, host, port, tls, path, host_header, sni, headers, .. } = patch;
     let mut parts: Vec<String> = Vec::new();
     parts.extend(base.clone());
@@ -141,6 +145,14 @@ fn origin(change: &OriginChange) -> String {
     parts.extend(patch.connect_timeout.map(|time| format!("connect_timeout {time:?}")));
     parts.extend(patch.read_timeout.map(|time| format!("read_timeout {time:?}")));
     parts.extend(patch.attempts.map(|attempts| format!("attempts {attempts}")));
+    parts.extend(match &patch.signing {
+        Some(Signing::Off) => Some("not signed".to_owned()),
+        Some(Signing::On { service, region, .. }) => Some(format!(
+            "signed for {service}{}",
+            region.iter().map(|region| format!(" in {region}")).collect::<String>()
+        )),
+        Some(Signing::Kept { .. }) | None => None,
+    });
     parts.join(", ")
 }
 

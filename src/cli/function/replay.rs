@@ -19,7 +19,7 @@ use crate::cli::admin::Colour;
 use crate::config::compiled::{Config, Flavor, Mode};
 use crate::hooks::engine::{Budget, Called};
 use crate::hooks::oci;
-use crate::hooks::testevent::{Change, Outcome, Raw, Recording, TestEventError};
+use crate::hooks::testevent::{Change, Member, Outcome, Raw, Recording, TestEventError};
 
 /// As `[[function]]` has them by default.
 const BUDGET: Budget = Budget { cpu: Duration::from_millis(50), timeout: Duration::from_secs(5), memory: 128 << 20 };
@@ -296,7 +296,14 @@ fn change(change: &Change) -> String {
         Change::Body(body) => format!("body: {}", raw(body)),
         Change::Status(status) => format!("status: {status}"),
         Change::Origin(to) => format!("origin: {}", serde_json::to_string(to).unwrap_or_default()),
-        Change::Group { members, failover } => format!("origin: group of {} on {failover:?}", members.join(", ")),
+        Change::Group { members, failover } => {
+            let member = |member: &Member| match member {
+                Member::Name(name) => name.clone(),
+                Member::Differs(to) => serde_json::to_string(to).unwrap_or_default(),
+            };
+            let members: Vec<String> = members.iter().map(member).collect();
+            format!("origin: group of {} on {failover:?}", members.join(", "))
+        }
     }
 }
 

@@ -152,11 +152,7 @@ pub(super) fn signed(
         report.refuse(&at.key("body"), format!("a body is held in memory: at most {} MiB", BODY_MAX >> 20));
     }
     let timeout = report.positive(&at.key("timeouts").key("read"), origin.timeouts.read.get());
-    let (scheme, default) = if target.tls { ("https", 443) } else { ("http", 80) };
-    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
-    let authority = if target.port == default { host } else { format!("{host}:{}", target.port) };
-    let base = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
-    let base = base.map_err(|error| report.refuse(at, format!("the origin's url cannot be signed: {error}")));
+    let base = target.uri().map_err(|error| report.refuse(at, format!("the origin's url cannot be signed: {error}")));
     Ok(SignedOrigin {
         base: base?,
         service: written.service.clone(),
@@ -164,6 +160,8 @@ pub(super) fn signed(
         credentials: credentials?,
         body: usize::try_from(written.body.get()).unwrap_or(usize::MAX),
         timeout: timeout?,
+        always: true,
+        public_only: false,
     })
 }
 

@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::super::iam::Policy;
 use super::super::secret::Secret;
-use super::Mapping;
+use super::{Mapping, Target};
 
 /// A Lambda function as an origin.
 #[derive(Debug, Clone)]
@@ -65,6 +65,42 @@ pub struct SignedOrigin {
     pub body: usize,
     /// Until the answer's head.
     pub timeout: Duration,
+    /// In place of a signature that the request has, too.
+    pub always: bool,
+    /// No address that is not public is asked: a function wrote the name.
+    pub public_only: bool,
+}
+
+// === impl SignedOrigin ===
+impl SignedOrigin {
+    /// The one server that it is.
+    pub fn target(&self) -> Target {
+        let tls = self.base.scheme_str() == Some("https");
+        let host = self.base.host().unwrap_or_default();
+        Target {
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: self.base.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
+            weight: 1,
+        }
+    }
+}
+
+/// Whether what a function sends to an origin of its making carries a signature (SigV4) of the edge's (CloudFront Developer Guide,
+/// "Restrict access to an AWS origin": origin access control).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Signing {
+    Off,
+    /// As at the origin that it differs from; `None`: for that one's region.
+    Kept {
+        region: Option<String>,
+    },
+    /// With that origin's keys, in place of a viewer's signature too or (not `always`) where there is none.
+    On {
+        service: String,
+        region: Option<String>,
+        always: bool,
+    },
 }
 
 /// DynamoDB operations as an origin.

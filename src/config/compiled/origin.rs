@@ -2,7 +2,7 @@
 //!
 //! In: nothing (built only by `config::compile`). Out: plain data that cannot be wrong. Never: raw text, I/O, defaults.
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +69,24 @@ pub struct Target {
     pub port: u16,
     pub tls: bool,
     pub weight: u32,
+}
+
+// === impl Target ===
+impl Target {
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        self.host == host && self.port == port
+    }
+
+    /// Scheme and authority, with the port where it is not the scheme's.
+    ///
+    /// # Errors
+    /// The name is none that an address may have.
+    pub fn uri(&self) -> Result<Uri, http::Error> {
+        let (scheme, usual) = if self.tls { ("https", 443) } else { ("http", 80) };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let authority = if self.port == usual { host } else { format!("{host}:{}", self.port) };
+        Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ mod error;
 mod fields;
 mod lambda;
 mod parse;
+mod places;
 mod write;
 
 use super::exchange::Exchange;

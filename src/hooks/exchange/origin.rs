@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::OriginPatch;
+use crate::config::compiled::Signing;
 
 /// The origin in force, as a function sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,12 @@ impl Origin {
         self.port = patch.port.unwrap_or(self.port);
         self.tls = patch.tls.unwrap_or(self.tls);
         self.read_timeout = patch.read_timeout.unwrap_or(self.read_timeout);
-        self.signed &= patch.base.is_none() && patch.host.is_none();
+        self.signed = match &patch.signing {
+            Some(Signing::On { .. }) => true,
+            Some(Signing::Off) => false,
+            Some(Signing::Kept { .. }) => self.signed && patch.base.is_none(),
+            None => self.signed && patch.base.is_none() && patch.host.is_none(),
+        };
     }
 
     /// Its own fields as functions see them: of a secret, the name.

@@ -341,7 +341,10 @@ fn origins() {
 
     let group = |members: &[&str], failover: &[u16]| {
         exchange(Event::ViewerRequest, Mode::Strict).set_origin(OriginChange::Group {
-            members: members.iter().map(|name| (*name).to_owned()).collect(),
+            members: members
+                .iter()
+                .map(|name| OriginPatch { base: Some((*name).to_owned()), ..OriginPatch::default() })
+                .collect(),
             failover: failover.iter().map(|status| StatusCode::from_u16(*status).unwrap()).collect(),
         })
     };

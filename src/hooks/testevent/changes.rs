@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::compiled::Signing;
 use crate::hooks::exchange::{Edit, OriginChange, OriginPatch, shown};
 
 use super::message::{Raw, millis};
@@ -21,7 +22,16 @@ pub enum Change {
     Body(Raw),
     Status(u16),
     Origin(Box<To>),
-    Group { members: Vec<String>, failover: Vec<u16> },
+    Group { members: Vec<Member>, failover: Vec<u16> },
+}
+
+/// Of a group that a function made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Member {
+    /// As it is configured.
+    Name(String),
+    Differs(Box<To>),
 }
 
 /// What differs of an origin.
@@ -50,6 +60,17 @@ pub struct To {
     read_timeout_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing: Option<Sign>,
+}
+
+/// Whether requests to it carry a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sign {
+    Off,
+    Kept { region: Option<String> },
+    On { service: String, region: Option<String>, always: bool },
 }
 
 // === impl Change ===
@@ -66,7 +87,7 @@ impl Change {
             Edit::Origin(change) => match &**change {
                 OriginChange::To(patch) => Change::Origin(Box::new(To::of(patch))),
                 OriginChange::Group { members, failover } => Change::Group {
-                    members: members.clone(),
+                    members: members.iter().map(Member::of).collect(),
                     failover: failover.iter().map(http::StatusCode::as_u16).collect(),
                 },
             },
@@ -91,6 +112,30 @@ impl To {
             connect_timeout_ms: patch.connect_timeout.map(millis),
             read_timeout_ms: patch.read_timeout.map(millis),
             attempts: patch.attempts,
+            signing: patch.signing.as_ref().map(Sign::of),
+        }
+    }
+}
+
+// === impl Member ===
+impl Member {
+    fn of(patch: &OriginPatch) -> Self {
+        match &patch.base {
+            Some(name) if *patch == (OriginPatch { base: patch.base.clone(), ..OriginPatch::default() }) => {
+                Member::Name(name.clone())
+            }
+            _ => Member::Differs(Box::new(To::of(patch))),
+        }
+    }
+}
+
+// === impl Sign ===
+impl Sign {
+    fn of(signing: &Signing) -> Self {
+        match signing.clone() {
+            Signing::Off => Sign::Off,
+            Signing::Kept { region } => Sign::Kept { region },
+            Signing::On { service, region, always } => Sign::On { service, region, always },
         }
     }
 }

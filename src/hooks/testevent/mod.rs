@@ -7,7 +7,7 @@ mod message;
 mod read;
 mod recording;
 
-pub use changes::Change;
+pub use changes::{Change, Member};
 pub use message::{Message, Raw};
 pub use read::{Given, read};
 pub use recording::{Outcome, Recording};

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 
 use super::About;
-use crate::config::compiled::Generated;
+use crate::config::compiled::{Generated, SignedOrigin};
 
 /// Fields of one request at most: pingora's own 256 and those that the edge adds. hyper's default is 100.
 const HEADERS_MAX: usize = 320;
@@ -39,6 +39,11 @@ pub trait Endpoint: std::fmt::Debug + Send + Sync {
     /// Answers one request. The request's body is read to its end first: the proxy may still be writing, and an answer ahead of
     /// the end would break its pipe.
     async fn answer(&self, request: Request<Incoming>, about: &About) -> Response<Body>;
+
+    /// The same for another server, where it asks one and signs.
+    fn at(&self, _to: SignedOrigin) -> Option<Arc<dyn Endpoint>> {
+        None
+    }
 
     /// How long it may be silent.
     fn patience(&self) -> Duration {

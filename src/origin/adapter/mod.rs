@@ -22,7 +22,7 @@ pub use self::endpoint::{Body, BodyError, Endpoint, whole};
 use self::socket::DuplexSocket;
 use super::set::Picked;
 use super::target::{TargetRef, TargetStatus};
-use crate::config::compiled::{Generated, OriginId};
+use crate::config::compiled::{Generated, OriginId, SignedOrigin};
 
 /// Bytes buffered in each direction of one connection: a writer waits when its reader is that far behind.
 const DUPLEX_BYTES: usize = 64 << 10;
@@ -67,6 +67,16 @@ impl Adapter {
         base.options.write_timeout = Some(patience);
         base.options.idle_timeout = Some(Duration::ZERO);
         Adapter { name: Arc::from(name), base, endpoint }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same origin at another server, where it is one whose requests are signed.
+    pub fn at(&self, to: SignedOrigin) -> Option<Adapter> {
+        let name = format!("{} rerouted", self.name);
+        self.endpoint.at(to).map(|endpoint| Adapter::new(&name, endpoint))
     }
 
     /// The Host that the endpoint sees: the viewer's, where it is told.

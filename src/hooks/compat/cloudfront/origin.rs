@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::config::compiled::Signing;
 use crate::hooks::exchange::{EditError, Exchange, OriginChange, OriginPatch};
 use crate::hooks::failure::Failure;
 use crate::hooks::{fields, valid};
@@ -14,7 +15,10 @@ use super::super::Warnings;
 use super::super::error::{invalid, property, quote, wrong_kind};
 use super::super::lambda::scalar;
 use super::super::parse::Node;
+use super::super::places;
 
+/// Services whose origins CloudFront signs for, as a signature calls them (API reference, "OriginAccessControlConfig").
+const SIGNED_FOR: [&str; 4] = ["s3", "lambda", "mediastore", "mediapackagev2"];
 /// Statuses that may move on to a group's next member (CloudFront Developer Guide, "Optimize high availability with origin
 /// failover").
 const FAILOVER: [u16; 10] = [400, 403, 404, 416, 429, 500, 501, 502, 503, 504];
@@ -38,7 +42,7 @@ pub fn accept(exchange: &mut Exchange, origin: &Node<'_>, warnings: &mut Warning
             let overrides = origin.get("overrides");
             OriginChange::To(patch("selectRequestOriginById", overrides, Some(id), warnings)?)
         }
-        "group" => group(exchange, origin)?,
+        "group" => group(exchange, origin, warnings)?,
         other => return Err(invalid(format_args!("\"origin.op\" {} is not known", quote(other)))),
     };
     let event = exchange.event;
@@ -105,15 +109,50 @@ fn patch(call: &str, of: &Node<'_>, base: Option<String>, warnings: &mut Warning
         connect_timeout: secs("connectionTimeout", 1..=10)?,
         read_timeout: secs("readTimeout", 1..=120)?,
         attempts: number(call, of, "connectionAttempts", 1..=3)?.and_then(|n| u32::try_from(n).ok()),
+        signing: signing(call, of.get("originAccessControlConfig"), host)?,
     })
+}
+
+/// What origin access control says; where it says nothing, what is inherited is (CloudFront Developer Guide, "Helper methods for origin
+/// modification").
+fn signing(call: &str, control: &Node<'_>, host: Option<&str>) -> Result<Option<Signing>, Failure> {
+    const PLACE: &str = "originAccessControlConfig";
+    let own = host.and_then(places::region).map(str::to_owned);
+    match control {
+        Node::Absent | Node::Null => return Ok(host.map(|_| Signing::Kept { region: own })),
+        Node::Object(_) => {}
+        other => return Err(wrong_kind(&format!("{call}: {PLACE}"), "an object", other)),
+    }
+    let word = |name: &str, known: &[&str]| match text(call, control, name)? {
+        Some(said) if !known.contains(&said) => Err(invalid(format_args!(
+            "{call}: \"{PLACE}.{name}\" must be one of {}, not {}",
+            known.join(", "),
+            quote(said)
+        ))),
+        said => Ok(said.map(str::to_owned)),
+    };
+    let behavior = word("signingBehavior", &["always", "never", "no-override"])?;
+    word("signingProtocol", &["sigv4"])?;
+    let service = word("originType", &SIGNED_FOR)?;
+    let region = text(call, control, "region")?.filter(|region| !region.is_empty());
+    if let Some(region) = region.filter(|region| !places::may_be_region(region)) {
+        return Err(invalid(format_args!("{call}: \"{PLACE}.region\" is not a region: {}", quote(region))));
+    }
+    match (control.get("enabled"), behavior.as_deref()) {
+        (Node::Bool(false), _) | (Node::Bool(true), Some("never")) => Ok(Some(Signing::Off)),
+        (Node::Bool(true), behavior) => {
+            let service = service.ok_or_else(|| {
+                invalid(format_args!("{call}: \"{PLACE}.originType\" says what requests are signed for"))
+            })?;
+            let always = behavior != Some("no-override");
+            Ok(Some(Signing::On { service, region: region.map(str::to_owned).or(own), always }))
+        }
+        (other, _) => Err(wrong_kind(&format!("{call}: {PLACE}.enabled"), "a boolean", other)),
+    }
 }
 
 /// What this edge has no part for: what would change who may read an answer is refused, the rest is only said.
 fn unsupported(call: &str, of: &Node<'_>, warnings: &mut Warnings) -> Result<(), Failure> {
-    let signing = of.get("originAccessControlConfig");
-    if signing.get("enabled") == &Node::Bool(true) && signing.get("signingBehavior").text() != Some("never") {
-        return Err(invalid(format_args!("{call}: \"originAccessControlConfig\" is not available here")));
-    }
     if of.get("allowedCertificateNames").given() {
         return Err(invalid(format_args!("{call}: \"allowedCertificateNames\" is not available here")));
     }
@@ -130,7 +169,7 @@ fn unsupported(call: &str, of: &Node<'_>, warnings: &mut Warnings) -> Result<(),
     Ok(())
 }
 
-fn group(exchange: &Exchange, of: &Node<'_>) -> Result<OriginChange, Failure> {
+fn group(exchange: &Exchange, of: &Node<'_>, warnings: &mut Warnings) -> Result<OriginChange, Failure> {
     const CALL: &str = "createRequestOriginGroup";
     let Node::List(ids) = of.get("originIds") else {
         return Err(wrong_kind(&format!("{CALL}: originIds"), "an array", of.get("originIds")));
@@ -140,11 +179,11 @@ fn group(exchange: &Exchange, of: &Node<'_>) -> Result<OriginChange, Failure> {
     }
     let mut members = Vec::with_capacity(ids.len());
     for id in ids {
-        if id.get("originOverrides").given() {
-            return Err(invalid(format_args!("{CALL}: \"originOverrides\" are not available here")));
-        }
-        let name = if matches!(id, Node::Object(_)) { id.get("originId") } else { id };
-        members.push(known(exchange, CALL, name)?);
+        let (name, differs) = match id {
+            Node::Object(_) => (id.get("originId"), id.get("originOverrides")),
+            _ => (id, &Node::Absent),
+        };
+        members.push(patch(CALL, differs, Some(known(exchange, CALL, name)?), warnings)?);
     }
     match of.get("selectionCriteria") {
         Node::Absent | Node::Null => {}

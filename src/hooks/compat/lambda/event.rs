@@ -9,8 +9,9 @@ use http::{HeaderMap, Version};
 use crate::hooks::exchange::{Exchange, Origin, Request, Response, shown};
 use crate::hooks::fields;
 
+use super::super::places;
 use super::super::write::{base64, comma, key, member, number, principal, string, text, title};
-use super::{bucket, origin};
+use super::origin;
 
 /// What AWS says of every custom origin's TLS; this PoP speaks TLS 1.2 and 1.3 only.
 pub const SSL_PROTOCOLS: &str = "[\"TLSv1.2\"]";
@@ -70,7 +71,7 @@ fn write_response(out: &mut String, response: &Response) {
 
 fn write_origin(out: &mut String, origin: &Origin) {
     // As CloudFront does: a bucket is one by the name of its host.
-    let bucket = bucket::region(&origin.host);
+    let bucket = places::bucket(&origin.host);
     out.push_str(if bucket.is_some() { "{\"s3\":{" } else { "{\"custom\":{" });
     if bucket.is_some() {
         member(out, "authMethod", if origin.signed { origin::SIGNED } else { origin::UNSIGNED });

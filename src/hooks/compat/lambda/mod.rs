@@ -2,7 +2,6 @@
 //!
 //! In: an exchange; what the handler returned. Out: `{"Records": [{"cf": …}]}`; edits. Never: CloudFront Functions' shapes.
 
-mod bucket;
 mod event;
 mod origin;
 mod result;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue};
 
-use crate::config::compiled::Mode;
+use crate::config::compiled::{Mode, Signing};
 use crate::hooks::exchange::{Exchange, Origin, OriginChange, OriginPatch, shown};
 use crate::hooks::failure::Failure;
 use crate::hooks::{fields, valid};
@@ -15,8 +15,8 @@ use crate::hooks::{fields, valid};
 use super::super::Warnings;
 use super::super::error::{invalid, property, quote, wrong_kind};
 use super::super::parse::Node;
+use super::super::places;
 use super::super::write::same;
-use super::bucket;
 
 /// Bytes of a bucket's domain name (CloudFront Developer Guide, "Lambda@Edge event structure", S3 origin).
 const BUCKET_MAX: usize = 128;
@@ -115,10 +115,11 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
     })
 }
 
-/// A bucket is an origin like any other here, over TLS. Only to the configured one are requests signed.
+/// A bucket is an origin like any other here, over TLS. Where the configured one's requests are signed, those to another may be, with the
+/// same keys.
 fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> Result<OriginPatch, Failure> {
     let now = exchange.request.origin.as_ref();
-    let bucket = now.filter(|now| bucket::region(&now.host).is_some());
+    let bucket = now.filter(|now| places::bucket(&now.host).is_some());
     let signed = bucket.is_some_and(|now| now.signed);
     let host = text(s3, "origin.s3", "domainName", true)?.unwrap_or_default();
     let moved = bucket.is_none_or(|now| now.host != host);
@@ -127,15 +128,10 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> 
         return Err(invalid(format_args!("\"origin.s3.domainName\" must be {words}, not {}", quote(host))));
     }
     let region = text(s3, "origin.s3", "region", false)?.filter(|region| !region.is_empty());
-    let elsewhere = match text(s3, "origin.s3", "authMethod", false)? {
-        Some(UNSIGNED) => moved || signed,
-        None => moved,
-        Some(SIGNED) if signed && !moved && region.is_none_or(|region| bucket::region(host) == Some(region)) => false,
-        Some(SIGNED) if signed => {
-            return Err(invalid(
-                "\"origin.s3.authMethod\" \"origin-access-identity\" signs for the configured bucket alone: use \"none\", or choose the other bucket's configured origin",
-            ));
-        }
+    let (elsewhere, signing) = match text(s3, "origin.s3", "authMethod", false)? {
+        Some(UNSIGNED) => (moved || signed, None),
+        None => (moved, None),
+        Some(SIGNED) if signed => (moved, moved.then(|| bucket_signing(host, region))),
         Some(SIGNED) => {
             return Err(invalid(
                 "\"origin.s3.authMethod\" \"origin-access-identity\" is not available here: use \"none\", or choose a configured origin that signs",
@@ -145,7 +141,7 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> 
             return Err(invalid(format_args!("\"origin.s3.authMethod\" must be \"none\", not {}", quote(other))));
         }
     };
-    if region.is_some_and(|region| bucket::region(host).is_some_and(|own| own != region)) {
+    if region.is_some_and(|region| places::bucket(host).is_some_and(|own| own != region)) {
         warnings.push("\"origin.s3.region\" is ignored: \"origin.s3.domainName\" says where the bucket is".to_owned());
     }
     let path = match text(s3, "origin.s3", "path", false)? {
@@ -159,8 +155,15 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> 
         port: elsewhere.then_some(443),
         tls: elsewhere.then_some(true),
         headers: headers(exchange, s3, "origin.s3.customHeaders")?.patch(elsewhere),
+        signing,
         ..OriginPatch::default()
     })
+}
+
+/// As the configured bucket's requests are signed, where `host` is.
+fn bucket_signing(host: &str, region: Option<&str>) -> Signing {
+    let region = places::bucket(host).or(region).map(str::to_owned);
+    Signing::On { service: "s3".to_owned(), region, always: true }
 }
 
 /// The request's Host, in the form it has after the function's own edits.

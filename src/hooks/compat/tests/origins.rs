@@ -3,6 +3,7 @@
 use http::header::HOST;
 use serde_json::json;
 
+use crate::config::compiled::Signing;
 use crate::hooks::exchange::{Edit, OriginChange, OriginPatch};
 
 use super::*;
@@ -207,6 +208,8 @@ fn what_differs_of_a_bucket() {
         ..none()
     };
     let west = "b.s3.us-west-2.amazonaws.com";
+    let signed_in =
+        |region: &str| Some(Signing::On { service: "s3".to_owned(), region: Some(region.to_owned()), always: true });
     let line = (HeaderName::from_static("x-shared"), HeaderValue::from_static("t"));
     for (signed, members, want) in [
         (false, json!({"domainName": west, "region": "us-west-2"}), other(west)),
@@ -221,6 +224,17 @@ fn what_differs_of_a_bucket() {
         // Without the signature it is another way to the same bucket.
         (true, json!({"authMethod": "none"}), other(BUCKET)),
         (true, json!({"authMethod": "none", "domainName": west, "region": "us-west-2"}), other(west)),
+        // AWS's own sample moves a signed bucket from region to region.
+        (
+            true,
+            json!({"domainName": west, "region": "us-west-2"}),
+            OriginPatch { signing: signed_in("us-west-2"), ..other(west) },
+        ),
+        (
+            true,
+            json!({"domainName": "c.example", "region": "us-west-2"}),
+            OriginPatch { signing: signed_in("us-west-2"), ..other("c.example") },
+        ),
     ] {
         let mut exchange = of_bucket(BUCKET, signed);
         change(&mut exchange, Api::LambdaEdge, |message| {
@@ -231,15 +245,13 @@ fn what_differs_of_a_bucket() {
         .unwrap();
         assert_eq!(patch(&exchange), want, "{members}");
         let moved = exchange.request.origin.as_ref().unwrap();
-        assert_eq!(moved.signed, signed && want.host.is_none(), "{members}");
+        assert_eq!(moved.signed, signed && (want.host.is_none() || want.signing.is_some()), "{members}");
     }
 }
 
 #[test]
-fn a_signature_is_for_the_configured_bucket() {
+fn what_a_bucket_may_not_be() {
     for (signed, member, value, want) in [
-        (true, "domainName", "b.s3.us-west-2.amazonaws.com", "signs for the configured bucket alone"),
-        (true, "region", "us-west-2", "signs for the configured bucket alone"),
         (true, "authMethod", "x", "\"origin.s3.authMethod\" must be \"none\""),
         (false, "authMethod", "origin-access-identity", "\"origin-access-identity\" is not available here"),
         (false, "domainName", "B.s3.amazonaws.com", "\"origin.s3.domainName\" must be a lower-case"),
@@ -322,6 +334,48 @@ fn the_cf_module() {
                 connect_timeout: seconds(5),
                 read_timeout: seconds(30),
                 attempts: Some(2),
+                signing: Some(Signing::Off),
+            },
+        ),
+        (
+            json!({"op": "update", "origin": {"domainName": "b.s3.us-west-2.amazonaws.com", "originAccessControlConfig": {
+                "enabled": true, "signingBehavior": "always", "signingProtocol": "sigv4", "originType": "s3"
+            }}}),
+            OriginPatch {
+                host: Some("b.s3.us-west-2.amazonaws.com".to_owned()),
+                signing: Some(Signing::On {
+                    service: "s3".to_owned(),
+                    region: Some("us-west-2".to_owned()),
+                    always: true,
+                }),
+                ..OriginPatch::default()
+            },
+        ),
+        (
+            json!({"op": "update", "origin": {"domainName": "b.example", "originAccessControlConfig": {
+                "enabled": true, "signingBehavior": "no-override", "region": "eu-west-1", "originType": "lambda"
+            }}}),
+            OriginPatch {
+                host: Some("b.example".to_owned()),
+                signing: Some(Signing::On {
+                    service: "lambda".to_owned(),
+                    region: Some("eu-west-1".to_owned()),
+                    always: false,
+                }),
+                ..OriginPatch::default()
+            },
+        ),
+        (
+            json!({"op": "update", "origin": {"originAccessControlConfig": {"enabled": true, "signingBehavior": "never"}}}),
+            OriginPatch { signing: Some(Signing::Off), ..OriginPatch::default() },
+        ),
+        // What is not said is inherited.
+        (
+            json!({"op": "update", "origin": {"domainName": "id.lambda-url.us-east-2.on.aws"}}),
+            OriginPatch {
+                host: Some("id.lambda-url.us-east-2.on.aws".to_owned()),
+                signing: Some(Signing::Kept { region: Some("us-east-2".to_owned()) }),
+                ..OriginPatch::default()
             },
         ),
         (
@@ -338,11 +392,16 @@ fn the_cf_module() {
         assert_eq!(patch(&exchange), want);
     }
     assert_eq!(asked(&json!({"op": "update", "origin": {}})).1.edits(), []);
-    let group = json!({"op": "group", "originIds": ["blue", {"originId": "green"}], "statusCodes": [500, 404, 500]});
+    let overrides = json!({"originPath": "/p"});
+    let ids = json!(["blue", {"originId": "green", "originOverrides": overrides}]);
+    let group = json!({"op": "group", "originIds": ids, "statusCodes": [500, 404, 500]});
     let (done, exchange) = asked(&group);
     done.unwrap();
     let want = OriginChange::Group {
-        members: vec!["blue".to_owned(), "green".to_owned()],
+        members: vec![
+            OriginPatch { base: Some("blue".to_owned()), ..OriginPatch::default() },
+            OriginPatch { base: Some("green".to_owned()), path: Some("/p".to_owned()), ..OriginPatch::default() },
+        ],
         failover: vec![StatusCode::INTERNAL_SERVER_ERROR, StatusCode::NOT_FOUND],
     };
     assert_eq!(exchange.edits(), [Edit::Origin(Box::new(want))]);
@@ -372,7 +431,27 @@ fn what_the_cf_module_may_not() {
         (json!({"op": "update", "origin": {"customHeaders": {"x-a": 5}}}), "the value of \"x-a\" must be a string"),
         (
             json!({"op": "update", "origin": {"originAccessControlConfig": {"enabled": true, "signingBehavior": "always"}}}),
-            "\"originAccessControlConfig\" is not available here",
+            "\"originAccessControlConfig.originType\" says what requests are signed for",
+        ),
+        (
+            json!({"op": "update", "origin": {"originAccessControlConfig": {"enabled": true, "originType": "ec2"}}}),
+            "\"originAccessControlConfig.originType\" must be one of s3, lambda,",
+        ),
+        (
+            json!({"op": "update", "origin": {"originAccessControlConfig": {"enabled": true, "signingProtocol": "sigv2"}}}),
+            "\"originAccessControlConfig.signingProtocol\" must be one of sigv4",
+        ),
+        (
+            json!({"op": "update", "origin": {"originAccessControlConfig": {"enabled": true, "originType": "s3", "region": "a/b"}}}),
+            "\"originAccessControlConfig.region\" is not a region",
+        ),
+        (
+            json!({"op": "update", "origin": {"originAccessControlConfig": {"enabled": "yes"}}}),
+            "originAccessControlConfig.enabled\" must be a boolean",
+        ),
+        (
+            json!({"op": "group", "originIds": ["blue", {"originId": "green", "originOverrides": {"originPath": "p"}}], "statusCodes": [500]}),
+            "createRequestOriginGroup: \"originPath\" must be",
         ),
         (json!({"op": "update", "origin": {"allowedCertificateNames": ["a"]}}), "is not available here"),
         (

@@ -81,7 +81,7 @@ enum Call {
     Body(usize),
     Status(u16),
     Origin(OriginPatch),
-    Group(Vec<String>, u16),
+    Group(Vec<OriginPatch>, u16),
     Respond(u16, Vec<(String, Vec<u8>)>, usize),
 }
 
@@ -104,11 +104,17 @@ fn call() -> impl Strategy<Value = Call> {
             read_timeout: secs.map(|secs| Duration::from_secs(secs.into())),
             ..OriginPatch::default()
         })),
-        (proptest::collection::vec(prop_oneof![Just("blue".to_owned()), piece()], 0..4), 100u16..700)
+        (proptest::collection::vec(member(), 0..4), 100u16..700)
             .prop_map(|(members, status)| Call::Group(members, status)),
         (any::<u16>(), proptest::collection::vec((piece(), bytes()), 0..4), 0usize..50_000)
             .prop_map(|(status, lines, body)| Call::Respond(200 + status % 410, lines, body)),
     ]
+}
+
+/// An origin of a group, or nearly one.
+fn member() -> impl Strategy<Value = OriginPatch> {
+    let base = proptest::option::of(prop_oneof![Just("blue".to_owned()), piece()]);
+    (base, proptest::option::of(piece())).prop_map(|(base, host)| OriginPatch { base, host, ..OriginPatch::default() })
 }
 
 fn perform(exchange: &mut Exchange, call: Call) {
