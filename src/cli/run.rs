@@ -11,7 +11,8 @@ use futures::FutureExt;
 use crate::access::{Guards, jwt};
 use crate::admin::keys::KeyDesk;
 use crate::admin::{self, AdminState, Facts, LastReload, PurgeDone, PurgeRequest};
-use crate::config::{self, Diagnostic, compiled::Config};
+use crate::config::compiled::{Config, OriginKind};
+use crate::config::{self, Diagnostic};
 use crate::fleet::FleetError;
 use crate::hooks::oci;
 use crate::listen::Terminator;
@@ -127,7 +128,8 @@ fn read_imports(config: &Config) -> Result<(), Unfit> {
 
 /// Opens the databases of `config`, compiles every function of it and attaches it.
 fn load_functions(config: &Config) -> Result<(), Unfit> {
-    let functions = config.functions.len();
+    let origins = config.origins.iter().filter(|origin| matches!(origin.kind, OriginKind::Function(_)));
+    let functions = config.functions.len() + origins.count();
     if functions == 0 && config.geo.is_empty() {
         return Ok(());
     }

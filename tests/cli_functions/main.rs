@@ -372,6 +372,12 @@ fn a_function_reaches_what_it_was_given() {
     desk.write("flags.json", r#"{"data": [{"key": "beta", "value": "on"}]}"#);
     let out = desk.done(&["fn", "test", "reach.js", "--flavor", "cloudfront-2.0", "--kv", "flags=flags.json"]);
     assert!(out.contains("+ GET /on\n"), "{out}");
+    desk.write("ask.mjs", "export const handler = async () => { await fetch('https://api.example/'); };\n");
+    let (code, out, _) = desk.run(&["fn", "test", "ask.mjs"]);
+    assert!(
+        code == 1 && out.contains("was not granted") && out.contains("note: here grants are options: --config"),
+        "{out}"
+    );
 }
 
 /// As on a PoP, where it is built for its configuration: the top level runs once, when it is built.

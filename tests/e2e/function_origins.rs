@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::harness::pop::run;
 use crate::harness::{Origin, Pop, Setup, until};
 
 const COMPONENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/functions/samples/fixtures/web-origin.wasm");
@@ -83,7 +84,11 @@ fn what_is_no_such_component_is_refused_by_name() {
     let rest = format!(
         "[[origin]]\nname = \"site\"\nfunction = {{ file = \"{hook}\" }}\n[[behavior]]\nmatch = \"*\"\norigin = \"site\"\n"
     );
+    const WORDS: &str = "does not export wasi:http/incoming-handler@0.2";
     let reply = pop.reload(&rest);
-    assert!(reply.text().contains("does not export wasi:http/incoming-handler@0.2"), "{}", reply.text());
+    assert!(reply.text().contains(WORDS), "{}", reply.text());
+    let file = pop.dir().join("rimward.toml");
+    let (status, _, said) = run(&["check", file.to_str().unwrap()]);
+    assert!(!status.success() && said.contains(WORDS), "{said}");
     assert_eq!(pop.get("/").status, 200, "what served goes on");
 }

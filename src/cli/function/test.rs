@@ -144,6 +144,9 @@ impl Test {
             for note in &wasm.notes {
                 writeln!(out, "note: {note}")?;
             }
+            if called.outcome.as_ref().is_err_and(|failure| failure.to_string().contains("was not granted")) {
+                writeln!(out, "note: here grants are options: --config, --secret, --kv, --fetch, --geo")?;
+            }
             if self.given.at.is_none() && self.given.event.is_none() {
                 Self::elsewhere(&local.function, before.event, out)?;
             }
