@@ -56,6 +56,11 @@ sed -i '/^static __exception int js_parse_postfix_expr(JSParseState \*s, int par
 sed -i 's/\brt->mf\.js_\(calloc\|malloc\|realloc\|free\)(/heap_\1(/; s/\brt->mf\.js_malloc_usable_size(/heap_size(/' quickjs/quickjs.c
 [ "$(grep -c '\bheap_[a-z]*(' quickjs/quickjs.c)" = 12 ]
 
+# How many calls and turns of loops are between two questions whether the time is up is engine.c's to say.
+sed -i 's/^#define JS_INTERRUPT_COUNTER_INIT 10000$/&\nextern int polls_apart;/' quickjs/quickjs.c
+sed -i '/^static no_inline __exception int __js_poll_interrupts/,/^}/s/= JS_INTERRUPT_COUNTER_INIT;/= polls_apart;/' quickjs/quickjs.c
+[ "$(grep -c 'polls_apart' quickjs/quickjs.c)" = 2 ]
+
 patch -s -p1 --fuzz=0 <"$here/src/async_store.patch"
 
 # node/**.js as data, each closed by a zero.

@@ -84,8 +84,15 @@ pub struct OriginPatch {
     pub connect_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
     pub attempts: Option<u32>,
-    /// `None`: a host of its own is sent no signature.
     pub signing: Option<Signing>,
+}
+
+// === impl OriginPatch ===
+impl OriginPatch {
+    /// Whether requests to it are signed: to a host of its own, without a word, they are not.
+    pub fn signing(&self) -> Option<Signing> {
+        self.signing.clone().or(self.host.is_some().then_some(Signing::Off))
+    }
 }
 
 /// What does not change from one call of an association to the next.

@@ -199,8 +199,8 @@ pub fn signed(
         .build()
         .map_err(|error| refuse(error.to_string()))?;
     let mut fields = Vec::with_capacity(request.headers().len());
-    // Host is signed in any case; others may be changed on the way.
-    let covered = |name: &str| name == "content-type" || name.starts_with("x-amz-");
+    // Others may be changed on the way.
+    let covered = |name: &str| name == "host" || name == "content-type" || name.starts_with("x-amz-");
     for (name, value) in request.headers().iter().filter(|(name, _)| covered(name.as_str())) {
         fields.push((name.as_str(), value.to_str().map_err(|_| refuse(format!("field {name} is not ASCII")))?));
     }

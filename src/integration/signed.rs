@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -27,12 +28,14 @@ const LEFT_OUT: [HeaderName; 8] =
 pub struct Signed {
     spec: Arc<SignedOrigin>,
     clients: Clients,
+    /// The configuration names its server.
+    known: bool,
 }
 
 // === impl Signed ===
 impl Signed {
     pub fn new(spec: &Arc<SignedOrigin>, clients: &Clients) -> Self {
-        Signed { spec: Arc::clone(spec), clients: clients.clone() }
+        Signed { spec: Arc::clone(spec), clients: clients.clone(), known: true }
     }
 
     async fn ask(&self, request: Request<Incoming>) -> Result<Response<Body>, (StatusCode, String)> {
@@ -53,12 +56,15 @@ impl Signed {
         let signature = head.headers.get(AUTHORIZATION).filter(|_| !spec.always).cloned();
         *request.headers_mut() = kept(head.headers, signature.is_some());
         aws::address(&mut request, &spec.base);
+        if let Some(host) = &spec.host {
+            request.headers_mut().insert(HOST, host.clone());
+        }
         match signature {
             Some(own) => drop(request.headers_mut().insert(AUTHORIZATION, own)),
             None => aws::signed(&mut request, &spec.credentials, &spec.service, &spec.region, SystemTime::now())
                 .map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?,
         }
-        let client = if spec.public_only { &self.clients.public } else { &self.clients.any };
+        let client = if self.known { &self.clients.any } else { &self.clients.public };
         client.send(request, spec.timeout).await.map_err(|error| match error {
             super::IntegrationError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, error.to_string()),
             error => (StatusCode::BAD_GATEWAY, error.to_string()),
@@ -86,8 +92,8 @@ impl Endpoint for Signed {
         }
     }
 
-    fn at(&self, to: SignedOrigin) -> Option<Arc<dyn Endpoint>> {
-        Some(Arc::new(Signed::new(&Arc::new(to), &self.clients)))
+    fn at(&self, to: SignedOrigin, known: bool) -> Option<Arc<dyn Endpoint>> {
+        Some(Arc::new(Signed { spec: Arc::new(to), clients: self.clients.clone(), known }))
     }
 
     fn patience(&self) -> Duration {

@@ -34,7 +34,7 @@ pub struct Reroute {
     pub connect_timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
     pub attempts: Option<u32>,
-    /// `None`: a host of its own is sent no signature.
+    /// `None`: as at the base.
     pub signing: Option<Signing>,
 }
 
@@ -68,8 +68,9 @@ impl Reroutes {
 impl Reroute {
     /// These differences with those of `next` over them; another host does not keep what was said of the one before.
     pub fn then(self, next: Reroute) -> Reroute {
+        let signing = Signing::then(self.signing, next.signing);
         if next.host.is_some() && next.host != self.host {
-            return Reroute { base: self.base, ..next };
+            return Reroute { base: self.base, signing, ..next };
         }
         Reroute {
             base: self.base,
@@ -81,21 +82,27 @@ impl Reroute {
             connect_timeout: next.connect_timeout.or(self.connect_timeout),
             read_timeout: next.read_timeout.or(self.read_timeout),
             attempts: next.attempts.or(self.attempts),
-            signing: next.signing.or(self.signing),
+            signing,
         }
     }
 
-    /// The same from `target`, with all that is said of an address.
-    pub fn to(self, target: Target) -> Reroute {
-        let Target { host, port, tls, .. } = self.target(Some(&target));
-        Reroute { host: Some(host), port: Some(port), tls: Some(tls), ..self }
+    /// Whether nothing differs from a base whose requests are not signed.
+    pub fn is_same_server(&self) -> bool {
+        Reroute { base: String::new(), signing: None, ..self.clone() } == Reroute::default()
+    }
+
+    /// Without a signature, another way to the server of `base`.
+    pub fn unsigned(&self, base: &SignedOrigin) -> Reroute {
+        let Target { host, port, tls, .. } = self.target(Some(&base.target()));
+        let read_timeout = self.read_timeout.or(Some(base.timeout));
+        Reroute { host: Some(host), port: Some(port), tls: Some(tls), read_timeout, ..self.clone() }
     }
 
     /// Of an origin whose requests are signed, one that signs too, with the same keys; `None`: nothing is signed there.
     pub fn signed(&self, base: &SignedOrigin) -> Option<SignedOrigin> {
         let (service, region, always) = match &self.signing {
-            None if self.host.is_none() => (None, None, base.always),
-            None | Some(Signing::Off) => return None,
+            Some(Signing::Off) => return None,
+            None => (None, None, base.always),
             Some(Signing::Kept { region }) => (None, region.clone(), base.always),
             Some(Signing::On { service, region, always }) => (Some(service.clone()), region.clone(), *always),
         };
@@ -107,7 +114,7 @@ impl Reroute {
             body: base.body,
             timeout: self.read_timeout.unwrap_or(base.timeout),
             always,
-            public_only: true,
+            host: self.host_header.clone(),
         })
     }
 
@@ -229,7 +236,7 @@ mod tests {
             body: 1,
             timeout: Duration::from_secs(30),
             always: true,
-            public_only: false,
+            host: None,
         };
         let to = |host: Option<&str>, signing| Reroute { host: host.map(str::to_owned), signing, ..Reroute::default() };
         let kept = |region: Option<&str>| Some(Signing::Kept { region: region.map(str::to_owned) });
@@ -241,7 +248,8 @@ mod tests {
             (to(Some("b.test"), kept(Some("us-east-2"))), Some(("http://b.test/", "s3", "us-east-2", true))),
             (to(Some("b.test"), on("lambda", false)), Some(("http://b.test/", "lambda", "eu-west-1", false))),
             (to(None, on("s3", true)), Some(("http://a.test:81/", "s3", "eu-west-1", true))),
-            (to(Some("b.test"), None), None),
+            (to(Some("b.test"), None), Some(("http://b.test/", "s3", "eu-west-1", true))),
+            (to(Some("b.test"), Some(Signing::Off)), None),
             (to(None, Some(Signing::Off)), None),
         ] {
             let signed = reroute.signed(&base);
@@ -252,10 +260,50 @@ mod tests {
                 want.map(|(base, service, region, always)| (base.to_owned(), service, region, always)),
                 "{reroute:?}"
             );
-            assert!(signed.is_none_or(|to| to.public_only), "whoever has looked may say otherwise");
         }
-        let off = to(None, Some(Signing::Off)).to(base.target());
-        assert_eq!((off.host.as_deref(), off.port, off.tls), (Some("a.test"), Some(81), Some(false)));
+        let off = to(None, Some(Signing::Off)).unsigned(&base);
+        let got = (off.host.as_deref(), off.port, off.tls, off.read_timeout);
+        assert_eq!(got, (Some("a.test"), Some(81), Some(false), Some(base.timeout)));
+    }
+
+    #[test]
+    fn what_the_last_function_says_of_signatures_holds() {
+        let to = |host: &str, signing| Reroute { host: Some(host.to_owned()), signing, ..Reroute::default() };
+        let kept = |region: &str| Some(Signing::Kept { region: Some(region.to_owned()) });
+        let on =
+            |region: &str| Some(Signing::On { service: "s3".into(), region: Some(region.to_owned()), always: true });
+        for (before, next, want) in [
+            (on("eu"), None, on("eu")),
+            (on("eu"), Some(Signing::Off), Some(Signing::Off)),
+            (kept("eu"), Some(Signing::Off), Some(Signing::Off)),
+            (Some(Signing::Off), on("us"), on("us")),
+            // What is inherited is what is in force.
+            (Some(Signing::Off), kept("us"), Some(Signing::Off)),
+            (on("eu"), kept("us"), on("us")),
+            (kept("eu"), kept("us"), kept("us")),
+            (None, kept("us"), kept("us")),
+        ] {
+            for host in ["a.test", "b.test"] {
+                assert_eq!(
+                    to("a.test", before.clone()).then(to(host, next.clone())).signing,
+                    want,
+                    "{before:?} {next:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_leads_to_the_same_server() {
+        let base = || "o".to_owned();
+        for (reroute, want) in [
+            (Reroute { base: base(), signing: Some(Signing::Off), ..Reroute::default() }, true),
+            (Reroute { base: base(), signing: Some(Signing::Kept { region: None }), ..Reroute::default() }, true),
+            (Reroute { base: base(), attempts: Some(1), ..Reroute::default() }, false),
+            (Reroute { base: base(), host: Some("a.test".into()), ..Reroute::default() }, false),
+        ] {
+            assert_eq!(reroute.is_same_server(), want, "{reroute:?}");
+        }
     }
 
     #[test]

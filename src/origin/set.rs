@@ -3,6 +3,7 @@
 //! In: the compiled origins, the set before this one (what it knew of its targets), the outcome of each attempt.
 //! Out: a peer and the Host header to send; the targets' state. Never: retries, failover, header rewriting.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -179,21 +180,26 @@ impl Origins {
         reroute: &Reroute,
         request: &Pick<'_>,
     ) -> Result<Picked, OriginError> {
-        let configured = self.lanes.get(base).and_then(Lane::direct);
-        if let Some(signed) = self.signed(base, reroute) {
-            return Ok(signed.pick(request.viewer_host, request.about.cloned().unwrap_or_default()));
-        }
-        if let Some(Signing::On { service, .. }) = &reroute.signing {
-            let origin = self.lanes.get(base).map_or("", Lane::name).to_owned();
-            return Err(OriginError::Unsigned { service: service.clone(), origin });
-        }
-        let reroute = match self.lanes.get(base) {
-            // Without the signature it is another way to the same server.
-            Some(Lane::Signed { spec, .. }) if reroute.host.is_none() => reroute.clone().to(spec.target()),
+        let lane = self.lanes.get(base).ok_or(OriginError::Unknown(base))?;
+        let reroute = match (lane, &reroute.signing) {
+            (Lane::Signed { adapter, spec }, _) => match reroute.signed(spec) {
+                Some(to) => {
+                    let signed = self.signed(adapter, to)?;
+                    return Ok(signed.pick(request.viewer_host, request.about.cloned().unwrap_or_default()));
+                }
+                None if reroute.host.is_none() => reroute.unsigned(spec),
+                None => reroute.clone(),
+            },
+            (_, Some(Signing::On { service, .. })) => {
+                return Err(OriginError::Unsigned { service: service.clone(), origin: lane.name().to_owned() });
+            }
             // What is asked within this process has no address of its own that could differ in the rest.
-            Some(Lane::Adapter(_)) if reroute.host.is_none() => return self.pick(base, request).await,
-            _ => Reroute { base: configured.map_or("", Direct::name).to_owned(), ..reroute.clone() },
+            (Lane::Adapter(_), _) if reroute.host.is_none() => return self.pick(base, request).await,
+            (Lane::Http(_), _) if reroute.is_same_server() => return self.pick(base, request).await,
+            _ => reroute.clone(),
         };
+        let configured = lane.direct();
+        let reroute = Reroute { base: configured.map_or("", Direct::name).to_owned(), signing: None, ..reroute };
         let made = self.reroutes.find(&reroute, configured.map(Direct::settings), &self.names)?;
         let picked = made.pick(request).await?;
         // Another port of a private host is another service: the operator named the one, not all that listen there.
@@ -206,12 +212,18 @@ impl Origins {
         }
     }
 
-    /// The origin that `reroute` describes, if requests to it are signed as those to `base` are.
-    fn signed(&self, base: OriginId, reroute: &Reroute) -> Option<Adapter> {
-        let Some(Lane::Signed { adapter, spec }) = self.lanes.get(base) else { return None };
-        let mut to = reroute.signed(spec)?;
-        to.public_only = !self.is_configured(&to.target());
-        adapter.at(to)
+    /// The signed origin that is like `adapter`'s, at another server.
+    fn signed(&self, adapter: &Adapter, to: SignedOrigin) -> Result<Adapter, OriginError> {
+        let target = to.target();
+        let known = self.is_configured(&target);
+        // No name: nobody resolves it, who would see that it is not public.
+        match target.host.parse::<IpAddr>() {
+            Ok(ip) if !known && !is_public(ip) => {
+                let address = SocketAddr::new(ip, target.port);
+                Err(OriginError::Private { host: target.host, address })
+            }
+            _ => adapter.at(to, known).ok_or_else(|| OriginError::NoTarget { origin: adapter.name().to_owned() }),
+        }
     }
 
     /// Whether some origin has a target with that name and that port.

@@ -120,7 +120,7 @@ fn differences(patch: &OriginPatch) -> Option<Reroute> {
         connect_timeout: patch.connect_timeout,
         read_timeout: patch.read_timeout,
         attempts: patch.attempts,
-        signing: patch.signing.clone(),
+        signing: patch.signing(),
     };
     (reroute != Reroute::default()).then_some(reroute)
 }

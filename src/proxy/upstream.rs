@@ -311,7 +311,7 @@ fn attempts(ctx: &RequestCtx) -> u32 {
 
 /// Whether a function described the origin: what it did says nothing about the configured one's targets.
 pub fn is_rerouted(ctx: &RequestCtx) -> bool {
-    ctx.hooks.way.as_ref().is_some_and(|way| way.own.reroute.is_some())
+    ctx.hooks.way.as_ref().and_then(|way| way.own.reroute.as_ref()).is_some_and(|reroute| !reroute.is_same_server())
 }
 
 fn report(ctx: &RequestCtx, kind: Failure) {

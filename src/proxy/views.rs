@@ -140,12 +140,7 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         seen.port = differs.port.unwrap_or(seen.port);
         seen.tls = differs.tls.unwrap_or(seen.tls);
         seen.read_timeout = differs.read_timeout.unwrap_or(seen.read_timeout);
-        seen.signed = match differs.signing {
-            Some(Signing::On { .. }) => true,
-            Some(Signing::Kept { .. }) => seen.signed,
-            Some(Signing::Off) => false,
-            None => seen.signed && differs.host.is_none(),
-        };
+        seen.signed = Signing::holds(differs.signing.as_ref(), seen.signed);
     }
     seen
 }

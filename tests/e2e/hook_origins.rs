@@ -132,8 +132,6 @@ fn what_a_function_made_of_the_request_goes_to_every_member_of_the_group_it_chos
     }
 }
 
-/// Viewer-response functions do not see what the origin answered with 400 or above (Developer Guide, "Restrictions on edge functions"),
-/// whatever origin-response made of it, and however often it is asked for.
 /// CloudFront Developer Guide, "Helper methods for origin modification": each member of a group has its own overrides.
 #[test]
 fn members_of_a_group_that_a_function_made_differ_as_it_says() {
@@ -160,6 +158,8 @@ fn members_of_a_group_that_a_function_made_differ_as_it_says() {
     }
 }
 
+/// Viewer-response functions do not see what the origin answered with 400 or above (Developer Guide, "Restrictions on edge functions"),
+/// whatever origin-response made of it, and however often it is asked for.
 #[test]
 fn an_answer_that_hides_an_error_is_shown_to_no_viewer_response_function() {
     let origin = Origin::start(|x| x.reply("404 Not Found", "", "none"));

@@ -3,7 +3,7 @@
 //! In: CloudFront Functions with `originAccessControlConfig`. Out: whether another PoP, which checks signatures, takes them. Never: the
 //! words of what is refused before anything is sent (tests beside the code hold them).
 
-use crate::harness::{Origin, Pop, Setup};
+use crate::harness::{Origin, Pop, Setup, until};
 
 const SECRET: &str = "not the secret of anybody";
 
@@ -44,26 +44,33 @@ const ways = {
   chosen: () => cf.selectRequestOriginById('bucket', { originOverrides: signs('always', 'us-west-2') }),
   none: () => cf.updateRequestOrigin({ ...there(PORT), ...signs('always', 'us-west-2') }),
   strange: () => cf.updateRequestOrigin(there(ELSEWHERE)),
+  port: () => cf.updateRequestOrigin({ customOriginConfig: { port: ELSEWHERE, protocol: 'http', sslProtocols: ['TLSv1.2'] } }),
+  named: () => cf.updateRequestOrigin({ ...there(PORT), hostHeader: 'tenant.example' }),
+  unsaid: () => ways[NTH ? 'kept' : 'off'](),
 };
 function handler(event) {
-  ways[event.request.uri.split('/').pop()]();
+  const way = event.request.uri.split('/').pop();
+  if (!NTH || way === 'unsaid') ways[way]();
   return event.request;
 }
 "
     .replace("PORT", &port.to_string())
     .replace("ELSEWHERE", &elsewhere.to_string());
-    std::fs::write(setup.dir().join("f.js"), function).unwrap();
+    for (file, nth) in [("f.js", "0"), ("g.js", "1")] {
+        std::fs::write(setup.dir().join(file), function.replace("NTH", nth)).unwrap();
+    }
     std::fs::write(setup.dir().join("secret"), SECRET).unwrap();
     setup.rest = format!(
         "[[origin]]\nname = \"bucket\"\nurl = \"http://127.0.0.1:{port}\"\nsign = {{ service = \"s3\", region = \"eu-central-1\", \
          credentials = {{ access_key = \"AKIDEXAMPLE\", secret_key = \"file:{{dir}}/secret\" }} }}\n\
          [[origin]]\nname = \"plain\"\nurl = \"http://localhost:{port}\"\n\
-         [[function]]\nname = \"f\"\nfile = \"f.js\"\nflavor = \"cloudfront-2.0\"\n"
+         [[function]]\nname = \"f\"\nfile = \"f.js\"\nflavor = \"cloudfront-2.0\"\n\
+         [[function]]\nname = \"g\"\nfile = \"g.js\"\nflavor = \"cloudfront-2.0\"\n"
     );
     for (name, origin) in [("/us/plain/*", "plain"), ("*", "bucket")] {
         setup.rest.push_str(&format!(
             "[[behavior]]\nmatch = \"{name}\"\norigin = \"{origin}\"\ncache = false\nforward = {{ headers = [\"Authorization\"] }}\n\
-             hooks = {{ viewer_request = \"f\" }}\n"
+             hooks = {{ viewer_request = [\"f\", \"g\"] }}\n"
         ));
     }
     setup.start()
@@ -94,6 +101,10 @@ fn what_a_function_sends_elsewhere_is_signed_as_it_says() {
         // Nothing to sign with; nobody the configuration names.
         ("/us/plain/none", "", 502),
         ("/eu/strange", "", 502),
+        ("/eu/port", "", 502),
+        // One function takes the signature away, and the next says nothing of it.
+        ("/eu/unsaid", "", 403),
+        ("/eu/named", "", 200),
     ] {
         let fields = [("Authorization", theirs)];
         let reply = edge.get_with(path, if theirs.is_empty() { &[] } else { &fields });
@@ -102,7 +113,12 @@ fn what_a_function_sends_elsewhere_is_signed_as_it_says() {
     }
     assert_eq!(elsewhere.count(), 0);
     assert!(edge.stderr().contains("localhost has no public address"), "{}", edge.stderr());
-    let unsigned = edge.get("/us/plain/none");
-    let line = edge.log_line(unsigned.field("x-amz-cf-id").unwrap());
-    assert!(line["error"].as_str().unwrap().contains("`plain` has no `sign`"), "{line}");
+    until("the host it was signed for", || {
+        bucket.access_log().iter().find(|line| line["host"] == "tenant.example").cloned()
+    });
+    for (path, words) in [("/us/plain/none", "`plain` has no `sign`"), ("/eu/port", "the address is not public")] {
+        let reply = edge.get(path);
+        let line = edge.log_line(reply.field("x-amz-cf-id").unwrap());
+        assert!(line["error"].as_str().unwrap().contains(words), "{line}");
+    }
 }

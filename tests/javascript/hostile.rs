@@ -228,11 +228,22 @@ async fn a_function_stopped_for_its_cpu_says_where_it_was() {
         ("generator", "async () => { for await (const x of (async function* () { for (;;) yield 1; })()); };", "at "),
         ("awaits", "async () => { for (;;) await null; };", "at f.js:1:"),
         ("jobs", "() => new Promise(() => { (function again() { queueMicrotask(again); })(); });", "at again (f.js:1:"),
+        ("timers", "async () => { for (;;) await new Promise((r) => setTimeout(r, 0)); };", "at f.js:1:"),
+        (
+            "an interval",
+            "() => new Promise(() => setInterval(function tick() { JSON.stringify({}); }, 0));",
+            "at tick (f.js:1:",
+        ),
+        (
+            "immediates",
+            "() => new Promise(() => { (function again() { setImmediate(again); })(); });",
+            "at again (f.js:1:",
+        ),
         ("in the engine alone", "async () => { for (;;) 'x'.repeat(1e6).split('').sort(); };", ""),
     ] {
         let source = format!("exports.handler = {handler}{spins}");
         let mut bench = Bench::of(&text("f.js", &source), 1);
-        bench.budget.cpu = std::time::Duration::from_millis(100);
+        bench.budget.cpu = std::time::Duration::from_millis(50);
         bench.budget.timeout = std::time::Duration::from_secs(120);
         let called = bench.run("viewer-request", &get("", "/")).await;
         assert_eq!(called.outcome.unwrap_err().reason(), "cpu", "{about}");

@@ -152,7 +152,10 @@ fn edit(edit: &Edit) -> String {
         Edit::Status(status) => format!("status {}", status.as_u16()),
         Edit::Origin(change) => match &**change {
             OriginChange::To(patch) => format!("origin {}", patch.base.as_deref().unwrap_or("of its own")),
-            OriginChange::Group { members, .. } => format!("origins {}", members.join(" ")),
+            OriginChange::Group { members, .. } => {
+                let names: Vec<&str> = members.iter().filter_map(|member| member.base.as_deref()).collect();
+                format!("origins {}", names.join(" "))
+            }
         },
     }
 }

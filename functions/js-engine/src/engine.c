@@ -16,7 +16,7 @@ JSRuntime *rt;
 JSContext *ctx;
 JSValue async_store = JS_UNDEFINED;
 
-static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable, nothing;
+static JSValue handler = JS_UNDEFINED, boot = JS_UNDEFINED, tick, rest, describe, load_now, context_proto, request_proto, settle_thenable;
 static JSAtom a_request, a_then;
 // alone: the handler takes the event and nothing more.
 static bool cloudfront, alone, loaded, reseeded;
@@ -26,9 +26,12 @@ static uint32_t serial;
 static bool settled, failed;
 // Its CPU time is used up, and it was told.
 static bool told_over, describing;
-// How often it was let go on to a place that says more, and may be.
+// How many calls and turns of loops are between two questions whether its time is up; while a place is looked for that says where it is: none.
+enum { POLLS_APART = 10000 };
+int polls_apart = POLLS_APART;
+// How often it was let go on to such a place, and may be.
 static int moved;
-enum { MOVES = 8, OWN_LEVELS = 32 };
+enum { MOVES = 1000, OWN_LEVELS = 32 };
 static JSValue result = JS_UNDEFINED, origin = JS_UNDEFINED, rejected = JS_UNDEFINED, lambda_context = JS_UNDEFINED;
 static const char *context_text;
 static size_t context_len;
@@ -163,11 +166,9 @@ static bool in_own_code(void) {
   return own;
 }
 
-static JSValue js_nothing(JSContext *c, JSValueConst this, int argc, JSValueConst *argv) { return JS_UNDEFINED; }
-
 // Asked now and then while JavaScript runs. Once the budget is used up it throws, past every `catch`: the stack says where. And again, where
-// what was thrown got lost, until the error is described. Between jobs a stack would say nothing: it is asked at every so many calls, so a
-// few more calls have it asked elsewhere, even of a loop of a few.
+// what was thrown got lost, until the error is described. Between jobs, and in the loop's own code, a stack would say nothing: it goes on
+// into the function's.
 static int is_over(JSRuntime *r, void *opaque) {
   if (building || describing) return 0;
   if (!told_over) {
@@ -176,12 +177,13 @@ static int is_over(JSRuntime *r, void *opaque) {
     bool known = host_call("call.over", 9, NULL, 0, &out, &len);
     told_over = known && len == 4; // "true"
     free(out);
+    if (!told_over) return 0;
     moved = 0;
   }
-  if (!told_over || moved == MOVES || in_own_code()) return told_over;
-  moved++;
-  for (int i = 0; i < moved; i++) JS_Call(ctx, nothing, JS_UNDEFINED, 0, NULL);
-  return 0;
+  bool elsewhere = moved < MOVES && !in_own_code();
+  polls_apart = elsewhere ? 1 : POLLS_APART;
+  moved += elsewhere;
+  return !elsewhere;
 }
 
 // --- the loop
@@ -377,6 +379,7 @@ void *handle(char *event, size_t event_len, char *context, size_t len) {
   keep(&async_store, JS_UNDEFINED);
   serial++;
   settled = failed = told_over = false;
+  polls_apart = POLLS_APART;
   event[event_len] = context[len] = 0;
   context_text = context, context_len = len;
   if (!loaded) {
@@ -495,7 +498,6 @@ static bool boot_up(void) {
   tick = JS_GetPropertyStr(ctx, boot, "tick");
   rest = JS_GetPropertyStr(ctx, boot, "rest");
   describe = JS_GetPropertyStr(ctx, boot, "describe");
-  nothing = JS_NewCFunction(ctx, js_nothing, "", 0);
   load_now = JS_GetPropertyStr(ctx, boot, "load");
   context_proto = JS_GetPropertyStr(ctx, boot, "contextPrototype");
   request_proto = JS_GetPropertyStr(ctx, boot, "requestPrototype");

@@ -62,6 +62,15 @@ declare global {
       timeouts?: { readTimeout?: number; keepAliveTimeout?: number; connectionTimeout?: number };
       customOriginConfig?: { port: number; protocol: "http" | "https"; sslProtocols: string[] };
       sni?: string;
+      originAccessControlConfig?:
+        | { enabled: false }
+        | {
+            enabled: true;
+            signingBehavior: "always" | "never" | "no-override";
+            signingProtocol?: "sigv4";
+            originType?: "s3" | "lambda" | "mediastore" | "mediapackagev2";
+            region?: string;
+          };
     }
     const cf: {
       kvs(id?: string): KeyValueStore;
@@ -69,7 +78,7 @@ declare global {
       updateRequestOrigin(change: OriginChange): void;
       selectRequestOriginById(id: string, options?: { originOverrides: OriginChange }): void;
       createRequestOriginGroup(group: {
-        originIds: string[];
+        originIds: (string | { originId: string; originOverrides?: OriginChange })[];
         selectionCriteria?: "default";
         failoverCriteria: { statusCodes: number[] };
       }): void;

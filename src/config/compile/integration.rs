@@ -10,6 +10,7 @@ use http::Uri;
 use super::{Checked, Report, all};
 use crate::config::compiled::{
     AwsEndpoint, AwsRemote, Credentials, Invoke, LambdaOrigin, Payload, RouteKey, RouteSegment, SignedOrigin, Target,
+    is_region,
 };
 use crate::config::schema;
 use crate::config::source::At;
@@ -122,10 +123,6 @@ fn endpoint(at: &At, service: &str, written: &schema::LambdaOrigin, report: &mut
     }
 }
 
-fn is_region(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
 pub(super) fn credentials(at: &At, written: &schema::Credentials, report: &mut Report<'_>) -> Checked<Credentials> {
     let access_key = report.maybe_secret(&at.key("access_key"), &written.access_key.0);
     let secret_key = report.secret(&at.key("secret_key"), &written.secret_key.0);
@@ -161,7 +158,7 @@ pub(super) fn signed(
         body: usize::try_from(written.body.get()).unwrap_or(usize::MAX),
         timeout: timeout?,
         always: true,
-        public_only: false,
+        host: None,
     })
 }
 

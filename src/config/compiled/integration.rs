@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 
 use super::super::iam::Policy;
 use super::super::secret::Secret;
@@ -67,8 +67,8 @@ pub struct SignedOrigin {
     pub timeout: Duration,
     /// In place of a signature that the request has, too.
     pub always: bool,
-    /// No address that is not public is asked: a function wrote the name.
-    pub public_only: bool,
+    /// Sent, and signed, in place of the server's name.
+    pub host: Option<HeaderValue>,
 }
 
 // === impl SignedOrigin ===
@@ -101,6 +101,35 @@ pub enum Signing {
         region: Option<String>,
         always: bool,
     },
+}
+
+// === impl Signing ===
+impl Signing {
+    /// Whether requests are signed to an origin of which `said` is said; `signed`: those to the one that it differs from are.
+    pub fn holds(said: Option<&Signing>, signed: bool) -> bool {
+        match said {
+            Some(Signing::On { .. }) => true,
+            Some(Signing::Off) => false,
+            Some(Signing::Kept { .. }) | None => signed,
+        }
+    }
+
+    /// What holds when `next` is said after `before`.
+    pub fn then(before: Option<Signing>, next: Option<Signing>) -> Option<Signing> {
+        match (before, next) {
+            (before, None) => before,
+            (Some(Signing::Off), Some(Signing::Kept { .. })) => Some(Signing::Off),
+            (Some(Signing::On { service, always, region }), Some(Signing::Kept { region: next })) => {
+                Some(Signing::On { service, always, region: next.or(region) })
+            }
+            (_, next) => next,
+        }
+    }
+}
+
+/// Whether a region may be called that: a signature has it between slashes.
+pub fn is_region(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// DynamoDB operations as an origin.

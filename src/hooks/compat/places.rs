@@ -27,11 +27,6 @@ pub fn region(host: &str) -> Option<&str> {
     bucket(host).or_else(named)
 }
 
-/// Whether a region may be called that: a signature has it between slashes.
-pub fn may_be_region(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
 /// `eu-central-1`, `us-gov-west-1`: other words behind "s3-" (`website-…`, `accelerate`, `fips-…`) are other endpoints.
 fn is_region(text: &str) -> bool {
     let mut parts = text.split('-');

@@ -21,7 +21,7 @@ pub struct Origin {
     pub keepalive_timeout: Duration,
     /// Sensitive values are secrets: functions are shown nothing of them, and keep them with the name and an empty value.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Requests to it carry a signature (SigV4), which is for this host alone.
+    /// Requests to it carry a signature (SigV4).
     pub signed: bool,
 }
 
@@ -46,12 +46,7 @@ impl Origin {
         self.port = patch.port.unwrap_or(self.port);
         self.tls = patch.tls.unwrap_or(self.tls);
         self.read_timeout = patch.read_timeout.unwrap_or(self.read_timeout);
-        self.signed = match &patch.signing {
-            Some(Signing::On { .. }) => true,
-            Some(Signing::Off) => false,
-            Some(Signing::Kept { .. }) => self.signed && patch.base.is_none(),
-            None => self.signed && patch.base.is_none() && patch.host.is_none(),
-        };
+        self.signed = Signing::holds(patch.signing().as_ref(), self.signed && patch.base.is_none());
     }
 
     /// Its own fields as functions see them: of a secret, the name.

@@ -112,7 +112,8 @@ impl To {
             connect_timeout_ms: patch.connect_timeout.map(millis),
             read_timeout_ms: patch.read_timeout.map(millis),
             attempts: patch.attempts,
-            signing: patch.signing.as_ref().map(Sign::of),
+            // What only says that nothing changes is not written down: it was not always there.
+            signing: patch.signing.as_ref().filter(|said| **said != Signing::Kept { region: None }).map(Sign::of),
         }
     }
 }

@@ -50,7 +50,7 @@ fn reachable(
     name: &str,
     found: impl Iterator<Item = SocketAddr>,
 ) -> Result<std::vec::IntoIter<SocketAddr>, io::Error> {
-    let may = |address: &SocketAddr| reach == Reach::Any || is_public(address.ip().to_canonical());
+    let may = |address: &SocketAddr| reach == Reach::Any || is_public(address.ip());
     let left: Vec<SocketAddr> = found.filter(may).collect();
     if left.is_empty() {
         let why = format!("{name} has no public address, and no configured origin has that name and port");

@@ -40,8 +40,9 @@ pub trait Endpoint: std::fmt::Debug + Send + Sync {
     /// the end would break its pipe.
     async fn answer(&self, request: Request<Incoming>, about: &About) -> Response<Body>;
 
-    /// The same for another server, where it asks one and signs.
-    fn at(&self, _to: SignedOrigin) -> Option<Arc<dyn Endpoint>> {
+    /// The same for another server, where it asks one and signs. Of one that the configuration does not know, no address is asked that is
+    /// not public.
+    fn at(&self, _to: SignedOrigin, _known: bool) -> Option<Arc<dyn Endpoint>> {
         None
     }
 

@@ -73,10 +73,10 @@ impl Adapter {
         &self.name
     }
 
-    /// The same origin at another server, where it is one whose requests are signed.
-    pub fn at(&self, to: SignedOrigin) -> Option<Adapter> {
+    /// The same origin at another server, where it is one whose requests are signed. As [`Endpoint::at`].
+    pub fn at(&self, to: SignedOrigin, known: bool) -> Option<Adapter> {
         let name = format!("{} rerouted", self.name);
-        self.endpoint.at(to).map(|endpoint| Adapter::new(&name, endpoint))
+        self.endpoint.at(to, known).map(|endpoint| Adapter::new(&name, endpoint))
     }
 
     /// The Host that the endpoint sees: the viewer's, where it is told.

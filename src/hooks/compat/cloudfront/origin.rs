@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::config::compiled::Signing;
+use crate::config::compiled::{Signing, is_region};
 use crate::hooks::exchange::{EditError, Exchange, OriginChange, OriginPatch};
 use crate::hooks::failure::Failure;
 use crate::hooks::{fields, valid};
@@ -135,7 +135,7 @@ fn signing(call: &str, control: &Node<'_>, host: Option<&str>) -> Result<Option<
     word("signingProtocol", &["sigv4"])?;
     let service = word("originType", &SIGNED_FOR)?;
     let region = text(call, control, "region")?.filter(|region| !region.is_empty());
-    if let Some(region) = region.filter(|region| !places::may_be_region(region)) {
+    if let Some(region) = region.filter(|region| !is_region(region)) {
         return Err(invalid(format_args!("{call}: \"{PLACE}.region\" is not a region: {}", quote(region))));
     }
     match (control.get("enabled"), behavior.as_deref()) {
@@ -183,7 +183,11 @@ fn group(exchange: &Exchange, of: &Node<'_>, warnings: &mut Warnings) -> Result<
             Node::Object(_) => (id.get("originId"), id.get("originOverrides")),
             _ => (id, &Node::Absent),
         };
-        members.push(patch(CALL, differs, Some(known(exchange, CALL, name)?), warnings)?);
+        let name = known(exchange, CALL, name)?;
+        if members.iter().any(|member: &OriginPatch| member.base.as_ref() == Some(&name)) {
+            return Err(invalid(format_args!("{CALL}: \"originIds\" has {} twice", quote(&name))));
+        }
+        members.push(patch(CALL, differs, Some(name), warnings)?);
     }
     match of.get("selectionCriteria") {
         Node::Absent | Node::Null => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue};
 
-use crate::config::compiled::{Mode, Signing};
+use crate::config::compiled::{Mode, Signing, is_region};
 use crate::hooks::exchange::{Exchange, Origin, OriginChange, OriginPatch, shown};
 use crate::hooks::failure::Failure;
 use crate::hooks::{fields, valid};
@@ -131,7 +131,8 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> 
     let (elsewhere, signing) = match text(s3, "origin.s3", "authMethod", false)? {
         Some(UNSIGNED) => (moved || signed, None),
         None => (moved, None),
-        Some(SIGNED) if signed => (moved, moved.then(|| bucket_signing(host, region))),
+        Some(SIGNED) if signed && moved => (true, Some(bucket_signing(host, region)?)),
+        Some(SIGNED) if signed => (false, None),
         Some(SIGNED) => {
             return Err(invalid(
                 "\"origin.s3.authMethod\" \"origin-access-identity\" is not available here: use \"none\", or choose a configured origin that signs",
@@ -150,7 +151,8 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> 
     };
     Ok(OriginPatch {
         host: elsewhere.then(|| host.to_owned()),
-        host_header: elsewhere.then(|| host_header(exchange)).flatten(),
+        // A signature is for the bucket's own name.
+        host_header: (elsewhere && signing.is_none()).then(|| host_header(exchange)).flatten(),
         path: path.map(|path| prefix("origin.s3", path)).transpose()?,
         port: elsewhere.then_some(443),
         tls: elsewhere.then_some(true),
@@ -161,9 +163,12 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> 
 }
 
 /// As the configured bucket's requests are signed, where `host` is.
-fn bucket_signing(host: &str, region: Option<&str>) -> Signing {
-    let region = places::bucket(host).or(region).map(str::to_owned);
-    Signing::On { service: "s3".to_owned(), region, always: true }
+fn bucket_signing(host: &str, region: Option<&str>) -> Result<Signing, Failure> {
+    if let Some(region) = region.filter(|region| !is_region(region)) {
+        return Err(invalid(format_args!("\"origin.s3.region\" is not a region: {}", quote(region))));
+    }
+    let region = places::region(host).or(region).map(str::to_owned);
+    Ok(Signing::On { service: "s3".to_owned(), region, always: true })
 }
 
 /// The request's Host, in the form it has after the function's own edits.

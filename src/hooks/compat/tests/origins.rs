@@ -228,12 +228,12 @@ fn what_differs_of_a_bucket() {
         (
             true,
             json!({"domainName": west, "region": "us-west-2"}),
-            OriginPatch { signing: signed_in("us-west-2"), ..other(west) },
+            OriginPatch { signing: signed_in("us-west-2"), host_header: None, ..other(west) },
         ),
         (
             true,
             json!({"domainName": "c.example", "region": "us-west-2"}),
-            OriginPatch { signing: signed_in("us-west-2"), ..other("c.example") },
+            OriginPatch { signing: signed_in("us-west-2"), host_header: None, ..other("c.example") },
         ),
     ] {
         let mut exchange = of_bucket(BUCKET, signed);
@@ -254,6 +254,7 @@ fn what_a_bucket_may_not_be() {
     for (signed, member, value, want) in [
         (true, "authMethod", "x", "\"origin.s3.authMethod\" must be \"none\""),
         (false, "authMethod", "origin-access-identity", "\"origin-access-identity\" is not available here"),
+        (true, "domainName", "B.s3.amazonaws.com", "\"origin.s3.domainName\" must be a lower-case"),
         (false, "domainName", "B.s3.amazonaws.com", "\"origin.s3.domainName\" must be a lower-case"),
     ] {
         let mut exchange = of_bucket(BUCKET, signed);
@@ -261,6 +262,12 @@ fn what_a_bucket_may_not_be() {
             words(change(&mut exchange, Api::LambdaEdge, |message| message["origin"]["s3"][member] = json!(value)));
         assert!(refused.contains(want), "{refused}");
     }
+    let mut exchange = of_bucket(BUCKET, true);
+    let refused = words(change(&mut exchange, Api::LambdaEdge, |message| {
+        message["origin"]["s3"]["domainName"] = json!("c.example");
+        message["origin"]["s3"]["region"] = json!("a/b");
+    }));
+    assert!(refused.contains("\"origin.s3.region\" is not a region"), "{refused}");
     // A region says nothing that the domain name does not.
     let mut exchange = of_bucket(BUCKET, false);
     let mut message = given(&exchange, Api::LambdaEdge);
@@ -457,6 +464,10 @@ fn what_the_cf_module_may_not() {
         (
             json!({"op": "group", "originIds": ["blue"], "statusCodes": [500]}),
             "\"originIds\" must be two origins, not 1",
+        ),
+        (
+            json!({"op": "group", "originIds": ["blue", "blue"], "statusCodes": [500]}),
+            "\"originIds\" has \"blue\" twice",
         ),
         (json!({"op": "group", "originIds": ["blue", "red"], "statusCodes": [500]}), "there is no origin \"red\""),
         (json!({"op": "group", "originIds": ["blue", "green"], "statusCodes": [200]}), "may hold only"),
