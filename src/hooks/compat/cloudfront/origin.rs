@@ -156,9 +156,10 @@ fn unsupported(call: &str, of: &Node<'_>, warnings: &mut Warnings) -> Result<(),
     if of.get("allowedCertificateNames").given() {
         return Err(invalid(format_args!("{call}: \"allowedCertificateNames\" is not available here")));
     }
-    let timeouts = of.get("timeouts");
+    let (timeouts, shield) = (of.get("timeouts"), of.get("originShield"));
+    let shield = if shield.get("enabled") == &Node::Bool(false) { &Node::Absent } else { shield };
     for (name, node) in [
-        ("originShield", of.get("originShield")),
+        ("originShield", shield),
         ("timeouts.keepAliveTimeout", timeouts.get("keepAliveTimeout")),
         ("timeouts.responseCompletionTimeout", timeouts.get("responseCompletionTimeout")),
     ] {

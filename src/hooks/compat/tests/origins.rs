@@ -415,6 +415,17 @@ fn the_cf_module() {
 }
 
 #[test]
+fn what_the_cf_module_says_of_what_is_not_here() {
+    for (shield, want) in [(json!({"enabled": false}), 0), (json!({"enabled": true, "region": "eu-west-1"}), 1)] {
+        let mut exchange = exchange(Event::ViewerRequest, Mode::Strict);
+        let origin = json!({"op": "update", "origin": {"originPath": "/p", "originShield": shield}});
+        let result = json!({"result": given(&exchange, Api::CloudFront), "origin": origin}).to_string();
+        let warnings = super::super::accept(&mut exchange, Api::CloudFront, &result).unwrap();
+        assert_eq!(warnings.len(), want, "{shield}: {warnings:?}");
+    }
+}
+
+#[test]
 fn what_the_cf_module_may_not() {
     for (origin, want) in [
         (json!("x"), "\"origin\" must be an object"),
