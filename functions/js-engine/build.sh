@@ -59,7 +59,8 @@ sed -i 's/\brt->mf\.js_\(calloc\|malloc\|realloc\|free\)(/heap_\1(/; s/\brt->mf\
 # How many calls and turns of loops are between two questions whether the time is up is engine.c's to say.
 sed -i 's/^#define JS_INTERRUPT_COUNTER_INIT 10000$/&\nextern int polls_apart;/' quickjs/quickjs.c
 sed -i '/^static no_inline __exception int __js_poll_interrupts/,/^}/s/= JS_INTERRUPT_COUNTER_INIT;/= polls_apart;/' quickjs/quickjs.c
-[ "$(grep -c 'polls_apart' quickjs/quickjs.c)" = 2 ]
+sed -i '/^static no_inline __exception int __js_poll_interrupts/,/^}/s/^    return 0;$/    ctx->interrupt_counter = polls_apart;\n&/' quickjs/quickjs.c
+[ "$(grep -c 'polls_apart' quickjs/quickjs.c)" = 3 ]
 
 patch -s -p1 --fuzz=0 <"$here/src/async_store.patch"
 

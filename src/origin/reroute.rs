@@ -99,15 +99,20 @@ impl Reroute {
     }
 
     /// Of an origin whose requests are signed, one that signs too, with the same keys; `None`: nothing is signed there.
-    pub fn signed(&self, base: &SignedOrigin) -> Option<SignedOrigin> {
+    ///
+    /// # Errors
+    /// Its name cannot be that of a server.
+    pub fn signed(&self, base: &SignedOrigin) -> Result<Option<SignedOrigin>, OriginError> {
         let (service, region, always) = match &self.signing {
-            Some(Signing::Off) => return None,
+            Some(Signing::Off) => return Ok(None),
             None => (None, None, base.always),
             Some(Signing::Kept { region }) => (None, region.clone(), base.always),
             Some(Signing::On { service, region, always }) => (Some(service.clone()), region.clone(), *always),
         };
-        Some(SignedOrigin {
-            base: self.target(Some(&base.target())).uri().ok()?,
+        let target = self.target(Some(&base.target()));
+        let uri = target.uri().map_err(|_| OriginError::NoTarget { origin: target.host })?;
+        Ok(Some(SignedOrigin {
+            base: uri,
             service: service.unwrap_or_else(|| base.service.clone()),
             region: region.unwrap_or_else(|| base.region.clone()),
             credentials: base.credentials.clone(),
@@ -115,11 +120,11 @@ impl Reroute {
             timeout: self.read_timeout.unwrap_or(base.timeout),
             always,
             host: self.host_header.clone(),
-        })
+        }))
     }
 
     /// Where it leads from `first`.
-    fn target(&self, first: Option<&Target>) -> Target {
+    pub fn target(&self, first: Option<&Target>) -> Target {
         let tls = self.tls.or(first.map(|target| target.tls)).unwrap_or(true);
         // Another host or scheme has its scheme's port, unless one is named.
         let inherited = first.filter(|target| self.host.is_none() && target.tls == tls).map(|target| target.port);
@@ -252,7 +257,7 @@ mod tests {
             (to(Some("b.test"), Some(Signing::Off)), None),
             (to(None, Some(Signing::Off)), None),
         ] {
-            let signed = reroute.signed(&base);
+            let signed = reroute.signed(&base).unwrap();
             let got =
                 signed.as_ref().map(|to| (to.base.to_string(), to.service.as_str(), to.region.as_str(), to.always));
             assert_eq!(
@@ -262,6 +267,8 @@ mod tests {
             );
         }
         let off = to(None, Some(Signing::Off)).unsigned(&base);
+        let moved = to(Some("b.test"), Some(Signing::Off)).unsigned(&base);
+        assert_eq!((moved.host.as_deref(), moved.port, moved.tls), (Some("b.test"), Some(80), Some(false)));
         let got = (off.host.as_deref(), off.port, off.tls, off.read_timeout);
         assert_eq!(got, (Some("a.test"), Some(81), Some(false), Some(base.timeout)));
     }
@@ -280,6 +287,9 @@ mod tests {
             // What is inherited is what is in force.
             (Some(Signing::Off), kept("us"), Some(Signing::Off)),
             (on("eu"), kept("us"), on("us")),
+            (on("eu"), Some(Signing::Kept { region: None }), on("eu")),
+            (kept("eu"), Some(Signing::Kept { region: None }), kept("eu")),
+            (kept("eu"), Some(Signing::On { service: "s3".into(), region: None, always: true }), on("eu")),
             (kept("eu"), kept("us"), kept("us")),
             (None, kept("us"), kept("us")),
         ] {

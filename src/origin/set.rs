@@ -182,13 +182,12 @@ impl Origins {
     ) -> Result<Picked, OriginError> {
         let lane = self.lanes.get(base).ok_or(OriginError::Unknown(base))?;
         let reroute = match (lane, &reroute.signing) {
-            (Lane::Signed { adapter, spec }, _) => match reroute.signed(spec) {
+            (Lane::Signed { adapter, spec }, _) => match reroute.signed(spec)? {
                 Some(to) => {
                     let signed = self.signed(adapter, to)?;
                     return Ok(signed.pick(request.viewer_host, request.about.cloned().unwrap_or_default()));
                 }
-                None if reroute.host.is_none() => reroute.unsigned(spec),
-                None => reroute.clone(),
+                None => reroute.unsigned(spec),
             },
             (_, Some(Signing::On { service, .. })) => {
                 return Err(OriginError::Unsigned { service: service.clone(), origin: lane.name().to_owned() });

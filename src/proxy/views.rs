@@ -116,6 +116,11 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
         OriginKind::Signed(signed) => (None, Some(signed.target())),
         _ => (None, None),
     };
+    let differs = way.and_then(|way| way.own.reroute.as_ref());
+    let target = match differs {
+        Some(differs) if target.is_some() || differs.host.is_some() => Some(differs.target(target.as_ref())),
+        _ => target,
+    };
     let own = way.and_then(|way| way.own.headers.as_ref()).unwrap_or(&origin.headers);
     let mut seen = exchange::Origin {
         name: origin.name.clone(),
@@ -135,10 +140,7 @@ fn in_force(config: &Config, id: OriginId, way: Option<&Way>) -> exchange::Origi
     if let Some(path) = way.and_then(|way| way.own.path.as_ref()) {
         seen.path.clone_from(path);
     }
-    if let Some(differs) = way.and_then(|way| way.own.reroute.as_ref()) {
-        seen.host = differs.host.clone().unwrap_or(seen.host);
-        seen.port = differs.port.unwrap_or(seen.port);
-        seen.tls = differs.tls.unwrap_or(seen.tls);
+    if let Some(differs) = differs {
         seen.read_timeout = differs.read_timeout.unwrap_or(seen.read_timeout);
         seen.signed = Signing::holds(differs.signing.as_ref(), seen.signed);
     }

@@ -144,7 +144,7 @@ impl Test {
             for note in &wasm.notes {
                 writeln!(out, "note: {note}")?;
             }
-            if called.outcome.as_ref().is_err_and(|failure| failure.to_string().contains("was not granted")) {
+            if called.outcome.as_ref().is_err_and(|failure| failure.to_string().contains("was not granted; add")) {
                 writeln!(out, "note: here grants are options: --config, --secret, --kv, --fetch, --geo")?;
             }
             if self.given.at.is_none() && self.given.event.is_none() {

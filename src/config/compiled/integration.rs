@@ -116,13 +116,21 @@ impl Signing {
 
     /// What holds when `next` is said after `before`.
     pub fn then(before: Option<Signing>, next: Option<Signing>) -> Option<Signing> {
+        let old = match &before {
+            Some(Signing::Kept { region } | Signing::On { region, .. }) => region.clone(),
+            Some(Signing::Off) | None => None,
+        };
         match (before, next) {
             (before, None) => before,
             (Some(Signing::Off), Some(Signing::Kept { .. })) => Some(Signing::Off),
-            (Some(Signing::On { service, always, region }), Some(Signing::Kept { region: next })) => {
-                Some(Signing::On { service, always, region: next.or(region) })
+            (Some(Signing::On { service, always, .. }), Some(Signing::Kept { region })) => {
+                Some(Signing::On { service, always, region: region.or(old) })
             }
-            (_, next) => next,
+            (_, Some(Signing::Kept { region })) => Some(Signing::Kept { region: region.or(old) }),
+            (_, Some(Signing::On { service, always, region })) => {
+                Some(Signing::On { service, always, region: region.or(old) })
+            }
+            (_, Some(Signing::Off)) => Some(Signing::Off),
         }
     }
 }

@@ -73,6 +73,7 @@ pub struct Target {
 
 // === impl Target ===
 impl Target {
+    /// Whether it is the server of that name (lower case) and port.
     pub fn is_at(&self, host: &str, port: u16) -> bool {
         self.host == host && self.port == port
     }

@@ -69,6 +69,7 @@ impl Adapter {
         Adapter { name: Arc::from(name), base, endpoint }
     }
 
+    /// The configuration's name of the origin.
     pub fn name(&self) -> &str {
         &self.name
     }

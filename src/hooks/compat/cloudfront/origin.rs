@@ -117,7 +117,7 @@ fn patch(call: &str, of: &Node<'_>, base: Option<String>, warnings: &mut Warning
 /// modification").
 fn signing(call: &str, control: &Node<'_>, host: Option<&str>) -> Result<Option<Signing>, Failure> {
     const PLACE: &str = "originAccessControlConfig";
-    let own = host.and_then(places::region).map(str::to_owned);
+    let own = host.and_then(|host| places::region(&host.to_ascii_lowercase()).map(str::to_owned));
     match control {
         Node::Absent | Node::Null => return Ok(host.map(|_| Signing::Kept { region: own })),
         Node::Object(_) => {}

@@ -80,8 +80,10 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
     }
     let path = path(custom, "origin.custom", now)?;
     let port = match number(custom, "origin.custom", "port")? {
-        // What was shown may come back, whatever it is.
-        Some(port) if now.is_some_and(|now| u64::from(now.port) == port) => None,
+        // What was shown may come back, whatever it is; another host has the port of its scheme, unless one is named.
+        Some(port) if now.is_some_and(|now| u64::from(now.port) == port) => {
+            now.map(|now| now.port).filter(|port| host.is_some() && valid::port(*port))
+        }
         Some(port) => match u16::try_from(port).ok().filter(|port| valid::port(*port)) {
             Some(port) => Some(port),
             None => return Err(invalid("\"origin.custom.port\" must be 80, 443 or 1024 to 65535")),
@@ -108,7 +110,7 @@ fn custom_patch(exchange: &Exchange, custom: &Node<'_>, warnings: &mut Warnings)
         host_header: host.and_then(|_| host_header(exchange)),
         path,
         port,
-        tls: tls.filter(|tls| now.is_none_or(|now| now.tls != *tls)),
+        tls: tls.filter(|tls| host.is_some() || now.is_none_or(|now| now.tls != *tls)),
         read_timeout: silence.map(Duration::from_secs),
         headers: headers(exchange, custom, "origin.custom.customHeaders")?.patch(host.is_some()),
         ..OriginPatch::default()
@@ -151,8 +153,8 @@ fn bucket_patch(exchange: &Exchange, s3: &Node<'_>, warnings: &mut Warnings) -> 
     };
     Ok(OriginPatch {
         host: elsewhere.then(|| host.to_owned()),
-        // A signature is for the bucket's own name.
-        host_header: (elsewhere && signing.is_none()).then(|| host_header(exchange)).flatten(),
+        // A signature is for the bucket's own name, and the same bucket has none but that.
+        host_header: (moved && signing.is_none()).then(|| host_header(exchange)).flatten(),
         path: path.map(|path| prefix("origin.s3", path)).transpose()?,
         port: elsewhere.then_some(443),
         tls: elsewhere.then_some(true),

@@ -1,6 +1,7 @@
 //! Tests of the whole core: events out, results in, in tables that follow the reference page's.
 
 mod bodies;
+mod cf;
 mod echo;
 mod functions;
 pub mod generated;
