@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
 
 use super::super::iam::Policy;
 use super::super::secret::Secret;
@@ -87,8 +88,9 @@ impl SignedOrigin {
 }
 
 /// Whether what a function sends to an origin of its making carries a signature (SigV4) of the edge's (CloudFront Developer Guide,
-/// "Restrict access to an AWS origin": origin access control).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// "Restrict access to an AWS origin": origin access control). Recordings of calls have it as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Signing {
     Off,
     /// As at the origin that it differs from; `None`: for that one's region.
@@ -122,15 +124,12 @@ impl Signing {
         };
         match (before, next) {
             (before, None) => before,
-            (Some(Signing::Off), Some(Signing::Kept { .. })) => Some(Signing::Off),
-            (Some(Signing::On { service, always, .. }), Some(Signing::Kept { region })) => {
+            (Some(Signing::Off), Some(Signing::Kept { .. })) | (_, Some(Signing::Off)) => Some(Signing::Off),
+            (Some(Signing::On { service, always, .. }), Some(Signing::Kept { region }))
+            | (_, Some(Signing::On { service, always, region })) => {
                 Some(Signing::On { service, always, region: region.or(old) })
             }
             (_, Some(Signing::Kept { region })) => Some(Signing::Kept { region: region.or(old) }),
-            (_, Some(Signing::On { service, always, region })) => {
-                Some(Signing::On { service, always, region: region.or(old) })
-            }
-            (_, Some(Signing::Off)) => Some(Signing::Off),
         }
     }
 }

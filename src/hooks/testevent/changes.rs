@@ -61,16 +61,7 @@ pub struct To {
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    signing: Option<Sign>,
-}
-
-/// Whether requests to it carry a signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sign {
-    Off,
-    Kept { region: Option<String> },
-    On { service: String, region: Option<String>, always: bool },
+    signing: Option<Signing>,
 }
 
 // === impl Change ===
@@ -113,7 +104,7 @@ impl To {
             read_timeout_ms: patch.read_timeout.map(millis),
             attempts: patch.attempts,
             // What only says that nothing changes is not written down: it was not always there.
-            signing: patch.signing.as_ref().filter(|said| **said != Signing::Kept { region: None }).map(Sign::of),
+            signing: patch.signing.clone().filter(|said| *said != Signing::Kept { region: None }),
         }
     }
 }
@@ -126,17 +117,6 @@ impl Member {
                 Member::Name(name.clone())
             }
             _ => Member::Differs(Box::new(To::of(patch))),
-        }
-    }
-}
-
-// === impl Sign ===
-impl Sign {
-    fn of(signing: &Signing) -> Self {
-        match signing.clone() {
-            Signing::Off => Sign::Off,
-            Signing::Kept { region } => Sign::Kept { region },
-            Signing::On { service, region, always } => Sign::On { service, region, always },
         }
     }
 }
